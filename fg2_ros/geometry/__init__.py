@@ -1,0 +1,1 @@
+"""Conventions and coordinate maths: planar poses, BEV grids, map frame, Mercator, panoramas."""

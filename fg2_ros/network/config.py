@@ -1,0 +1,98 @@
+"""The one configuration of an FG2 network: what the weights were trained for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True)
+class FG2Config:
+    """
+    Architecture, image sizes and metric grid of an FG2 network.
+
+    The defaults are the full-size VIGOR network (Xia & Alahi, CVPR 2025, section 4).
+    """
+
+    name: str = 'vigor'
+    camera: str = 'panorama'  # or 'pinhole': only the half plane ahead is lifted
+    backbone: str = 'dinov2_vitl14'  # dinov2_vit{s,b,l}14 or 'cnn'
+    ground_image_hw: tuple[int, int] = (714, 1428)
+    aerial_image_hw: tuple[int, int] = (630, 630)
+    channels: int = 1024  # C, of the backbone's token maps
+    grid_cells: int = 41  # n, cells along a side of the aerial grid
+    grid_extent_m: float = 71.0  # G, ground size of the aerial patch and of the BEV grid
+    height_range_m: tuple[float, float] = (-10.0, 10.0)  # of the lifted points, camera at 0
+    height_count: int = 11
+    iterations: int = 6
+    attention_heads: int = 8
+    attention_points: int = 4
+    feedforward_channels: int = 1024
+    ffn_of_iteration: tuple[int, ...] = (1, 2, 3, 1, 5, 6)  # the published network reuses 1 in 4
+    descriptor_widths: tuple[int, ...] = (512, 256, 128)
+    descriptor_layers: int = 3
+    temperature: float = 0.1
+
+    @property
+    def ground_rows(self) -> int:
+        """Rows of the ground BEV grid: all, or for a pinhole camera those at or ahead of it."""
+        return self.grid_cells if self.camera == 'panorama' else self.grid_cells // 2 + 1
+
+    @property
+    def descriptor_channels(self) -> int:
+        """Channels of the matched descriptors."""
+        return self.descriptor_widths[-1]
+
+    @property
+    def cell_m(self) -> float:
+        """Metres between neighbouring grid points."""
+        return self.grid_extent_m / (self.grid_cells - 1)
+
+    @property
+    def aerial_resolution_m(self) -> float:
+        """Metres per pixel of the aerial image."""
+        return self.grid_extent_m / self.aerial_image_hw[1]
+
+    @classmethod
+    def preset(cls, name: str) -> FG2Config:
+        """
+        Return a named configuration.
+
+        :raises ValueError: if there is none of that name; the sentence lists those there are.
+        """
+        if name not in PRESETS:
+            raise ValueError(f'no preset {name!r}: choose from {", ".join(PRESETS)}')
+        return PRESETS[name]
+
+    @classmethod
+    def from_dict(cls, values: dict) -> FG2Config:
+        """
+        Return the configuration that `to_dict` wrote.
+
+        :raises ValueError: if a field is unknown or missing.
+        """
+        known = {field.name for field in fields(cls)}
+        wrong = sorted(known.symmetric_difference(values))
+        if wrong:
+            raise ValueError(f'the configuration has unknown or missing fields: {wrong}')
+        return cls(**{
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in values.items()})
+
+    def to_dict(self) -> dict:
+        """Return the fields as JSON-ready values."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()}
+
+
+PRESETS = {
+    'vigor': FG2Config(),
+    'kitti': FG2Config(
+        name='kitti', camera='pinhole', ground_image_hw=(364, 1232), aerial_image_hw=(504, 504),
+        grid_extent_m=99.0, height_range_m=(-12.5, 12.5)),
+    'sim': FG2Config(
+        name='sim', backbone='cnn', ground_image_hw=(320, 640), aerial_image_hw=(256, 256),
+        channels=64, grid_extent_m=56.0, height_range_m=(-3.0, 6.0), height_count=7, iterations=2,
+        feedforward_channels=128, ffn_of_iteration=(1, 2), descriptor_widths=(64, 64, 64),
+        descriptor_layers=2),
+}
