@@ -1,0 +1,103 @@
+"""What the rest of the package sees of aerial imagery: patches, their sources and their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fg2_ros.geometry.frames import MapFrame
+
+MAX_MISSING = 0.5  # share of a patch that may be missing before it is refused
+
+
+class ImageryError(Exception):
+    """The imagery cannot be had; the message is a sentence for the user and names the source."""
+
+
+class ImageryNotReady(ImageryError):
+    """The imagery is still being fetched in the background: ask again later."""
+
+
+@dataclass(frozen=True)
+class AerialPatch:
+    """
+    A square, north-up aerial image in the axes of a map frame.
+
+    :param image: (H, H, 3) uint8 RGB; pixels without imagery are black.
+    :param frame: the map frame.
+    :param centre_m: (east, north) of the patch's centre in the frame.
+    :param size_m: side length in metres, outer edge to outer edge.
+    :param valid: (H, H) bool, False where there is no imagery; None means valid everywhere.
+    :param source: name of the source, for people.
+    """
+
+    image: np.ndarray
+    frame: MapFrame
+    centre_m: tuple[float, float]
+    size_m: float
+    valid: np.ndarray | None
+    source: str
+
+    @property
+    def resolution_m(self) -> float:
+        """Metres per pixel."""
+        return self.size_m / self.image.shape[0]
+
+    def map_from_pixel(self, column, row):
+        """Return (east, north) in metres of continuous pixels (centres at + 0.5)."""
+        half_px = self.image.shape[0] / 2
+        return (self.centre_m[0] + (np.asarray(column, float) - half_px) * self.resolution_m,
+                self.centre_m[1] - (np.asarray(row, float) - half_px) * self.resolution_m)
+
+    def pixel_from_map(self, east_m, north_m):
+        """Return continuous (column, row) of map points: the inverse of `map_from_pixel`."""
+        half_px = self.image.shape[0] / 2
+        return (half_px + (np.asarray(east_m, float) - self.centre_m[0]) / self.resolution_m,
+                half_px - (np.asarray(north_m, float) - self.centre_m[1]) / self.resolution_m)
+
+
+class Imagery(Protocol):
+    """A source of aerial patches; every method may be called from any thread."""
+
+    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
+              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+        """
+        Return a north-up patch in the axes of a map frame.
+
+        Pixel (i, j)'s centre lies at ``east = centre_e + ((j + .5) / size_px - .5) * size_m``,
+        ``north = centre_n - ((i + .5) / size_px - .5) * size_m``.
+
+        :param frame: the map frame.
+        :param centre_m: (east, north) of the centre in the frame.
+        :param size_m: side length in metres.
+        :param size_px: side length in pixels.
+        :param wait_s: longest time to wait for imagery that is not there yet.
+        :raises ImageryNotReady: if it is still being fetched after ``wait_s``.
+        :raises ImageryError: if it cannot be had, or more than half of it is missing.
+        :raises ValueError: if the patch asked for makes no sense.
+        """
+
+    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
+                size_px: int) -> None:
+        """Start fetching what such a patch needs and return at once; problems show in `stats`."""
+
+    def close(self) -> None:
+        """Stop the background work and wait for it; the source cannot be used any more."""
+
+    def stats(self) -> dict:
+        """Return counters: hits, misses, errors, pending, offline, last_error."""
+
+
+def require_enough(valid: np.ndarray | None, source: str, why: str) -> None:
+    """
+    Accept a patch's mask unless more than half of it is missing.
+
+    :raises ImageryError: if so, with the source and the reason.
+    """
+    if valid is None:
+        return
+    missing = 1 - np.mean(valid)
+    if missing > MAX_MISSING:
+        raise ImageryError(f'{source} lacks {missing:.0%} of the aerial patch: {why}')

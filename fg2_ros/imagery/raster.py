@@ -1,0 +1,83 @@
+"""One orthophoto in memory as a source of patches: for simulation and evaluation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.patch import AerialPatch, require_enough
+from fg2_ros.imagery.resample import PatchView, Pyramid
+
+
+class RasterImagery:
+    """
+    Patches of one north-up orthophoto; implements `fg2_ros.imagery.patch.Imagery`.
+
+    Patches may be asked for in another frame than the orthophoto's: the two meet on the ellipsoid.
+
+    :param image: (H, W, 3) uint8 RGB; up is north in the axes of ``frame``.
+    :param frame: the map frame of the orthophoto.
+    :param centre_m: (east, north) of the image's centre in ``frame``.
+    :param resolution_m: metres per pixel.
+    :param name: what messages call it.
+    :raises ValueError: if the image or the resolution cannot be used.
+    """
+
+    def __init__(self, image: np.ndarray, frame: MapFrame, centre_m: tuple[float, float],
+                 resolution_m: float, name: str = 'the orthophoto'):
+        """Take the orthophoto, without copying it."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ValueError(f'an orthophoto is (H, W, 3) uint8, not {image.shape} {image.dtype}')
+        if not 0 < resolution_m < np.inf:
+            raise ValueError(f'a resolution of {resolution_m} metres per pixel makes no sense')
+        self.name = name
+        self._pyramid = Pyramid(np.ascontiguousarray(image))
+        self._frame = frame
+        self._resolution_m = resolution_m
+        height, width = image.shape[:2]
+        self._west_m = centre_m[0] - width / 2 * resolution_m
+        self._north_m = centre_m[1] + height / 2 * resolution_m
+        self._patches = 0
+
+    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
+              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+        """
+        Return a patch; see `Imagery.patch`. There is never anything to wait for.
+
+        :raises ImageryError: if more than half of it lies outside the orthophoto.
+        :raises ValueError: if the patch asked for makes no sense.
+        """
+        view = PatchView(frame, centre_m, size_m, size_px)
+        if frame == self._frame:
+            nodes = self.pixel_from_map(*view.map_nodes())
+        else:
+            nodes = self.pixel_from_geodetic(*view.geodetic_nodes())
+        image, valid = self._pyramid.warp(*nodes, size_px)
+        require_enough(valid, self.name, 'the place is outside it')
+        self._patches += 1
+        return AerialPatch(image, frame, tuple(centre_m), size_m, valid, self.name)
+
+    def pixel_from_geodetic(self, latitude_deg, longitude_deg):
+        """Return continuous (column, row) of the orthophoto of places in degrees."""
+        return self.pixel_from_map(*self._frame.map_from_geodetic(latitude_deg, longitude_deg))
+
+    def pixel_from_map(self, east_m, north_m):
+        """Return continuous (column, row) of points in the orthophoto's own frame."""
+        return ((np.asarray(east_m) - self._west_m) / self._resolution_m,
+                (self._north_m - np.asarray(north_m)) / self._resolution_m)
+
+    def warp(self, x_nodes: np.ndarray, y_nodes: np.ndarray, size_px: int):
+        """Return the orthophoto under a smooth map; see `Pyramid.warp`."""
+        return self._pyramid.warp(x_nodes, y_nodes, size_px)
+
+    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
+                size_px: int) -> None:
+        """Do nothing: the orthophoto is in memory."""
+
+    def close(self) -> None:
+        """Do nothing: there are no threads."""
+
+    def stats(self) -> dict:
+        """Return the counters of `Imagery.stats`."""
+        return {'source': self.name, 'hits': self._patches, 'misses': 0, 'errors': 0,
+                'pending': 0, 'offline': False, 'last_error': ''}
