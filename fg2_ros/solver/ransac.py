@@ -1,0 +1,187 @@
+"""RANSAC over drawn matches: all hypotheses of all draws and frames as one batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.procrustes import Alignment, residuals_m, soft_inliers, weighted_procrustes
+from fg2_ros.solver.sampling import draw_pairs, Pairs
+
+MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad sets show
+
+
+@dataclass(frozen=True)
+class RansacSettings:
+    """
+    How many hypotheses are tried and what counts as an inlier.
+
+    The defaults are the published ones (FG2's robust pose).
+
+    :param draws: independent draws of matches for each frame.
+    :param samples: matches in a draw.
+    :param hypotheses: minimal sets in a draw.
+    :param score_threshold_m: distance that counts half in a hypothesis' soft score.
+    :param inlier_threshold_m: distance below which a match is an inlier in the refinement.
+    :param refinements: at most so many least-squares fits to the inliers.
+    """
+
+    draws: int = 20
+    samples: int = 8192
+    hypotheses: int = 100
+    score_threshold_m: float = 5.0
+    inlier_threshold_m: float = 2.5
+    refinements: int = 4
+
+    @classmethod
+    def real_time(cls) -> RansacSettings:
+        """Return the settings for a frame in a few milliseconds and well-trained weights."""
+        return cls(
+            draws=1, samples=1024, hypotheses=512, score_threshold_m=2.0, inlier_threshold_m=2.0)
+
+
+class PoseGate(NamedTuple):
+    """
+    Where a pose is looked for; hypotheses outside are not considered.
+
+    :param camera: (B, 2) centre, (row, column) metres in the aerial grid.
+    :param radius_m: (B,) distance from it.
+    :param angle_rad: (B,) largest difference of the bearing from north.
+    """
+
+    camera: Tensor
+    radius_m: Tensor
+    angle_rad: Tensor
+
+    def holds(self, alignment: Alignment) -> Tensor:
+        """Return (B, ...) bool: which of (B, ...) motions lie inside."""
+        extra = (1,) * (alignment.ok.dim() - 1)
+        centre = self.camera.view(-1, *extra, 2)
+        distance = torch.linalg.vector_norm(alignment.camera - centre, dim=-1)
+        return ((distance <= self.radius_m.view(-1, *extra))
+                & (alignment.bearing.abs() <= self.angle_rad.view(-1, *extra)))
+
+
+class Consensus(NamedTuple):
+    """
+    What RANSAC agreed on for B frames.
+
+    :param alignment: (B) motions; not ok where no hypothesis was valid.
+    :param aerial: (B, N) aerial cells of the winning draw.
+    :param ground: (B, N) ground cells of the winning draw.
+    :param weight: (B, N) their probabilities.
+    :param inlier: (B, N) bool.
+    :param score: (B,) soft inlier count of the winning hypothesis.
+    """
+
+    alignment: Alignment
+    aerial: Tensor
+    ground: Tensor
+    weight: Tensor
+    inlier: Tensor
+    score: Tensor
+
+
+def solve(
+        probabilities: Tensor, grid: BevGrid, settings: RansacSettings = RansacSettings(),
+        gate: PoseGate | None = None, generator: torch.Generator | None = None) -> Consensus:
+    """
+    Return the motion most matches agree on, for each frame.
+
+    Minimal sets are drawn by weight from matches which are themselves drawn by weight; each
+    gives an unweighted Procrustes hypothesis, scored by its soft inlier count. The best one is
+    fitted to its inliers again while their number grows. Nothing waits for the device.
+
+    :param probabilities: (B, aerial cells, ground cells).
+    :param gate: where the pose may be; None for anywhere.
+    :param generator: of the probabilities' device, for repeatable results.
+    """
+    pairs = draw_pairs(probabilities, settings.samples, settings.draws, generator)
+    aerial, ground = grid.aerial[pairs.aerial], grid.ground[pairs.ground]
+
+    hypotheses = _hypotheses(aerial, ground, pairs.weight, settings.hypotheses, generator)
+    valid = hypotheses.ok if gate is None else hypotheses.ok & gate.holds(hypotheses)
+    counted = pairs.weight > 0
+    scores = _scores(hypotheses, aerial, ground, counted, settings.score_threshold_m)
+    scores = torch.where(valid, scores, -1.0).flatten(1)
+
+    best_score, best = scores.max(-1)
+    draw = torch.div(best, settings.hypotheses, rounding_mode='floor')
+    rows = torch.arange(len(best), device=best.device)
+    pairs, aerial, ground = (
+        Pairs(*(value[rows, draw] for value in pairs)), aerial[rows, draw], ground[rows, draw])
+    start = Alignment(*(value.flatten(1, 2) for value in hypotheses)).take(best)
+    start = start._replace(ok=start.ok & (best_score > 0))
+    alignment, inlier = _refined(start, aerial, ground, pairs.weight > 0, settings)
+    return Consensus(alignment, *pairs, inlier, best_score)
+
+
+def _hypotheses(
+        aerial: Tensor, ground: Tensor, weight: Tensor, count: int, generator) -> Alignment:
+    """Return (B, D, count) motions of minimal sets drawn from (B, D, N) weighted matches."""
+    # A set that holds a match twice has rank 1 and is thereby discarded.
+    total = weight.cumsum(-1)
+    shape = (*weight.shape[:-1], count * MINIMAL_SET)
+    uniform = torch.rand(shape, generator=generator, device=weight.device)
+    chosen = torch.searchsorted(total, uniform * total[..., -1:], right=True)
+    chosen = chosen.clamp_max(weight.shape[-1] - 1)[..., None].expand(*shape, 2)
+    sets = (
+        points.gather(-2, chosen).unflatten(-2, (count, MINIMAL_SET))
+        for points in (aerial, ground))
+    return weighted_procrustes(*sets, torch.ones((), device=weight.device).expand(
+        *weight.shape[:-1], count, MINIMAL_SET))
+
+
+def _scores(
+        hypotheses: Alignment, aerial: Tensor, ground: Tensor, counted: Tensor,
+        threshold_m: float) -> Tensor:
+    """
+    Return the (B, D, H) soft inlier counts of (B, D, H) motions over (B, D, N) matches.
+
+    ``|R x + t - y|^2`` is linear in eight numbers of the motion and eight of the match, so all
+    distances are one matrix product. Centimetres are lost to float32: nothing at metre thresholds.
+    """
+    rotation, translation = hypotheses.rotation, hypotheses.translation
+    motion = torch.cat([
+        torch.ones_like(translation[..., :1]), translation.square().sum(-1, keepdim=True),
+        -2 * hypotheses.camera, -2 * rotation[..., :, 0], -2 * translation], -1)
+    match = torch.cat([
+        (aerial.square() + ground.square()).sum(-1, keepdim=True),
+        torch.ones_like(aerial[..., :1]), aerial,
+        (aerial * ground).sum(-1, keepdim=True),
+        aerial[..., :1] * ground[..., 1:] - aerial[..., 1:] * ground[..., :1], ground], -1)
+    # Matches of weight 0 are padding: move them out of everyone's reach.
+    match[..., 0] += torch.where(counted, 0.0, 1e12)
+    scores = [
+        _soft_inliers_of_squares(one @ other.mT, threshold_m)  # a draw at a time fits the cache
+        for one, other in zip(motion.flatten(0, 1), match.flatten(0, 1))]
+    return torch.stack(scores).view(translation.shape[:-1])
+
+
+def _soft_inliers_of_squares(square: Tensor, threshold_m: float) -> Tensor:
+    """Return `soft_inliers` of squared distances, which are overwritten."""
+    distance = square.clamp_(min=0).sqrt_()
+    return distance.mul_(-5 / threshold_m).add_(5).sigmoid_().sum(-1)
+
+
+def _refined(
+        start: Alignment, aerial: Tensor, ground: Tensor, counted: Tensor,
+        settings: RansacSettings) -> tuple[Alignment, Tensor]:
+    """Fit (B) motions to their inliers while these become more; also return the inliers."""
+    def inliers_of(alignment: Alignment) -> Tensor:
+        distance = residuals_m(alignment, aerial, ground)
+        return (distance < settings.inlier_threshold_m) & counted & alignment.ok[:, None]
+
+    best, inlier = start, inliers_of(start)
+    growing = torch.ones_like(start.ok)
+    for _ in range(settings.refinements):
+        fitted = weighted_procrustes(aerial, ground, inlier.to(aerial.dtype))
+        fitted_inlier = inliers_of(fitted)
+        growing = growing & fitted.ok & (fitted_inlier.sum(-1) > inlier.sum(-1))
+        best = fitted.where(growing, best)
+        inlier = torch.where(growing[:, None], fitted_inlier, inlier)
+    return best, inlier
