@@ -1,0 +1,185 @@
+"""Simulated drives as rosbag2 recordings (MCAP), written and read without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+import heapq
+from pathlib import Path
+import struct
+
+import cv2
+import numpy as np
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability
+from rosbags.interfaces import QosTime
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.simulation import bag_messages as msgs
+from fg2_ros.simulation.bag_messages import TYPESTORE
+from fg2_ros.simulation.drive import Drive
+
+START_NS = 1_700_000_000 * 10 ** 9  # any time will do, but the same for the same drive
+LATCHED = ('/tf_static', '/ground_truth/datum')
+TYPES = {
+    '/tf_static': 'tf2_msgs/msg/TFMessage',
+    '/tf': 'tf2_msgs/msg/TFMessage',
+    '/image': 'sensor_msgs/msg/Image',
+    '/image/compressed': 'sensor_msgs/msg/CompressedImage',
+    '/fix': 'sensor_msgs/msg/NavSatFix',
+    '/odom': 'nav_msgs/msg/Odometry',
+    '/imu': 'sensor_msgs/msg/Imu',
+    '/ground_truth/pose': 'geometry_msgs/msg/PoseStamped',
+    '/ground_truth/datum': 'sensor_msgs/msg/NavSatFix',
+}
+
+
+@dataclass(frozen=True)
+class BagMessage:
+    """One recorded message: ``data`` is its CDR serialization."""
+
+    topic: str
+    type_name: str
+    stamp_ns: int
+    data: bytes
+
+
+def write_drive(path: Path, drive: Drive, map_frame: MapFrame, images: Iterable[np.ndarray],
+                compressed: bool = True) -> None:
+    """
+    Write a drive as a new bag folder.
+
+    Images go to ``/image/compressed`` (JPEG) or ``/image`` (rgb8), the sensors to ``/fix``,
+    ``/odom`` and ``/imu``, ``odom -> base_link`` to ``/tf``, the sensors' places to
+    ``/tf_static``, and the truth to ``/ground_truth/pose`` (``base_link`` in the map at the
+    images' times) and ``/ground_truth/datum`` (the map's origin).
+
+    :param images: (H, W, 3) uint8 RGB, one for each of the drive's cameras; may be a generator.
+    :raises ValueError: if the bag exists already.
+    """
+    if Path(path).exists():
+        raise ValueError(f'{path} exists already: name another bag or remove this one')
+    streams = [
+        _static(drive, map_frame), _images(drive, images, compressed), _fixes(drive, map_frame),
+        _odometry(drive), _imu(drive), _truth(drive)]
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {
+            topic: writer.add_connection(
+                topic, type_name, typestore=TYPESTORE,
+                offered_qos_profiles=[_qos(latched=topic in LATCHED)])
+            for topic, type_name in TYPES.items()
+            if topic != ('/image' if compressed else '/image/compressed')}
+        for stamp_ns, topic, message in heapq.merge(*streams, key=lambda each: each[0]):
+            writer.write(
+                connections[topic], stamp_ns, TYPESTORE.serialize_cdr(message, TYPES[topic]))
+
+
+def read_bag(path: Path) -> Iterator[BagMessage]:
+    """Yield the messages of a bag in the order of their times."""
+    with Reader(path) as reader:
+        for connection, stamp_ns, data in reader.messages():
+            yield BagMessage(connection.topic, connection.msgtype, stamp_ns, bytes(data))
+
+
+def decompressed(message: BagMessage) -> BagMessage:
+    """
+    Return the raw ``sensor_msgs/Image`` (bgr8) of a compressed one, on the topic above it.
+
+    :raises ValueError: if the image cannot be decoded.
+    """
+    compressed = TYPESTORE.deserialize_cdr(message.data, message.type_name)
+    pixels = cv2.imdecode(compressed.data, cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError(f'an image on {message.topic} is not a readable {compressed.format}')
+    stamp = compressed.header.stamp
+    image = msgs.raw_image(stamp.sec * 10 ** 9 + stamp.nanosec, pixels, 'bgr8')
+    image.header.frame_id = compressed.header.frame_id
+    topic = message.topic.removesuffix('/compressed')
+    data = TYPESTORE.serialize_cdr(image, TYPES['/image'])
+    return BagMessage(topic, TYPES['/image'], message.stamp_ns, bytes(data))
+
+
+def restamped(message: BagMessage, stamp_ns: int) -> bytes:
+    """
+    Return a message's CDR with another header stamp.
+
+    Works on the serialized bytes, so that replaying an image costs a copy and no conversion:
+    after four bytes of encapsulation come the header's seconds and nanoseconds; a transform
+    message counts its transforms first, and only the first one is stamped.
+    """
+    offset = 8 if message.type_name == TYPES['/tf'] else 4
+    data = bytearray(message.data)
+    endianness = '<' if data[1] & 1 else '>'
+    struct.pack_into(endianness + 'iI', data, offset, *divmod(stamp_ns, 10 ** 9))
+    return bytes(data)
+
+
+def _stamps_ns(time_s) -> list[int]:
+    return [START_NS + round(float(each) * 1e9) for each in time_s]
+
+
+def _static(drive: Drive, map_frame: MapFrame):
+    """Yield what is latched: where the sensors are, and the origin of the map."""
+    settings = drive.settings
+    places = {
+        msgs.CAMERA: settings.camera_m, msgs.GNSS: settings.sensors.gnss.antenna_m,
+        msgs.IMU: (0.0, 0.0, 0.0)}
+    yield START_NS, '/tf_static', msgs.transforms(*(
+        msgs.transform(START_NS, msgs.BASE, child, place) for child, place in places.items()))
+    yield START_NS, '/ground_truth/datum', msgs.nav_sat_fix(
+        START_NS, msgs.MAP, *map_frame.datum, 0.0)
+
+
+def _images(drive: Drive, images: Iterable[np.ndarray], compressed: bool):
+    make, topic = (
+        (msgs.jpeg_image, '/image/compressed') if compressed else (msgs.raw_image, '/image'))
+    for stamp_ns, image in zip(_stamps_ns(drive.frames.time_s), images, strict=True):
+        yield stamp_ns, topic, make(stamp_ns, image)
+
+
+def _fixes(drive: Drive, map_frame: MapFrame):
+    latitude, longitude = map_frame.geodetic_from_map(*drive.gnss.position_m.T)
+    lost = np.isnan(drive.gnss.position_m[:, 0])
+    latitude[lost] = longitude[lost] = np.nan
+    for stamp_ns, *place in zip(_stamps_ns(drive.gnss.time_s), latitude, longitude):
+        yield stamp_ns, '/fix', msgs.nav_sat_fix(stamp_ns, msgs.GNSS, *place, drive.gnss.sigma_m)
+
+
+def _odometry(drive: Drive):
+    """Yield each odometry reading twice: as a transform and as a message."""
+    track = drive.odometry
+    travelled_m = np.concatenate([
+        [0.0], np.cumsum(np.hypot(np.diff(track.x_m), np.diff(track.y_m)))])
+    rows = zip(
+        _stamps_ns(track.time_s), track.x_m, track.y_m, track.yaw_rad, track.speed_mps,
+        track.yaw_rate_radps, travelled_m)
+    for stamp_ns, x_m, y_m, yaw_rad, *rest in rows:
+        yield stamp_ns, '/tf', msgs.transforms(
+            msgs.transform(stamp_ns, msgs.ODOM, msgs.BASE, (x_m, y_m, 0), yaw_rad))
+        yield stamp_ns, '/odom', msgs.odometry(stamp_ns, x_m, y_m, yaw_rad, *rest)
+
+
+def _imu(drive: Drive):
+    track = drive.imu
+    rows = zip(
+        _stamps_ns(track.time_s), track.roll_rad, track.pitch_rad, track.yaw_rad,
+        track.yaw_rate_radps)
+    for stamp_ns, *reading in rows:
+        yield stamp_ns, '/imu', msgs.imu(stamp_ns, *reading, track.yaw_sigma_rad)
+
+
+def _truth(drive: Drive):
+    frames = drive.frames
+    rows = zip(
+        _stamps_ns(frames.time_s), frames.east_m, frames.north_m, frames.roll_rad,
+        frames.pitch_rad, frames.yaw_rad)
+    for stamp_ns, *pose in rows:
+        yield stamp_ns, '/ground_truth/pose', msgs.pose_stamped(stamp_ns, *pose)
+
+
+def _qos(latched: bool) -> Qos:
+    forever, default = QosTime(0, 0), QosLiveliness.SYSTEM_DEFAULT
+    durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
+    return Qos(
+        QosHistory.KEEP_LAST, 1 if latched else 10, QosReliability.RELIABLE, durability, forever,
+        forever, default, forever, avoid_ros_namespace_conventions=False)

@@ -1,0 +1,119 @@
+"""ROS messages of a simulated drive, made without ROS (``rosbags``' Jazzy types)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from rosbags.typesys import get_typestore, Stores
+from scipy.spatial.transform import Rotation
+
+TYPESTORE = get_typestore(Stores.ROS2_JAZZY)
+
+BASE, ODOM, MAP = 'base_link', 'odom', 'map'
+CAMERA, GNSS, IMU = 'camera', 'gnss', 'imu'
+
+
+def message(kind: str, *fields):
+    """Return a message such as ``message('std_msgs/Header', stamp, frame)``."""
+    package, name = kind.split('/')
+    return TYPESTORE.types[f'{package}/msg/{name}'](*fields)
+
+
+def header(stamp_ns: int, frame_id: str):
+    """Return a header."""
+    stamp = message('builtin_interfaces/Time', *divmod(stamp_ns, 10 ** 9))
+    return message('std_msgs/Header', stamp, frame_id)
+
+
+def raw_image(stamp_ns: int, image: np.ndarray, encoding: str = 'rgb8'):
+    """Return a ``sensor_msgs/Image`` of a (H, W, 3) uint8 image."""
+    height, width, channels = image.shape
+    return message(
+        'sensor_msgs/Image', header(stamp_ns, CAMERA), height, width, encoding, 0,
+        width * channels, np.ascontiguousarray(image).reshape(-1))
+
+
+def jpeg_image(stamp_ns: int, image: np.ndarray, quality: int = 92):
+    """Return a ``sensor_msgs/CompressedImage`` of a (H, W, 3) uint8 RGB image."""
+    _, jpeg = cv2.imencode(
+        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return message('sensor_msgs/CompressedImage', header(stamp_ns, CAMERA), 'jpeg', jpeg.ravel())
+
+
+def nav_sat_fix(stamp_ns: int, frame_id: str, latitude_deg: float, longitude_deg: float,
+                sigma_m: float):
+    """Return a fix whose vertical error is twice the horizontal; NaN degrees mean no fix."""
+    good = np.isfinite(latitude_deg) and np.isfinite(longitude_deg)
+    status = message('sensor_msgs/NavSatStatus', 0 if good else -1, 1)
+    variances = sigma_m ** 2 * np.diag([1.0, 1.0, 4.0]) if good else np.zeros((3, 3))
+    return message(
+        'sensor_msgs/NavSatFix', header(stamp_ns, frame_id), status, float(latitude_deg),
+        float(longitude_deg), 0.0 if good else np.nan, variances.ravel(), 2 if good else 0)
+
+
+def odometry(stamp_ns: int, x_m: float, y_m: float, yaw_rad: float, speed_mps: float,
+             yaw_rate_radps: float, travelled_m: float):
+    """Return a ``nav_msgs/Odometry`` whose pose grows worse with the distance travelled."""
+    pose = message('geometry_msgs/Pose', _vector('Point', x_m, y_m, 0), quaternion(0, 0, yaw_rad))
+    twist = message(
+        'geometry_msgs/Twist', _vector('Vector3', speed_mps, 0, 0),
+        _vector('Vector3', 0, 0, yaw_rate_radps))
+    drift_m = 0.01 + 0.02 * travelled_m
+    return message(
+        'nav_msgs/Odometry', header(stamp_ns, ODOM), BASE,
+        message('geometry_msgs/PoseWithCovariance', pose,
+                _planar_covariance(drift_m, 0.01 + 0.001 * travelled_m)),
+        message('geometry_msgs/TwistWithCovariance', twist, _planar_covariance(0.1, 0.01)))
+
+
+def imu(stamp_ns: int, roll_rad: float, pitch_rad: float, yaw_rad: float, yaw_rate_radps: float,
+        yaw_sigma_rad: float):
+    """Return a ``sensor_msgs/Imu`` with an ENU attitude and without accelerations."""
+    no_acceleration = np.zeros(9)
+    no_acceleration[0] = -1
+    tilt_variance, rate_variance = np.radians(0.2) ** 2, np.radians(0.3) ** 2
+    return message(
+        'sensor_msgs/Imu', header(stamp_ns, IMU), quaternion(roll_rad, pitch_rad, yaw_rad),
+        np.diag([tilt_variance, tilt_variance, yaw_sigma_rad ** 2]).ravel(),
+        _vector('Vector3', 0, 0, yaw_rate_radps), np.diag([rate_variance] * 3).ravel(),
+        _vector('Vector3', 0, 0, 0), no_acceleration)
+
+
+def pose_stamped(stamp_ns: int, east_m: float, north_m: float, roll_rad: float, pitch_rad: float,
+                 yaw_rad: float):
+    """Return a ``geometry_msgs/PoseStamped`` in the map."""
+    pose = message(
+        'geometry_msgs/Pose', _vector('Point', east_m, north_m, 0),
+        quaternion(roll_rad, pitch_rad, yaw_rad))
+    return message('geometry_msgs/PoseStamped', header(stamp_ns, MAP), pose)
+
+
+def transforms(*stamped):
+    """Return a ``tf2_msgs/TFMessage``."""
+    return message('tf2_msgs/TFMessage', list(stamped))
+
+
+def transform(stamp_ns: int, parent: str, child: str, translation_m, yaw_rad: float = 0.0):
+    """Return a ``geometry_msgs/TransformStamped`` from (x, y, z) metres and a yaw."""
+    return message(
+        'geometry_msgs/TransformStamped', header(stamp_ns, parent), child,
+        message('geometry_msgs/Transform', _vector('Vector3', *translation_m),
+                quaternion(0, 0, yaw_rad)))
+
+
+def quaternion(roll_rad: float, pitch_rad: float, yaw_rad: float):
+    """Return a ``geometry_msgs/Quaternion`` of fixed-axis roll, pitch, yaw (REP-103)."""
+    x, y, z, w = Rotation.from_euler('xyz', [roll_rad, pitch_rad, yaw_rad]).as_quat()
+    return message('geometry_msgs/Quaternion', float(x), float(y), float(z), float(w))
+
+
+def _vector(name: str, x, y, z):
+    return message(f'geometry_msgs/{name}', float(x), float(y), float(z))
+
+
+def _planar_covariance(position_sigma: float, yaw_sigma: float) -> np.ndarray:
+    """Return 36 entries: x, y and yaw as given, and z, roll, pitch as not measured."""
+    not_measured = 1e3
+    return np.diag([
+        position_sigma ** 2, position_sigma ** 2, not_measured, not_measured, not_measured,
+        yaw_sigma ** 2]).ravel()
