@@ -31,6 +31,9 @@ class FG2Config:
     descriptor_widths: tuple[int, ...] = (512, 256, 128)
     descriptor_layers: int = 3
     temperature: float = 0.1
+    dropout: float = 0.1  # in training, after each attention's output projection
+    aerial_sampling: str = 'resize'  # as an image, as published; 'points' hits the grid exactly
+    panorama_wrap_tokens: int = 0  # columns that continue a panorama's tokens beyond its edges
 
     @property
     def ground_rows(self) -> int:
@@ -94,5 +97,5 @@ PRESETS = {
         name='sim', backbone='cnn', ground_image_hw=(320, 640), aerial_image_hw=(256, 256),
         channels=64, grid_extent_m=56.0, height_range_m=(-3.0, 6.0), height_count=7, iterations=2,
         feedforward_channels=128, ffn_of_iteration=(1, 2), descriptor_widths=(64, 64, 64),
-        descriptor_layers=2),
+        descriptor_layers=2, dropout=0.0, aerial_sampling='points', panorama_wrap_tokens=8),
 }

@@ -1,0 +1,166 @@
+"""Lifting of ground image tokens into a bird's-eye view with height selection (section 3.2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn, Tensor
+
+from fg2_ros.network.attention import DeformableAttention, finite_locations
+from fg2_ros.network.config import FG2Config
+
+
+def grid_points(config: FG2Config) -> Tensor:
+    """
+    Return the (rows * columns, heights, 3) lifted points in metres, camera at 0, float64.
+
+    Coordinates are (down, right, up): row and column axis of the BEV grid, and height.
+    """
+    half = config.grid_extent_m / 2
+    axis = torch.linspace(-half, half, config.grid_cells, dtype=torch.float64)
+    height = torch.linspace(*config.height_range_m, config.height_count, dtype=torch.float64)
+    points = torch.meshgrid(axis[:config.ground_rows], axis, height, indexing='ij')
+    return torch.stack(points, dim=-1).flatten(0, 1)
+
+
+def project_to_panorama(points: Tensor) -> Tensor:
+    """
+    Return the relative (column, row) in a panorama, 0 to 1, of (..., 3) points.
+
+    The tiny epsilons decide what happens on the vertical axis through the camera; published
+    weights were trained with them.
+    """
+    down, right, up = points.unbind(-1)
+    azimuth = torch.acos(-down / (torch.hypot(down, right) + 1e-10))
+    azimuth = torch.where(right < 0, -azimuth, azimuth)
+    zenith_angle = torch.acos(up / (points.norm(dim=-1) + 1e-10))
+    return torch.stack([0.5 + azimuth / (2 * math.pi), zenith_angle / math.pi], dim=-1)
+
+
+def project_to_pinhole(
+        points: Tensor, camera_k: Tensor, image_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """
+    Project lifted points through pinhole intrinsics.
+
+    :param points: (N, K, 3) (down, right, up); the optical axis points to BEV "up" (row 0).
+    :param camera_k: (B, 3, 3) intrinsics in pixels of an image of ``image_hw``.
+    :return: (B, N, K, 2) relative (column, row), finite; (B, N) cells of which any point is seen.
+    """
+    down, right, up = points.unbind(-1)
+    optical = torch.stack([right, -up, -down], dim=-1).to(camera_k.dtype)
+    image = torch.einsum('bij,nkj->bnki', camera_k, optical)
+    height, width = image_hw
+    relative = image[..., :2] / image[..., 2:] / image.new_tensor([width, height])
+    inside = ((relative >= 0) & (relative < 1)).all(dim=-1) & (image[..., 2] > 0)
+    return finite_locations(relative), inside.any(dim=-1)
+
+
+class RefinementStage(nn.Module):
+    """One refinement of the BEV grid; its feed-forward may be shared with another stage."""
+
+    def __init__(self, config: FG2Config) -> None:
+        super().__init__()
+        attention = (
+            config.channels, config.attention_heads, config.attention_points, config.dropout)
+        self.self_attention = DeformableAttention(*attention)
+        self.cross_attention = DeformableAttention(*attention)
+        self.height_score = nn.Linear(config.channels, 1)
+        self.self_norm = nn.LayerNorm(config.channels)
+        self.cross_norm = nn.LayerNorm(config.channels)
+        self.output_norm = nn.LayerNorm(config.channels)
+
+    def forward(
+            self, bev: Tensor, tokens: Tensor, cells: Tensor, columns: Tensor, rows: int,
+            feedforward: nn.Module) -> tuple[Tensor, Tensor]:
+        """
+        Return the refined (B, N, C) grid and the (B, N) index of each cell's chosen height.
+
+        :param bev: (B, N, C), row-major with ``rows`` rows.
+        :param tokens: (B, C, h, w) ground image tokens.
+        :param cells: (N, 2) relative (column, row) of the cells in the BEV grid.
+        :param columns: (N, K, 2) or (B, N, K, 2) projections of the K points above each cell.
+        """
+        bev_map = bev.transpose(1, 2).unflatten(2, (rows, -1))
+        bev = self.self_norm(self.self_attention(bev, bev_map, cells) + bev)
+        pooled, height_index = self.select_height(bev, tokens, columns)
+        bev = self.cross_norm(self.cross_attention.attend(pooled, bev) + bev)
+        return self.output_norm(feedforward(bev) + bev), height_index
+
+    def select_height(self, bev: Tensor, tokens: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Return the (B, N, C) features pooled over the heights, and the likeliest height.
+
+        The score of a height is linear in its attended feature. What all heights of a cell
+        share (query and biases) cancels in the softmax, and the two linear maps fold into one.
+        """
+        features = self.cross_attention.gather(bev, tokens, columns)
+        direction = self.height_score.weight[0] @ self.cross_attention.output_proj.weight
+        scores = (features @ direction).float()
+        pooled = torch.einsum('bnk,bnkc->bnc', scores.softmax(dim=-1).to(features), features)
+        return pooled, scores.argmax(dim=-1)
+
+
+class GroundLifting(nn.Module):
+    """Learned BEV queries which gather what the ground image shows at and above each cell."""
+
+    def __init__(self, config: FG2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.queries = nn.Parameter(
+            torch.rand(config.ground_rows, config.grid_cells, config.channels))
+        self.stages = nn.ModuleList(RefinementStage(config) for _ in range(config.iterations))
+        self.feedforwards = nn.ModuleDict({
+            str(index): nn.Sequential(
+                nn.Linear(config.channels, config.feedforward_channels), nn.ReLU(),
+                nn.Linear(config.feedforward_channels, config.channels))
+            for index in sorted(set(config.ffn_of_iteration))})
+        self._register_grids()
+
+    def forward(
+            self, tokens: Tensor, camera_k: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Return the BEV map of the ground.
+
+        :param tokens: (B, C, h, w) ground image tokens.
+        :param camera_k: (B, 3, 3) intrinsics for a pinhole camera, else None.
+        :return: (B, C, rows, columns) map, (B, rows, columns) chosen heights, (B, rows * columns)
+            visible cells.
+        """
+        tokens, columns, visible = self._projections(tokens, camera_k)
+        rows = self.config.ground_rows
+        bev = self.queries.flatten(0, 1).expand(len(tokens), -1, -1).to(tokens.dtype)
+        for stage, feedforward in zip(self.stages, self.config.ffn_of_iteration):
+            bev, height_index = stage(
+                bev, tokens, self.cells, columns, rows, self.feedforwards[str(feedforward)])
+        bev_map = bev.transpose(1, 2).unflatten(2, (rows, -1))
+        return bev_map, height_index.unflatten(1, (rows, -1)), visible
+
+    def _register_grids(self) -> None:
+        config = self.config
+        points = grid_points(config)
+        cells = torch.meshgrid(
+            torch.linspace(0, 1, config.ground_rows), torch.linspace(0, 1, config.grid_cells),
+            indexing='ij')
+        self.register_buffer('cells', torch.stack(cells[::-1], -1).flatten(0, 1), False)
+        self.register_buffer('points', points.float(), False)
+        self.register_buffer('panorama_columns', project_to_panorama(points).float(), False)
+
+    def _projections(
+            self, tokens: Tensor, camera_k: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the tokens to sample, where the lifted points project, and what is visible."""
+        if self.config.camera == 'pinhole':
+            if camera_k is None:
+                raise ValueError('a network for a pinhole camera needs the intrinsics camera_k')
+            return tokens, *project_to_pinhole(
+                self.points, camera_k.float(), self.config.ground_image_hw)
+        visible = torch.ones(
+            len(tokens), len(self.points), dtype=torch.bool, device=tokens.device)
+        wrap = self.config.panorama_wrap_tokens
+        if not wrap:
+            return tokens, self.panorama_columns, visible
+        width = tokens.shape[-1]
+        column, row = self.panorama_columns.unbind(-1)
+        column = (column * width + wrap) / (width + 2 * wrap)
+        wrapped = torch.cat([tokens[..., -wrap:], tokens, tokens[..., :wrap]], dim=-1)
+        return wrapped, torch.stack([column, row], dim=-1), visible

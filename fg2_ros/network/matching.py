@@ -1,0 +1,77 @@
+"""Scores between aerial and ground cells, and the probabilities that they match."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class GroundDescriptors:
+    """What the network knows about the ground cells of a batch."""
+
+    descriptors: Tensor  # (B, cells, d), unit length, row-major
+    height_index: Tensor  # (B, rows, columns), the height that made each cell's feature
+    visible: Tensor  # (B, cells) bool
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Scores of all pairs of cells, with the side results that localization needs."""
+
+    scores: Tensor  # (B, aerial cells, ground cells); -inf where a ground cell is not visible
+    dustbin_score: Tensor  # scalar
+    height_index: Tensor  # (B, rows, columns) of the ground grid
+    visible: Tensor  # (B, ground cells) bool
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Dual-softmax probabilities (B, aerial cells, ground cells), dustbins dropped."""
+        return dual_softmax(self.scores, self.dustbin_score)
+
+
+def match_scores(aerial: Tensor, ground: GroundDescriptors, temperature: float) -> Tensor:
+    """
+    Return the (B, aerial cells, ground cells) float32 scores.
+
+    :param aerial: (B, n * n, d) unit descriptors.
+    """
+    with torch.autocast(aerial.device.type, enabled=False):
+        scores = aerial.float() @ (ground.descriptors.float() / temperature).transpose(1, 2)
+        return scores.masked_fill(~ground.visible[:, None], -torch.inf)
+
+
+def dual_softmax(scores: Tensor, dustbin_score: Tensor) -> Tensor:
+    """
+    Return the product of the softmaxes over either side, each with a dustbin.
+
+    A dustbin adds one more constant entry to each normaliser, so the matrix itself need not
+    be extended.
+
+    :param scores: (B, M, N).
+    :return: (B, M, N).
+    """
+    dustbin = dustbin_score.to(scores)
+    over_ground = torch.logaddexp(scores.logsumexp(dim=2, keepdim=True), dustbin)
+    over_aerial = torch.logaddexp(scores.logsumexp(dim=1, keepdim=True), dustbin)
+    return (2 * scores - over_ground - over_aerial).exp()
+
+
+def resize_map(tokens: Tensor, cells: int, sampling: str) -> Tensor:
+    """
+    Return a (B, C, cells, cells) version of a (B, C, h, w) aerial map.
+
+    :param sampling: 'resize' as an image (published; cell centres lie half a cell inside the
+        patch), or 'points' exactly at the grid's points, which reach from edge to edge.
+    """
+    if sampling == 'resize':
+        return F.interpolate(tokens, (cells, cells), mode='bilinear', align_corners=False)
+    axis = torch.linspace(-1, 1, cells, device=tokens.device)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), dim=-1)
+    return F.grid_sample(
+        tokens.float(), grid.expand(len(tokens), -1, -1, -1), padding_mode='border',
+        align_corners=False).to(tokens.dtype)
