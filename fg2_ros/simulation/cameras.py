@@ -1,0 +1,81 @@
+"""Cameras of the simulated city: where a ray of each pixel goes, and where a point appears."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from fg2_ros.geometry.panorama import pixel_directions, pixel_from_direction, rotation3
+
+
+@dataclass(frozen=True)
+class CameraPose:
+    """Pose of a camera in the city: map metres (z up from the ground) and REP-103 angles."""
+
+    east_m: float
+    north_m: float
+    height_m: float
+    yaw_rad: float
+    roll_rad: float = 0.0
+    pitch_rad: float = 0.0
+
+    @property
+    def position(self) -> np.ndarray:
+        """Return the (3,) position in metres."""
+        return np.array([self.east_m, self.north_m, self.height_m])
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """Return the (3, 3) map-from-camera rotation (camera x forward, y left, z up)."""
+        return rotation3(self.roll_rad, self.pitch_rad, self.yaw_rad)
+
+
+@dataclass(frozen=True)
+class PanoramaCamera:
+    """An equirectangular camera of ``width`` x ``height`` pixels (2:1 for the full sphere)."""
+
+    width: int
+    height: int
+
+    def directions(self) -> np.ndarray:
+        """Return the (height, width, 3) unit ray directions in the camera's body frame."""
+        return _panorama_directions(self.width, self.height)
+
+    def project(self, points: np.ndarray):
+        """Return continuous (column, row) of (..., 3) points in the camera's body frame."""
+        return pixel_from_direction(points, self.width, self.height)
+
+
+@dataclass(frozen=True)
+class PinholeCamera:
+    """A pinhole camera; ``fx, fy, cx, cy`` in pixels, pixel centres at half-integers."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def directions(self) -> np.ndarray:
+        """Return the (height, width, 3) unit ray directions in the camera's body frame."""
+        column, row = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)
+        ray = np.stack([
+            np.ones_like(column), (self.cx - column) / self.fx, (self.cy - row) / self.fy],
+            axis=-1)
+        return ray / np.linalg.norm(ray, axis=-1, keepdims=True)
+
+    def project(self, points: np.ndarray):
+        """Return continuous (column, row) of body-frame points; NaN behind the camera."""
+        x, y, z = np.moveaxis(np.asarray(points, float), -1, 0)
+        depth = np.where(x > 0, x, np.nan)
+        return self.cx - self.fx * y / depth, self.cy - self.fy * z / depth
+
+
+@lru_cache(maxsize=4)
+def _panorama_directions(width: int, height: int) -> np.ndarray:
+    directions = pixel_directions(width, height).astype(np.float32)
+    directions.setflags(write=False)
+    return directions

@@ -1,0 +1,319 @@
+"""A city seen twice: from the air on one day and from the street on another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+import numpy as np
+
+from fg2_ros.simulation import meshes
+from fg2_ros.simulation.appearance import (
+    colour, colours, ground_pyramid, Look, paint_ground, sample_ground, SEASONS)
+from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera
+from fg2_ros.simulation.city import City, EDGE_MARGIN_M, HALF_SIZE_M, ParkingSlot
+from fg2_ros.simulation.meshes import Mesh, Surface
+
+DIFFICULTIES = ('standard', 'hard')
+_HAZE_M = 350.0
+_BLIND_ELEVATION = -0.87  # sine of where the panorama shows the vehicle itself
+_ORTHOPHOTO_BAND_ROWS = 256
+_SURFACE_HSV = {
+    Surface.WALL: ((5, 60), (.02, .4), (.35, .9)),
+    Surface.ROOF: ((0, 40), (.0, .5), (.15, .7)),
+    Surface.CROWN: ((60, 125), (.25, .6), (.16, .42)),
+    Surface.WOOD: ((15, 40), (.05, .35), (.15, .45)),
+    Surface.CAR: ((0, 360), (.0, .7), (.05, .95)),
+    Surface.GLASS: ((190, 220), (.1, .3), (.05, .2)),
+    Surface.PERSON: ((0, 360), (.0, .8), (.1, .9)),
+}
+
+
+@dataclass(frozen=True)
+class Orthophoto:
+    """
+    A north-up image of the ground.
+
+    ``image`` is (H, W, 3) uint8 RGB; ``resolution_m`` metres a pixel; ``centre_m`` the (east,
+    north) of the image's centre.
+    """
+
+    image: np.ndarray
+    resolution_m: float
+    centre_m: tuple[float, float]
+
+
+class Scene:
+    """
+    One city, one aerial day, one ground day.
+
+    :param seed: the city's seed, any integer from 0.
+    :param difficulty: 'standard', or 'hard': another season, poor cameras, a moving rig and
+        traffic that hides part of the view.
+    :raises ValueError: for an unknown difficulty.
+    """
+
+    def __init__(self, seed: int, difficulty: str = 'standard'):
+        """Build the city and draw both days."""
+        if difficulty not in DIFFICULTIES:
+            raise ValueError(f'difficulty {difficulty!r} is not one of {", ".join(DIFFICULTIES)}')
+        self.seed, self.difficulty = int(seed), difficulty
+        self.hard = difficulty == 'hard'
+        rng = np.random.default_rng([7, self.seed, self.hard])
+        self.city = City(seed)
+        first = rng.integers(len(SEASONS))
+        second = (first + rng.integers(1, len(SEASONS))) % len(SEASONS) if self.hard else first
+        looks = rng.integers(0, 2 ** 31, 2)
+        self._aerial_look = Look.draw(int(looks[0]), SEASONS[first], self.hard)
+        self._ground_look = Look.draw(int(looks[1]), SEASONS[second], self.hard)
+        self._lean = rng.uniform(-.06, .06, 2)  # the aerial camera never stands exactly above
+        self._street_day: _Day | None = None
+
+    def camera_poses(self, count: int, rng: np.random.Generator) -> list[CameraPose]:
+        """Return poses of a camera on vehicles that drive on the city's streets."""
+        legs = [leg for node in self.city.legs_inside().values() for _, leg in node]
+        return [self._pose_on(legs[rng.integers(len(legs))], rng) for _ in range(count)]
+
+    def _pose_on(self, leg: np.ndarray, rng: np.random.Generator) -> CameraPose:
+        at = rng.integers(len(leg) - 1)
+        heading = leg[at + 1] - leg[at]
+        yaw = float(np.arctan2(heading[1], heading[0]))
+        right_m = rng.normal(1.7, .6)
+        spot = leg[at] + rng.uniform() * heading + right_m * np.array([np.sin(yaw), -np.cos(yaw)])
+        return self.mounted(float(spot[0]), float(spot[1]), yaw + rng.normal(0, .06), rng)
+
+    def mounted(self, east_m: float, north_m: float, yaw_rad: float,
+                rng: np.random.Generator) -> CameraPose:
+        """Return the pose of a camera whose height and tilt are as the difficulty has them."""
+        height = rng.uniform(1.4, 3.2) if self.hard else rng.uniform(1.7, 2.3)
+        tilt = np.radians(2.0 if self.hard else 0.4)
+        roll, pitch = rng.normal(0, tilt, 2)
+        return CameraPose(east_m, north_m, float(height), yaw_rad, float(roll), float(pitch))
+
+    def orthophoto(self, resolution_m: float = 0.2) -> Orthophoto:
+        """Return the whole city from above, on the aerial day."""
+        day = _Day(self.city, self._aerial_look, aloft=True)
+        size = round(2 * HALF_SIZE_M / resolution_m)
+        rng = np.random.default_rng([self._aerial_look.seed, 2])
+        bands = [self._orthophoto_band(day, first, size, resolution_m, rng)
+                 for first in range(0, size, _ORTHOPHOTO_BAND_ROWS)]
+        image = self._aerial_look.expose(np.concatenate(bands), rng)
+        return Orthophoto(image, resolution_m, (0.0, 0.0))
+
+    def _orthophoto_band(self, day: _Day, first: int, size: int, resolution_m: float,
+                         rng: np.random.Generator) -> np.ndarray:
+        rows = min(_ORTHOPHOTO_BAND_ROWS, size - first)
+        jitter = rng.uniform(0.2, 0.8, (2, rows, size))
+        x = (np.arange(size) + jitter[0]) * resolution_m - HALF_SIZE_M
+        y = HALF_SIZE_M - (np.arange(first, first + rows)[:, None] + jitter[1]) * resolution_m
+        down = np.array([*self._lean, -1.0])
+        start = np.stack([x, y, np.zeros_like(x)], axis=-1).reshape(-1, 3) - 100.0 * down
+        directions = np.broadcast_to(down / np.linalg.norm(down), start.shape)
+        radiance = day.trace(start, directions, np.full(len(start), resolution_m))
+        return radiance.reshape(rows, size, 3)
+
+    def panorama(self, pose: CameraPose, width: int = 1024, height: int = 512,
+                 frame: int = 0) -> np.ndarray:
+        """
+        Return the (height, width, 3) uint8 RGB panorama of a camera, on the ground day.
+
+        :param frame: numbers the images of one camera: traffic and sensor noise follow from it.
+        """
+        return self.view(pose, PanoramaCamera(width, height), frame)
+
+    def view(self, pose: CameraPose, camera, frame: int = 0) -> np.ndarray:
+        """Return the uint8 RGB image of any camera with `directions` (see `cameras`)."""
+        rng = np.random.default_rng([self._ground_look.seed, 3, frame])
+        if self._street_day is None:
+            self._street_day = _Day(self.city, self._ground_look)
+        body = camera.directions()
+        directions = (body.reshape(-1, 3) @ pose.rotation.T.astype(np.float32))
+        start = np.broadcast_to(pose.position.astype(np.float32), directions.shape)
+        traffic = _Obstacles(_traffic_around(pose, self.hard, rng), rng)
+        pixel_rad = 2 * np.pi / body.shape[1]
+        radiance = self._street_day.trace(start, directions, pixel_rad, traffic)
+        radiance = radiance.reshape(*body.shape[:2], 3)
+        radiance[body[..., 2] < _BLIND_ELEVATION] = self._street_day.vehicle_colour
+        return self._ground_look.expose(radiance, rng)
+
+
+class _Obstacles:
+    """A traceable mesh with a colour and the wall axes of every triangle."""
+
+    def __init__(self, mesh: Mesh, rng: np.random.Generator):
+        self.mesh = mesh
+        self.scene = EmbreeScene()
+        if len(mesh.triangles):
+            TriangleMesh(self.scene, mesh.triangles)
+        edges = np.diff(mesh.triangles, axis=1)
+        normal = np.cross(edges[:, 0], edges[:, 1])
+        self.normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        self.colour = _surface_colours(mesh, rng)
+
+    def cast(self, start, directions):
+        """Return (distance, triangle) of the first hits; no hit is triangle -1."""
+        if not len(self.mesh.triangles):
+            return np.full(len(start), 1e30, np.float32), np.full(len(start), -1)
+        hit = self.scene.run(start, directions, query='INTERSECT', output=True)
+        return np.where(hit['primID'] >= 0, hit['tfar'], np.float32(1e30)), hit['primID']
+
+
+class _Day:
+    """The city on one day, ready for rays."""
+
+    def __init__(self, city: City, look: Look, aloft: bool = False):
+        self.aloft = aloft  # seen from straight above: no haze between
+        rng = np.random.default_rng([look.seed, 4])
+        self.look = look
+        self._things = _Obstacles(_standing_things(city, look, rng), rng)
+        if look.season == 'winter':
+            self._strip_leaves(rng)
+        self._ground = ground_pyramid(paint_ground(city, look))
+        self._facade = rng.uniform(0, 1, (4096, 4)).astype(np.float32)
+        self.vehicle_colour = colour(rng, (0, 360), (0, .5), (.1, .9))
+
+    def _strip_leaves(self, rng: np.random.Generator) -> None:
+        bare = self._things.mesh.surface == Surface.CROWN
+        self._things.colour[bare] = colours(rng, int(bare.sum()), (15, 40), (.1, .35), (.15, .4))
+
+    def trace(self, start, directions, footprint, traffic: _Obstacles | None = None):
+        """
+        Return (K, 3) float32 radiance along rays.
+
+        :param footprint: (K,) metres that a ray covers on the ground, or one angle a pixel (rad).
+        """
+        start = np.ascontiguousarray(start, np.float32)
+        directions = np.ascontiguousarray(directions, np.float32)
+        distance, triangle = self._things.cast(start, directions)
+        to_ground = np.where(directions[:, 2] < -1e-4,
+                             -start[:, 2] / np.minimum(directions[:, 2], -1e-4), 1e30)
+        on_ground = to_ground < distance
+        distance = np.minimum(distance, to_ground)
+        radiance = self._sky(directions)
+        on_thing = (triangle >= 0) & ~on_ground
+        self._shade_ground(radiance, np.nonzero(on_ground)[0], start, directions, distance,
+                           footprint)
+        self._shade_things(radiance, np.nonzero(on_thing)[0], self._things, triangle, start,
+                           directions, distance)
+        if traffic is not None:
+            nearer, triangle = traffic.cast(start, directions)
+            front = np.nonzero(nearer < distance)[0]
+            self._shade_things(radiance, front, traffic, triangle, start, directions, nearer)
+        return radiance
+
+    def _shade_ground(self, radiance, index, start, directions, distance, footprint) -> None:
+        point = start[index] + distance[index, None] * directions[index]
+        if np.ndim(footprint):
+            footprint_m = footprint[index]
+        else:  # between the footprint's length and width, which differ at grazing angles
+            footprint_m = footprint * distance[index] / np.sqrt(-directions[index, 2])
+        albedo = sample_ground(self._ground, point[:, 0], point[:, 1], footprint_m)
+        light = self._light(point, np.array([[0, 0, 1]], np.float32))
+        radiance[index] = self._through_haze(albedo * light, distance[index])
+
+    def _shade_things(self, radiance, index, obstacles, triangle, start, directions,
+                      distance) -> None:
+        hit = triangle[index]
+        ray = directions[index]
+        point = start[index] + distance[index, None] * ray
+        normal = obstacles.normal[hit]
+        normal = normal * -np.sign(np.sum(normal * ray, axis=1, keepdims=True))
+        surface = obstacles.mesh.surface[hit]
+        albedo = obstacles.colour[hit] * self._texture(surface, point)
+        walls = np.nonzero(surface == Surface.WALL)[0]
+        if len(walls):
+            albedo[walls] = self._windows(
+                albedo[walls], point[walls], normal[walls], obstacles.mesh.thing[hit[walls]])
+        light = self._light(point, normal)
+        radiance[index] = self._through_haze(albedo * light, distance[index])
+
+    def _texture(self, surface, point) -> np.ndarray:
+        """Return (K, 1) brightness of leaves and roof tiles."""
+        wave = np.sin(point @ np.float32([[9.1, 4.3], [5.7, -8.9], [3.1, 7.7]])).prod(axis=1)
+        depth = np.float32([.06, .12, .35, .1, .03, .0, .1])[surface]
+        return (1 + depth * wave)[:, None]
+
+    def _windows(self, albedo, point, normal, thing) -> np.ndarray:
+        """Return wall albedo with rows of windows, doors and shop fronts."""
+        style = self._facade[thing % len(self._facade)]
+        along = point[:, 1] * normal[:, 0] - point[:, 0] * normal[:, 1]
+        bay = 2.0 + 2.4 * style[:, 0]
+        column, storey = along / bay, point[:, 2] / (2.7 + .7 * style[:, 3])
+        across, up = column % 1, storey % 1
+        window = (np.abs(across - .5) < .15 + .2 * style[:, 1]) & (np.abs(up - .55) < .24)
+        shop = (storey < 1) & (style[:, 2] > .6) & (np.abs(across - .5) < .42) & (up < .8)
+        chosen = (window & (storey >= .3)) | shop
+        pane = self._facade[(np.floor(column) * 7 + np.floor(storey) * 131).astype(int) % 4096, 0]
+        glass = .08 + .3 * pane[:, None] * np.float32([.8, .95, 1.1])
+        return np.where(chosen[:, None], glass, albedo * np.where(up < .06, .8, 1.)[:, None])
+
+    def _light(self, point, normal) -> np.ndarray:
+        """Return (K, 3) sun and sky light on faces."""
+        look = self.look
+        facing = np.maximum(normal @ look.sun.astype(np.float32), 0)
+        facing = np.broadcast_to(facing, len(point)).copy()
+        lit = np.nonzero(facing > 0)[0]
+        if look.sun_light.max() > .3 and len(lit):
+            start = point[lit] + .02 * (normal if len(normal) == 1 else normal[lit])
+            towards = np.broadcast_to(look.sun.astype(np.float32), start.shape)
+            blocked = self._things.scene.run(
+                np.ascontiguousarray(start, np.float32), np.ascontiguousarray(towards),
+                query='OCCLUDED')
+            facing[lit[blocked >= 0]] = 0
+        sky = .55 + .45 * normal[:, 2:]
+        return (facing[:, None] * look.sun_light + sky * look.sky_light).astype(np.float32)
+
+    def _sky(self, directions) -> np.ndarray:
+        up = np.clip(directions[:, 2:], 0, 1)
+        clouds = np.sin(directions @ np.float32([[7, 3], [4, -6], [9, 12]])).prod(axis=1)
+        bright = (.75 + .1 * clouds)[:, None] * self.look.sky_light / self.look.sky_light.mean()
+        return (bright * (1.15 - .45 * up * np.float32([1.2, .8, .3]))).astype(np.float32)
+
+    def _through_haze(self, radiance, distance) -> np.ndarray:
+        if self.aloft:
+            return radiance
+        clear = np.exp(-np.minimum(distance, 2000) / _HAZE_M)[:, None].astype(np.float32)
+        return radiance * clear + .72 * (1 - clear)
+
+
+def _standing_things(city: City, look: Look, rng: np.random.Generator) -> Mesh:
+    """Return the mesh of the city with the trees, cars and people of a day."""
+    shapes = np.random.default_rng([city.seed, 5])  # crowns keep their shape over the seasons
+    parts = [meshes.building(shape) for shape in city.buildings]
+    parts += [meshes.tree(shape, shapes, look.leaves) for shape in city.trees]
+    parts += [meshes.post(shape) for shape in city.posts]
+    parts += [meshes.car(_nudged(slot, rng), rng) for slot in city.slots
+              if rng.uniform() < look.cars]
+    for _ in range(look.people):
+        road = city.roads[rng.integers(len(city.roads))]
+        spot = road.polyline[rng.integers(len(road.polyline))] + rng.normal(0, 6, 2)
+        parts.append(meshes.person(spot, rng))
+    return Mesh.join(parts)
+
+
+def _nudged(slot: ParkingSlot, rng: np.random.Generator) -> ParkingSlot:
+    centre = np.asarray(slot.centre) + rng.normal(0, .2, 2)
+    return ParkingSlot(tuple(centre), slot.yaw_rad + rng.normal(0, .03))
+
+
+def _traffic_around(pose: CameraPose, hard: bool, rng: np.random.Generator) -> Mesh:
+    """Return vehicles on the lanes ahead, behind and beside a camera."""
+    forward = np.array([np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)])
+    left = np.array([-forward[1], forward[0]])
+    parts = []
+    for _ in range(rng.integers(3, 7) if hard else rng.integers(0, 3)):
+        lane_m = rng.choice([0.0, 3.3])
+        along_m = rng.choice([-1, 1]) * rng.uniform(9, 40)
+        if lane_m:
+            along_m *= rng.uniform(.1, 1)
+        centre = np.array([pose.east_m, pose.north_m]) + along_m * forward + lane_m * left
+        parts.append(meshes.car(ParkingSlot(tuple(centre), pose.yaw_rad), rng))
+    return Mesh.join(parts)
+
+
+def _surface_colours(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
+    """Return the (T, 3) albedo of triangles: one colour for each thing and surface."""
+    things = int(mesh.thing.max()) + 1 if len(mesh.thing) else 0
+    table = np.stack([colours(rng, max(things, 1), *_SURFACE_HSV[kind]) for kind in Surface])
+    return table[mesh.surface, mesh.thing].astype(np.float32)
