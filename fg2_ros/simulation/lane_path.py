@@ -8,9 +8,9 @@ import numpy as np
 
 from fg2_ros.geometry.se2 import wrap_angle
 
-MIN_VERTEX_GAP_M = 0.5
+SIMPLIFY_M = 0.25  # corners need room for their arcs: fewer, longer stretches
 GENTLE_TRIM_M = 3.0  # a slight bend is rounded over this much on either side, not jerked round
-SHARPEST_TURN_RAD = np.radians(150)
+TURNING_BACK_RAD = np.radians(150)
 
 
 def advance(x, y, yaw, distance, turn):
@@ -60,10 +60,13 @@ def lane_path(centre_line: np.ndarray, offset_right_m: float, radius_m: float) -
     :param offset_right_m: distance of the lane from the centre line, to the right.
     :param radius_m: radius of the corners' arcs; smaller where a stretch is too short for it,
         larger in slight bends.
-    :raises ValueError: if the line has no length or turns back on itself.
+    :raises ValueError: if the line is shorter than a metre, or turns back and has no other lane
+        to come back on.
     """
-    lane, headings = _offset(_without_short_steps(centre_line), offset_right_m)
-    steps_m = np.linalg.norm(np.diff(lane, axis=0), axis=1)
+    lane = _lane_vertices(_simplified(centre_line), offset_right_m)
+    steps = np.diff(lane, axis=0)
+    headings = np.arctan2(steps[:, 1], steps[:, 0])
+    steps_m = np.linalg.norm(steps, axis=1)
     turns = wrap_angle(np.diff(headings))
     trims_m = np.zeros(len(lane))  # how much of a stretch's end its corner's arc replaces
     wanted_m = np.maximum(radius_m * np.tan(np.abs(turns) / 2), GENTLE_TRIM_M)
@@ -92,26 +95,47 @@ def _chain(start, yaw_rad, lengths_m, curvatures) -> LanePath:
     return LanePath(ends_m - lengths_m, curvatures, east, north, yaw, float(ends_m[-1]))
 
 
-def _without_short_steps(line: np.ndarray) -> np.ndarray:
-    """Drop vertices too close to the one kept before, whose directions mean nothing."""
+def _simplified(line: np.ndarray) -> np.ndarray:
+    """Return the (K, 2) vertices that matter at a quarter of a metre (Douglas-Peucker)."""
     line = np.asarray(line, float)
-    kept = [line[0]]
-    for point in line[1:]:
-        if np.linalg.norm(point - kept[-1]) >= MIN_VERTEX_GAP_M:
-            kept.append(point)
-    if len(kept) < 2:
-        raise ValueError('a drive needs a route longer than half a metre')
-    return np.array(kept)
+    kept, spans = {0, len(line) - 1}, [(0, len(line) - 1)]
+    while spans:
+        first, last = spans.pop()
+        away_m = _distance_to_stretch(line[first:last + 1], line[first], line[last])
+        farthest = first + int(np.argmax(away_m))
+        if away_m.max() > SIMPLIFY_M:
+            kept.add(farthest)
+            spans += [(first, farthest), (farthest, last)]
+    if len(kept) < 3 and np.linalg.norm(line[-1] - line[0]) < 1:
+        raise ValueError('a drive needs a route longer than a metre')
+    return line[sorted(kept)]
 
 
-def _offset(line: np.ndarray, right_m: float):
-    """Return the (K, 2) line moved to the right, mitred at its corners, and (K-1,) headings."""
+def _distance_to_stretch(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return the (N,) distances of points to the straight stretch between two points."""
+    along = end - start
+    share = (points - start) @ along / max(along @ along, 1e-12)
+    return np.linalg.norm(points - start - np.clip(share, 0, 1)[:, None] * along, axis=1)
+
+
+def _lane_vertices(line: np.ndarray, right_m: float) -> np.ndarray:
+    """Return a lane's vertices: where the line turns back, the lane crosses to the other side."""
+    steps = np.diff(line, axis=0)
+    turns = wrap_angle(np.diff(np.arctan2(steps[:, 1], steps[:, 0])))
+    turning_back = np.flatnonzero(np.abs(turns) > TURNING_BACK_RAD) + 1
+    if len(turning_back) and right_m == 0:
+        raise ValueError('the route turns back on itself, which takes a second lane')
+    ends = [0, *turning_back, len(line) - 1]
+    return np.concatenate([
+        _offset(line[first:last + 1], right_m) for first, last in zip(ends[:-1], ends[1:])])
+
+
+def _offset(line: np.ndarray, right_m: float) -> np.ndarray:
+    """Return the (K, 2) line moved to the right, mitred at its corners."""
     steps = np.diff(line, axis=0)
     headings = np.arctan2(steps[:, 1], steps[:, 0])
     turns = wrap_angle(np.diff(headings))
-    if np.any(np.abs(turns) > SHARPEST_TURN_RAD):
-        raise ValueError('the route turns back on itself: a vehicle cannot follow it')
     corner_headings = np.concatenate([headings[:1], headings[:-1] + turns / 2, headings[-1:]])
     reach_m = right_m / np.cos(np.concatenate([[0], turns / 2, [0]]))
     to_the_right = np.stack([np.sin(corner_headings), -np.cos(corner_headings)], axis=1)
-    return line + reach_m[:, None] * to_the_right, headings
+    return line + reach_m[:, None] * to_the_right

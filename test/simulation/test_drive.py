@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fg2_ros.simulation.drive import camera_poses, drive_along, DriveSettings, simulate_drive
-from fg2_ros.simulation.lane_path import lane_path
+from fg2_ros.simulation.lane_path import lane_path, LanePath
 
 
 class GridCity:
@@ -35,15 +35,15 @@ def test_a_straight_road_is_driven_at_the_speed_limit():
 
 
 def test_a_circle_is_driven_at_the_lateral_limit():
-    angle = np.linspace(0, 2 * np.pi * 0.9, 721)
-    circle = 20 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    trajectory = drive_line(circle, frames=41, lead_in_s=0, lane_offset_m=0, lateral_mps2=1.8)
+    circle = LanePath(
+        np.zeros(1), np.array([1 / 20]), np.array([20.0]), np.zeros(1), np.array([np.pi / 2]), 60)
+    settings = DriveSettings(frames=41, lead_in_s=0, lateral_mps2=1.8)
+    trajectory = drive_along(circle, settings, np.random.default_rng(0))
 
-    radius_m = np.hypot(trajectory.east_m, trajectory.north_m)
-    assert np.allclose(radius_m, 20, atol=0.03)
-    assert np.median(trajectory.speed_mps) == pytest.approx(6.0, abs=0.05)
-    mean_yaw_rate = (trajectory.yaw_rad[-1] - trajectory.yaw_rad[0]) / trajectory.duration_s
-    assert mean_yaw_rate == pytest.approx(0.3, abs=0.01)
+    assert np.allclose(np.hypot(trajectory.east_m, trajectory.north_m), 20)
+    assert np.allclose(trajectory.speed_mps, 6)  # v^2 / 20 m = 1.8 m/s^2
+    assert np.allclose(trajectory.yaw_rad, np.pi / 2 + 0.3 * trajectory.time_s)
+    assert np.allclose(trajectory.yaw_rate_radps, 0.3)
 
 
 def test_limits_hold_everywhere():

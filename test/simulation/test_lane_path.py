@@ -71,6 +71,25 @@ def test_a_line_without_length_is_refused():
         lane_path(np.zeros((3, 2)), 1, 7)
 
 
-def test_a_line_that_turns_back_is_refused():
-    with pytest.raises(ValueError, match='turns back'):
-        lane_path(np.array([[0, 0], [10, 0], [0, 0.5]]), 1, 7)
+def test_a_dead_end_is_left_on_the_other_lane():
+    path = lane_path(np.array([[0, 0], [50, 0], [0, 0]]), 1.75, 7)
+
+    east, north, yaw, _ = path.sample([0, path.length_m / 2, path.length_m])
+    assert north == pytest.approx([-1.75, 0, 1.75], abs=1e-6)
+    assert east == pytest.approx([0, 50, 0], abs=1e-6)
+    assert yaw == pytest.approx([0, np.pi / 2, np.pi])
+
+
+def test_turning_back_without_a_second_lane_is_refused():
+    with pytest.raises(ValueError, match='second lane'):
+        lane_path(np.array([[0, 0], [50, 0], [0, 0]]), 0, 7)
+
+
+def test_a_corner_of_a_finely_drawn_road_keeps_its_radius():
+    along = np.arange(0, 60, 2.0)
+    line = np.concatenate([
+        np.stack([along, 0.4 * np.sin(along / 20)], 1), [[60, 0]],
+        np.stack([np.full(len(along), 60), along + 2], 1)])
+    path = lane_path(line, 0, 7)
+
+    assert 1 / np.abs(path.curvature).max() > 6.9
