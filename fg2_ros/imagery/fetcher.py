@@ -1,0 +1,256 @@
+"""Getting tiles into memory, from the disk cache or the server, in background threads."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+import logging
+import threading
+import time
+
+import numpy as np
+
+from fg2_ros.imagery.backoff import Backoff, Notices
+from fg2_ros.imagery.cache import TileCache
+from fg2_ros.imagery.decoding import decode_tile, TileProblem
+from fg2_ros.imagery.download import Download, Downloader, HttpSettings
+from fg2_ros.imagery.lanes import Lane
+from fg2_ros.imagery.sources import TileId, TileSource
+
+_ABSENT_S = 600.0  # how long a 404 is believed
+_FRESH_S = 7 * 86400.0  # for servers that do not say how long a tile may be used
+_FAILURES_REMEMBERED = 4096
+_JOIN_S = 2.0
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """
+    What is known of the tiles of a patch.
+
+    :param tiles: decoded images of those in memory.
+    :param pending: how many are still being fetched.
+    :param problem: why others cannot be had, a sentence; '' if there are no others.
+    """
+
+    tiles: dict[TileId, np.ndarray]
+    pending: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    image: np.ndarray
+    etag: str
+    expires: float  # Unix time
+
+
+@dataclass(frozen=True)
+class _Failure:
+    sentence: str
+    until_s: float  # monotonic; until then the tile is not tried again
+    count: int
+
+
+class TileFetcher:
+    """
+    The tiles of one source in memory, and the threads that bring them there.
+
+    :param source: the tile pyramid.
+    :param settings: how its server is treated.
+    :param cache: the disk cache, None for none; the fetcher closes it.
+    :param memory_bytes: bound of the decoded tiles kept in memory.
+    """
+
+    def __init__(self, source: TileSource, settings: HttpSettings, cache: TileCache | None,
+                 memory_bytes: int):
+        """Start the threads."""
+        self._source = source
+        self._settings = settings
+        self._downloader = Downloader(source, settings)
+        self._backoff = Backoff(settings.backoff_s, settings.max_backoff_s)
+        self._notices = Notices(_logger)
+        self._cache = cache
+        self._memory_tiles = memory_bytes // (3 * source.tile_px ** 2)
+        self._memory: OrderedDict[TileId, _Decoded] = OrderedDict()
+        self._pending: set[TileId] = set()
+        self._failures: OrderedDict[TileId, _Failure] = OrderedDict()
+        self._counters = dict.fromkeys(
+            ('hits', 'misses', 'disk_hits', 'downloads', 'downloaded_bytes', 'absent', 'errors'),
+            0)
+        self._last_error = ''
+        self._closed = False
+        self._settled = threading.Condition()  # guards all of the above; told when tiles settle
+        self._disk = Lane('fg2 tile cache', 1, self._look_on_disk) if cache else None
+        self._network = Lane('fg2 tile download', 2, self._download)
+
+    def get(self, tiles: Iterable[TileId], wait_s: float = 0.0) -> Lookup:
+        """Return what there is of some tiles, after at most ``wait_s``; fetch what is missing."""
+        wanted = list(tiles)
+        self.request(wanted)
+        with self._settled:
+            self._counters['hits'] += sum(tile in self._memory for tile in wanted)
+            if wait_s > 0:
+                self._settled.wait_for(lambda: not self._waiting(wanted), wait_s)
+            return self._lookup(wanted)
+
+    def request(self, tiles: Iterable[TileId]) -> None:
+        """Start to fetch those of some tiles that are missing or out of date."""
+        with self._settled:
+            if self._closed:
+                return
+            missing = [tile for tile in tiles if self._worth_fetching(tile)]
+            self._pending.update(missing)
+        absent = [tile for tile in missing if tile not in self._memory]
+        outdated = [tile for tile in missing if tile in self._memory]
+        self._give_up((self._disk or self._network).push(absent))
+        self._give_up(self._network.push(outdated))
+
+    def close(self) -> None:
+        """Break off downloads, end the threads and close the cache."""
+        with self._settled:
+            self._closed = True
+            self._pending.clear()
+            self._settled.notify_all()
+        lanes = [lane for lane in (self._disk, self._network) if lane]
+        for lane in lanes:
+            lane.stop()
+        self._downloader.close()
+        if not all([lane.join(_JOIN_S) for lane in lanes]):
+            _logger.warning('a download from %s is still ending', self._source.name)
+        if self._cache:
+            self._cache.close()
+
+    def stats(self) -> dict:
+        """Return the counters, a consistent copy."""
+        with self._settled:
+            return {**self._counters, 'pending': len(self._pending),
+                    'memory_tiles': len(self._memory), 'offline': self._backoff.failing,
+                    'last_error': self._last_error}
+
+    def _worth_fetching(self, tile: TileId) -> bool:
+        if tile in self._pending:
+            return False
+        failure = self._failures.get(tile)
+        if failure and failure.until_s > time.monotonic():
+            return False
+        return tile not in self._memory or self._memory[tile].expires < time.time()
+
+    def _waiting(self, tiles: list[TileId]) -> int:
+        return sum(tile in self._pending and tile not in self._memory for tile in tiles)
+
+    def _lookup(self, wanted: list[TileId]) -> Lookup:
+        found = {}
+        problem = f'{self._source.name} is closed' if self._closed else ''
+        for tile in wanted:
+            if tile in self._memory:
+                self._memory.move_to_end(tile)
+                found[tile] = self._memory[tile].image
+            elif tile in self._failures:
+                problem = problem or self._failures[tile].sentence
+        # A tile that is neither here nor failing was dropped from a full stack: ask again.
+        waiting = sum(tile not in found and tile not in self._failures for tile in wanted)
+        return Lookup(found, 0 if self._closed else max(waiting, self._waiting(wanted)), problem)
+
+    def _look_on_disk(self, tile: TileId) -> None:
+        cached = self._cache.get(tile)
+        if cached is not None:
+            try:
+                image = decode_tile(cached.data, self._source.tile_px)
+            except TileProblem:
+                self._cache.remove(tile)
+            else:
+                self._keep(tile, _Decoded(image, cached.etag, cached.expires), 'disk_hits')
+                return
+        with self._settled:
+            self._counters['misses'] += 1
+        self._give_up(self._network.push([tile]))
+
+    def _download(self, tile: TileId) -> None:
+        pause_s = self._backoff.remaining_s()
+        if pause_s > 0:
+            self._fail([tile], self._last_error, pause_s)
+            return
+        began_s = time.monotonic()
+        known = self._memory.get(tile)
+        try:
+            download = self._downloader.fetch(tile, known.etag if known else '')
+            decoded = self._decoded(download, known)
+        except TileProblem as problem:
+            self._handle_problem(tile, problem, began_s)
+            return
+        if self._backoff.failing:
+            _logger.info('%s answers again', self._source.name)
+        self._backoff.succeeded()
+        self._keep(tile, decoded, 'downloads', len(download.data or b''))
+        self._keep_on_disk(tile, download, decoded)
+
+    def _decoded(self, download: Download, known: _Decoded | None) -> _Decoded:
+        fresh_s = _FRESH_S if download.fresh_s is None else download.fresh_s
+        expires = time.time() + fresh_s
+        if download.data is not None:
+            image = decode_tile(download.data, self._source.tile_px)
+            return _Decoded(image, download.etag, expires)
+        if known is None:
+            raise TileProblem('answered 304 without being asked')
+        return _Decoded(known.image, known.etag, expires)
+
+    def _keep_on_disk(self, tile: TileId, download: Download, decoded: _Decoded) -> None:
+        if self._cache is None or not download.may_store:
+            return
+        if download.data is None:
+            self._cache.refresh(tile, decoded.expires)
+        else:
+            self._cache.put(tile, download.data, decoded.etag, decoded.expires)
+
+    def _keep(self, tile: TileId, decoded: _Decoded, counter: str, size: int = 0) -> None:
+        with self._settled:
+            self._memory[tile] = decoded
+            self._memory.move_to_end(tile)
+            while len(self._memory) > self._memory_tiles:
+                self._memory.popitem(last=False)
+            self._failures.pop(tile, None)
+            self._counters[counter] += 1
+            self._counters['downloaded_bytes'] += size
+            self._settle([tile])
+
+    def _handle_problem(self, tile: TileId, problem: TileProblem, began_s: float) -> None:
+        sentence = f'{self._source.name} {problem}'
+        if problem.absent:
+            self._backoff.succeeded()
+            with self._settled:
+                self._counters['absent'] += 1
+            self._fail([tile], sentence, _ABSENT_S)
+            return
+        with self._settled:
+            if self._closed:
+                return
+            self._counters['errors'] += 1
+            self._last_error = sentence
+        self._notices.warn(sentence)
+        self._backoff.failed(began_s, problem.retry_after_s)
+        # The others would only run into the same wall: let them know at once.
+        self._fail([tile, *self._network.clear()], sentence, self._backoff.remaining_s())
+
+    def _fail(self, tiles: list[TileId], sentence: str, pause_s: float) -> None:
+        """Settle tiles as not to be had; one that fails again and again is tried more rarely."""
+        with self._settled:
+            for i, tile in enumerate(tiles):
+                previous = self._failures.pop(tile, None)
+                count = (previous.count if previous else 0) + (i == 0)
+                longest_s = self._settings.backoff_s * 2.0 ** min(count - 1, 9)
+                until_s = time.monotonic() + max(pause_s, longest_s if i == 0 else 0.0)
+                self._failures[tile] = _Failure(sentence, until_s, count)
+            while len(self._failures) > _FAILURES_REMEMBERED:
+                self._failures.popitem(last=False)
+            self._settle(tiles)
+
+    def _give_up(self, tiles: list[TileId]) -> None:
+        with self._settled:
+            self._settle(tiles)
+
+    def _settle(self, tiles: Iterable[TileId]) -> None:
+        self._pending.difference_update(tiles)
+        self._settled.notify_all()

@@ -1,0 +1,211 @@
+"""A real XYZ tile server on loopback for one orthophoto, which can also misbehave on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+import hashlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import logging
+import re
+import threading
+
+import cv2
+import numpy as np
+
+from fg2_ros.geometry import mercator
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.raster import RasterImagery
+from fg2_ros.imagery.resample import unit_nodes
+
+_TILE_PX = 256
+_TYPES = {'jpg': 'image/jpeg', 'png': 'image/png', 'webp': 'image/webp'}
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Faults:
+    """
+    How a tile server misbehaves; the default is not at all.
+
+    :param delay_s: wait before each answer.
+    :param silent: never answer (until the server closes).
+    :param reset: close the connection instead of answering.
+    :param status: answer this code instead of a tile.
+    :param headers: further headers of each answer, or others in the place of the usual ones.
+    :param body: send this instead of the image.
+    :param truncated: announce the whole body, send half of it and close.
+    :param drip_s: send one byte, wait this long, and so on.
+    :param applies: which tiles, called with (zoom, x, y); by default all.
+    """
+
+    delay_s: float = 0.0
+    silent: bool = False
+    reset: bool = False
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    truncated: bool = False
+    drip_s: float = 0.0
+    applies: Callable[[int, int, int], bool] = lambda zoom, x, y: True
+
+
+class TileServer:
+    """
+    Serves an orthophoto as Web Mercator tiles of 256 px; use as a context manager.
+
+    Tiles are rendered when they are asked for, reprojected exactly and without aliasing; those
+    outside the orthophoto or the zoom range are answered with 404.
+
+    :param image: (H, W, 3) uint8 RGB orthophoto, north-up in the axes of ``frame``.
+    :param frame: its map frame, anywhere on Earth.
+    :param centre_m: (east, north) of its centre in ``frame``.
+    :param resolution_m: metres per pixel.
+    :param min_zoom: coarsest zoom served.
+    :param max_zoom: finest zoom served.
+    :param image_format: 'jpg', 'png' or 'webp'.
+    :param max_age_s: how long clients may keep a tile.
+    :param port: TCP port on loopback; 0 takes a free one.
+    """
+
+    def __init__(self, image: np.ndarray, frame: MapFrame, centre_m: tuple[float, float],
+                 resolution_m: float, min_zoom: int = 17, max_zoom: int = 20,
+                 image_format: str = 'jpg', max_age_s: int = 86400, port: int = 0):
+        """Bind the port; answering begins with `serve_forever` or the context manager."""
+        self.faults = Faults()
+        self.requests: list[tuple[int, int, int]] = []
+        self.request_headers: list[dict[str, str]] = []
+        self.content_type = _TYPES[image_format]
+        self.max_age_s = max_age_s
+        self.closing = threading.Event()
+        self._orthophoto = RasterImagery(image, frame, centre_m, resolution_m)
+        self._zooms = range(min_zoom, max_zoom + 1)
+        self._image_format = image_format
+        self._lock = threading.Lock()
+        self.tile = lru_cache(maxsize=4096)(self._render)
+        self._http = _Server(('127.0.0.1', port), _Handler)
+        self._http.owner = self
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return self._http.server_address[1]
+
+    @property
+    def url_template(self) -> str:
+        """The URL template that `TileImagery` takes."""
+        return f'http://127.0.0.1:{self.port}/{{z}}/{{x}}/{{y}}.{self._image_format}'
+
+    def serve_forever(self) -> None:
+        """Answer requests until `close` is called from another thread or a signal raises."""
+        self._http.serve_forever(poll_interval=0.05)
+
+    def close(self) -> None:
+        """Stop answering and free the port."""
+        self.closing.set()
+        if self._thread:
+            self._http.shutdown()
+            self._thread.join()
+        self._http.server_close()
+
+    def __enter__(self) -> TileServer:
+        """Answer requests in a background thread."""
+        self._thread = threading.Thread(
+            target=self.serve_forever, name='fg2 tile server', daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Stop."""
+        self.close()
+
+    def note(self, address: tuple[int, int, int], headers: dict[str, str]) -> None:
+        """Record a request."""
+        with self._lock:
+            self.requests.append(address)
+            self.request_headers.append(headers)
+
+    def _render(self, zoom: int, x: int, y: int) -> bytes | None:
+        """Return the encoded tile, or None if there is nothing in it."""
+        if zoom not in self._zooms or not (0 <= x < 2 ** zoom and 0 <= y < 2 ** zoom):
+            return None
+        u, v = unit_nodes()
+        place = mercator.geodetic_from_world_pixel(x + u, y + v, zoom, tile_px=1)
+        nodes = self._orthophoto.pixel_from_geodetic(*place)
+        image, valid = self._orthophoto.warp(*nodes, _TILE_PX)
+        if valid is not None and not valid.any():
+            return None
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if self._image_format == 'jpg' else []
+        _, encoded = cv2.imencode(
+            f'.{self._image_format}', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+        return encoded.tobytes()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    owner: TileServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'  # keeps connections, as real tile servers do
+
+    def do_GET(self) -> None:  # noqa: N802
+        """Answer one request."""
+        match = re.fullmatch(r'/(\d+)/(\d+)/(\d+)\.\w+(\?.*)?', self.path)
+        address = tuple(int(group) for group in match.groups()[:3]) if match else None
+        owner = self.server.owner
+        owner.note(address, dict(self.headers))
+        faults = owner.faults if address and owner.faults.applies(*address) else Faults()
+        if self._stays_away(faults):
+            self.close_connection = True
+            return
+        try:
+            self._answer(owner.tile(*address) if address else None, faults)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def _stays_away(self, faults: Faults) -> bool:
+        """Wait as the faults say; return whether there is to be no answer at all."""
+        closing = self.server.owner.closing
+        if faults.silent:
+            closing.wait()
+        elif faults.delay_s:
+            closing.wait(faults.delay_s)
+        return faults.silent or faults.reset or closing.is_set()
+
+    def _answer(self, tile: bytes | None, faults: Faults) -> None:
+        status = faults.status if faults.status != 200 else 200 if tile is not None else 404
+        body = tile if status == 200 else b''
+        if faults.body is not None:
+            status, body = faults.status, faults.body
+        headers = {'Content-Type': self.server.owner.content_type}
+        if status == 200:
+            etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+            headers |= {'ETag': etag,
+                        'Cache-Control': f'public, max-age={self.server.owner.max_age_s}'}
+            if self.headers.get('If-None-Match') == etag:
+                status, body = 304, b''
+        self.send_response(status)
+        for name, value in {**headers, 'Content-Length': str(len(body)), **faults.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self._send(body, faults)
+
+    def _send(self, body: bytes, faults: Faults) -> None:
+        if faults.truncated:
+            self.wfile.write(body[:len(body) // 2])
+            self.close_connection = True
+        elif faults.drip_s:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                if self.server.owner.closing.wait(faults.drip_s):
+                    return
+        else:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args) -> None:  # noqa: A002
+        """Keep the standard error stream quiet."""
+        _logger.debug(format, *args)
