@@ -1,0 +1,66 @@
+"""The memory-saving loss equals the plain one, gradients included."""
+
+import torch
+import torch.nn.functional as F
+
+from fg2_ros.network.matching import dual_softmax
+from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.procrustes import alignment_from_camera
+from fg2_ros.training.losses import dense_info_nce
+from fg2_ros.training.matching_loss import DualLogSumExp, matching_loss
+
+CELLS, EXTENT_M, TEMPERATURE = 9, 20.0, 0.1
+
+
+def grid() -> BevGrid:
+    axis = torch.linspace(-EXTENT_M / 2, EXTENT_M / 2, CELLS)
+    points = torch.cartesian_prod(axis, axis)
+    return BevGrid(points, points, CELLS, EXTENT_M / (CELLS - 1))
+
+
+def descriptors(seed: int) -> torch.Tensor:
+    torch.manual_seed(seed)
+    return F.normalize(torch.randn(3, CELLS ** 2, 8), dim=-1).requires_grad_()
+
+
+def truth():
+    return alignment_from_camera(
+        torch.tensor([[1.3, -2.0], [0.4, 5.1], [-3.0, 0.2]]), torch.tensor([0.1, -0.2, 0.3]))
+
+
+def test_info_nce_equals_the_plain_loss_with_its_gradients():
+    pose = truth()
+    gradients, values = [], []
+    for plain in (True, False):
+        aerial, ground = descriptors(1), descriptors(2)
+        if plain:
+            scores = aerial @ ground.mT / TEMPERATURE
+            loss = dense_info_nce(scores, pose.rotation, pose.translation, EXTENT_M)
+        else:
+            loss = matching_loss(
+                aerial, ground, pose.rotation, pose.translation, grid(), TEMPERATURE,
+                torch.tensor(1.0)).info_nce
+        values.append(loss.detach())
+        gradients.append(torch.autograd.grad(loss.sum(), (aerial, ground)))
+    torch.testing.assert_close(*values)
+    for expected, found in zip(*gradients):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_best_partner_is_that_of_the_dual_softmax():
+    aerial, ground = descriptors(3), descriptors(4)
+    probabilities = dual_softmax(aerial @ ground.mT / TEMPERATURE, torch.tensor(-1e9))
+    best = DualLogSumExp.apply(aerial, ground, 1 / TEMPERATURE)[2]
+    assert torch.equal(best, probabilities.argmax(2))
+
+
+def test_pose_of_perfect_descriptors_is_right_and_can_be_learned_from():
+    aerial = descriptors(5)
+    pose = alignment_from_camera(torch.zeros(3, 2), torch.zeros(3))
+    loss = matching_loss(
+        aerial, aerial.detach(), pose.rotation, pose.translation, grid(), TEMPERATURE,
+        torch.tensor(1.0))
+    assert loss.alignment.ok.all()
+    assert loss.correspondence_m.max() < 1e-3
+    gradient, = torch.autograd.grad(loss.correspondence_m.sum(), aerial)
+    assert gradient.isfinite().all()
