@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fg2_ros.settings import setting
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.procrustes import Alignment, residuals_m, soft_inliers, weighted_procrustes
+from fg2_ros.solver.procrustes import Alignment, residuals_m, weighted_procrustes
 from fg2_ros.solver.sampling import draw_pairs, Pairs
 
 MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad sets show
@@ -21,21 +22,20 @@ class RansacSettings:
     How many hypotheses are tried and what counts as an inlier.
 
     The defaults are the published ones (FG2's robust pose).
-
-    :param draws: independent draws of matches for each frame.
-    :param samples: matches in a draw.
-    :param hypotheses: minimal sets in a draw.
-    :param score_threshold_m: distance that counts half in a hypothesis' soft score.
-    :param inlier_threshold_m: distance below which a match is an inlier in the refinement.
-    :param refinements: at most so many least-squares fits to the inliers.
     """
 
-    draws: int = 20
-    samples: int = 8192
-    hypotheses: int = 100
-    score_threshold_m: float = 5.0
-    inlier_threshold_m: float = 2.5
-    refinements: int = 4
+    draws: int = setting(
+        20, 'Independent draws of matches for each image.', between=(1, 100))
+    samples: int = setting(
+        8192, 'Matches in a draw.', between=(16, 65536))
+    hypotheses: int = setting(
+        100, 'Poses from three matches each that are tried in a draw.', between=(1, 10000))
+    score_threshold_m: float = setting(
+        5.0, 'Distance at which a match counts half for a pose.', unit='m', between=(0.1, 50.0))
+    inlier_threshold_m: float = setting(
+        2.5, 'Distance below which a match is an inlier.', unit='m', between=(0.1, 50.0))
+    refinements: int = setting(
+        4, 'At most so many fits of the best pose to its inliers.', between=(0, 100))
 
     @classmethod
     def real_time(cls) -> RansacSettings:

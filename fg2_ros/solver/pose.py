@@ -1,0 +1,77 @@
+"""From matching scores to a pose with its covariance: the solver's one entrance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fg2_ros.solver import ransac
+from fg2_ros.solver.covariance import pose_covariance
+from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.procrustes import Alignment, residuals_m
+from fg2_ros.solver.ransac import PoseGate, RansacSettings
+from fg2_ros.solver.refinement import PoseLikelihood, refine, RefinementSettings
+
+
+class Solution(NamedTuple):
+    """
+    Poses of B frames and what they rest on.
+
+    :param rotation: (B, 2, 2), ``ground = rotation @ aerial + translation``.
+    :param translation: (B, 2) metres.
+    :param ok: (B,) bool; False where the matches determine no pose.
+    :param inlier_ratio: (B,) share of the drawn matches that are inliers.
+    :param covariance: (B, 3, 3) of (east m, north m, yaw rad) of the camera in the patch's axes.
+    :param aerial: (B, N) aerial cells of the drawn matches.
+    :param ground: (B, N) their ground cells.
+    :param weight: (B, N) their probabilities; 0 for padding.
+    :param inlier: (B, N) bool.
+    """
+
+    rotation: Tensor
+    translation: Tensor
+    ok: Tensor
+    inlier_ratio: Tensor
+    covariance: Tensor
+    aerial: Tensor
+    ground: Tensor
+    weight: Tensor
+    inlier: Tensor
+
+    def cpu(self) -> Solution:
+        """Return the solution on the host; this is where the host waits for the device."""
+        return Solution(*(value.cpu() for value in self))
+
+
+def solve_pose(
+        scores: Tensor, probabilities: Tensor, grid: BevGrid,
+        ransac_settings: RansacSettings = RansacSettings(),
+        refinement_settings: RefinementSettings = RefinementSettings(),
+        gate: PoseGate | None = None, covariance_scale: float = 1.0,
+        generator: torch.Generator | None = None) -> Solution:
+    """
+    Return the poses on which matches agree, refined between the grid points.
+
+    :param scores: (B, aerial cells, ground cells); -inf where a ground cell is not visible.
+    :param probabilities: (B, aerial cells, ground cells), mutual.
+    :param gate: where the poses may be; None for anywhere.
+    :param covariance_scale: see `pose_covariance`.
+    :param generator: of the scores' device, for repeatable results.
+    """
+    found = ransac.solve(probabilities, grid, ransac_settings, gate, generator)
+    likelihood = PoseLikelihood(scores, probabilities, grid, refinement_settings)
+    alignment, curvature = refine(likelihood, found.alignment)
+    covariance = pose_covariance(curvature, alignment.ok, covariance_scale)
+    inlier = _inliers(alignment, found, grid, ransac_settings.inlier_threshold_m)
+    drawn = (found.weight > 0).sum(-1).clamp_min(1)
+    return Solution(
+        *alignment, inlier.sum(-1) / drawn, covariance, found.aerial, found.ground, found.weight,
+        inlier)
+
+
+def _inliers(
+        alignment: Alignment, found: ransac.Consensus, grid: BevGrid, within_m: float) -> Tensor:
+    distance = residuals_m(alignment, grid.aerial[found.aerial], grid.ground[found.ground])
+    return (distance < within_m) & (found.weight > 0) & alignment.ok[:, None]

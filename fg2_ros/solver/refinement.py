@@ -1,0 +1,201 @@
+"""
+Sub-cell refinement: the pose of greatest likelihood under all cells' match distributions.
+
+Matched grid points are a cell (over a metre) apart, but the scores of the neighbouring aerial
+cells say where between them a match lies. Trained on targets that are shared bilinearly between
+four cells, ``p(a | g) = softmax_a S[a, g]`` is the distribution of ground cell g's place in the
+aerial grid, sampled at the grid points. Smoothed by a Gaussian kernel K it is a density that can
+be evaluated anywhere, and a pose is scored by the weighted log-likelihood
+
+    sum_g w_g log( floor + sum_a p(a | g) K(x_g - x_a) ),      x_g = camera + R^T y_g
+
+in which the floor (the density of a match that is no match) bounds what a wrong cell can do, and
+``w_g = sum_a P[a, g]``, the mutual matching probability, makes sharp cells count more than vague
+ones. The kernel keeps the maximum unbiased: a linear interpolation's would lie on grid points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fg2_ros.settings import setting
+from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.procrustes import Alignment, alignment_from_camera
+
+
+@dataclass(frozen=True)
+class RefinementSettings:
+    """How the pose likelihood is smoothed and climbed."""
+
+    steps: int = setting(
+        5, 'Newton steps to the most likely pose; 0 keeps the pose of the matched grid points.',
+        between=(0, 100))
+    bandwidth_cells: float = setting(
+        1.0, 'Standard deviation of the kernel that smooths the scores. Below half a cell the '
+        'likelihood has bumps at the grid points; above two it forgets what the scores know.',
+        unit='grid cells', between=(0.3, 4.0))
+    window_cells: int = setting(
+        2, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8))
+    floor: float = setting(
+        0.05, 'Density of a wrong match: larger trusts only sharp matches near the pose.',
+        unit='probability per grid cell', between=(1e-6, 1.0))
+    largest_step_m: float = setting(
+        1.0, 'A step moves no ground point within 15 m further than this.', unit='m',
+        between=(0.01, 10.0))
+    correlated_cells: int = setting(
+        6, 'Ground cells nearer than this err together; larger gives larger covariances. 1 takes '
+        'all cells as independent.', unit='grid cells', between=(1, 20))
+
+
+class Curvature(NamedTuple):
+    """
+    The likelihood around a pose; parameters are (camera row m, camera column m, bearing rad).
+
+    :param gradient: (B, 3).
+    :param information: (B, 3, 3) minus the Hessian; positive definite at a maximum.
+    :param expected: (B, 3, 3) an upper bound of it that is always positive semi-definite.
+    :param scatter: (B, 3, 3) sum of the outer products of the gradients of blocks of cells, an
+        estimate of the gradient's covariance.
+    :param log_likelihood: (B,).
+    """
+
+    gradient: Tensor
+    information: Tensor
+    expected: Tensor
+    scatter: Tensor
+    log_likelihood: Tensor
+
+
+class PoseLikelihood:
+    """
+    The log-likelihood of poses under the matching scores of B frames.
+
+    :param scores: (B, aerial cells, ground cells); -inf where a ground cell is not visible.
+    :param probabilities: (B, aerial cells, ground cells), mutual.
+    :param grid: where the cells lie.
+    """
+
+    def __init__(self, scores: Tensor, probabilities: Tensor, grid: BevGrid,
+                 settings: RefinementSettings):
+        """Prepare what all poses share."""
+        self.scores = scores.detach().float()
+        self.cell_weight = probabilities.detach().float().sum(1)
+        self.partition = self.scores.logsumexp(1)  # (B, ground)
+        self.grid = grid
+        self.settings = settings
+        self.bandwidth_m = settings.bandwidth_cells * grid.cell_m
+        reach = torch.arange(-settings.window_cells, settings.window_cells + 1,
+                             device=scores.device)
+        self.window = torch.cartesian_prod(reach, reach)  # (K, 2) in cells
+        size = settings.correlated_cells
+        cell = torch.arange(len(grid.ground), device=scores.device)
+        across = -(-grid.cells // size)
+        self.block = cell // grid.cells // size * across + cell % grid.cells // size
+        self.blocks = across ** 2
+
+    def curvature(self, camera: Tensor, bearing: Tensor) -> Curvature:
+        """Return value, gradient and curvature at cameras (B, 2) with bearings (B,)."""
+        predicted, slope = self._predict(camera, bearing)
+        offset, mass = self._neighbours(predicted)
+        density = mass.sum(-1)
+        share = mass / density.clamp_min(1e-30)[..., None]
+        right = density / (density + self.settings.floor)  # probability that the match is one
+        weight = self.cell_weight * right
+
+        pull = (share[..., None] * offset).sum(-2)  # mean of the matches from the prediction
+        centred = offset - pull[..., None, :]
+        spread = (share[..., None] * centred).mT @ centred
+
+        # First and second derivatives of w log(floor + density) by each predicted point.
+        precision = self.bandwidth_m ** -2
+        force = weight[..., None] * pull * precision
+        identity = torch.eye(2, device=spread.device)
+        expected = weight[..., None, None] * precision * identity
+        doubt = weight * (1 - right) * precision ** 2
+        stiffness = expected - weight[..., None, None] * precision ** 2 * spread - (
+            doubt[..., None, None] * pull[..., :, None] * pull[..., None, :])
+
+        gradients = (slope.mT @ force[..., None])[..., 0]  # (B, ground, 3)
+        return Curvature(
+            gradients.sum(1),
+            (slope.mT @ stiffness @ slope).sum(1),
+            (slope.mT @ expected @ slope).sum(1),
+            self._scatter(gradients),
+            (self.cell_weight * torch.log(self.settings.floor + density)).sum(-1))
+
+    def _scatter(self, gradients: Tensor) -> Tensor:
+        """
+        Return the covariance (B, 3, 3) of the sum of (B, ground, 3) gradients.
+
+        Neighbouring cells see the same things and err together, so gradients are summed over
+        square blocks of cells before the outer products (a cluster-robust estimate: Liang &
+        Zeger 1986).
+        """
+        sums = gradients.new_zeros(len(gradients), self.blocks, 3)
+        sums = sums.index_add(1, self.block, gradients)
+        return sums.mT @ sums
+
+    def _predict(self, camera: Tensor, bearing: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where the ground points (B, G, 2) come to lie, and d/d(pose) (B, G, 2, 3)."""
+        rotation = alignment_from_camera(camera, bearing).rotation
+        turned = self.grid.ground @ rotation  # R^T y
+        slope = torch.zeros(*turned.shape, 3, device=turned.device)
+        slope[..., 0, 0] = slope[..., 1, 1] = 1
+        slope[..., 0, 2], slope[..., 1, 2] = turned[..., 1], -turned[..., 0]
+        return turned + camera[:, None], slope
+
+    def _neighbours(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return offsets (B, G, K, 2) m to the aerial points around and their weights."""
+        cells, cell_m = self.grid.cells, self.grid.cell_m
+        position = predicted / cell_m + (cells - 1) / 2
+        around = position.round().long()[..., None, :] + self.window
+        inside = ((around >= 0) & (around < cells)).all(-1)
+        clamped = around.clamp(0, cells - 1)
+        index = clamped[..., 0] * cells + clamped[..., 1]  # (B, G, K)
+        offset = (around - position[..., None, :]) * cell_m
+
+        flat = self.scores.flatten(1)
+        columns = torch.arange(self.scores.shape[2], device=flat.device)[:, None]
+        scores = flat.gather(1, (index * self.scores.shape[2] + columns).flatten(1))
+        log_probability = scores.view(index.shape) - self.partition[..., None]
+        kernel = -offset.square().sum(-1) / (2 * self.bandwidth_m ** 2)
+        norm = 2 * math.pi * self.settings.bandwidth_cells ** 2
+        weight = torch.exp(log_probability + kernel) / norm
+        return offset, torch.where(inside & weight.isfinite(), weight, 0.0)
+
+
+def refine(
+        likelihood: PoseLikelihood, start: Alignment) -> tuple[Alignment, Curvature]:
+    """
+    Climb the likelihood from (B) motions by damped Newton steps.
+
+    Where the Hessian is not negative definite its bound is used instead: such a step never
+    leads downhill (it is an expectation-maximisation step).
+
+    :return: the refined motions (``ok`` as before) and the likelihood's curvature there.
+    """
+    camera, bearing = start.camera, start.bearing
+    at = likelihood.curvature(camera, bearing)
+    for _ in range(likelihood.settings.steps):
+        step = _step(at, likelihood.settings.largest_step_m)
+        camera, bearing = camera + step[:, :2], bearing + step[:, 2]
+        at = likelihood.curvature(camera, bearing)
+    return alignment_from_camera(camera, bearing)._replace(ok=start.ok), at
+
+
+def _step(at: Curvature, largest_m: float) -> Tensor:
+    """Return the (B, 3) step uphill."""
+    ridge = 1e-6 * torch.eye(3, device=at.gradient.device)
+    bound, information = at.expected + ridge, at.information
+    # A Hessian much flatter than its bound asks for a leap: stay within ten times the bound's.
+    _, failed = torch.linalg.cholesky_ex(information - 0.1 * bound)
+    matrix = torch.where((failed == 0)[:, None, None], information, bound)
+    step = torch.linalg.solve_ex(matrix, at.gradient[..., None])[0][..., 0]
+    reach = torch.maximum(
+        torch.linalg.vector_norm(step[:, :2], dim=-1), step[:, 2].abs() * 15)
+    return step * (largest_m / reach.clamp_min(largest_m))[:, None]
