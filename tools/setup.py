@@ -42,7 +42,7 @@ class Environment:
         self.root = root
         self.folder = root / '.venv'
         self.python = self.folder / 'bin' / 'python'
-        self.log = root / '.venv-setup.log'
+        self.log = self.folder / 'setup.log'
         self._stamps = self.folder / 'setup.json'
 
     @property
@@ -105,7 +105,7 @@ def install_packages(environment: Environment) -> None:
     check_machine(python, environment.root)
     print('setup: installing ROS 2 and the Python packages in .venv (a minute or two) ...')
     shutil.rmtree(environment.folder, ignore_errors=True)
-    environment.log.write_text('')
+    environment.folder.mkdir()
     run(environment, [python, '-m', 'venv', environment.folder])
     requirements = environment.root / 'requirements'
     run(environment, [

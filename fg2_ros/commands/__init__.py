@@ -1,0 +1,73 @@
+"""
+The command `fg2`: one module of this package per sub-command.
+
+A sub-command's module has ``add_arguments(parser)`` and ``run(args) -> int``; the first line of
+its docstring is its help.  A module whose name begins with an underscore is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import pkgutil
+import sys
+from typing import Sequence
+
+from fg2_ros import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run a sub-command.
+
+    :param argv: its name and arguments; those of the process if None.
+    :return: the exit code: 0 success, 1 a problem told in one sentence, 130 interrupted.
+    """
+    args = make_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO, format='%(levelname)s: %(message)s')
+    try:
+        return args.run(args) or 0
+    except (OSError, ValueError) as error:
+        if args.verbose:
+            raise
+        print(f'fg2 {args.command}: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of `fg2` with all its sub-commands."""
+    parser = argparse.ArgumentParser(
+        prog='fg2', description='Localize ground panoramas in aerial imagery.')
+    parser.add_argument('--version', action='version', version=__version__)
+    parser.add_argument(
+        '--verbose', action='store_true', help='log details, and show where an error came from')
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name in command_names():
+        add_command(commands, name)
+    return parser
+
+
+def command_names() -> list[str]:
+    """Return the names of the sub-commands."""
+    return sorted(
+        module.name for module in pkgutil.iter_modules(__path__)
+        if not module.name.startswith('_'))
+
+
+def add_command(commands: argparse._SubParsersAction, name: str) -> None:
+    """Add the sub-command that a module of this package implements."""
+    module = importlib.import_module(f'{__name__}.{name}')
+    summary = module.__doc__.strip().partition('\n')[0]
+    parser = commands.add_parser(
+        name, help=summary, description=module.__doc__.strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
