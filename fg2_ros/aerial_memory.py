@@ -1,0 +1,123 @@
+"""The aerial side of localization: the patch around the vehicle and its features, kept in use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import logging
+import time
+from typing import Callable
+
+import numpy as np
+from torch import Tensor
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, ImageryNotReady
+from fg2_ros.settings import setting
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """When the aerial patch is replaced."""
+
+    recentre_m: float = setting(
+        6.0, 'The patch stays while the prior is within this distance of its centre on both '
+        'axes; its features are then computed once only.', unit='m', between=(0.0, 1000.0))
+    patience_m: float = setting(
+        12.0, 'While imagery for a new patch is on its way the old one serves up to this '
+        'distance.', unit='m', between=(0.0, 1000.0))
+    retry_s: float = setting(
+        2.0, 'A patch with gaps is asked for again after this time.', unit='s',
+        between=(0.0, 3600.0))
+    wait_s: float = setting(
+        0.0, 'How long an estimate waits for imagery that is still being fetched.', unit='s',
+        between=(0.0, 600.0))
+
+
+class AerialMemory:
+    """
+    Keep the aerial patch and its features while the vehicle stays on it.
+
+    :param imagery: where patches come from.
+    :param describe: turns a (H, H, 3) uint8 patch into features.
+    :param size_m: side of the patch.
+    :param size_px: side of its image.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+            self, imagery: Imagery, describe: Callable[[np.ndarray], Tensor], size_m: float,
+            size_px: int, settings: PatchSettings,
+            clock: Callable[[], float] = time.monotonic):
+        """Start without a patch."""
+        self._imagery, self._describe = imagery, describe
+        self._size_m, self._size_px = size_m, size_px
+        self._settings, self._clock = settings, clock
+        self._patch: AerialPatch | None = None
+        self._features: Tensor | None = None
+        self._fetched_s = 0.0
+
+    def patch(self, frame: MapFrame, centre_m: tuple[float, float]) -> AerialPatch:
+        """
+        Return a patch that holds a place of the map frame near its middle.
+
+        :raises ImageryError: if there is none; ImageryNotReady if it is still being fetched.
+        """
+        distance_m = self._distance_m(frame, centre_m)
+        if distance_m > self._settings.recentre_m:
+            self._move(frame, centre_m, distance_m)
+        elif self._has_gaps() and self._clock() - self._fetched_s >= self._settings.retry_s:
+            self._fill_gaps()
+        return self._patch
+
+    def features(self) -> Tensor:
+        """Return the features of the patch that `patch` returned last."""
+        if self._features is None:
+            self._features = self._describe(self._patch.image)
+        return self._features
+
+    def request(self, frame: MapFrame, centre_m: tuple[float, float]) -> None:
+        """Start fetching a patch and return at once."""
+        self._imagery.request(frame, centre_m, self._size_m, self._size_px)
+
+    def _distance_m(self, frame: MapFrame, centre_m: tuple[float, float]) -> float:
+        """Return how far a place is from the patch's centre along the farther axis."""
+        if self._patch is None or self._patch.frame != frame:
+            return np.inf
+        return float(np.max(np.abs(np.subtract(centre_m, self._patch.centre_m))))
+
+    def _move(
+            self, frame: MapFrame, centre_m: tuple[float, float], distance_m: float) -> None:
+        try:
+            patch = self._fetch(frame, centre_m)
+        except ImageryNotReady:
+            if distance_m > self._settings.patience_m:
+                raise
+            return
+        self._keep(patch)
+
+    def _fill_gaps(self) -> None:
+        """Take the patch again where it was incomplete, if more of it has arrived."""
+        old = self._patch
+        try:
+            patch = self._fetch(old.frame, old.centre_m)
+        except ImageryError as error:
+            self._fetched_s = self._clock()
+            _log.debug('gaps of the aerial patch stay: %s', error)
+            return
+        if patch.valid is None or patch.valid.sum() > old.valid.sum():
+            self._keep(patch)
+        else:
+            self._fetched_s = self._clock()
+
+    def _fetch(self, frame: MapFrame, centre_m: tuple[float, float]) -> AerialPatch:
+        return self._imagery.patch(
+            frame, centre_m, self._size_m, self._size_px, wait_s=self._settings.wait_s)
+
+    def _keep(self, patch: AerialPatch) -> None:
+        self._patch, self._features = patch, None
+        self._fetched_s = self._clock()
+
+    def _has_gaps(self) -> bool:
+        return self._patch.valid is not None and not self._patch.valid.all()
