@@ -184,8 +184,20 @@ def sample_ground(pyramid: list[np.ndarray], x: np.ndarray, y: np.ndarray,
     for index, albedo in enumerate(pyramid):
         chosen = np.nonzero(level == index)[0]
         cell_m = finest_m * 2 ** index
-        column = ((x[chosen] + HALF_SIZE_M) / cell_m).astype(np.int32)
-        row = ((HALF_SIZE_M - y[chosen]) / cell_m).astype(np.int32)
-        last = len(albedo) - 1
-        colour_at[chosen] = albedo[np.clip(row, 0, last), np.clip(column, 0, last)]
+        column = (x[chosen] + HALF_SIZE_M) / cell_m - .5
+        row = (HALF_SIZE_M - y[chosen]) / cell_m - .5
+        colour_at[chosen] = _bilinear(albedo, column, row)
     return colour_at / 255
+
+
+def _bilinear(image: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return (K, 3) float32 values of a uint8 image at K places."""
+    width = 1024  # OpenCV wants pictures, not long lists
+    padding = -len(column) % width
+    column = np.pad(column.astype(np.float32), (0, padding)).reshape(-1, width)
+    row = np.pad(row.astype(np.float32), (0, padding)).reshape(-1, width)
+    if not column.size:
+        return np.zeros((0, 3), np.float32)
+    values = cv2.remap(image, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    values = values.reshape(-1, 3)
+    return values[:len(values) - padding].astype(np.float32)

@@ -429,7 +429,7 @@ class City:
 
     def _line_kerb(self, road: Road, side: int) -> None:
         """Put parking slots along the kerb of streets that are wide enough."""
-        if road.width_m < 6.5 or self._rng.uniform() < 0.35:
+        if road.width_m < 8 or self._rng.uniform() < 0.25:
             return
         line = _resample(_offset(road.polyline, side * (road.width_m / 2 - 1.05)), 5.8)
         for first, second in zip(line[2:-3], line[3:-2]):

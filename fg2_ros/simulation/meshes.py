@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 import trimesh
@@ -21,6 +22,16 @@ class Surface(IntEnum):
     CAR = 4
     GLASS = 5
     PERSON = 6
+    BEACON = 7
+
+
+@dataclass(frozen=True)
+class Beacon:
+    """A glowing ball that both views must show where the maths says; colour RGB in [0, 1]."""
+
+    position: tuple[float, float, float]
+    radius_m: float
+    colour: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ def building(shape: Building) -> Mesh:
 
 def tree(shape: Tree, rng: np.random.Generator, leaves: float) -> Mesh:
     """Return a trunk and a lumpy crown; ``leaves`` is the share of the crown that is there."""
-    ball = trimesh.creation.icosphere(subdivisions=1)
+    ball = _unit_ball()
     lumps = ball.vertices * rng.uniform(0.75, 1.1, (len(ball.vertices), 1))
     half = np.array([shape.radius_m, shape.radius_m, 0.38 * shape.height_m])
     centre = np.array([*shape.position, shape.height_m - half[2]])
@@ -82,9 +93,10 @@ def tree(shape: Tree, rng: np.random.Generator, leaves: float) -> Mesh:
     return Mesh.join([trunk, _mesh([crown], [Surface.CROWN] * len(crown))])
 
 
-def car(slot: ParkingSlot, rng: np.random.Generator) -> Mesh:
-    """Return a car, van, lorry or bus on a slot."""
-    length, width, height, cab = _VEHICLES[rng.choice(len(_VEHICLES), p=[.45, .3, .17, .08])]
+def car(slot: ParkingSlot, rng: np.random.Generator, moving: bool = False) -> Mesh:
+    """Return a car or van on a slot; among ``moving`` ones there are buses too."""
+    kinds = _VEHICLES if moving else _VEHICLES[:-1]
+    length, width, height, cab = kinds[rng.integers(len(kinds))]
     size = (length * rng.uniform(.93, 1.07), width * rng.uniform(.95, 1.05))
     body_top = height * (0.56 if cab < 1 else 0.9)
     body = prism(corners(slot.centre, size, slot.yaw_rad), 0.2, body_top,
@@ -108,6 +120,18 @@ def post(shape: Post) -> Mesh:
     """Return a lamp post or a sign's pole."""
     base = corners(shape.position, (2 * shape.radius_m, 2 * shape.radius_m), 0.2)
     return prism(base, 0.0, shape.height_m, Surface.WOOD, Surface.WOOD)
+
+
+def beacon(shape: Beacon) -> Mesh:
+    """Return a ball."""
+    ball = _unit_ball()
+    triangles = (shape.radius_m * ball.vertices + np.array(shape.position))[ball.faces]
+    return _mesh([triangles], [Surface.BEACON] * len(triangles))
+
+
+@lru_cache(maxsize=1)
+def _unit_ball() -> trimesh.Trimesh:
+    return trimesh.creation.icosphere(subdivisions=2)
 
 
 def _mesh(groups: list[np.ndarray], surface: list[int]) -> Mesh:

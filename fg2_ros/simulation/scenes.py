@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embreex.mesh_construction import TriangleMesh
@@ -13,7 +14,7 @@ from fg2_ros.simulation.appearance import (
     colour, colours, ground_pyramid, Look, paint_ground, sample_ground, SEASONS)
 from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera
 from fg2_ros.simulation.city import City, EDGE_MARGIN_M, HALF_SIZE_M, ParkingSlot
-from fg2_ros.simulation.meshes import Mesh, Surface
+from fg2_ros.simulation.meshes import Beacon, Mesh, Surface
 
 DIFFICULTIES = ('standard', 'hard')
 _HAZE_M = 350.0
@@ -27,6 +28,7 @@ _SURFACE_HSV = {
     Surface.CAR: ((0, 360), (.0, .7), (.05, .95)),
     Surface.GLASS: ((190, 220), (.1, .3), (.05, .2)),
     Surface.PERSON: ((0, 360), (.0, .8), (.1, .9)),
+    Surface.BEACON: ((0, 360), (1., 1.), (1., 1.)),
 }
 
 
@@ -51,15 +53,18 @@ class Scene:
     :param seed: the city's seed, any integer from 0.
     :param difficulty: 'standard', or 'hard': another season, poor cameras, a moving rig and
         traffic that hides part of the view.
+    :param beacons: glowing balls added to both days.
     :raises ValueError: for an unknown difficulty.
     """
 
-    def __init__(self, seed: int, difficulty: str = 'standard'):
+    def __init__(self, seed: int, difficulty: str = 'standard',
+                 beacons: Sequence[Beacon] = ()):
         """Build the city and draw both days."""
         if difficulty not in DIFFICULTIES:
             raise ValueError(f'difficulty {difficulty!r} is not one of {", ".join(DIFFICULTIES)}')
         self.seed, self.difficulty = int(seed), difficulty
         self.hard = difficulty == 'hard'
+        self._beacons = beacons
         rng = np.random.default_rng([7, self.seed, self.hard])
         self.city = City(seed)
         first = rng.integers(len(SEASONS))
@@ -79,7 +84,7 @@ class Scene:
         at = rng.integers(len(leg) - 1)
         heading = leg[at + 1] - leg[at]
         yaw = float(np.arctan2(heading[1], heading[0]))
-        right_m = rng.normal(1.7, .6)
+        right_m = np.clip(rng.normal(1.6, .35), .8, 2.0)
         spot = leg[at] + rng.uniform() * heading + right_m * np.array([np.sin(yaw), -np.cos(yaw)])
         return self.mounted(float(spot[0]), float(spot[1]), yaw + rng.normal(0, .06), rng)
 
@@ -93,13 +98,16 @@ class Scene:
 
     def orthophoto(self, resolution_m: float = 0.2) -> Orthophoto:
         """Return the whole city from above, on the aerial day."""
-        day = _Day(self.city, self._aerial_look, aloft=True)
+        day = self._day(self._aerial_look, aloft=True)
         size = round(2 * HALF_SIZE_M / resolution_m)
         rng = np.random.default_rng([self._aerial_look.seed, 2])
         bands = [self._orthophoto_band(day, first, size, resolution_m, rng)
                  for first in range(0, size, _ORTHOPHOTO_BAND_ROWS)]
         image = self._aerial_look.expose(np.concatenate(bands), rng)
         return Orthophoto(image, resolution_m, (0.0, 0.0))
+
+    def _day(self, look: Look, aloft: bool = False) -> _Day:
+        return _Day(self.city, look, self._beacons, aloft)
 
     def _orthophoto_band(self, day: _Day, first: int, size: int, resolution_m: float,
                          rng: np.random.Generator) -> np.ndarray:
@@ -126,7 +134,7 @@ class Scene:
         """Return the uint8 RGB image of any camera with `directions` (see `cameras`)."""
         rng = np.random.default_rng([self._ground_look.seed, 3, frame])
         if self._street_day is None:
-            self._street_day = _Day(self.city, self._ground_look)
+            self._street_day = self._day(self._ground_look)
         body = camera.directions()
         directions = (body.reshape(-1, 3) @ pose.rotation.T.astype(np.float32))
         start = np.broadcast_to(pose.position.astype(np.float32), directions.shape)
@@ -162,16 +170,20 @@ class _Obstacles:
 class _Day:
     """The city on one day, ready for rays."""
 
-    def __init__(self, city: City, look: Look, aloft: bool = False):
+    def __init__(self, city: City, look: Look, beacons: Sequence[Beacon], aloft: bool = False):
         self.aloft = aloft  # seen from straight above: no haze between
         rng = np.random.default_rng([look.seed, 4])
         self.look = look
-        self._things = _Obstacles(_standing_things(city, look, rng), rng)
+        self._things = _Obstacles(_standing_things(city, look, beacons, rng), rng)
+        glowing = self._things.mesh.surface == Surface.BEACON
+        self._things.colour[glowing] = np.repeat(
+            np.reshape([beacon.colour for beacon in beacons], (-1, 3)),
+            glowing.sum() // max(len(beacons), 1), axis=0)
         if look.season == 'winter':
             self._strip_leaves(rng)
         self._ground = ground_pyramid(paint_ground(city, look))
         self._facade = rng.uniform(0, 1, (4096, 4)).astype(np.float32)
-        self.vehicle_colour = colour(rng, (0, 360), (0, .5), (.1, .9))
+        self.vehicle_colour = colour(rng, (0, 360), (0, .15), (.05, .6))
 
     def _strip_leaves(self, rng: np.random.Generator) -> None:
         bare = self._things.mesh.surface == Surface.CROWN
@@ -226,12 +238,13 @@ class _Day:
             albedo[walls] = self._windows(
                 albedo[walls], point[walls], normal[walls], obstacles.mesh.thing[hit[walls]])
         light = self._light(point, normal)
+        light[surface == Surface.BEACON] = 1.0
         radiance[index] = self._through_haze(albedo * light, distance[index])
 
     def _texture(self, surface, point) -> np.ndarray:
         """Return (K, 1) brightness of leaves and roof tiles."""
         wave = np.sin(point @ np.float32([[9.1, 4.3], [5.7, -8.9], [3.1, 7.7]])).prod(axis=1)
-        depth = np.float32([.06, .12, .35, .1, .03, .0, .1])[surface]
+        depth = np.float32([.06, .12, .35, .1, .03, .0, .1, .0])[surface]
         return (1 + depth * wave)[:, None]
 
     def _windows(self, albedo, point, normal, thing) -> np.ndarray:
@@ -277,7 +290,8 @@ class _Day:
         return radiance * clear + .72 * (1 - clear)
 
 
-def _standing_things(city: City, look: Look, rng: np.random.Generator) -> Mesh:
+def _standing_things(city: City, look: Look, beacons: Sequence[Beacon],
+                     rng: np.random.Generator) -> Mesh:
     """Return the mesh of the city with the trees, cars and people of a day."""
     shapes = np.random.default_rng([city.seed, 5])  # crowns keep their shape over the seasons
     parts = [meshes.building(shape) for shape in city.buildings]
@@ -289,6 +303,7 @@ def _standing_things(city: City, look: Look, rng: np.random.Generator) -> Mesh:
         road = city.roads[rng.integers(len(city.roads))]
         spot = road.polyline[rng.integers(len(road.polyline))] + rng.normal(0, 6, 2)
         parts.append(meshes.person(spot, rng))
+    parts += [meshes.beacon(shape) for shape in beacons]
     return Mesh.join(parts)
 
 
@@ -308,7 +323,7 @@ def _traffic_around(pose: CameraPose, hard: bool, rng: np.random.Generator) -> M
         if lane_m:
             along_m *= rng.uniform(.1, 1)
         centre = np.array([pose.east_m, pose.north_m]) + along_m * forward + lane_m * left
-        parts.append(meshes.car(ParkingSlot(tuple(centre), pose.yaw_rad), rng))
+        parts.append(meshes.car(ParkingSlot(tuple(centre), pose.yaw_rad), rng, moving=True))
     return Mesh.join(parts)
 
 

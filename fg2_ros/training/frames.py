@@ -85,10 +85,10 @@ def write_city(city: City, folder: Path, settings: RenderSettings, scene, poses)
     content = {'resolution_m': orthophoto.resolution_m}
     centres = []
     for index, pose in enumerate(poses):
-        panorama = _shrunk(scene.panorama(pose, width, height), settings.ground_hw)
+        panorama = scene.panorama(pose, width, height, frame=index)
         aerial, centre_m = _around(orthophoto, pose, settings.aerial_radius_m)
         centres.append([*centre_m, pose.yaw_rad])
-        content[f'panorama_{index}'] = _encoded(panorama)
+        content[f'panorama_{index}'] = _encoded(_shrunk(panorama, settings.ground_hw))
         content[f'aerial_{index}'] = _encoded(aerial)
     path = city.file(folder)
     partial = path.with_name(f'{path.stem}.{os.getpid()}.partial')

@@ -1,0 +1,88 @@
+"""The two views show the same geometry where the conventions say, and nothing else in common."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera, PinholeCamera
+from fg2_ros.simulation.meshes import Beacon
+from fg2_ros.simulation.scenes import Scene
+
+MAGENTA, GREEN, CYAN = (1.6, 0.0, 1.6), (0.0, 1.8, 0.0), (0.0, 1.6, 1.6)
+
+
+def centroid(image, colour):
+    """Return (column, row) of the pixels of a pure colour; the pixel centre convention is .5."""
+    pixels = image.astype(int)
+    on, off = [k for k in range(3) if colour[k]], [k for k in range(3) if not colour[k]]
+    mask = (pixels[..., on].min(axis=-1) - pixels[..., off].max(axis=-1)) > 140
+    count, _, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    assert count > 1, 'the beacon is not in the picture'
+    return centres[1 + stats[1:, cv2.CC_STAT_AREA].argmax()] + .5
+
+
+def open_spot(scene):
+    """Return a pose on a street."""
+    return scene.camera_poses(1, np.random.default_rng(3))[0]
+
+
+@pytest.mark.parametrize('difficulty', ['standard', 'hard'])
+def test_beacons_appear_where_the_maths_says_in_both_views(difficulty):
+    pose = open_spot(Scene(5, difficulty))
+    tilted = CameraPose(pose.east_m, pose.north_m, 2.5, pose.yaw_rad, .03, -.04)
+    forward = np.array([np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)])
+    right = np.array([forward[1], -forward[0]])
+    beacons = []
+    for along, across, colour in ((6, 0, MAGENTA), (-4, 1, GREEN), (2, 4, CYAN)):
+        spot = [pose.east_m, pose.north_m] + along * forward + across * right
+        beacons.append(Beacon((*spot, .7), .6, colour))
+    scene = Scene(5, difficulty, beacons)
+    orthophoto = scene.orthophoto()
+    pinhole = PinholeCamera(640, 480, 300.0, 310.0, 330.0, 200.0)
+    cameras = {camera: scene.view(tilted, camera)
+               for camera in (PanoramaCamera(1024, 512), pinhole)}
+    for beacon in beacons:
+        column, row = centroid(orthophoto.image, beacon.colour)
+        east = (column - orthophoto.image.shape[1] / 2) * orthophoto.resolution_m
+        north = (orthophoto.image.shape[0] / 2 - row) * orthophoto.resolution_m
+        assert np.allclose([east, north], beacon.position[:2], atol=1.25 * orthophoto.resolution_m)
+        body = (np.array(beacon.position) - tilted.position) @ tilted.rotation
+        for camera, image in cameras.items():
+            expected = camera.project(body)
+            if np.isfinite(expected[0]) and 0 < expected[0] < camera.width:
+                assert np.allclose(centroid(image, beacon.colour), expected, atol=1.5)
+
+
+def test_a_wall_seen_from_the_street_stands_where_the_aerial_view_has_it():
+    scene = Scene(8)
+    pose = open_spot(scene)
+    east = CameraPose(pose.east_m, pose.north_m, 2.0, 0.0)
+    north = CameraPose(pose.east_m, pose.north_m, 2.0, np.pi / 2)
+    image = scene.panorama(east, 512, 256).astype(int)
+    turned = scene.panorama(north, 512, 256).astype(int)
+    difference = np.abs(np.roll(turned, -128, axis=1) - image)[20:200]
+    assert np.median(difference) < 12  # columns grow clockwise: turning left moves the city right
+
+
+def test_a_seed_gives_the_same_pictures_and_another_seed_others():
+    pose = open_spot(Scene(11))
+    first, again, other = (Scene(seed).panorama(pose, 128, 64) for seed in (11, 11, 12))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_surfaces_share_meaning_not_pixels():
+    """Ground colours of the two days are as good as unrelated over many cities."""
+    correlations = []
+    for seed in range(12):
+        scene = Scene(seed)
+        aerial = scene._day(scene._aerial_look)._ground[3].astype(np.float32)
+        street = scene._day(scene._ground_look)._ground[3].astype(np.float32)
+        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel() for image in (aerial, street)]
+        correlations.append(np.corrcoef(*grey)[0, 1])
+    assert abs(np.median(correlations)) < .5
+
+
+def test_an_unknown_difficulty_is_named():
+    with pytest.raises(ValueError, match='easy'):
+        Scene(1, 'easy')
