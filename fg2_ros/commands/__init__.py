@@ -2,7 +2,7 @@
 The command `fg2`: one module of this package per sub-command.
 
 A sub-command's module has ``add_arguments(parser)`` and ``run(args) -> int``; the first line of
-its docstring is its help.  A module whose name begins with an underscore is none.
+its docstring is its help.  A module without these is a helper of the others.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import logging
 import pkgutil
 import sys
+from types import ModuleType
 from typing import Sequence
 
 from fg2_ros import __version__
@@ -46,28 +47,25 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--verbose', action='store_true', help='log details, and show where an error came from')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    for name in command_names():
-        add_command(commands, name)
+    for name, module in command_modules().items():
+        add_command(commands, name, module)
     return parser
 
 
-def command_names() -> list[str]:
-    """Return the names of the sub-commands."""
-    return sorted(
-        module.name for module in pkgutil.iter_modules(__path__)
-        if not module.name.startswith('_'))
+def command_modules() -> dict[str, ModuleType]:
+    """Return the modules that implement a sub-command, by its name."""
+    modules = {
+        info.name: importlib.import_module(f'{__name__}.{info.name}')
+        for info in pkgutil.iter_modules(__path__)}
+    return {name: module for name, module in modules.items() if hasattr(module, 'add_arguments')}
 
 
-def add_command(commands: argparse._SubParsersAction, name: str) -> None:
-    """Add the sub-command that a module of this package implements."""
-    module = importlib.import_module(f'{__name__}.{name}')
+def add_command(
+        commands: argparse._SubParsersAction, name: str, module: ModuleType) -> None:
+    """Add the sub-command that a module implements."""
     summary = module.__doc__.strip().partition('\n')[0]
     parser = commands.add_parser(
         name, help=summary, description=module.__doc__.strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
