@@ -148,7 +148,8 @@ class TileCache:
         self._metadata = dict(self._database.execute('SELECT name, value FROM metadata'))
 
     def _claim(self, source: str) -> None:
-        self._database.execute("INSERT OR IGNORE INTO metadata VALUES ('fg2_source', ?)", (source,))
+        self._database.execute(
+            "INSERT OR IGNORE INTO metadata VALUES ('fg2_source', ?)", (source,))
         owner, = self._database.execute(
             "SELECT value FROM metadata WHERE name = 'fg2_source'").fetchone()
         if owner != source:

@@ -191,7 +191,7 @@ def _fresh_s(cache_control: str, expires: str | None) -> float | None:
 
 
 def _seconds(value: str | None) -> float | None:
-    """Return the seconds from now of a header that holds seconds or a date; None if it does not."""
+    """Return the seconds from now that a header of seconds or a date means; None if neither."""
     if value is None:
         return None
     if re.fullmatch(r'\d{1,10}', value.strip()):
@@ -224,10 +224,13 @@ class _OpenConnections:
 
     def tracked(self, pool_class: type) -> type:
         """Return a connection pool class whose connections are added once they are open."""
+        opened = self.add
+
         class Connection(pool_class.ConnectionCls):
-            def connect(connection):  # noqa: N805
-                super(Connection, connection).connect()
-                self.add(connection)
+
+            def connect(self):
+                super().connect()
+                opened(self)
 
         return type(pool_class.__name__, (pool_class,), {'ConnectionCls': Connection})
 
@@ -245,7 +248,7 @@ class _SecretFilter(logging.Filter):
     secrets: set[str] = set()
     lock = threading.Lock()
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: A003
         message = record.getMessage()
         for secret in tuple(self.secrets):
             message = message.replace(secret, '***')

@@ -51,7 +51,7 @@ class _Decoded:
 class _Failure:
     sentence: str
     until_s: float  # monotonic; until then the tile is not tried again
-    count: int
+    count: int  # of its own attempts that failed in a row, other tiles' not counted
 
 
 class TileFetcher:
@@ -118,7 +118,8 @@ class TileFetcher:
         for lane in lanes:
             lane.stop()
         self._downloader.close()
-        if not all([lane.join(_JOIN_S) for lane in lanes]):
+        ended = [lane.join(_JOIN_S) for lane in lanes]
+        if not all(ended):
             _logger.warning('a download from %s is still ending', self._source.name)
         if self._cache:
             self._cache.close()
@@ -150,9 +151,9 @@ class TileFetcher:
                 found[tile] = self._memory[tile].image
             elif tile in self._failures:
                 problem = problem or self._failures[tile].sentence
-        # A tile that is neither here nor failing was dropped from a full stack: ask again.
-        waiting = sum(tile not in found and tile not in self._failures for tile in wanted)
-        return Lookup(found, 0 if self._closed else max(waiting, self._waiting(wanted)), problem)
+        # A failure stands, also while the tile is tried once more, until there is better news.
+        pending = sum(tile not in found and tile not in self._failures for tile in wanted)
+        return Lookup(found, 0 if self._closed else pending, problem)
 
     def _look_on_disk(self, tile: TileId) -> None:
         cached = self._cache.get(tile)
@@ -164,8 +165,6 @@ class TileFetcher:
             else:
                 self._keep(tile, _Decoded(image, cached.etag, cached.expires), 'disk_hits')
                 return
-        with self._settled:
-            self._counters['misses'] += 1
         self._give_up(self._network.push([tile]))
 
     def _download(self, tile: TileId) -> None:
@@ -174,7 +173,9 @@ class TileFetcher:
             self._fail([tile], self._last_error, pause_s)
             return
         began_s = time.monotonic()
-        known = self._memory.get(tile)
+        with self._settled:
+            known = self._memory.get(tile)
+            self._counters['misses'] += known is None
         try:
             download = self._downloader.fetch(tile, known.etag if known else '')
             decoded = self._decoded(download, known)
@@ -231,18 +232,24 @@ class TileFetcher:
             self._last_error = sentence
         self._notices.warn(sentence)
         self._backoff.failed(began_s, problem.retry_after_s)
+        pause_s = self._backoff.remaining_s()
         # The others would only run into the same wall: let them know at once.
-        self._fail([tile, *self._network.clear()], sentence, self._backoff.remaining_s())
+        self._fail(self._network.clear(), sentence, pause_s)
+        self._fail([tile], sentence, max(pause_s, self._pause_of(tile)), tried=1)
 
-    def _fail(self, tiles: list[TileId], sentence: str, pause_s: float) -> None:
-        """Settle tiles as not to be had; one that fails again and again is tried more rarely."""
+    def _pause_of(self, tile: TileId) -> float:
+        """Return the pause for a tile that fails on its own while the others come."""
         with self._settled:
-            for i, tile in enumerate(tiles):
+            count = self._failures[tile].count if tile in self._failures else 0
+            return self._settings.backoff_s * 2.0 ** min(count, 9)
+
+    def _fail(self, tiles: list[TileId], sentence: str, pause_s: float, tried: int = 0) -> None:
+        """Settle tiles as not to be had for a while; ``tried`` counts their own failures."""
+        with self._settled:
+            for tile in tiles:
                 previous = self._failures.pop(tile, None)
-                count = (previous.count if previous else 0) + (i == 0)
-                longest_s = self._settings.backoff_s * 2.0 ** min(count - 1, 9)
-                until_s = time.monotonic() + max(pause_s, longest_s if i == 0 else 0.0)
-                self._failures[tile] = _Failure(sentence, until_s, count)
+                count = (previous.count if previous else 0) + tried
+                self._failures[tile] = _Failure(sentence, time.monotonic() + pause_s, count)
             while len(self._failures) > _FAILURES_REMEMBERED:
                 self._failures.popitem(last=False)
             self._settle(tiles)

@@ -69,7 +69,7 @@ class TileSource:
 
     @property
     def public_template(self) -> str:
-        """The template without user names and the values of query parameters that may be keys."""
+        """Return the template without user names and query values that may be keys."""
         parts = urlsplit(self.url_template)
         query = re.sub(r'([^&=]+)=([^&]*)', _redacted, parts.query)
         return parts._replace(netloc=parts.netloc.rpartition('@')[2], query=query).geturl()

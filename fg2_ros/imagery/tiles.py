@@ -47,12 +47,16 @@ def footprint(view: PatchView, source: TileSource) -> Footprint:
 
     Where the source has none so fine, its finest is taken.
 
-    :raises ValueError: if the patch lies beyond the Mercator limit.
+    :raises ImageryError: if the patch lies beyond the Mercator limit.
     """
     latitude, longitude = view.geodetic_centre()
+    latitudes, longitudes = view.geodetic_nodes()
+    if np.abs(latitudes).max() > mercator.MAX_LATITUDE_DEG:
+        raise ImageryError(f'{source.name} ends at {mercator.MAX_LATITUDE_DEG:.4f} degrees of '
+                           f'latitude: there are no tiles at {latitude:.4f}')
     zoom = mercator.zoom_for_resolution(latitude, view.resolution_m, source.tile_px)
     zoom = int(np.clip(zoom, source.min_zoom, source.max_zoom))
-    x, y = mercator.world_pixel_from_geodetic(*view.geodetic_nodes(), zoom, source.tile_px)
+    x, y = mercator.world_pixel_from_geodetic(latitudes, longitudes, zoom, source.tile_px)
     centre_x, _ = mercator.world_pixel_from_geodetic(latitude, longitude, zoom, source.tile_px)
     world_px = source.tile_px * 2 ** zoom
     x = centre_x + (x - centre_x + world_px / 2) % world_px - world_px / 2  # across +-180 degrees
@@ -98,7 +102,7 @@ class TileImagery:
 
     @property
     def name(self) -> str:
-        """What messages call the source."""
+        """Return what messages call the source."""
         return self.source.name
 
     def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -56,7 +57,9 @@ class TileServer:
     Serves an orthophoto as Web Mercator tiles of 256 px; use as a context manager.
 
     Tiles are rendered when they are asked for, reprojected exactly and without aliasing; those
-    outside the orthophoto or the zoom range are answered with 404.
+    outside the orthophoto or the zoom range are answered with 404. ``faults`` may be replaced at
+    any time; ``requests`` counts what came in, ``requested`` and ``request_headers`` hold the
+    latest of it.
 
     :param image: (H, W, 3) uint8 RGB orthophoto, north-up in the axes of ``frame``.
     :param frame: its map frame, anywhere on Earth.
@@ -74,8 +77,9 @@ class TileServer:
                  image_format: str = 'jpg', max_age_s: int = 86400, port: int = 0):
         """Bind the port; answering begins with `serve_forever` or the context manager."""
         self.faults = Faults()
-        self.requests: list[tuple[int, int, int]] = []
-        self.request_headers: list[dict[str, str]] = []
+        self.requests = 0
+        self.requested: deque[tuple[int, int, int] | None] = deque(maxlen=10_000)
+        self.request_headers: deque[dict[str, str]] = deque(maxlen=10_000)
         self.content_type = _TYPES[image_format]
         self.max_age_s = max_age_s
         self.closing = threading.Event()
@@ -90,12 +94,12 @@ class TileServer:
 
     @property
     def port(self) -> int:
-        """The TCP port."""
+        """Return the TCP port."""
         return self._http.server_address[1]
 
     @property
     def url_template(self) -> str:
-        """The URL template that `TileImagery` takes."""
+        """Return the URL template that `TileImagery` takes."""
         return f'http://127.0.0.1:{self.port}/{{z}}/{{x}}/{{y}}.{self._image_format}'
 
     def serve_forever(self) -> None:
@@ -121,10 +125,11 @@ class TileServer:
         """Stop."""
         self.close()
 
-    def note(self, address: tuple[int, int, int], headers: dict[str, str]) -> None:
+    def note(self, address: tuple[int, int, int] | None, headers: dict[str, str]) -> None:
         """Record a request."""
         with self._lock:
-            self.requests.append(address)
+            self.requests += 1
+            self.requested.append(address)
             self.request_headers.append(headers)
 
     def _render(self, zoom: int, x: int, y: int) -> bytes | None:

@@ -1,0 +1,81 @@
+"""The map frame against the geocentric definition of east-north-up, everywhere on Earth."""
+
+from hypothesis import given, settings, strategies as st
+import numpy as np
+from pyproj import Transformer
+import pytest
+
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
+
+GEOCENTRIC = Transformer.from_crs('EPSG:4979', 'EPSG:4978', always_xy=True)
+PLACES = [(0, 0), (47.4, 8.5), (-33.9, 18.4), (65.0, -22.0), (-65.0, 140.0), (-17.0, 179.999),
+          (52.0, -179.999), (0.0, 180.0), (84.9, 30.0)]
+offsets = st.floats(-5000, 5000)
+latitudes = st.floats(-89, 89)
+longitudes = st.floats(-180, 180)
+
+
+def geocentric(latitude, longitude) -> np.ndarray:
+    return np.stack(GEOCENTRIC.transform(longitude, latitude, np.zeros_like(latitude)), axis=-1)
+
+
+def east_north(datum, latitude, longitude) -> tuple[np.ndarray, np.ndarray]:
+    """Return east and north by the textbook: geocentric difference on the local axes."""
+    phi, lam = np.radians(datum)
+    difference = geocentric(latitude, longitude) - geocentric(*map(np.float64, datum))
+    east = np.array([-np.sin(lam), np.cos(lam), 0])
+    north = np.array([-np.sin(phi) * np.cos(lam), -np.sin(phi) * np.sin(lam), np.cos(phi)])
+    return difference @ east, difference @ north
+
+
+@pytest.mark.parametrize('datum', PLACES)
+def test_map_agrees_with_pyproj_within_a_millimetre_at_5_km(datum):
+    frame = MapFrame(*datum)
+    angle = np.linspace(0, 2 * np.pi, 64)
+    latitude, longitude = frame.geodetic_from_map(5000 * np.cos(angle), 5000 * np.sin(angle))
+    expected = east_north(datum, latitude, longitude)
+    np.testing.assert_allclose(frame.map_from_geodetic(latitude, longitude), expected, atol=1e-3)
+    np.testing.assert_allclose(np.hypot(*expected), 5000, atol=1e-3)
+
+
+@settings(deadline=None)
+@given(latitudes, longitudes, offsets, offsets)
+def test_map_to_geodetic_and_back(latitude, longitude, east, north):
+    frame = MapFrame(latitude, longitude)
+    again = frame.map_from_geodetic(*frame.geodetic_from_map(east, north))
+    np.testing.assert_allclose(again, (east, north), atol=1e-4)
+
+
+def test_the_datum_is_the_origin_and_axes_point_east_and_north():
+    frame = MapFrame(47.0, 8.0)
+    np.testing.assert_allclose(frame.map_from_geodetic(47.0, 8.0), 0, atol=1e-9)
+    assert frame.map_from_geodetic(47.0, 8.001)[0] > 75
+    assert frame.map_from_geodetic(47.001, 8.0)[1] > 110
+
+
+def test_across_the_antimeridian_the_map_is_continuous():
+    frame = MapFrame(-17.0, 179.9999)
+    east, _ = frame.map_from_geodetic([-17.0, -17.0], [179.99995, -179.99995])
+    assert 0 < east[0] < east[1] < 20
+
+
+def test_scalars_give_scalars_and_arrays_keep_their_shape():
+    frame = MapFrame(1.0, 2.0)
+    assert all(isinstance(value, float) for value in frame.geodetic_from_map(1.0, 2.0))
+    east, north = frame.map_from_geodetic(np.full((3, 4), 1.0), 2.0)
+    assert east.shape == north.shape == (3, 4)
+
+
+def test_frames_compare_by_datum():
+    assert MapFrame(1, 2) == MapFrame(1.0, 2.0) != MapFrame(1, 2.0000001)
+    assert len({MapFrame(1, 2), MapFrame(1, 2)}) == 1
+    assert eval(repr(MapFrame(1.25, -2.5))) == MapFrame(1.25, -2.5)
+
+
+@pytest.mark.parametrize('latitude, longitude', [
+    (90.1, 0), (np.nan, 0), (0, 180.1), (0, np.inf), (-91, 0)])
+def test_a_datum_off_the_earth_is_refused(latitude, longitude):
+    with pytest.raises(ValueError, match='tude .* is not between'):
+        MapFrame(latitude, longitude)
+    with pytest.raises(ValueError):
+        require_geodetic(latitude, longitude)
