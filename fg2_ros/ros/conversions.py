@@ -1,0 +1,205 @@
+"""ROS messages to arrays and poses, and back; every message is checked on entry."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+from cv_bridge import CvBridge
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry as OdometryMessage
+import numpy as np
+from sensor_msgs.msg import Image, Imu, NavSatFix, NavSatStatus
+from tf_transformations import (
+    euler_from_quaternion, quaternion_from_euler, quaternion_inverse, quaternion_multiply)
+
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.ros.prior import Odometry, PriorSettings
+
+CHANNELS = {'rgb8': 3, 'bgr8': 3, 'mono8': 1, 'rgba8': 4, 'bgra8': 4}
+UNMEASURED_HEIGHT_M2 = 1e4  # we do not measure height: 100 m
+UNMEASURED_TILT_RAD2 = np.pi ** 2  # nor roll and pitch: anything is possible
+NANOSECONDS = 1_000_000_000
+
+_bridge = CvBridge()
+
+
+def stamp_ns(stamp) -> int:
+    """Return a builtin_interfaces Time as whole nanoseconds."""
+    return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+# Images ----------------------------------------------------------------------------------------
+
+def rgb_from_image(message: Image) -> np.ndarray:
+    """
+    Return a (H, W, 3) uint8 RGB array of an image message with any row step.
+
+    :raises ValueError: if the encoding is not one of `CHANNELS`, or the data are too few.
+    """
+    if message.encoding not in CHANNELS:
+        raise ValueError(f'image encoding {message.encoding!r} is not supported: use one of '
+                         f'{", ".join(CHANNELS)}')
+    if message.width == 0 or message.height == 0:
+        raise ValueError(f'the image is empty: {message.width} x {message.height} pixels')
+    row_bytes = message.width * CHANNELS[message.encoding]
+    if message.step < row_bytes:
+        raise ValueError(f'the image has {message.step} bytes a row (step), '
+                         f'{message.width} {message.encoding} pixels need {row_bytes}')
+    if len(message.data) < message.step * message.height:
+        raise ValueError(f'the image is truncated: {len(message.data)} bytes instead of '
+                         f'{message.step * message.height}')
+    return _bridge.imgmsg_to_cv2(_without_padding(message, row_bytes), 'rgb8')
+
+
+def image_from_rgb(rgb: np.ndarray, header) -> Image:
+    """Return an rgb8 image message of a (H, W, 3) uint8 array."""
+    height, width = rgb.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding='rgb8', step=3 * width)
+    message.data = array('B', np.ascontiguousarray(rgb).tobytes())
+    return message
+
+
+def _without_padding(message: Image, row_bytes: int) -> Image:
+    """Return the message with its rows packed: cv_bridge takes steps of whole pixels only."""
+    if message.step == row_bytes:
+        return message
+    rows = np.frombuffer(message.data, np.uint8, message.step * message.height)
+    rows = rows.reshape(message.height, message.step)[:, :row_bytes]
+    packed = Image(header=message.header, height=message.height, width=message.width,
+                   encoding=message.encoding, is_bigendian=message.is_bigendian, step=row_bytes)
+    packed.data = array('B', rows.tobytes())
+    return packed
+
+
+# What the prior is made of ---------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Position:
+    """A checked GNSS position."""
+
+    latitude_deg: float
+    longitude_deg: float
+    sigma_m: float
+
+
+def position_from_fix(message: NavSatFix, settings: PriorSettings) -> Position:
+    """
+    Return the position of a fix with its horizontal standard deviation.
+
+    :raises ValueError: if the receiver has no fix, or says what cannot be.
+    """
+    if message.status.status == NavSatStatus.STATUS_NO_FIX:  # "unknown" is many drivers' default
+        raise ValueError('the GNSS receiver has no fix')
+    try:
+        require_geodetic(message.latitude, message.longitude)
+    except ValueError as error:
+        raise ValueError(f'the GNSS fix is unusable: {error}') from error
+    sigma_m = settings.default_fix_sigma_m
+    variance = (message.position_covariance[0] + message.position_covariance[4]) / 2
+    if message.position_covariance_type != NavSatFix.COVARIANCE_TYPE_UNKNOWN \
+            and np.isfinite(variance) and variance > 0:
+        sigma_m = float(np.sqrt(variance))
+    return Position(message.latitude, message.longitude, max(sigma_m, settings.min_fix_sigma_m))
+
+
+def heading_from_imu(message: Imu, settings: PriorSettings,
+                     base_from_imu=(0.0, 0.0, 0.0, 1.0)) -> tuple[float, float]:
+    """
+    Return (map yaw of base_link, its standard deviation) in radians of an IMU's orientation.
+
+    :param base_from_imu: (4,) quaternion x, y, z, w of the IMU's mount.
+    :raises ValueError: if the message has no orientation (`orientation_covariance[0]` is -1) or
+        the quaternion is none.
+    """
+    if message.orientation_covariance[0] == -1:
+        raise ValueError('the IMU gives no orientation (orientation_covariance[0] is -1)')
+    orientation = quaternion_multiply(
+        _checked_quaternion(message.orientation, 'IMU'), quaternion_inverse(base_from_imu))
+    yaw = euler_from_quaternion(orientation)[2] + np.radians(settings.imu_yaw_offset_deg)
+    variance = message.orientation_covariance[8]
+    known = np.isfinite(variance) and variance > 0
+    sigma = np.sqrt(variance) if known else np.radians(settings.default_heading_sigma_deg)
+    return float(yaw), float(sigma)
+
+
+def odometry_from_message(message: OdometryMessage) -> Odometry:
+    """
+    Return the planar pose and velocity of an odometry message.
+
+    :raises ValueError: if numbers are not finite or the quaternion is none.
+    """
+    pose, twist = message.pose.pose, message.twist.twist
+    yaw = euler_from_quaternion(_checked_quaternion(pose.orientation, 'odometry'))[2]
+    numbers = (pose.position.x, pose.position.y, yaw,
+               twist.linear.x, twist.linear.y, twist.angular.z)
+    if not np.all(np.isfinite(numbers)):
+        raise ValueError('the odometry is not finite')
+    return Odometry(Pose2(*numbers[:3]), Pose2(*numbers[3:]))
+
+
+def _checked_quaternion(quaternion, of: str) -> np.ndarray:
+    values = np.array([quaternion.x, quaternion.y, quaternion.z, quaternion.w])
+    length = np.linalg.norm(values)
+    if not np.isfinite(length) or length < 0.5:
+        raise ValueError(f'the orientation of the {of} is no quaternion: {values.tolist()}')
+    return values / length
+
+
+# What the node publishes -----------------------------------------------------------------------
+
+def pose_message(header, pose: Pose2, covariance: np.ndarray, height_m: float = 0.0,
+                 tilt_rad: tuple[float, float] = (0.0, 0.0)) -> PoseWithCovarianceStamped:
+    """
+    Return a pose message; height, roll and pitch are passed on, not measured.
+
+    :param header: the image's stamp and the map frame.
+    :param pose: of base_link in the map frame.
+    :param covariance: (3, 3) of east m, north m, yaw rad.
+    :param tilt_rad: roll and pitch.
+    """
+    message = PoseWithCovarianceStamped(header=header)
+    position, orientation = message.pose.pose.position, message.pose.pose.orientation
+    position.x, position.y, position.z = float(pose.x), float(pose.y), float(height_m)
+    orientation.x, orientation.y, orientation.z, orientation.w = (
+        float(value) for value in quaternion_from_euler(*tilt_rad, pose.yaw))
+    full = np.diag([0.0, 0.0, UNMEASURED_HEIGHT_M2, UNMEASURED_TILT_RAD2, UNMEASURED_TILT_RAD2,
+                    0.0])
+    full[np.ix_((0, 1, 5), (0, 1, 5))] = covariance
+    message.pose.covariance = full.ravel()
+    return message
+
+
+def fix_message(header, pose: Pose2, covariance: np.ndarray, frame: MapFrame) -> NavSatFix:
+    """
+    Return the geodetic position of base_link; the altitude is NaN, which says unmeasured.
+
+    :param header: the image's stamp and the base frame.
+    """
+    latitude, longitude = frame.geodetic_from_map(pose.x, pose.y)
+    full = np.diag([0.0, 0.0, UNMEASURED_HEIGHT_M2])
+    full[:2, :2] = covariance[:2, :2]
+    return NavSatFix(
+        header=header, latitude=latitude, longitude=longitude, altitude=float('nan'),
+        position_covariance=full.ravel(),
+        position_covariance_type=NavSatFix.COVARIANCE_TYPE_KNOWN)
+
+
+def datum_message(header, frame: MapFrame) -> NavSatFix:
+    """Return the origin of the map frame, on the ellipsoid."""
+    return NavSatFix(header=header, latitude=frame.latitude_deg, longitude=frame.longitude_deg)
+
+
+def sound_covariance(covariance: np.ndarray) -> np.ndarray:
+    """
+    Return a (3, 3) covariance as symmetric and positive definite as a filter needs it.
+
+    :raises ValueError: if it is not finite, or not of that shape.
+    """
+    covariance = np.asarray(covariance, float)
+    if covariance.shape != (3, 3) or not np.all(np.isfinite(covariance)):
+        raise ValueError('the covariance of the estimate is not finite')
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    sound = (vectors * np.maximum(values, 1e-8)) @ vectors.T
+    return (sound + sound.T) / 2

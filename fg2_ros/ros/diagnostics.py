@@ -1,0 +1,189 @@
+"""What goes on inside the node: counters, latencies, reasons; as /diagnostics and in the log."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+import os
+from pathlib import Path
+import re
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+import numpy as np
+
+REPEAT_LOG_S = 10.0
+_RECENT_S = 3.0
+
+
+class Rejected(Exception):
+    """
+    No pose comes of an image, or a message is unusable.
+
+    :param kind: what was wrong, one of few words; it is counted under this name.
+    :param reason: a sentence for the user.
+    """
+
+    def __init__(self, kind: str, reason: str):
+        """Say what was wrong."""
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Health:
+    """
+    Counts what happens, from any thread, and reports it once a second.
+
+    :param logger: of the node; every kind of trouble is logged once, and again each ten seconds
+        while it lasts.
+    """
+
+    def __init__(self, logger):
+        """Start with nothing counted."""
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._logged: dict[str, tuple[str, float]] = {}
+        self.state = 'unconfigured'
+        self.setup_error = ''  # why the node could not be configured
+        self.notes: dict[str, str] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the counts; a new activation begins."""
+        with self._lock:
+            self.accepted = 0
+            self.rejected: Counter[str] = Counter()
+            self.last_reason = ''
+            self.last_prior = None
+            self._arrivals: deque[float] = deque(maxlen=100)
+            self._latencies_ms: deque[float] = deque(maxlen=200)
+            self._troubles: dict[str, tuple[str, float]] = {}  # kind: (reason, when)
+            self._last_accepted_s = -np.inf
+
+    def image_arrived(self) -> None:
+        """Note the arrival of an image."""
+        with self._lock:
+            self._arrivals.append(time.monotonic())
+
+    def estimate_published(self, latency_s: float) -> None:
+        """Note a published pose, and how long after the image's arrival it left."""
+        with self._lock:
+            self.accepted += 1
+            self._latencies_ms.append(1e3 * latency_s)
+            self._last_accepted_s = time.monotonic()
+
+    def image_rejected(self, rejection: Rejected) -> None:
+        """Count an image of which no pose came, and say why."""
+        with self._lock:
+            self.rejected[rejection.kind] += 1
+            self.last_reason = str(rejection)
+        self.trouble(rejection.kind, f'no pose: {rejection}')
+
+    def trouble(self, kind: str, reason: str) -> None:
+        """Warn about something wrong: now in the log, and in /diagnostics while it is recent."""
+        now, pattern = time.monotonic(), re.sub(r'[-\d.]+', '#', reason)
+        with self._lock:
+            self._troubles[kind] = reason, now
+            last_pattern, logged_s = self._logged.get(kind, ('', -np.inf))
+            due = pattern != last_pattern or now - logged_s >= REPEAT_LOG_S
+            if due:
+                self._logged[kind] = pattern, now
+        if due:
+            self._logger.warning(reason)
+
+    def report(self, name: str, stamp, inputs: dict, imagery: dict) -> DiagnosticArray:
+        """
+        Return the diagnostics of now.
+
+        :param name: of the node; it begins every status' name.
+        :param stamp: builtin_interfaces Time of now.
+        :param inputs: further values about mailbox and inputs.
+        :param imagery: the counters of the imagery.
+        """
+        message = DiagnosticArray()
+        message.header.stamp = stamp
+        with self._lock:
+            message.status = [
+                _status(f'{name}: localization', *self._localization()),
+                _status(f'{name}: inputs', *self._inputs(inputs)),
+                _status(f'{name}: imagery', *self._imagery(imagery)),
+            ]
+        return message
+
+    def _localization(self):
+        values = {
+            'state': self.state,
+            'accepted': self.accepted,
+            'rejected': sum(self.rejected.values()),
+            **{f'rejected: {kind}': count for kind, count in sorted(self.rejected.items())},
+            'last rejection': self.last_reason,
+            'latency p50 [ms]': _percentile(self._latencies_ms, 50),
+            'latency p95 [ms]': _percentile(self._latencies_ms, 95),
+            'resident memory [MB]': f'{resident_memory_mb():.0f}',
+            **self.notes,
+        }
+        if self.setup_error:
+            return DiagnosticStatus.ERROR, self.setup_error, values
+        if self.state != 'active':
+            return DiagnosticStatus.OK, self.state, values
+        reasons = [reason for reason, when in self._recent_troubles()]
+        if reasons:
+            return DiagnosticStatus.WARN, '; '.join(reasons), values
+        if not self._is_recent(self._last_accepted_s):
+            return DiagnosticStatus.WARN, 'waiting for images', values
+        return DiagnosticStatus.OK, 'localizing', values
+
+    def _inputs(self, inputs: dict):
+        now = time.monotonic()
+        age_s = now - self._arrivals[-1] if self._arrivals else np.inf
+        values = {'image rate [Hz]': f'{self._image_rate_hz(now):.1f}',
+                  'image age [s]': f'{age_s:.2f}', **inputs}
+        if self.last_prior is not None:
+            values |= {'prior age [s]': f'{self.last_prior.age_s:.2f}',
+                       'prior sigma [m]': f'{self.last_prior.sigma_m:.2f}',
+                       'prior sigma [deg]': f'{np.degrees(self.last_prior.yaw_sigma_rad):.2f}',
+                       'prior from': self.last_prior.source}
+        if self.state == 'active' and age_s > _RECENT_S:
+            return DiagnosticStatus.WARN, 'no images', values
+        return DiagnosticStatus.OK, f'{self._image_rate_hz(now):.1f} images/s', values
+
+    def _imagery(self, imagery: dict):
+        trouble = self._troubles.get('imagery')
+        if trouble and self._is_recent(trouble[1]):
+            return DiagnosticStatus.WARN, trouble[0], imagery
+        if imagery.get('offline'):
+            return DiagnosticStatus.WARN, 'offline: only cached tiles', imagery
+        if str(imagery.get('cache', '')).startswith('off'):
+            return DiagnosticStatus.WARN, f'the cache is {imagery["cache"]}', imagery
+        return DiagnosticStatus.OK, 'ok' if imagery else 'not configured', imagery
+
+    def _recent_troubles(self) -> list[tuple[str, float]]:
+        return [entry for entry in self._troubles.values() if self._is_recent(entry[1])]
+
+    def _is_recent(self, when_s: float) -> bool:
+        return time.monotonic() - when_s <= _RECENT_S
+
+    def _image_rate_hz(self, now: float) -> float:
+        recent = [when for when in self._arrivals if now - when <= 5.0]
+        if len(recent) < 2:
+            return 0.0
+        return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
+
+
+def resident_memory_mb() -> float:
+    """Return the resident memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path('/proc/self/statm').read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
+
+
+def _status(name: str, level: bytes, summary: str, values: dict) -> DiagnosticStatus:
+    return DiagnosticStatus(
+        level=level, name=name, message=summary, hardware_id='fg2_ros',
+        values=[KeyValue(key=str(key), value=str(value)) for key, value in values.items()])
+
+
+def _percentile(samples, percent: float) -> str:
+    return f'{np.percentile(samples, percent):.0f}' if samples else ''

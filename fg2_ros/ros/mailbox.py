@@ -1,0 +1,66 @@
+"""A letter box for one letter, and the one thread that reads it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+
+class Mailbox:
+    """Hand the newest item from the executor's thread to a worker; older ones are dropped."""
+
+    def __init__(self):
+        """Start empty and open."""
+        self._changed = threading.Condition()
+        self._item = None
+        self._open = True
+        self.dropped = 0
+
+    def put(self, item: Any) -> None:
+        """Leave an item, in the place of one that nobody took; returns at once."""
+        with self._changed:
+            self.dropped += self._item is not None
+            self._item = item
+            self._changed.notify()
+
+    def take(self) -> Any:
+        """Wait for an item and return it; None once the box is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._item is not None or not self._open)
+            item, self._item = self._item, None
+            return item if self._open else None
+
+    def clear(self) -> None:
+        """Throw away what was not taken, uncounted."""
+        with self._changed:
+            self._item = None
+
+    def close(self) -> None:
+        """Wake the worker up for its end: from now on `take` returns None."""
+        with self._changed:
+            self._open = False
+            self._changed.notify_all()
+
+
+class Worker:
+    """
+    A thread that processes the newest item, one at a time.
+
+    :param process: called with each item; must not raise.
+    """
+
+    def __init__(self, process: Callable[[Any], None]):
+        """Start the thread."""
+        self.mailbox = Mailbox()
+        self._process = process
+        self._thread = threading.Thread(target=self._run, name='fg2_worker')
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the item at hand and end; returns when the thread is gone."""
+        self.mailbox.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self.mailbox.take()) is not None:
+            self._process(item)

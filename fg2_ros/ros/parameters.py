@@ -1,0 +1,110 @@
+"""ROS parameters out of settings dataclasses: declared, read, checked, and typos pointed out."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.node import Node
+
+from fg2_ros.ros.settings import converted, settings_of
+
+_OF_RCLPY = ('use_sim_time', 'start_type_description_service')
+
+
+class Parameters:
+    """
+    The parameters of a node, declared from the defaults of a settings dataclass.
+
+    Parameters are typed dynamically so that an integer where a double is wanted is no error; the
+    types and ranges are checked here instead, with a sentence for the user.
+
+    :param node: the node that declares them.
+    :param defaults: a settings instance; nested ones become dotted names.
+    """
+
+    def __init__(self, node: Node, defaults: Any):
+        """Declare all parameters; what is wrong with them is said by `read`."""
+        self._node = node
+        self._defaults = defaults
+        self._declared = settings_of(defaults)
+        self._problems = [
+            problem for name in self._declared if (problem := self._declare(name))]
+        node.add_on_set_parameters_callback(self._check)
+
+    def read(self) -> Any:
+        """
+        Return the settings with the values of the parameters.
+
+        :raises ValueError: if values are of the wrong type or out of range; names them all.
+        """
+        values, problems = {}, list(self._problems)
+        for name, (declared, default) in self._declared.items():
+            value = self._node.get_parameter(name).value
+            try:
+                values[name] = converted(name, value, declared, default)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError('; '.join(problems))
+        return _with_values(self._defaults, values)
+
+    def unknown(self) -> list[str]:
+        """Return the names that the user set and nobody declares: typing errors, mostly."""
+        overrides = getattr(self._node, '_parameter_overrides', {})  # rclpy has no public way
+        return sorted(
+            name for name in overrides
+            if name not in self._declared and name not in _OF_RCLPY
+            and not name.startswith('qos_overrides.'))
+
+    def _declare(self, name: str) -> str:
+        declared, value = self._declared[name]
+        value = list(value) if isinstance(value, tuple) else value
+        try:
+            self._node.declare_parameter(name, value, descriptor_of(name, declared))
+        except InvalidParameterValueException as error:
+            self._node.declare_parameter(
+                name, value, descriptor_of(name, declared), ignore_override=True)
+            return f'parameter {name}: {error}'
+        return ''
+
+    def _check(self, parameters: list) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name in self._declared:
+                try:
+                    converted(parameter.name, parameter.value, self._declared[parameter.name][0])
+                except ValueError as error:
+                    return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def descriptor_of(name: str, declared) -> ParameterDescriptor:
+    """Return what `ros2 param describe` says of a settings field."""
+    about = declared.metadata
+    unit = f' [{about["unit"]}]' if about.get('unit') else ''
+    descriptor = ParameterDescriptor(
+        name=name, description=about.get('help', '') + unit, dynamic_typing=True,
+        read_only=bool(about.get('read_only')))
+    if about.get('choices'):
+        descriptor.additional_constraints = 'one of ' + ', '.join(map(repr, about['choices']))
+    if about.get('range'):
+        low, high = about['range']
+        if isinstance(declared.default, int):
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        else:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high))]
+    return descriptor
+
+
+def _with_values(settings: Any, values: dict, prefix: str = '') -> Any:
+    changes = {}
+    for declared in fields(settings):
+        value = getattr(settings, declared.name)
+        name = prefix + declared.name
+        changes[declared.name] = (
+            _with_values(value, values, name + '.') if is_dataclass(value) else values[name])
+    return replace(settings, **changes)

@@ -1,0 +1,339 @@
+"""
+The prior at an image's stamp: where GNSS, heading and odometry say the vehicle is.
+
+Deliberately small: no state vector, only short time-ordered buffers. GNSS errors wander and are
+not white, so averaging fixes smooths the position but never claims a smaller sigma than a fix has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import threading
+
+import numpy as np
+
+from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle
+from fg2_ros.ros.history import History
+from fg2_ros.settings import setting
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """How GNSS fixes, headings and odometry become the prior of an image."""
+
+    window_s: float = setting(
+        3.0, 'Fixes this old are carried along by odometry and averaged. Longer is smoother; '
+        'odometry drift limits it.', unit='s', between=(0.0, 60.0))
+    fix_timeout_s: float = setting(
+        10.0, 'Without a fix for this long (and without a recent estimate) there is no prior, '
+        'and no pose.', unit='s', between=(0.1, 600.0))
+    heading_timeout_s: float = setting(
+        0.5, 'An IMU heading must be at most this far from the image in time, unless odometry '
+        'carries it.', unit='s', between=(0.01, 60.0))
+    odometry_timeout_s: float = setting(
+        0.5, 'Odometry is extrapolated by its last velocity for at most this long.',
+        unit='s', between=(0.0, 10.0))
+    default_fix_sigma_m: float = setting(
+        5.0, 'Standard deviation of a fix that comes without covariance.',
+        unit='m', between=(0.01, 1000.0))
+    min_fix_sigma_m: float = setting(
+        1.0, 'A fix is never believed better than this: receivers are optimistic between houses.',
+        unit='m', between=(0.0, 1000.0))
+    max_sigma_m: float = setting(
+        20.0, 'With a prior worse than this no estimate is tried: the aerial patch would be a '
+        'guess.', unit='m', between=(0.1, 1000.0))
+    default_heading_sigma_deg: float = setting(
+        5.0, 'Standard deviation of an IMU heading that comes without covariance.',
+        unit='deg', between=(0.1, 180.0))
+    imu_yaw_offset_deg: float = setting(
+        0.0, 'Added to every IMU heading. 0 for an IMU that gives ENU headings (REP-103: 0 is '
+        'east); 90 for one whose 0 is north; magnetic declination goes here too.',
+        unit='deg', between=(-360.0, 360.0))
+    course_distance_m: float = setting(
+        5.0, 'Without an IMU heading, the course over ground is used once the fixes of the last '
+        'seconds are this far apart. Wrong while reversing without odometry.',
+        unit='m', between=(0.1, 1000.0))
+    use_estimate: bool = setting(
+        True, 'Start from the last accepted estimate, carried along by odometry, while GNSS does '
+        'not contradict it. Bridges outages and centres the patch better than GNSS does.')
+    estimate_gate_sigmas: float = setting(
+        3.0, 'An estimate further than this from GNSS is forgotten: the way out of a wrong lock.',
+        unit='sigma', between=(0.5, 100.0))
+    estimate_timeout_s: float = setting(
+        30.0, 'An estimate this old is forgotten.', unit='s', between=(0.1, 600.0))
+    estimate_rejections: int = setting(
+        5, 'After this many images in a row without an accepted estimate the last one is '
+        'forgotten.', between=(1, 1000))
+    min_estimate_sigma_m: float = setting(
+        2.0, 'A prior from an estimate is never called better than this, so that the next '
+        'estimate may correct it.', unit='m', between=(0.0, 100.0))
+    drift_per_metre: float = setting(
+        0.03, 'Growth of the position sigma with the distance that odometry carried it.',
+        unit='m/m', between=(0.0, 1.0))
+    drift_per_second: float = setting(
+        0.1, 'Growth of the position sigma with time, odometry or not.',
+        unit='m/s', between=(0.0, 100.0))
+    speed_without_odometry: float = setting(
+        10.0, 'Growth of the position sigma with time where there is no odometry.',
+        unit='m/s', between=(0.0, 100.0))
+    yaw_drift_deg_per_second: float = setting(
+        0.2, 'Growth of the heading sigma with the time that odometry carried it.',
+        unit='deg/s', between=(0.0, 90.0))
+
+
+class NoPrior(Exception):
+    """There is no usable prior; the sentence says what is missing."""
+
+
+@dataclass(frozen=True)
+class BasePrior:
+    """Where `base_link` is in the map frame at one stamp, and how sure that is."""
+
+    pose: Pose2
+    sigma_m: float
+    yaw_sigma_rad: float
+    source: str
+    age_s: float  # of the newest fix or estimate that it stands on
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A GNSS position of the antenna in the map frame, and the antenna's place on the vehicle."""
+
+    position_m: np.ndarray
+    sigma_m: float
+    lever_m: tuple[float, float] = (0.0, 0.0)  # of the antenna in base_link
+
+
+@dataclass(frozen=True)
+class Odometry:
+    """A pose of base_link in the odometry frame, with the velocity in base_link."""
+
+    pose: Pose2
+    twist: Pose2  # m/s, m/s, rad/s
+
+
+@dataclass(frozen=True)
+class _Yaw:
+    yaw_rad: float
+    sigma_rad: float
+    source: str
+
+
+class PriorTracker:
+    """Keep the last seconds of every input and say where the vehicle was at a stamp."""
+
+    def __init__(self, settings: PriorSettings):
+        """Start knowing nothing."""
+        self.settings = settings
+        self._lock = threading.RLock()
+        span_ns = int(1e9 * max(
+            settings.fix_timeout_s, settings.window_s, settings.estimate_timeout_s) + 5e9)
+        self._fixes = History(span_ns)
+        self._headings = History(span_ns)
+        self._odometry = History(span_ns)
+        self._estimate = None  # (stamp_ns, Pose2, covariance)
+        self._rejections = 0
+
+    def clear(self) -> None:
+        """Forget everything: time has jumped."""
+        with self._lock:
+            for history in (self._fixes, self._headings, self._odometry):
+                history.clear()
+            self._estimate = None
+
+    def add_fix(self, stamp_ns: int, fix: Fix) -> None:
+        """Remember a good GNSS fix."""
+        with self._lock:
+            self._fixes.add(stamp_ns, fix)
+
+    def add_heading(self, stamp_ns: int, yaw_rad: float, sigma_rad: float) -> None:
+        """Remember a map yaw of base_link."""
+        with self._lock:
+            self._headings.add(stamp_ns, _Yaw(yaw_rad, sigma_rad, 'imu'))
+
+    def add_odometry(self, stamp_ns: int, odometry: Odometry) -> None:
+        """Remember a pose of base_link in the odometry frame."""
+        with self._lock:
+            self._odometry.add(stamp_ns, odometry)
+
+    def add_estimate(self, stamp_ns: int, pose: Pose2, covariance: np.ndarray) -> None:
+        """Remember an accepted estimate of base_link in the map frame, with its covariance."""
+        with self._lock:
+            self._estimate = stamp_ns, pose, covariance
+            self._rejections = 0
+
+    def estimate_rejected(self) -> None:
+        """Trust the last estimate less: it may be why the new ones make no sense."""
+        with self._lock:
+            self._rejections += 1
+            if self._rejections >= self.settings.estimate_rejections:
+                self._estimate = None
+
+    def at(self, stamp_ns: int) -> BasePrior:
+        """
+        Return the prior of base_link at a stamp.
+
+        :raises NoPrior: if position or heading are unknown or too uncertain.
+        """
+        with self._lock:
+            if self._estimate is None and not self._fixes:
+                raise NoPrior('no position yet: there was no good GNSS fix')
+            heading = self._heading_at(stamp_ns)
+            prior = self._position_at(stamp_ns, heading)
+        if prior.sigma_m > self.settings.max_sigma_m:
+            raise NoPrior(
+                f'the prior position from {prior.source} is only good to {prior.sigma_m:.0f} m '
+                f'(prior.max_sigma_m is {self.settings.max_sigma_m:g})')
+        return prior
+
+    # Heading -----------------------------------------------------------------------------------
+
+    def _heading_at(self, stamp_ns: int) -> _Yaw:
+        heading = (self._imu_heading(stamp_ns) or self._estimate_heading(stamp_ns)
+                   or self._course_over_ground(stamp_ns))
+        if heading is None:
+            raise NoPrior(
+                'no heading yet: neither an IMU orientation, nor an earlier estimate, nor enough '
+                'motion for a course over ground')
+        return heading
+
+    def _imu_heading(self, stamp_ns: int) -> _Yaw | None:
+        before, after = self._headings.around(stamp_ns)
+        if before and after and after[0] - before[0] <= 2e9 * self.settings.heading_timeout_s:
+            share = (stamp_ns - before[0]) / max(after[0] - before[0], 1)
+            turn = wrap_angle(after[1].yaw_rad - before[1].yaw_rad)
+            return _Yaw(wrap_angle(before[1].yaw_rad + share * turn),
+                        max(before[1].sigma_rad, after[1].sigma_rad), 'imu')
+        known = [item for item in (before, after) if item]
+        if not known:
+            return None
+        nearest_ns, heading = min(known, key=lambda item: abs(stamp_ns - item[0]))
+        return self._carried_heading(nearest_ns, stamp_ns, heading)
+
+    def _carried_heading(self, from_ns: int, to_ns: int, heading: _Yaw) -> _Yaw | None:
+        seconds = abs(to_ns - from_ns) / 1e9
+        motion = self._odometry_between(from_ns, to_ns)
+        if motion is None:
+            return heading if seconds <= self.settings.heading_timeout_s else None
+        drift = np.radians(self.settings.yaw_drift_deg_per_second) * seconds
+        return _Yaw(wrap_angle(heading.yaw_rad + motion[1].yaw - motion[0].yaw),
+                    float(np.hypot(heading.sigma_rad, drift)), heading.source)
+
+    def _estimate_heading(self, stamp_ns: int) -> _Yaw | None:
+        if self._estimate is None:
+            return None
+        from_ns, pose, covariance = self._estimate
+        if abs(stamp_ns - from_ns) > 1e9 * self.settings.estimate_timeout_s:
+            return None
+        sigma = float(np.sqrt(covariance[2, 2]))
+        return self._carried_heading(from_ns, stamp_ns, _Yaw(pose.yaw, sigma, 'estimate'))
+
+    def _course_over_ground(self, stamp_ns: int) -> _Yaw | None:
+        fixes = self._fixes.between(stamp_ns - int(1e9 * self.settings.fix_timeout_s), stamp_ns)
+        if len(fixes) < 2:
+            return None
+        (first_ns, first), (last_ns, last) = fixes[0], fixes[-1]
+        travel = last.position_m - first.position_m
+        noise_m = float(np.hypot(first.sigma_m, last.sigma_m))
+        distance_m = float(np.hypot(*travel))
+        if distance_m < max(self.settings.course_distance_m, 2 * noise_m):
+            return None
+        yaw = float(np.arctan2(travel[1], travel[0]))
+        motion = self._odometry_between(first_ns, stamp_ns)
+        end = self._odometry_between(first_ns, last_ns)
+        if motion is not None and end is not None:  # direction of travel in the odometry frame
+            x, y = end[1].x - end[0].x, end[1].y - end[0].y
+            yaw += motion[1].yaw - float(np.arctan2(y, x))
+        return _Yaw(wrap_angle(yaw), float(np.arctan2(noise_m, distance_m)), 'course over ground')
+
+    # Position ----------------------------------------------------------------------------------
+
+    def _position_at(self, stamp_ns: int, heading: _Yaw) -> BasePrior:
+        gnss = self._from_fixes(stamp_ns, heading)
+        estimate = self._from_estimate(stamp_ns, heading) if self.settings.use_estimate else None
+        if estimate and gnss and self._contradicts(estimate, gnss):
+            self._estimate = estimate = None
+        prior = estimate or gnss
+        if prior is None:
+            raise NoPrior('no position yet: no good GNSS fix in the '
+                          f'{self.settings.fix_timeout_s:g} s around the image')
+        return prior
+
+    def _contradicts(self, estimate: BasePrior, gnss: BasePrior) -> bool:
+        distance_m = np.hypot(estimate.pose.x - gnss.pose.x, estimate.pose.y - gnss.pose.y)
+        sigma_m = np.hypot(estimate.sigma_m, gnss.sigma_m)
+        return bool(distance_m > self.settings.estimate_gate_sigmas * sigma_m)
+
+    def _from_fixes(self, stamp_ns: int, heading: _Yaw) -> BasePrior | None:
+        newest = self._fixes.nearest(stamp_ns)
+        if newest is None or abs(stamp_ns - newest[0]) > 1e9 * self.settings.fix_timeout_s:
+            return None
+        window_ns = int(1e9 * self.settings.window_s)
+        fixes = self._fixes.between(stamp_ns - window_ns, stamp_ns + window_ns) or [newest]
+        carried = [self._carried_fix(from_ns, stamp_ns, fix, heading) for from_ns, fix in fixes]
+        places, sigmas = (np.array(values) for values in zip(*carried))
+        weights = sigmas ** -2 / np.sum(sigmas ** -2)
+        x, y = weights @ places
+        sigma_m = float(np.sqrt(weights @ sigmas ** 2))
+        return BasePrior(
+            Pose2(float(x), float(y), heading.yaw_rad), sigma_m, heading.sigma_rad,
+            f'GNSS and {heading.source}', abs(stamp_ns - newest[0]) / 1e9)
+
+    def _carried_fix(self, from_ns: int, to_ns: int, fix: Fix, heading: _Yaw):
+        travel, growth_m, turn = self._travel(from_ns, to_ns, heading)
+        lever = rotation2(heading.yaw_rad - turn) @ fix.lever_m
+        return fix.position_m - lever + travel, float(np.hypot(fix.sigma_m, growth_m))
+
+    def _from_estimate(self, stamp_ns: int, heading: _Yaw) -> BasePrior | None:
+        if self._estimate is None:
+            return None
+        from_ns, pose, covariance = self._estimate
+        age_s = abs(stamp_ns - from_ns) / 1e9
+        if age_s > self.settings.estimate_timeout_s:
+            return None
+        travel, growth_m, _ = self._travel(from_ns, stamp_ns, heading)
+        sigma_m = np.sqrt(np.linalg.eigvalsh(covariance[:2, :2])[-1] + growth_m ** 2)
+        x, y = np.array([pose.x, pose.y]) + travel
+        return BasePrior(
+            Pose2(float(x), float(y), heading.yaw_rad),
+            float(max(sigma_m, self.settings.min_estimate_sigma_m)), heading.sigma_rad,
+            f'the last estimate and {heading.source}', age_s)
+
+    # Motion ------------------------------------------------------------------------------------
+
+    def _travel(self, from_ns: int, to_ns: int, heading: _Yaw):
+        """Return the map displacement, the growth of sigma (m) and the turn between two stamps."""
+        settings, seconds = self.settings, abs(to_ns - from_ns) / 1e9
+        motion = self._odometry_between(from_ns, to_ns)
+        if motion is None:
+            return np.zeros(2), settings.speed_without_odometry * seconds, 0.0
+        start, end = motion
+        travel = rotation2(heading.yaw_rad - end.yaw) @ (end.x - start.x, end.y - start.y)
+        growth_m = (settings.drift_per_metre * np.hypot(*travel)
+                    + settings.drift_per_second * seconds)
+        return travel, float(growth_m), end.yaw - start.yaw
+
+    def _odometry_between(self, from_ns: int, to_ns: int) -> tuple[Pose2, Pose2] | None:
+        start, end = self._odometry_at(from_ns), self._odometry_at(to_ns)
+        return (start, end) if start and end else None
+
+    def _odometry_at(self, stamp_ns: int) -> Pose2 | None:
+        before, after = self._odometry.around(stamp_ns)
+        if before and after:
+            share = (stamp_ns - before[0]) / max(after[0] - before[0], 1)
+            return _between(before[1].pose, after[1].pose, share)
+        if not (before or after):
+            return None
+        from_ns, odometry = before or after
+        seconds = (stamp_ns - from_ns) / 1e9
+        if abs(seconds) > self.settings.odometry_timeout_s:
+            return None
+        return odometry.pose.compose(Pose2(*(seconds * np.array(odometry.twist))))
+
+
+def _between(first: Pose2, second: Pose2, share: float) -> Pose2:
+    turn = wrap_angle(second.yaw - first.yaw)
+    return Pose2(
+        first.x + share * (second.x - first.x), first.y + share * (second.y - first.y),
+        wrap_angle(first.yaw + share * turn))

@@ -1,0 +1,153 @@
+"""The vehicle's transforms: sensors' mounts, odometry at a stamp, and map -> odom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import time
+
+from geometry_msgs.msg import TransformStamped
+import numpy as np
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.time import Time
+from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
+from tf_transformations import euler_from_quaternion, quaternion_from_euler, quaternion_matrix
+
+from fg2_ros.geometry.se2 import Pose2, rotation2
+
+_POLL_S = 0.005
+_FORWARD = {'body': (1.0, 0.0, 0.0), 'optical': (0.0, 0.0, 1.0)}
+
+
+class NoTransform(Exception):
+    """A transform is not known; the sentence says which and what to do."""
+
+
+@dataclass(frozen=True)
+class OdometryPose:
+    """odom_from_base at one stamp: planar, and what is passed on of the rest."""
+
+    pose: Pose2
+    height_m: float = 0.0
+    tilt_rad: tuple[float, float] = (0.0, 0.0)  # roll, pitch
+
+
+class Transforms:
+    """
+    Looks transforms up for the worker thread; owns the TF listener and broadcaster.
+
+    :param node: the node whose executor hears /tf.
+    :param broadcasts: whether map -> odom is ours to broadcast.
+    """
+
+    def __init__(self, node: Node, broadcasts: bool):
+        """Start to listen."""
+        self._node = node
+        self._buffer = Buffer(cache_time=Duration(seconds=30))
+        self._listener = TransformListener(self._buffer, node, spin_thread=False)
+        self._broadcaster = TransformBroadcaster(node) if broadcasts else None
+
+    def close(self) -> None:
+        """Stop listening and broadcasting, and leave no subscription or publisher."""
+        self._listener.unregister()
+        if self._broadcaster is not None:
+            self._node.destroy_publisher(self._broadcaster.pub_tf)
+
+    def clear(self) -> None:
+        """Forget what was heard: time has jumped. Static transforms stay."""
+        self._buffer.clear()
+
+    def mount(self, base_frame: str, sensor_frame: str):
+        """
+        Return (translation (3,), quaternion (4,) x y z w) of a sensor on the vehicle.
+
+        :raises NoTransform: if it is not known (yet); never waits.
+        """
+        if sensor_frame == base_frame:
+            return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
+        try:
+            found = self._buffer.lookup_transform(base_frame, sensor_frame, Time())
+        except TransformException as error:
+            raise NoTransform(
+                f'no transform {base_frame} -> {sensor_frame}: publish the mount of that sensor '
+                'on /tf_static') from error
+        return _translation(found), _quaternion(found)
+
+    def odometry_at(self, odom_frame: str, base_frame: str, stamp, wait_s: float) -> OdometryPose:
+        """
+        Return the pose of base_link in the odometry frame at a stamp; waits for it a little.
+
+        :param stamp: builtin_interfaces Time of the image.
+        :raises NoTransform: if there is none after ``wait_s``.
+        """
+        at = Time.from_msg(stamp)
+        deadline = time.monotonic() + wait_s  # the ROS clock may stand still
+        while not self._buffer.can_transform(odom_frame, base_frame, at):
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_POLL_S)
+        try:
+            found = self._buffer.lookup_transform(odom_frame, base_frame, at)
+        except TransformException as error:
+            raise NoTransform(
+                f'no transform {odom_frame} -> {base_frame} at the stamp of the image after '
+                f'{wait_s:g} s: is the odometry running?') from error
+        x, y, height = _translation(found)
+        roll, pitch, yaw = euler_from_quaternion(_quaternion(found))
+        return OdometryPose(Pose2(float(x), float(y), float(yaw)), float(height), (roll, pitch))
+
+    def broadcast(self, header, child_frame: str, parent_from_child: Pose2) -> None:
+        """Broadcast a planar transform; height and tilt stay those of the odometry."""
+        if self._broadcaster is None:
+            return
+        message = TransformStamped(header=header, child_frame_id=child_frame)
+        translation, rotation = message.transform.translation, message.transform.rotation
+        translation.x, translation.y = float(parent_from_child.x), float(parent_from_child.y)
+        rotation.x, rotation.y, rotation.z, rotation.w = (
+            float(value) for value in quaternion_from_euler(0.0, 0.0, parent_from_child.yaw))
+        self._broadcaster.sendTransform(message)
+
+
+def planar_mount(translation: np.ndarray, quaternion: np.ndarray, axes: str = 'body') -> Pose2:
+    """
+    Return base_from_camera in the plane; its yaw is where the panorama's centre column looks.
+
+    :param axes: of the camera's frame, 'body' or 'optical'.
+    :raises ValueError: if the centre column looks up or down.
+    """
+    forward = quaternion_matrix(quaternion)[:3, :3] @ _FORWARD[axes]
+    if np.hypot(forward[0], forward[1]) < 0.7:
+        raise ValueError(
+            "the camera's mount has the panorama's centre column look up or down: "
+            f'is camera_axes = {axes!r} right for its frame?')
+    return Pose2(float(translation[0]), float(translation[1]),
+                 float(np.arctan2(forward[1], forward[0])))
+
+
+def base_from_camera_estimate(map_from_camera: Pose2, camera_covariance: np.ndarray,
+                              base_from_camera: Pose2) -> tuple[Pose2, np.ndarray]:
+    """
+    Return map_from_base and its (3, 3) covariance of a camera's pose and the lever arm.
+
+    A turn around the camera moves the base sideways: the yaw's variance reaches its position.
+    """
+    map_from_base = map_from_camera.compose(base_from_camera.inverse())
+    lever = rotation2(map_from_base.yaw) @ (base_from_camera.x, base_from_camera.y)
+    jacobian = np.eye(3)
+    jacobian[:2, 2] = lever[1], -lever[0]
+    return map_from_base, jacobian @ camera_covariance @ jacobian.T
+
+
+def map_from_odom(map_from_base: Pose2, odom_from_base: Pose2) -> Pose2:
+    """Return the transform that puts the odometry where the estimate is (REP-105)."""
+    return map_from_base.compose(odom_from_base.inverse())
+
+
+def _translation(message: TransformStamped) -> np.ndarray:
+    value = message.transform.translation
+    return np.array([value.x, value.y, value.z])
+
+
+def _quaternion(message: TransformStamped) -> np.ndarray:
+    value = message.transform.rotation
+    return np.array([value.x, value.y, value.z, value.w])

@@ -1,0 +1,183 @@
+"""Bad input: one clear message, no pose, and recovery when the input is good again."""
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import NavSatFix, NavSatStatus
+from vehicle import at, fix, FRAME, image, imu, odometry, Vehicle
+
+from fg2_ros.imagery import ImageryError, ImageryNotReady
+
+DATUM = list(FRAME.datum)
+
+
+def require_recovery(vehicle: Vehicle, kind: str, words: str) -> None:
+    """Check the log, the diagnostics, that no pose came, and that one comes of a good image."""
+    vehicle.until_logged(words)
+    vehicle.until_diagnosed(
+        lambda found: words in found['last rejection'] and int(found[f'rejected: {kind}']) > 0,
+        f'{words!r} is diagnosed')
+    assert vehicle.heard['fg2/pose'] == []
+    vehicle.send_all(at(50.0))
+    vehicle.pose_at(at(50.0))
+    assert len(vehicle.logged(words)) == 1
+    vehicle.until_diagnosed(lambda found: found['accepted'] == '1', 'the pose is diagnosed')
+
+
+def bad_image(kind: str):
+    """Return an image that cannot be used."""
+    message = image(at(1.0), encoding='yuv422' if kind == 'encoding' else 'rgb8')
+    if kind == 'truncated':
+        message.data = message.data[:-1]
+    if kind == 'empty':
+        message.width = message.height = message.step = 0
+        message.data = message.data[:0]
+    if kind == 'step':
+        message.step -= 1
+    return message
+
+
+@pytest.mark.parametrize('kind, words', [
+    ('encoding', "encoding 'yuv422' is not supported"),
+    ('truncated', 'truncated: 6143 bytes instead of 6144'),
+    ('empty', 'the image is empty'),
+    ('step', '191 bytes a row')])
+def test_unusable_images(vehicle, kind, words):
+    """An image of unknown encoding, too short or empty."""
+    vehicle.start(datum=DATUM)
+    vehicle.send(bad_image(kind))
+    require_recovery(vehicle, 'image', words)
+
+
+@pytest.mark.parametrize('kind, words', [
+    ('nan', 'latitude nan'), ('status', 'has no fix'), ('range', 'latitude 91')])
+def test_unusable_fix(vehicle, kind, words):
+    """A receiver that has no fix, or says NaN."""
+    vehicle.start()
+    message = fix(at(1.0))
+    if kind == 'status':
+        message.status.status = NavSatStatus.STATUS_NO_FIX
+    else:
+        message.latitude = {'nan': float('nan'), 'range': 91.0}[kind]
+    vehicle.send_mount()
+    vehicle.send(message)
+    vehicle.until_logged(words)
+    vehicle.send(imu(at(1.0)))
+    vehicle.send(image(at(1.0)))
+    vehicle.until_logged('no position yet')
+    vehicle.send(message)
+    vehicle.until_diagnosed(lambda found: words in found['message'], 'the fix is diagnosed')
+    wait_for_mount(vehicle)
+    require_recovery(vehicle, 'prior', 'no position yet')
+
+
+def wait_for_mount(vehicle: Vehicle) -> None:
+    """Wait until the node knows the camera's mount."""
+    transforms = vehicle.under_test[0]._transforms
+
+    def known():
+        try:
+            return transforms.mount('base_link', 'camera') is not None
+        except Exception:
+            return False
+    vehicle.until(known, 'the mount has arrived')
+
+
+def test_no_heading_yet(vehicle):
+    """A standing vehicle whose IMU gives no orientation."""
+    node = vehicle.start(datum=DATUM)
+    vehicle.send_mount()
+    wait_for_mount(vehicle)
+    vehicle.send(imu(at(1.0), known=False))
+    vehicle.until_logged('the IMU gives no orientation')
+    vehicle.send(odometry(at(1.0)))
+    vehicle.send(fix(at(1.0)))
+    vehicle.until(lambda: len(node._tracker._fixes), 'the fix has arrived')
+    vehicle.send(image(at(1.0)))
+    require_recovery(vehicle, 'prior', 'no heading yet')
+
+
+def test_no_mount(vehicle):
+    """Nobody says where the camera is."""
+    vehicle.start(datum=DATUM)
+    vehicle.send(image(at(1.0)))
+    require_recovery(vehicle, 'transform', 'no transform base_link -> camera')
+
+
+def test_no_odometry_transform(vehicle):
+    """Without odom -> base_link at the image's stamp nothing is guessed (O4)."""
+    node = vehicle.start(datum=DATUM)
+    vehicle.send_mount()
+    vehicle.send_prior(at(1.0))
+    wait_for_mount(vehicle)
+    vehicle.until(lambda: len(node._tracker._fixes) and len(node._tracker._headings), 'a prior')
+    vehicle.send_odometry_tf(at(-30.0))
+    vehicle.send(image(at(1.0)))
+    require_recovery(vehicle, 'transform', 'no transform odom -> base_link')
+    assert not any(item.header.frame_id == 'map' and item.header.stamp == at(1.0)
+                   for message in vehicle.heard['/tf'] for item in message.transforms)
+
+
+@pytest.mark.parametrize('error', [
+    ImageryError('http://127.0.0.1:1 refuses the connection'),
+    ImageryNotReady('4 tiles of http://127.0.0.1:1 are on their way'),
+    ValueError('the panorama must be twice as wide as high')])
+def test_localizer_refuses(vehicle, error):
+    """No tiles, tiles that are late, a panorama of the wrong shape."""
+    vehicle.start(datum=DATUM)
+    vehicle.localizer.raises = error
+    vehicle.send_all(at(1.0))
+    vehicle.until_logged(str(error))
+    vehicle.localizer.raises = None
+    kind = 'imagery' if isinstance(error, ImageryError) else 'image'
+    require_recovery(vehicle, kind, str(error))
+
+
+def test_estimate_without_covariance(vehicle):
+    """An estimate whose covariance is not finite is none."""
+    vehicle.start(datum=DATUM)
+    good = vehicle.localizer.covariance
+    vehicle.localizer.covariance = np.full((3, 3), np.nan)
+    vehicle.send_all(at(1.0))
+    vehicle.until_logged('not finite')
+    vehicle.localizer.covariance = good
+    require_recovery(vehicle, 'estimate', 'the covariance of the estimate is not finite')
+
+
+def test_bug_does_not_end_the_node(vehicle):
+    """An exception that nobody thought of costs one image."""
+    vehicle.start(datum=DATUM)
+    vehicle.localizer.raises = RuntimeError('nobody thought of this')
+    vehicle.send_all(at(1.0))
+    vehicle.until_logged('nobody thought of this')
+    vehicle.localizer.raises = None
+    require_recovery(vehicle, 'bug', 'nobody thought of this')
+
+
+def test_broken_sensor_messages(vehicle):
+    """Quaternions of zeros and infinite odometry are pointed out and not used."""
+    vehicle.start(datum=DATUM)
+    message = imu(at(1.0))
+    message.orientation.z = message.orientation.w = 0.0
+    vehicle.send(message)
+    vehicle.until_logged('orientation of the IMU')
+    message = odometry(at(1.0))
+    message.pose.pose.position.x = float('inf')
+    vehicle.send(message)
+    vehicle.until_logged('odometry is not finite')
+    vehicle.send_all(at(2.0))
+    vehicle.pose_at(at(2.0))
+
+
+def test_fix_without_covariance_gets_the_default(vehicle):
+    """A covariance of unknown type is not believed."""
+    vehicle.start(datum=DATUM, prior__default_fix_sigma_m=7.0)
+    message = fix(at(1.0))
+    message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_UNKNOWN
+    vehicle.send_mount()
+    vehicle.send_odometry_tf(at(1.0))
+    vehicle.send(message)
+    vehicle.send(imu(at(1.0)))
+    vehicle.until(lambda: vehicle.is_ready(at(1.0)), 'the prior has arrived')
+    vehicle.send(image(at(1.0)))
+    vehicle.pose_at(at(1.0))
+    assert vehicle.localizer.priors[0].sigma_m == pytest.approx(7.0)

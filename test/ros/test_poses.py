@@ -1,0 +1,172 @@
+"""What the node publishes of a good image: frames, stamps, covariances, transforms."""
+
+import numpy as np
+import pytest
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image, NavSatFix
+from vehicle import at, COVARIANCE, FRAME, image, MOUNT, ODOMETRY, planar, TRUTH, Vehicle
+
+from fg2_ros.geometry.se2 import wrap_angle
+
+DATUM = list(FRAME.datum)
+
+
+def map_from_odom_of(vehicle: Vehicle, stamp):
+    """Wait for map -> odom at a stamp."""
+    def find():
+        return next((item for message in vehicle.heard['/tf'] for item in message.transforms
+                     if item.header.frame_id == 'map' and item.header.stamp == stamp), None)
+    return vehicle.until(find, 'map -> odom is broadcast')
+
+
+def test_pose_is_of_the_base_at_the_stamp_of_the_image(vehicle):
+    """The lever arm and the camera's yaw are taken off (F3); the stamp is bit-exact (O1)."""
+    vehicle.start(datum=DATUM)
+    vehicle.send_all(at(1.25))
+    message = vehicle.pose_at(at(1.25))
+    assert message.header.frame_id == 'map'
+    pose = planar(message.pose.pose.position, message.pose.pose.orientation)
+    np.testing.assert_allclose(pose, TRUTH, atol=1e-9)
+
+
+def test_transform_completes_the_estimate(vehicle):
+    """map_from_odom composed with odom_from_base is the pose to 1e-9 (F1)."""
+    vehicle.start(datum=DATUM)
+    vehicle.send_all(at(1.25))
+    message = vehicle.pose_at(at(1.25))
+    sent = map_from_odom_of(vehicle, at(1.25))
+    assert sent.child_frame_id == 'odom'
+    composed = planar(sent.transform.translation, sent.transform.rotation).compose(ODOMETRY)
+    pose = planar(message.pose.pose.position, message.pose.pose.orientation)
+    np.testing.assert_allclose(composed[:2], pose[:2], atol=1e-9)
+    assert abs(wrap_angle(composed.yaw - pose.yaw)) < 1e-9
+
+
+def test_covariance_is_sound_and_moved_to_the_base(vehicle):
+    """All 36 entries are finite, symmetric, positive definite (O2) and carry the lever (F3)."""
+    vehicle.start(datum=DATUM)
+    vehicle.send_all(at(1.0))
+    covariance = np.array(vehicle.pose_at(at(1.0)).pose.covariance).reshape(6, 6)
+    assert np.all(np.isfinite(covariance))
+    np.testing.assert_array_equal(covariance, covariance.T)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    assert min(covariance[2, 2], covariance[3, 3], covariance[4, 4]) > 5
+    planar_part = covariance[np.ix_((0, 1, 5), (0, 1, 5))]
+    np.testing.assert_allclose(planar_part, sampled_base_covariance(), atol=0.02)
+
+
+def sampled_base_covariance() -> np.ndarray:
+    """Return the base's covariance, by moving samples of the camera's pose."""
+    camera = TRUTH.compose(MOUNT)
+    samples = np.random.default_rng(0).multivariate_normal(
+        np.zeros(3), COVARIANCE / 100, 50_000)  # small, where the motion is linear
+    back = MOUNT.inverse()
+    yaw = camera.yaw + samples[:, 2]
+    x = camera.x + samples[:, 0] + np.cos(yaw) * back.x - np.sin(yaw) * back.y
+    y = camera.y + samples[:, 1] + np.sin(yaw) * back.x + np.cos(yaw) * back.y
+    return 100 * np.cov([x, y, yaw])
+
+
+def test_fix_is_where_the_pose_is(vehicle):
+    """~/fix names the pose's place on Earth."""
+    vehicle.hear(NavSatFix, 'fg2/fix')
+    node = vehicle.start(datum=DATUM)
+    vehicle.until(lambda: node._fix.get_subscription_count() > 0, 'the fix is heard')
+    vehicle.send_all(at(1.0))
+    message = vehicle.until(lambda: vehicle.heard['fg2/fix'], 'a fix comes')[0]
+    assert message.header.stamp == at(1.0) and message.header.frame_id == 'base_link'
+    np.testing.assert_allclose(
+        FRAME.map_from_geodetic(message.latitude, message.longitude), TRUTH[:2], atol=1e-3)
+    assert message.position_covariance[0] > 0
+
+
+def test_first_good_fix_is_the_datum_and_is_latched(vehicle):
+    """Without the parameter the first fix is the origin, and whoever comes later hears it."""
+    vehicle.start()
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    vehicle.hear(NavSatFix, 'fg2/datum',
+                 QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    datum = vehicle.until(lambda: vehicle.heard['fg2/datum'], 'the datum comes')[0]
+    assert (datum.latitude, datum.longitude) == FRAME.geodetic_from_map(*TRUTH[:2])
+    assert vehicle.localizer.requests == [(datum.latitude, datum.longitude)]
+
+
+def test_older_images_are_refused(vehicle):
+    """Stamps increase strictly, even when images arrive out of order (O1)."""
+    vehicle.start(datum=DATUM)
+    vehicle.send_all(at(2.0))
+    vehicle.pose_at(at(2.0))
+    vehicle.send(image(at(1.9)))
+    vehicle.until_logged('not newer')
+    vehicle.send_all(at(2.1))
+    vehicle.pose_at(at(2.1))
+    assert [pose.header.stamp for pose in vehicle.heard['fg2/pose']] == [at(2.0), at(2.1)]
+
+
+def test_recording_that_starts_over_is_followed(vehicle):
+    """When stamps go far back, buffers are forgotten and poses flow again (N5)."""
+    vehicle.start(datum=DATUM)
+    vehicle.send_all(at(100.0))
+    vehicle.pose_at(at(100.0))
+    vehicle.send_prior(at(5.0))
+    vehicle.until_logged('starting again')
+    vehicle.send_all(at(5.1))
+    vehicle.pose_at(at(5.1))
+
+
+def test_newest_image_wins(vehicle):
+    """Of images that come while the worker is busy, only the newest is processed (N1)."""
+    vehicle.start(datum=DATUM)
+    vehicle.localizer.proceed.clear()
+    vehicle.send_all(at(1.0))
+    assert vehicle.localizer.entered.wait(10)
+    arrivals = vehicle.under_test[0]._health._arrivals
+    for count, seconds in enumerate((1.1, 1.2, 1.3), start=2):
+        vehicle.send_odometry_tf(at(seconds))
+        vehicle.send(image(at(seconds)))
+        vehicle.until(lambda: len(arrivals) == count, 'the image has arrived')
+    vehicle.localizer.proceed.set()
+    vehicle.pose_at(at(1.3))
+    assert [pose.header.stamp for pose in vehicle.heard['fg2/pose']] == [at(1.0), at(1.3)]
+    vehicle.until_diagnosed(lambda found: found['images dropped for newer ones'] == '2',
+                            'two images were dropped', 'inputs')
+
+
+def test_overlay_is_drawn_for_those_who_look(vehicle):
+    """~/matches shows panorama and patch side by side."""
+    vehicle.hear(Image, 'fg2/matches')
+    node = vehicle.start(datum=DATUM)
+    vehicle.until(lambda: node._matches.get_subscription_count() > 0, 'the overlay is heard')
+    vehicle.send_all(at(1.0))
+    message = vehicle.until(lambda: vehicle.heard['fg2/matches'], 'an overlay comes')[0]
+    assert message.header.stamp == at(1.0)
+    assert (message.height, message.width, message.encoding) == (512, 1536, 'rgb8')
+
+
+def test_rejected_estimate_is_not_published(vehicle):
+    """A rejection has a reason and a counter (O3)."""
+    vehicle.start(datum=DATUM)
+    vehicle.localizer.rejection = 'only 3 matches agree'
+    vehicle.send_all(at(1.0))
+    vehicle.until_logged('only 3 matches agree')
+    vehicle.localizer.rejection = ''
+    vehicle.send_all(at(1.1))
+    vehicle.pose_at(at(1.1))
+    assert len(vehicle.heard['fg2/pose']) == 1
+    vehicle.until_diagnosed(
+        lambda found: (found['rejected: estimate'], found['accepted']) == ('1', '1')
+        and 'only 3' in found['last rejection'], 'the rejection is counted')
+
+
+def test_prior_is_the_cameras(vehicle):
+    """The localizer is told where the camera is and where its centre column looks."""
+    vehicle.start(datum=DATUM, publish_tf=False)
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    prior, camera = vehicle.localizer.priors[0], TRUTH.compose(MOUNT)
+    np.testing.assert_allclose(
+        FRAME.map_from_geodetic(prior.latitude_deg, prior.longitude_deg), camera[:2], atol=1e-3)
+    assert prior.yaw_rad == pytest.approx(camera.yaw, abs=1e-9)
+    assert prior.sigma_m == pytest.approx(2.0, rel=0.05)
+    assert prior.yaw_sigma_rad == pytest.approx(0.1)
