@@ -42,16 +42,19 @@ def info_nce(
     """
     Return the (B,) InfoNCE loss of sampled cells against their rounded true partners.
 
-    Cells whose partner leaves the grid are dropped; a cell sampled twice counts once.
+    Cells whose partner leaves the grid are dropped; a cell sampled twice counts once. As
+    published, cells are ``extent_m / n`` apart here, although the grid's points are
+    ``extent_m / (n - 1)`` apart.
 
     :param scores: (B, n * n, n * n).
     :param rotation: (B, 2, 2) and ``translation`` (B, 2): the true pose.
     :param aerial_index: (B, K) flat cells; ``ground_index`` likewise.
     """
-    towards_ground = _sampled_nce(scores, aerial_index, *_partners(
-        rotation, translation, extent_m, scores.shape, towards_ground=True))
-    towards_aerial = _sampled_nce(scores.transpose(1, 2), ground_index, *_partners(
-        rotation, translation, extent_m, scores.shape, towards_ground=False))
+    cell_m = extent_m / _side(scores)
+    towards_ground = _sampled_nce(scores, aerial_index, *_rounded_partners(
+        rotation, translation, cell_m, scores, towards_ground=True))
+    towards_aerial = _sampled_nce(scores.transpose(1, 2), ground_index, *_rounded_partners(
+        rotation, translation, cell_m, scores, towards_ground=False))
     return (towards_ground + towards_aerial) / 2
 
 
@@ -74,8 +77,9 @@ def dense_info_nce(
         ground_mask = scores.new_ones(scores.shape[0], scores.shape[2], dtype=torch.bool)
     scores = scores.float().masked_fill(~ground_mask[:, None], torch.finfo(torch.float32).min)
     aerial_mask = ground_mask.new_ones(scores.shape[:2])
+    cell_m = extent_m / (_side(scores) - 1)
     ground_position, aerial_position = (
-        _fractional_partners(rotation, translation, extent_m, scores.shape, towards_ground)
+        _partners(rotation, translation, cell_m, scores, towards_ground)
         for towards_ground in (True, False))
     towards_ground = _soft_nce(scores, ground_position, aerial_mask, ground_mask)
     towards_aerial = _soft_nce(
@@ -83,29 +87,33 @@ def dense_info_nce(
     return (towards_ground + towards_aerial) / 2
 
 
-def _fractional_partners(
-        rotation: Tensor, translation: Tensor, extent_m: float, shape: torch.Size,
-        towards_ground: bool) -> Tensor:
-    """Return the (B, cells, 2) fractional (row, column) cells where the true partners lie."""
-    side = round(shape[1] ** 0.5)
-    cell_m = extent_m / (side - 1)
-    index = torch.arange(shape[1] if towards_ground else shape[2], device=rotation.device)
-    points = torch.stack([index // side, index % side], dim=-1) * cell_m - extent_m / 2
-    if towards_ground:
-        moved = points @ rotation.transpose(1, 2) + translation[:, None]
-    else:
-        moved = (points - translation[:, None]) @ rotation
-    return (moved + extent_m / 2) / cell_m
+def _side(scores: Tensor) -> int:
+    """Return n, the cells along a side of the aerial grid."""
+    return round(scores.shape[1] ** 0.5)
 
 
 def _partners(
-        rotation: Tensor, translation: Tensor, extent_m: float, shape: torch.Size,
+        rotation: Tensor, translation: Tensor, cell_m: float, scores: Tensor,
+        towards_ground: bool) -> Tensor:
+    """Return the (B, cells, 2) fractional (row, column) cells where the true partners lie."""
+    side = _side(scores)
+    index = torch.arange(scores.shape[1 if towards_ground else 2], device=rotation.device)
+    centre = (side - 1) / 2
+    cells = torch.stack([index // side, index % side], dim=-1) - centre
+    shift = translation[:, None] / cell_m
+    if towards_ground:
+        return cells @ rotation.transpose(1, 2) + shift + centre
+    return (cells - shift) @ rotation + centre
+
+
+def _rounded_partners(
+        rotation: Tensor, translation: Tensor, cell_m: float, scores: Tensor,
         towards_ground: bool) -> tuple[Tensor, Tensor]:
     """Return the (B, cells) rounded partner of each cell, and whether it is in the grid."""
-    side = round(shape[1] ** 0.5)
-    rows = (shape[2] if towards_ground else shape[1]) // side
-    row, column = _fractional_partners(
-        rotation, translation, extent_m, shape, towards_ground).round().long().unbind(-1)
+    side = _side(scores)
+    rows = scores.shape[2 if towards_ground else 1] // side
+    row, column = _partners(
+        rotation, translation, cell_m, scores, towards_ground).round().long().unbind(-1)
     inside = (row >= 0) & (row < rows) & (column >= 0) & (column < side)
     return row.clamp(0, rows - 1) * side + column.clamp(0, side - 1), inside
 
