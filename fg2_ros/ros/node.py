@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 import traceback
@@ -446,6 +447,7 @@ def main(args: list[str] | None = None) -> None:
         node = FG2Node()
         if node.wants_autostart:
             node.autostart()
+        node.get_logger().debug('ready')
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -454,3 +456,8 @@ def main(args: list[str] | None = None) -> None:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        gc.freeze()  # or else the interpreter searches all of torch for garbage before it ends
+
+
+if __name__ == '__main__':
+    main()

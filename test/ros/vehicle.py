@@ -139,7 +139,7 @@ class Vehicle:
         """Start a node; with a fake localizer unless told how to load one."""
         values = {name.replace('__', '.'): value for name, value in parameters.items()}
         node = FG2Node(
-            load or (lambda settings: Loaded(self.localizer, FakeImagery())),
+            load or (lambda settings: self.loaded()),
             namespace=self.namespace, parameter_overrides=[
                 Parameter(name, value=value) for name, value in values.items()])
         self.under_test.append(node)
@@ -149,6 +149,10 @@ class Vehicle:
             assert self.change(node, 'activate')
             self.meet(node)
         return node
+
+    def loaded(self) -> Loaded:
+        """Return the fake core."""
+        return Loaded(self.localizer, FakeImagery())
 
     def meet(self, node: FG2Node) -> None:
         """Wait until the node hears this vehicle and this vehicle the node."""

@@ -1,0 +1,52 @@
+"""Launch the localization node; `ros2 launch fg2_ros localization.launch.py -s` lists arguments."""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+
+INPUTS = ('image', 'fix', 'odom', 'imu')
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the node with its arguments."""
+    parameters = Path(get_package_share_directory('fg2_ros')) / 'config' / 'fg2.yaml'
+    return LaunchDescription([
+        DeclareLaunchArgument(
+            'namespace', default_value='', description='Namespace of the node and its topics.'),
+        DeclareLaunchArgument(
+            'params_file', default_value=str(parameters), description='Parameters (the manual).'),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value='false', description='Take the time from /clock.'),
+        DeclareLaunchArgument(
+            'weights', default_value='', description='Weights file; empty: as params_file says.'),
+        DeclareLaunchArgument(
+            'tile_url', default_value='',
+            description='Template of the tiles, with {z}, {x}, {y}; empty: as params_file says.'),
+        DeclareLaunchArgument(
+            'autostart', default_value='true', description='Configure and activate at start.'),
+        DeclareLaunchArgument(
+            'log_level', default_value='info', description='debug, info, warn, error or fatal.'),
+        *(DeclareLaunchArgument(f'{topic}_topic', default_value=topic,
+                                description=f'What {topic} is called here.')
+          for topic in INPUTS),
+        OpaqueFunction(function=localization_node)])
+
+
+def localization_node(context: LaunchContext) -> list:
+    """Return the node; arguments left empty do not override the parameters file."""
+    def argument(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    overrides = {'use_sim_time': argument('use_sim_time').lower() == 'true',
+                 'autostart': argument('autostart').lower() == 'true'}
+    overrides |= {name: value for name, value in (
+        ('weights', argument('weights')), ('imagery.url', argument('tile_url'))) if value}
+    return [LifecycleNode(
+        package='fg2_ros', executable='fg2_node', name='fg2', namespace=argument('namespace'),
+        parameters=[argument('params_file'), overrides],
+        remappings=[(topic, argument(f'{topic}_topic')) for topic in INPUTS],
+        arguments=['--ros-args', '--log-level', argument('log_level')], output='screen')]

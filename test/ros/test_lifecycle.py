@@ -1,0 +1,175 @@
+"""Transitions, parameters, names, and how the node ends."""
+
+import gc
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from vehicle import at, FRAME
+import yaml
+
+from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.ros.settings import settings_of
+
+DATUM = list(FRAME.datum)
+MANUAL = Path(__file__).parents[2] / 'config' / 'fg2.yaml'
+
+
+def test_three_cycles_leave_nothing_behind(vehicle):
+    """No thread, subscription, publisher or handler survives a clean-up (N2)."""
+    node = vehicle.start(active=False, datum=DATUM)
+
+    def owned():
+        gc.collect()
+        return (threading.active_count(), len(list(node.subscriptions)),
+                len(list(node.publishers)), len(list(node.timers)))
+    before = owned()
+    for cycle in range(3):
+        assert vehicle.change(node, 'configure')
+        assert vehicle.change(node, 'activate')
+        vehicle.meet(node)
+        vehicle.send_all(at(cycle))
+        vehicle.pose_at(at(cycle))
+        assert vehicle.change(node, 'deactivate')
+        assert vehicle.change(node, 'cleanup')
+        assert owned() == before
+
+
+def test_inactive_node_is_silent_and_wakes_up_again(vehicle):
+    """Images of the inactive time are never processed."""
+    node = vehicle.start(datum=DATUM)
+    assert vehicle.change(node, 'deactivate')
+    vehicle.send_all(at(1.0))
+    assert vehicle.change(node, 'activate')
+    vehicle.send_all(at(2.0))
+    vehicle.pose_at(at(2.0))
+    assert len(vehicle.heard['fg2/pose']) == 1
+
+
+def test_failing_configure_says_why_and_can_be_repeated(vehicle):
+    """An exception is logged, diagnosed, and ends in FAILURE, not in a dead node (N2)."""
+    problem = ['weights.safetensors is corrupt']
+
+    def load(settings):
+        if problem:
+            raise ValueError(problem[0])
+        return vehicle.loaded()
+    node = vehicle.start(load, active=False, datum=DATUM)
+    assert not vehicle.change(node, 'configure')
+    vehicle.until_logged('cannot configure: weights.safetensors is corrupt')
+    vehicle.until_diagnosed(lambda found: problem[0] in found['message'], 'it is diagnosed')
+    problem.clear()
+    assert vehicle.change(node, 'configure')
+    assert vehicle.change(node, 'activate')
+    vehicle.meet(node)
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+
+
+def test_two_nodes_in_their_namespaces(ros):
+    """Neither hears what is the other's (N4)."""
+    from vehicle import Vehicle
+    first, second = Vehicle(), Vehicle()
+    try:
+        for vehicle in (first, second):
+            vehicle.start(datum=DATUM)
+        first.send_all(at(1.0))
+        first.pose_at(at(1.0))
+        second.send_all(at(2.0))
+        second.pose_at(at(2.0))
+        assert len(first.heard['fg2/pose']) == len(second.heard['fg2/pose']) == 1
+    finally:
+        first.close()
+        second.close()
+
+
+def test_whole_numbers_are_fine_doubles(vehicle):
+    """An integer where a double is wanted is taken (N3)."""
+    node = vehicle.start(datum=[47, 8], prior__window_s=4)
+    assert node._settings.prior.window_s == 4.0 and node._settings.datum == (47.0, 8.0)
+
+
+@pytest.mark.parametrize('name, value, words', [
+    ('prior.window_s', -1.0, 'prior.window_s'),
+    ('prior.window_s', 'long', "prior.window_s = 'long' is not a number"),
+    ('publish_tf', 3, 'publish_tf = 3 is not a boolean'),
+    ('precision', 'fp8', "none of 'fp32', 'fp16', 'bf16'"),
+    ('datum', [47.0], '[latitude, longitude]')])
+def test_bad_parameters_keep_the_node_unconfigured(vehicle, name, value, words):
+    """A bad value is refused with its reason (N3)."""
+    node = vehicle.start(active=False, **{name.replace('.', '__'): value})
+    assert not vehicle.change(node, 'configure')
+    assert words in vehicle.until_logged('cannot configure').msg
+
+
+def test_unknown_parameters_are_pointed_out(vehicle):
+    """Rclpy ignores them silently (N3)."""
+    vehicle.start(datum=DATUM, prior__windows_s=2.0)
+    vehicle.until_logged("no parameter 'prior.windows_s'")
+
+
+def test_running_node_refuses_bad_and_fixed_parameters(vehicle):
+    """Setting a parameter is answered with a reason (N3)."""
+    node = vehicle.start(datum=DATUM)
+
+    def set_double(name, value):
+        request = SetParameters.Request(parameters=[Parameter(name=name, value=ParameterValue(
+            type=ParameterType.PARAMETER_DOUBLE, double_value=value))])
+        return vehicle.call(SetParameters, f'{node.get_fully_qualified_name()}/set_parameters',
+                            request).results[0]
+    assert 'window_s' in set_double('prior.window_s', 1e9).reason
+    assert not set_double('imagery.cache_mb', 10.0).successful
+    assert set_double('prior.window_s', 2.0).successful
+
+
+def test_manual_is_complete_and_true():
+    """config/fg2.yaml holds every parameter with its default and a comment above it."""
+    text = MANUAL.read_text()
+    written = dict(flat(yaml.safe_load(text)['/**']['ros__parameters']))
+    declared = {name: list(value) if isinstance(value, tuple) else value
+                for name, (_, value) in settings_of(NodeSettings()).items()}
+    assert written == declared
+    lines = [line.strip() for line in text.splitlines()]
+    for name, (field, _) in settings_of(NodeSettings()).items():
+        assert any(line.startswith(name.rpartition('.')[2] + ':') and lines[at - 1].startswith('#')
+                   for at, line in enumerate(lines)), f'{name} has no comment above it'
+        assert field.metadata.get('help'), f'{name} does not explain itself'
+
+
+def flat(values: dict, prefix: str = ''):
+    """Yield (dotted name, value)."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f'{prefix}{name}.')
+        else:
+            yield prefix + name, value
+
+
+@pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_process_cleanly(sent):
+    """Ctrl-C, even twice: exit code 0 in less than two seconds, no traceback (N7)."""
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'fg2_ros.ros.node', '--ros-args', '-p', 'autostart:=false',
+         '-p', 'typing_error:=1', '--log-level', 'debug'],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, 'ROS_DOMAIN_ID': '101'})
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if 'ready' in line:
+            break
+    begin = time.monotonic()
+    process.send_signal(sent)
+    if sent == signal.SIGINT:
+        process.send_signal(sent)
+    rest = process.stderr.read()
+    assert process.wait(5) == 0, rest
+    crowding = max(1.0, os.getloadavg()[0] / os.cpu_count())
+    assert time.monotonic() - begin < 2 * crowding
+    assert 'Traceback' not in ''.join(lines) + rest
