@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from fg2_ros.geometry.panorama import north_aligned
 from fg2_ros.geometry.se2 import Pose2, rotation2, solution_from_map_pose
@@ -82,6 +82,10 @@ class FrameDataset(Dataset):
         rng = np.random.default_rng((self.seed, 1, number))
         return make_sample(
             read_frame(self.files[city], index), self.config, self.settings, rng)
+
+    def first(self, count: int) -> Subset:
+        """Return the first samples as a data set of that length."""
+        return Subset(self, range(count))
 
     def _order(self, epoch: int) -> np.ndarray:
         return _permutation(self.seed, epoch, self.frame_count)

@@ -1,0 +1,84 @@
+"""Train a network on simulated cities."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import shlex
+import sys
+
+from fg2_ros.commands.seeds import seed_range
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('preset', choices=['sim'], help='what is trained')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the run')
+    parser.add_argument('--steps', type=int, default=4000, help='optimiser steps (%(default)s)')
+    parser.add_argument('--batch', type=int, default=8, help='samples a step (%(default)s)')
+    parser.add_argument('--rate', type=float, default=1e-3, help='peak learning rate')
+    parser.add_argument('--seed', type=int, default=0, help='of initial weights and samples')
+    parser.add_argument(
+        '--cities', type=seed_range, default=(0, 299), metavar='A-B',
+        help='seeds of the training cities (0-299); difficulties alternate')
+    parser.add_argument(
+        '--validation-cities', type=seed_range, default=(1000, 1007), metavar='A-B',
+        help='seeds of the validation cities (1000-1007)')
+    parser.add_argument('--frames-per-city', type=int, default=24, help='(%(default)s)')
+    parser.add_argument(
+        '--validation-frames', type=int, default=96, help='in all (%(default)s)')
+    parser.add_argument('--validate-every', type=int, default=500, help='steps (%(default)s)')
+    parser.add_argument('--workers', type=int, default=2, help='rendering processes')
+    parser.add_argument('--threads', type=int, default=2, help='of the training itself')
+    parser.add_argument('--cache', type=Path, help='folder of rendered frames (OUT/frames)')
+    parser.add_argument('--render-only', action='store_true', help='fill the cache and stop')
+    parser.add_argument(
+        '--resume', action='store_true', help='go on after the last checkpoint, if there is one')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render what is missing, then train; the weights end up in ``OUT/fg2_sim.safetensors``."""
+    from tqdm import tqdm
+    from fg2_ros.checkpoints import save_weights
+    from fg2_ros.network.config import FG2Config
+    from fg2_ros.training.frames import cities, render_missing, RenderSettings
+    from fg2_ros.training.samples import FrameDataset, SampleSettings
+    from fg2_ros.training.trainer import Trainer, TrainSettings
+
+    config = FG2Config.preset(args.preset)
+    cache = args.cache or args.out / 'frames'
+    rendering = RenderSettings(args.frames_per_city, config.ground_image_hw)
+    training, validation = cities(*args.cities), cities(*args.validation_cities)
+    render_missing(
+        training + validation, cache, rendering, args.workers,
+        lambda done, total: tqdm(done, 'rendering cities', total, dynamic_ncols=True))
+    if args.render_only:
+        return 0
+
+    samples = FrameDataset(
+        training, args.frames_per_city, cache, config, SampleSettings(), args.seed)
+    settings = TrainSettings(
+        steps=args.steps, batch=args.batch, seed=args.seed, peak_rate=args.rate,
+        threads=args.threads, validate_every=args.validate_every)
+    unseen = FrameDataset(
+        validation, args.frames_per_city, cache, config, SampleSettings.validation(), 0)
+    trainer = Trainer(
+        config, settings, samples, unseen.first(args.validation_frames), args.out, args.resume)
+    with tqdm(total=args.steps, initial=trainer.step, desc='training', dynamic_ncols=True) as bar:
+        accuracy = trainer.run(lambda record: _show(bar, record))
+    save_weights(trainer.average, args.out / 'fg2_sim.safetensors', {
+        'trained_on': 'simulation', 'command': shlex.join(['fg2', *sys.argv[1:]]),
+        'training_seeds': list(args.cities), 'validation_seeds': list(args.validation_cities),
+        'frames_per_city': args.frames_per_city, 'steps': args.steps, 'batch': args.batch,
+        'seed': args.seed, 'validation': accuracy})
+    return 0
+
+
+def _show(bar, record: dict) -> None:
+    bar.update()
+    bar.set_postfix({key: f'{record[key]:.3g}' for key in ('info_nce', 'pose_m')}, refresh=False)
+    if 'validation_loss' in record:
+        figures = ', '.join(
+            f'{key.removeprefix("validation_")} {value:.3g}'
+            for key, value in record.items() if key.startswith('validation_'))
+        bar.write(f'step {record["step"]}: {figures}')

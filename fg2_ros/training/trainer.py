@@ -1,0 +1,251 @@
+"""Training of a panorama network from scratch: deterministic, and resumable after a kill."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Callable, Iterator
+
+import cv2
+import numpy as np
+import torch
+from torch import nn, Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fg2_ros.network.config import FG2Config
+from fg2_ros.network.fg2 import FG2Network
+from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.procrustes import alignment_from_camera
+from fg2_ros.solver.ransac import RansacSettings, solve
+from fg2_ros.training.curves import write_curves
+from fg2_ros.training.matching_loss import matching_loss, MatchingLoss
+from fg2_ros.training.samples import Sample
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How long and how fast a network learns."""
+
+    steps: int = 4000
+    batch: int = 8
+    seed: int = 0
+    peak_rate: float = 1e-3  # of AdamW; linear warm-up, then a cosine down to almost nothing
+    warmup_share: float = 0.04
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999  # of the averaged weights, which are validated and shipped
+    pose_weight: float = 0.2  # of the virtual correspondence error, in nats a metre
+    pose_from_share: float = 0.15  # poses are noise before; then it takes as long to count fully
+    pose_limit_m: float = 5.0  # one lost frame must not dominate a batch
+    validate_every: int = 500
+    checkpoint_every: int = 250
+    threads: int = 2
+    loader_workers: int = 1
+    bfloat16: bool = True
+
+
+class Trainer:
+    """
+    One training run in a folder of its own.
+
+    The folder holds ``checkpoint.pt`` (everything to go on after a kill), ``log.jsonl`` and
+    ``curves.html``.
+
+    :param training: endless samples; the i-th must depend on i only.
+    :param validation: samples to measure on.
+    :raises ValueError: if the folder holds another run, or there is nothing to resume from.
+    """
+
+    def __init__(self, config: FG2Config, settings: TrainSettings, training: Dataset,
+                 validation: Dataset, folder: Path, resume: bool = False):
+        """Build the network, or take up a run where its last checkpoint was written."""
+        torch.set_num_threads(settings.threads)
+        torch.manual_seed(settings.seed)
+        self.config, self.settings, self.folder = config, settings, folder
+        self.training, self.validation = training, validation
+        self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
+        self.average = deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.network, settings.weight_decay), lr=0.0, betas=(0.9, 0.98))
+        self.grid = BevGrid.of(config)
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._start(resume)
+
+    def run(self, on_step: Callable[[dict], None] = lambda record: None) -> dict:
+        """
+        Train to the end.
+
+        :param on_step: told every record of the log, and a short one after every step.
+        :return: the last validation's record.
+        """
+        for batch in self._batches():
+            record = self._learn(batch)
+            self.step += 1
+            done = self.step == self.settings.steps
+            if done or self.step % self.settings.validate_every == 0:
+                record |= self.validate()
+            if done or self.step % 20 == 0 or 'validation_loss' in record:
+                self._write_log(record)
+            if done or self.step % self.settings.checkpoint_every == 0:
+                self._write_checkpoint()
+            on_step(record)
+        return self.records()[-1]
+
+    def validate(self) -> dict:
+        """Return loss and pose errors of the averaged network on the validation samples."""
+        losses, metres, degrees = [], [], []
+        generator = torch.Generator().manual_seed(0)
+        with torch.inference_mode():
+            for batch in DataLoader(self.validation, self.settings.batch):
+                loss, error_m, error_deg = self._measure(batch, generator)
+                losses.append(loss)
+                metres.append(error_m)
+                degrees.append(error_deg)
+        metres, degrees = np.concatenate(metres), np.concatenate(degrees)
+        return {
+            'validation_loss': float(np.mean(losses)),
+            'validation_median_m': float(np.median(metres)),
+            'validation_mean_m': float(np.mean(metres)),
+            'validation_over_5m': float(np.mean(metres > 5)),
+            'validation_median_deg': float(np.median(degrees))}
+
+    def records(self) -> list[dict]:
+        """Return what was logged so far."""
+        path = self.folder / 'log.jsonl'
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def _learn(self, batch: Sample) -> dict:
+        for group in self.optimizer.param_groups:
+            group['lr'] = learning_rate(self.step, self.settings)
+        losses = self._losses(self.network, batch)
+        info_nce = losses.info_nce.mean()
+        pose_m = losses.correspondence_m.clamp(max=self.settings.pose_limit_m).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        (info_nce + pose_weight(self.step, self.settings) * pose_m).backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f'the gradient is not finite in step {self.step}')
+        self.optimizer.step()
+        self._update_average()
+        return {'step': self.step + 1, 'info_nce': info_nce.item(), 'pose_m': pose_m.item(),
+                'rate': self.optimizer.param_groups[0]['lr']}
+
+    def _losses(self, network: FG2Network, batch: Sample) -> MatchingLoss:
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
+            ground = network.ground_descriptors(
+                network.ground_tokens(image_batch(batch.ground))).descriptors
+            aerial = network.aerial_descriptors(network.aerial_tokens(image_batch(batch.aerial)))
+        return matching_loss(
+            aerial.float(), ground.float(), batch.rotation, batch.translation, self.grid,
+            self.config.temperature, network.dustbin_score)
+
+    def _measure(self, batch: Sample, generator: torch.Generator):
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
+            matching = self.average(image_batch(batch.ground), image_batch(batch.aerial))
+        found = solve(
+            matching.probabilities, self.grid, RansacSettings.real_time(), None,
+            generator).alignment
+        bearing = torch.atan2(batch.rotation[:, 1, 0], batch.rotation[:, 0, 0])
+        camera = -(batch.rotation.mT @ batch.translation[..., None])[..., 0]
+        truth = alignment_from_camera(camera, bearing)
+        error_m = (found.camera - truth.camera).norm(dim=-1)
+        error_deg = torch.rad2deg(found.bearing - truth.bearing).abs()
+        loss = self._losses(self.average, batch).info_nce.mean().item()
+        return loss, error_m.numpy(), error_deg.numpy()
+
+    def _batches(self) -> Iterator[Sample]:
+        batch, workers = self.settings.batch, self.settings.loader_workers
+        return iter(DataLoader(
+            self.training, batch, sampler=range(self.step * batch, self.settings.steps * batch),
+            num_workers=workers, worker_init_fn=_begin_worker,
+            prefetch_factor=8 if workers else None,
+            multiprocessing_context='spawn' if workers else None))
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        averaged, current = self.average.state_dict(), self.network.state_dict()
+        floating = [name for name in averaged if averaged[name].is_floating_point()]
+        torch._foreach_lerp_(
+            [averaged[name] for name in floating], [current[name] for name in floating],
+            1 - decay)
+
+    def _start(self, resume: bool) -> None:
+        path = self.folder / 'checkpoint.pt'
+        if path.exists() and not resume:
+            raise ValueError(f'{self.folder} holds a run already: resume it or name another folder')
+        if path.exists():
+            self._read_checkpoint(path)
+        kept = [record for record in self.records() if record['step'] <= self.step]
+        (self.folder / 'log.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in kept))
+
+    def _read_checkpoint(self, path: Path) -> None:
+        saved = torch.load(path, weights_only=True)
+        if saved['run'] != self._identity():
+            raise ValueError(f'{path} was written by a run with other settings')
+        self.network.load_state_dict(saved['network'])
+        self.average.load_state_dict(saved['average'])
+        self.optimizer.load_state_dict(saved['optimizer'])
+        torch.set_rng_state(saved['random'])
+        self.step = saved['step']
+        log.info('going on after step %d', self.step)
+
+    def _write_checkpoint(self) -> None:
+        path = self.folder / 'checkpoint.pt'
+        partial = path.with_suffix('.partial')
+        torch.save({
+            'run': self._identity(), 'step': self.step, 'random': torch.get_rng_state(),
+            'network': self.network.state_dict(), 'average': self.average.state_dict(),
+            'optimizer': self.optimizer.state_dict()}, partial)
+        partial.replace(path)
+
+    def _identity(self) -> str:
+        return json.dumps({'network': self.config.to_dict(), 'training': asdict(self.settings)})
+
+    def _write_log(self, record: dict) -> None:
+        with open(self.folder / 'log.jsonl', 'a') as file:
+            file.write(json.dumps(record) + '\n')
+        if 'validation_loss' in record:
+            write_curves(self.records(), self.folder / 'curves.html')
+
+
+def image_batch(images: Tensor) -> Tensor:
+    """Return (B, 3, H, W) in [0, 1], channels last in memory, of (B, H, W, 3) uint8 images."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Return the rate of a step: a linear rise, then a cosine down to 1 % of the peak."""
+    warmup = max(1.0, settings.warmup_share * settings.steps)
+    if step < warmup:
+        return settings.peak_rate * (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1.0, settings.steps - warmup)
+    return settings.peak_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def pose_weight(step: int, settings: TrainSettings) -> float:
+    """Return the weight of the virtual correspondence error in a step, in nats a metre."""
+    start = max(1.0, settings.pose_from_share * settings.steps)
+    return settings.pose_weight * min(max(step / start - 1, 0.0), 1.0)
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
+    """Return matrices with and vectors (biases, norms) without weight decay."""
+    parameters = list(network.parameters())
+    return [
+        {'params': [p for p in parameters if p.dim() > 1], 'weight_decay': weight_decay},
+        {'params': [p for p in parameters if p.dim() <= 1], 'weight_decay': 0.0}]
+
+
+def _begin_worker(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
