@@ -12,7 +12,7 @@ import time
 import pytest
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from vehicle import at, FRAME
+from vehicle import at, FRAME, Vehicle
 import yaml
 
 from fg2_ros.ros.node_settings import NodeSettings
@@ -75,7 +75,6 @@ def test_failing_configure_says_why_and_can_be_repeated(vehicle):
 
 def test_two_nodes_in_their_namespaces(ros):
     """Neither hears what is the other's (N4)."""
-    from vehicle import Vehicle
     first, second = Vehicle(), Vehicle()
     try:
         for vehicle in (first, second):
@@ -158,7 +157,7 @@ def test_signal_ends_the_process_cleanly(sent):
     process = subprocess.Popen(
         [sys.executable, '-m', 'fg2_ros.ros.node', '--ros-args', '-p', 'autostart:=false',
          '-p', 'typing_error:=1', '--log-level', 'debug'],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, 'ROS_DOMAIN_ID': '101'})
+        stderr=subprocess.PIPE, text=True)
     lines = []
     for line in process.stderr:
         lines.append(line)

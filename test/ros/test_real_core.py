@@ -1,0 +1,128 @@
+"""The node with the real localizer and real HTTP tiles: what can go wrong with files and servers."""
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+import torch
+from vehicle import at, FRAME, image, TRUTH, Vehicle
+
+from fg2_ros.checkpoints import save_weights
+from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.ros.loading import load_localizer
+from fg2_ros.simulation.tile_server import Faults, TileServer
+
+PATIENCE_S = 40.0
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    """Return a file of weights that know nothing."""
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('weights') / 'random.safetensors'
+    save_weights(FG2Network(FG2Config.preset('sim')), path, {'trained_on': 'simulation'})
+    return path
+
+
+@pytest.fixture
+def tiles():
+    """Serve a noisy orthophoto around the vehicle."""
+    noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
+    with TileServer(noise, FRAME, TRUTH[:2], 0.5, min_zoom=15, max_zoom=19) as server:
+        yield server
+
+
+def start(vehicle: Vehicle, weights, tiles: TileServer, cache_path='', active=True):
+    """Start a node with the real localizer."""
+    return vehicle.start(
+        load_localizer, active, datum=list(FRAME.datum), weights=str(weights), device='cpu',
+        imagery__url=tiles.url_template, imagery__cache_path=str(cache_path))
+
+
+def drive_until_estimated(vehicle: Vehicle, seconds: float) -> None:
+    """Send images until the localizer has an opinion, accepted or not."""
+    stamps = iter(np.arange(seconds, seconds + 1000, 0.5))
+    vehicle.send_all(at(next(stamps)))
+
+    def estimated():
+        found = vehicle.diagnosed()
+        stamp = at(next(stamps))
+        vehicle.send_odometry_tf(stamp)
+        vehicle.send_prior(stamp)
+        vehicle.send(image(stamp, width=640, height=320))
+        return found.get('rejected: estimate', '0') != '0' or found.get('accepted', '0') != '0'
+    vehicle.until(estimated, 'an estimate is made', PATIENCE_S)
+
+
+def test_random_weights_do_no_harm(vehicle, weights, tiles, tmp_path):
+    """Whatever they answer is a sound pose or a reasoned rejection; the warning is given once."""
+    start(vehicle, weights, tiles, tmp_path / 'tiles.mbtiles')
+    drive_until_estimated(vehicle, 1.0)
+    assert len(vehicle.logged('trained on simulation only')) == 1
+    for pose in vehicle.heard['fg2/pose']:
+        assert np.linalg.eigvalsh(np.reshape(pose.pose.covariance, (6, 6))).min() > 0
+    found = vehicle.diagnosed()
+    assert found['accepted'] != '0' or found['last rejection']
+    assert int(vehicle.diagnosed('imagery')['downloads']) > 0
+    assert tiles.requests > 0
+
+
+@pytest.mark.parametrize('faults', [Faults(status=503), Faults(reset=True), Faults(delay_s=1.0)])
+def test_tile_server_down_or_slow(vehicle, weights, tiles, faults):
+    """No tiles, no pose, a reason; and estimates again when the server has recovered."""
+    start(vehicle, weights, tiles)
+    tiles.faults = faults
+    vehicle.send_all(at(1.0))
+    vehicle.until_diagnosed(lambda found: found.get('rejected: imagery', '0') != '0',
+                            'the imagery is missing')
+    assert 'no pose' in vehicle.diagnosed()['message']
+    assert vehicle.heard['fg2/pose'] == []
+    tiles.faults = Faults()
+    drive_until_estimated(vehicle, 2.0)
+
+
+@pytest.mark.parametrize('damage', ['missing', 'corrupt', 'truncated', 'shape'])
+def test_weights_that_cannot_be_used(vehicle, weights, tiles, tmp_path, damage):
+    """The file is named; when it is good, configuring succeeds."""
+    path = tmp_path / 'vehicle.safetensors'
+    if damage == 'corrupt':
+        path.write_bytes(b'not weights at all')
+    elif damage == 'truncated':
+        path.write_bytes(weights.read_bytes()[:-1000])
+    elif damage == 'shape':
+        save_with_wrong_shape(weights, path)
+    node = start(vehicle, path, tiles, active=False)
+    assert not vehicle.change(node, 'configure')
+    message = vehicle.until_logged('cannot configure').msg
+    assert 'vehicle.safetensors' in message and 'Traceback' not in message
+    vehicle.until_diagnosed(lambda found: 'vehicle.safetensors' in found['message'], 'diagnosed')
+    path.write_bytes(weights.read_bytes())
+    assert vehicle.change(node, 'configure')
+
+
+def save_with_wrong_shape(weights, path) -> None:
+    """Write the weights with one tensor of another shape."""
+    from safetensors import safe_open
+    with safe_open(weights, 'pt') as file:
+        metadata = file.metadata()
+    tensors = load_file(weights)
+    name = sorted(tensors)[0]
+    tensors[name] = torch.zeros(tuple(size + 1 for size in tensors[name].shape))
+    save_file(tensors, path, metadata)
+
+
+def test_cache_that_cannot_be_written(vehicle, weights, tiles, tmp_path):
+    """It is said, and the node works without a cache."""
+    (tmp_path / 'file').write_text('not a folder')
+    start(vehicle, weights, tiles, tmp_path / 'file' / 'tiles.mbtiles')
+    vehicle.until_logged('tiles are kept in memory only')
+    vehicle.until_diagnosed(lambda found: 'the cache is off' in found['message'],
+                            'the cache is diagnosed', 'imagery')
+    drive_until_estimated(vehicle, 1.0)
+
+
+def test_no_address_of_tiles(vehicle, weights):
+    """The parameter that is missing is named."""
+    node = vehicle.start(load_localizer, False, weights=str(weights))
+    assert not vehicle.change(node, 'configure')
+    assert 'imagery.url' in vehicle.until_logged('cannot configure').msg
