@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fg2_ros.geometry.se2 import wrap_angle
+from fg2_ros.evaluation.metrics import anees, FrameResult
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
 
 SAME_STAMP_S = 1e-6
 
@@ -71,16 +72,18 @@ class DriveRecord:
         return np.hypot(self.gnss_m[:, 0] - east, self.gnss_m[:, 1] - north)
 
     @property
-    def anees(self) -> float:
-        """Return the mean squared error in units of the covariances, by 3: honest ones give 1."""
-        errors = self.errors[..., None]
-        squared = errors.transpose(0, 2, 1) @ np.linalg.solve(self.covariance, errors)
-        return float(np.mean(squared)) / 3
+    def results(self) -> list[FrameResult]:
+        """Return the estimates as other evaluations have them."""
+        return [
+            FrameResult(Pose2(*error), covariance, latency_ms=latency_ms)
+            for error, covariance, latency_ms
+            in zip(self.errors, self.covariance, self.latency_ms)]
 
 
 def summary(record: DriveRecord) -> dict[str, float | int | None]:
     """Return the figures of a drive; those of estimates are None where there is no estimate."""
     error_m, latency_ms = record.position_error_m, record.latency_ms
+    consistency = anees(record.results)
     gnss_m = record.gnss_error_m[np.isfinite(record.gnss_error_m)]
     return {
         'frames': len(record.truth),
@@ -92,7 +95,7 @@ def summary(record: DriveRecord) -> dict[str, float | int | None]:
         'gnss_median_error_m': _figure(np.median, gnss_m),
         'latency_p50_ms': _percentile(latency_ms, 50),
         'latency_p95_ms': _percentile(latency_ms, 95),
-        'anees': round(record.anees, 4) if len(record.pose) else None,
+        'anees': None if consistency is None else round(consistency, 4),
     }
 
 

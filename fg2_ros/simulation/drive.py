@@ -40,6 +40,15 @@ class DriveSettings:
         if self.frames < 1 or self.frame_rate_hz <= 0 or self.speed_mps <= 0:
             raise ValueError('a drive needs at least one frame, a frame rate and a speed above 0')
 
+    @classmethod
+    def drawn(cls, seed: int, difficulty: str = 'standard') -> DriveSettings:
+        """Return a vehicle whose camera's height and tilt are as in `Scene.mounted`."""
+        rng = np.random.default_rng([11, seed])
+        low_m, high_m, tilt_deg = (1.4, 3.2, 2.0) if difficulty == 'hard' else (1.7, 2.3, 0.4)
+        return cls(
+            camera_m=(0.2, 0.0, float(rng.uniform(low_m, high_m))),
+            tilt_sigma_rad=float(np.radians(tilt_deg)))
+
     @property
     def duration_s(self) -> float:
         """Return the time from the first reading to the last image."""

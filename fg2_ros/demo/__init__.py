@@ -1,0 +1,1 @@
+"""The processes of `fg2 demo`: children, tile server, player and recorder."""

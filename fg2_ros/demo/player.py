@@ -1,0 +1,109 @@
+"""
+Play a recorded drive in real time, as if its sensors were there: stamps are those of now.
+
+``python -m fg2_ros.demo.player BAG`` waits for its listeners, plays, and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+import sys
+import time
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.task import Future
+
+from fg2_ros.simulation.bag import (
+    BagMessage, decompressed, LATCHED, read_bag, restamped, START_NS, TYPES)
+
+# How many listen to what: the node to its inputs, the recorder to what it compares with.
+LISTENERS = {'/image': 1, '/fix': 2, '/odom': 1, '/imu': 1, '/tf': 2, '/ground_truth/pose': 1}
+PATIENCE_S = 30.0
+
+
+class Player:
+    """
+    Publishes a bag's messages as they are, apart from their stamps.
+
+    Compressed images are decoded on the way. The messages stay serialized: rclpy would need
+    longer to build them than the network for a token.
+    """
+
+    def __init__(self, node: Node):
+        """Offer all topics of a drive."""
+        self._complete = Future()
+        events = PublisherEventCallbacks(matched=lambda _: self._count_listeners())
+        self._publishers = {
+            topic: node.create_publisher(
+                _message_class(type_name), topic, _qos(topic), event_callbacks=events)
+            for topic, type_name in TYPES.items() if topic != '/image/compressed'}
+        self._node = node
+
+    def wait_for_listeners(self) -> bool:
+        """Return whether all who should listen do so in time."""
+        self._count_listeners()
+        rclpy.spin_until_future_complete(self._node, self._complete, timeout_sec=PATIENCE_S)
+        return self._complete.done()
+
+    def play(self, bag: Path) -> None:
+        """Publish everything, each message at its time after the beginning."""
+        begin_ns, begin_s = time.time_ns(), time.monotonic()
+        for message in read_bag(bag):
+            after_ns = message.stamp_ns - START_NS
+            message = _playable(message)
+            data = restamped(message, begin_ns + after_ns)
+            time.sleep(max(0.0, begin_s + after_ns / 1e9 - time.monotonic()))
+            self._publishers[message.topic].publish(data)
+        for publisher in self._publishers.values():
+            publisher.wait_for_all_acked(Duration(seconds=1))
+
+    def _count_listeners(self) -> None:
+        counts = {topic: self._publishers[topic].get_subscription_count() for topic in LISTENERS}
+        if all(counts[topic] >= wanted for topic, wanted in LISTENERS.items()):
+            self._complete.set_result(True)
+
+
+def main() -> int:
+    """Run the player; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('bag', type=Path)
+    args = parser.parse_args()
+    rclpy.init()
+    node = rclpy.create_node('fg2_demo_player')
+    try:
+        player = Player(node)
+        if not player.wait_for_listeners():
+            print(f'nobody listened for {PATIENCE_S:.0f} s', file=sys.stderr)
+            return 1
+        player.play(args.bag)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _playable(message: BagMessage) -> BagMessage:
+    return decompressed(message) if message.topic == '/image/compressed' else message
+
+
+def _message_class(type_name: str):
+    package, _, name = type_name.split('/')
+    return getattr(import_module(f'{package}.msg'), name)
+
+
+def _qos(topic: str) -> QoSProfile:
+    if topic in LATCHED:
+        return QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    return QoSProfile(depth=2 if topic == '/image' else 100)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

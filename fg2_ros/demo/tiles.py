@@ -1,0 +1,34 @@
+"""
+Serve an orthophoto as map tiles until interrupted; the first line printed is the address.
+
+``python -m fg2_ros.demo.tiles ORTHOPHOTO.png --resolution M --datum LATITUDE LONGITUDE``
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import cv2
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.simulation.tile_server import TileServer
+
+
+def main() -> None:
+    """Run the server."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('orthophoto', help='image whose centre is the datum')
+    parser.add_argument('--resolution', type=float, required=True, help='metres a pixel')
+    parser.add_argument('--datum', type=float, nargs=2, required=True, help='degrees')
+    args = parser.parse_args()
+    image = cv2.cvtColor(cv2.imread(args.orthophoto), cv2.COLOR_BGR2RGB)
+    server = TileServer(image, MapFrame(*args.datum), (0.0, 0.0), args.resolution)
+    print(server.url_template, flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == '__main__':
+    main()
