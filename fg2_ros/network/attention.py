@@ -57,43 +57,44 @@ class DeformableAttention(nn.Module):
         :param values: (B, C, h, w) feature map.
         :param reference: (N, 2) or (B, N, 2) relative (column, row), 0 to 1 over the map.
         """
-        return self.attend(self.gather(query, values, reference.unsqueeze(-2))[:, :, 0], query)
+        gathered = self.gather(query, values, reference.unsqueeze(-2))
+        return self.attend(gathered.squeeze(2).transpose(1, 2), query)
 
     def gather(self, query: Tensor, values: Tensor, reference: Tensor) -> Tensor:
         """
-        Return (B, N, K, C) features before the output projection, for K references a query.
+        Return (B, C, K, N) features before the output projection, for K references a query.
 
-        Samples outside of the map contribute zero.
+        Samples outside of the map contribute zero. Queries come last in the result and in all
+        between: the longest dimension is then the one that is contiguous.
 
         :param query: (B, N, C).
         :param values: (B, C, h, w) feature map.
         :param reference: (N, K, 2) or (B, N, K, 2) relative (column, row), finite.
         """
         batch, count, channels = query.shape
-        projected = self.value_proj(values.flatten(2).transpose(1, 2)).transpose(1, 2)
+        projected = self.value_proj.weight @ values.flatten(2) + self.value_proj.bias[:, None]
         projected = projected.reshape(batch * self.heads, -1, *values.shape[2:])
         locations = self._locations(query, reference, *values.shape[2:])
         # Coordinates need more digits than half precision has, so sampling is in float32.
         samples = F.grid_sample(
             projected.float(), 2 * locations - 1, padding_mode='zeros', align_corners=False)
-        samples = samples.view(batch, self.heads, -1, count, reference.shape[-2], self.points)
-        weights = self.attention_weights(query).view(batch, count, self.heads, 1, self.points)
-        weights = weights.float().softmax(dim=-1).permute(0, 2, 1, 3, 4)
-        mixed = (samples * weights.unsqueeze(2)).sum(dim=-1)  # (B, heads, C/heads, N, K)
-        return mixed.permute(0, 3, 4, 1, 2).reshape(batch, count, -1, channels).to(query.dtype)
+        weights = self.attention_weights(query).unflatten(-1, (self.heads, self.points)).float()
+        weights = weights.softmax(dim=-1).permute(0, 2, 3, 1).flatten(0, 1)[:, None, :, None]
+        mixed = (samples.unflatten(-1, (-1, count)) * weights).sum(dim=2)
+        return mixed.view(batch, channels, -1, count).to(query.dtype)
 
     def attend(self, gathered: Tensor, query: Tensor) -> Tensor:
         """Return the projected (B, N, C) features plus the query itself."""
         return self.dropout(self.output_proj(gathered)) + query
 
     def _locations(self, query: Tensor, reference: Tensor, height: int, width: int) -> Tensor:
-        """Return (B * heads, N * K, points, 2) relative sampling locations."""
-        batch, count, _ = query.shape
+        """Return (B * heads, points, K * N, 2) relative sampling locations."""
         offsets = self.sampling_offsets(query).float()
-        offsets = offsets.view(batch, count, self.heads, 1, self.points, 2).transpose(1, 2)
-        scale = torch.stack([offsets.new_tensor(1 / width), offsets.new_tensor(1 / height)])
-        reference = reference.expand(batch, *reference.shape[-3:])[:, None, :, :, None]
-        return (reference + offsets * scale).flatten(0, 1).flatten(1, 2)
+        offsets = offsets / offsets.new_tensor([width, height]).repeat(self.heads * self.points)
+        offsets = offsets.unflatten(-1, (self.heads, self.points, 1, 2)).permute(0, 2, 3, 4, 1, 5)
+        reference = reference.transpose(-3, -2)
+        reference = reference.expand(len(query), *reference.shape[-3:])[:, None, None]
+        return (reference + offsets).flatten(0, 1).flatten(2, 3)
 
 
 def finite_locations(locations: Tensor) -> Tensor:

@@ -25,8 +25,25 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return a (B, outputs, h / stride, w / stride) map."""
         if self.wrap:
-            x = torch.cat([x[..., -1:], x, x[..., :1]], dim=-1)
+            x = WrapColumns.apply(x)
         return self.norm(self.conv(x))
+
+
+class WrapColumns(torch.autograd.Function):
+    """Repeat the last column before the first and the first after the last."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        """Return (B, C, h, w + 2)."""
+        return torch.cat([x[..., -1:], x, x[..., :1]], dim=-1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        """Return (B, C, h, w); autograd's own way would add three whole maps."""
+        inner = gradient[..., 1:-1].clone(memory_format=torch.channels_last)
+        inner[..., -1:] += gradient[..., :1]
+        inner[..., :1] += gradient[..., -1:]
+        return inner
 
 
 class ResidualBlock(nn.Module):

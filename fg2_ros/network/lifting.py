@@ -96,9 +96,9 @@ class RefinementStage(nn.Module):
         """
         features = self.cross_attention.gather(bev, tokens, columns)
         direction = self.height_score.weight[0] @ self.cross_attention.output_proj.weight
-        scores = (features @ direction).float()
-        pooled = torch.einsum('bnk,bnkc->bnc', scores.softmax(dim=-1).to(features), features)
-        return pooled, scores.argmax(dim=-1)
+        scores = (direction @ features.flatten(2)).unflatten(1, features.shape[2:]).float()
+        pooled = (features * scores.softmax(dim=1).to(features)[:, None]).sum(dim=2)
+        return pooled.transpose(1, 2), scores.argmax(dim=1)
 
 
 class GroundLifting(nn.Module):

@@ -19,6 +19,9 @@ from fg2_ros.solver.procrustes import Alignment, weighted_procrustes
 from fg2_ros.training.losses import virtual_correspondence_error
 
 
+POSE_STRIDE = 3  # every third aerial cell votes for the pose
+
+
 class MatchingLoss(NamedTuple):
     """
     Losses of a batch and what they were computed from.
@@ -35,25 +38,29 @@ class MatchingLoss(NamedTuple):
 
 def matching_loss(
         aerial: Tensor, ground: Tensor, rotation: Tensor, translation: Tensor, grid: BevGrid,
-        temperature: float, dustbin_score: Tensor) -> MatchingLoss:
+        temperature: float, dustbin_score: Tensor, precision: torch.dtype = torch.float32
+        ) -> MatchingLoss:
     """
     Return the losses of a batch of panoramas, whose ground grid is as large as the aerial one.
 
     :param aerial: (B, n * n, d) unit descriptors, float32; ``ground`` likewise.
     :param rotation: (B, 2, 2) and ``translation`` (B, 2): the true motion, aerial to ground.
+    :param precision: of the products which the log-sum-exp and its gradients are made of;
+        bfloat16 halves the time and adds 1 % of noise to them.
     """
-    over_ground, over_aerial, best = DualLogSumExp.apply(aerial, ground, 1 / temperature)
+    over_ground, over_aerial, best = DualLogSumExp.apply(
+        aerial, ground, 1 / temperature, precision)
     towards_ground = grid.aerial @ rotation.mT + translation[:, None]
     towards_aerial = (grid.ground - translation[:, None]) @ rotation
     info_nce = (
         _info_nce(aerial, ground, towards_ground, over_ground, grid, temperature)
         + _info_nce(ground, aerial, towards_aerial, over_aerial, grid, temperature)) / 2
-    partner = ground.gather(1, best[..., None].expand_as(ground))
-    weight = (2 * (aerial * partner).sum(-1) / temperature
-              - torch.logaddexp(over_ground, dustbin_score)
+    partner = ground.gather(1, best[..., None].expand(-1, -1, ground.shape[2]))
+    weight = (2 * (aerial[:, ::POSE_STRIDE] * partner).sum(-1) / temperature
+              - torch.logaddexp(over_ground[:, ::POSE_STRIDE], dustbin_score)
               - torch.logaddexp(over_aerial.gather(1, best), dustbin_score)).exp()
-    alignment = weighted_procrustes(grid.aerial.expand(len(best), -1, -1), grid.ground[best],
-                                    weight)
+    points = grid.aerial[::POSE_STRIDE].expand(len(best), -1, -1)
+    alignment = weighted_procrustes(points, grid.ground[best], weight)
     error_m = virtual_correspondence_error(
         alignment.rotation, alignment.translation, rotation, translation)
     return MatchingLoss(info_nce, torch.where(alignment.ok, error_m, 0.0), alignment)
@@ -61,20 +68,20 @@ def matching_loss(
 
 class DualLogSumExp(torch.autograd.Function):
     """
-    Log-sum-exp of a matrix of scores over either side, and each row's likeliest column.
+    Log-sum-exp of a matrix of scores over either side; every third row's likeliest column.
 
     The scores are ``scale`` times the products of unit vectors, hence at most ``scale``.
     """
 
     @staticmethod
-    def forward(ctx, aerial: Tensor, ground: Tensor, scale: float):
-        """Return (B, M) over ground, (B, N) over aerial, and (B, M) indices into ground."""
+    def forward(ctx, aerial: Tensor, ground: Tensor, scale: float, precision: torch.dtype):
+        """Return (B, M) over ground, (B, N) over aerial, and (B, ceil(M / 3)) indices."""
         over_ground, over_aerial, best = [], [], []
-        buffer = aerial.new_empty(aerial.shape[1], ground.shape[1])
+        aerial, ground = aerial.to(precision), ground.to(precision)
         for rows, columns in zip(aerial, ground):
-            exponentials = _exponentials(rows, columns, scale, buffer)
+            exponentials = _exponentials(rows, columns, scale)
             row_sum, column_sum = exponentials.sum(1), exponentials.sum(0)
-            best.append(exponentials.mul_(column_sum.rsqrt()).argmax(1))
+            best.append((exponentials[::POSE_STRIDE] * column_sum.rsqrt()).argmax(1))
             over_ground.append(row_sum)
             over_aerial.append(column_sum)
         over_ground, over_aerial, best = map(torch.stack, (over_ground, over_aerial, best))
@@ -88,20 +95,19 @@ class DualLogSumExp(torch.autograd.Function):
         """Return the gradients of the two sides' vectors."""
         aerial, ground, row_sum, column_sum = ctx.saved_tensors
         row_factor, column_factor = ground_gradient / row_sum, aerial_gradient / column_sum
-        buffer = aerial.new_empty(aerial.shape[1], ground.shape[1])
-        factor = torch.empty_like(buffer)
-        by_aerial, by_ground = torch.empty_like(aerial), torch.empty_like(ground)
+        by_aerial, by_ground = [], []
         for index, (rows, columns) in enumerate(zip(aerial, ground)):
-            torch.add(row_factor[index][:, None], column_factor[index], out=factor)
-            factor.mul_(_exponentials(rows, columns, ctx.scale, buffer)).mul_(ctx.scale)
-            torch.mm(factor, columns, out=by_aerial[index])
-            torch.mm(factor.T, rows, out=by_ground[index])
-        return by_aerial, by_ground, None
+            factor = torch.add(row_factor[index][:, None], column_factor[index])
+            factor.mul_(_exponentials(rows, columns, ctx.scale))
+            factor = factor.to(rows.dtype)
+            by_aerial.append(torch.mm(factor, columns).float().mul_(ctx.scale))
+            by_ground.append(torch.mm(factor.T, rows).float().mul_(ctx.scale))
+        return torch.stack(by_aerial), torch.stack(by_ground), None, None
 
 
-def _exponentials(rows: Tensor, columns: Tensor, scale: float, out: Tensor) -> Tensor:
-    """Return (M, N) exp(score - scale), never above one, in ``out``."""
-    return torch.mm(rows * scale, columns.T, out=out).sub_(scale).exp_()
+def _exponentials(rows: Tensor, columns: Tensor, scale: float) -> Tensor:
+    """Return (M, N) exp(score - scale), about one at most, in float32."""
+    return torch.mm(rows, columns.T).float().sub_(1).mul_(scale).exp_()
 
 
 def _info_nce(source: Tensor, target: Tensor, partner_m: Tensor, log_sum: Tensor, grid: BevGrid,

@@ -146,7 +146,8 @@ class Trainer:
             aerial = network.aerial_descriptors(network.aerial_tokens(image_batch(batch.aerial)))
         return matching_loss(
             aerial.float(), ground.float(), batch.rotation, batch.translation, self.grid,
-            self.config.temperature, network.dustbin_score)
+            self.config.temperature, network.dustbin_score,
+            torch.bfloat16 if self.settings.bfloat16 else torch.float32)
 
     def _measure(self, batch: Sample, generator: torch.Generator):
         with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
