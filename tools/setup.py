@@ -27,7 +27,10 @@ SCRIPTS = {'fg2': 'fg2_ros.commands', 'fg2_node': 'fg2_ros.ros.node'}  # name: m
 FOREIGN_VARIABLES = (
     'AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'COLCON_PREFIX_PATH', 'LD_LIBRARY_PATH',
     'PYTHONHOME', 'PYTHONPATH', 'VIRTUAL_ENV', '_ROS_WHEELS_BOOTSTRAP_COMPLETE')
-PROBE = 'import sys, sysconfig; print("%d.%d" % sys.version_info[:2], sysconfig.get_path("include"))'
+PROBE = (
+    'import sys, sysconfig; '
+    'print("%d.%d" % sys.version_info[:2], sysconfig.get_path("include"))')
+NO_NETWORK = ('NewConnectionError', 'Temporary failure in name', 'ReadTimeoutError')
 
 
 class SetupError(Exception):
@@ -47,7 +50,7 @@ class Environment:
 
     @property
     def site_packages(self) -> Path:
-        """The folder that Python imports installed packages from."""
+        """Return the folder that Python imports installed packages from."""
         return next((self.folder / 'lib').glob('python3.*')) / 'site-packages'
 
     def is_current(self, step: str, inputs: str) -> bool:
@@ -215,7 +218,7 @@ def explain(log: Path) -> str:
     text = log.read_text(errors='replace').rpartition('\n$ ')[2]
     if 'No space left on device' in text:
         return f'the disk is full: free some space (df -h {log.parent}), then run make again.'
-    if any(sign in text for sign in ('NewConnectionError', 'Temporary failure in name', 'ReadTime')):
+    if any(sign in text for sign in NO_NETWORK):
         return 'no package registry can be reached: check the network, then run make again.'
     complaint = next(
         (line for line in reversed(text.splitlines()) if 'error' in line.lower()), 'it failed')

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 import cv2
-from cv_bridge.encodings import convert, CvBridgeError, layout_of
+from cv_bridge.formats import convert, CvBridgeError, layout_of
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header

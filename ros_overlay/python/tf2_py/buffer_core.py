@@ -258,7 +258,8 @@ def nanoseconds(time) -> int:
 def motion_of(transform: Transform) -> Rigid:
     """Return the motion that a message holds."""
     q, t = transform.rotation, transform.translation
-    return Rigid((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
+    return Rigid(
+        (float(q.x), float(q.y), float(q.z), float(q.w)), (float(t.x), float(t.y), float(t.z)))
 
 
 def transform_message(

@@ -57,7 +57,7 @@ class TransformListener:
             self.buffer.set_transform_static(transform, AUTHORITY)
 
     def _spin_in_thread(self) -> None:
-        self.executor = SingleThreadedExecutor()
+        self.executor = SingleThreadedExecutor(context=self.node.context)
         self.executor.add_node(self.node)
         self.dedicated_listener_thread = Thread(target=self.executor.spin)
         self.dedicated_listener_thread.start()

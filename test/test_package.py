@@ -1,0 +1,111 @@
+"""The package as a whole: one version, imports that point one way, everything installed."""
+
+import ast
+from pathlib import Path
+import re
+import runpy
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import fg2_ros
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / 'fg2_ros'
+ROS_MODULES = {
+    'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
+    'lifecycle_msgs', 'nav_msgs', 'rcl_interfaces', 'rclpy', 'sensor_msgs', 'std_msgs', 'std_srvs',
+    'tf2_msgs', 'tf2_py', 'tf2_ros', 'tf_transformations', 'visualization_msgs'}
+FORBIDDEN = {  # folder or file of fg2_ros: what it must not import, at any depth of its code
+    'geometry': ROS_MODULES | {'torch'},
+    'imagery': ROS_MODULES | {'torch'},
+    'network': ROS_MODULES,
+    'solver': ROS_MODULES,
+    'checkpoints.py': ROS_MODULES,
+    'localizer.py': ROS_MODULES,
+    'ros': {'fg2_ros.simulation', 'fg2_ros.training', 'fg2_ros.evaluation', 'fg2_ros.commands'},
+}
+LOADED_BY_THE_NODE = re.compile(r'fg2_ros\.(simulation|training|evaluation)')
+
+
+def imported_modules(source: Path) -> set[str]:
+    """Return the full names of the modules that a file imports anywhere."""
+    names = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f'{source} has a relative import'
+            names |= {node.module} | {f'{node.module}.{alias.name}' for alias in node.names}
+    return names
+
+
+def is_within(module: str, forbidden: set[str]) -> bool:
+    """Return whether a module or a package that holds it is forbidden."""
+    parts = module.split('.')
+    return any('.'.join(parts[:count]) in forbidden for count in range(1, len(parts) + 1))
+
+
+@pytest.mark.parametrize('part', FORBIDDEN)
+def test_imports_point_one_way(part):
+    path = PACKAGE / part
+    sources = [path] if path.is_file() else sorted(path.rglob('*.py'))
+    assert sources
+    offences = {
+        f'{source.relative_to(ROOT)}: {module}'
+        for source in sources for module in imported_modules(source)
+        if is_within(module, FORBIDDEN[part])}
+    assert not offences
+
+
+def test_the_core_is_importable_without_torch_and_ros():
+    """Also indirectly: nothing that geometry and imagery import may bring these in."""
+    blocked = sorted(ROS_MODULES | {'torch'})
+    code = (
+        f'import sys; sys.modules.update(dict.fromkeys({blocked!r}))\n'
+        'import fg2_ros.geometry, fg2_ros.imagery')
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+
+
+def test_the_node_loads_no_training_code():
+    code = 'import sys, fg2_ros.ros.node; print(*sys.modules)'
+    loaded = subprocess.run(
+        [sys.executable, '-c', code], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert not LOADED_BY_THE_NODE.findall(loaded)
+
+
+def test_versions_agree(monkeypatch):
+    version = ElementTree.parse(ROOT / 'package.xml').findtext('version')
+    assert fg2_ros.__version__ == version
+    assert setup_arguments(monkeypatch)['version'] == version
+    newest = re.search(r'^(\d+\.\d+\.\d+) \(', (ROOT / 'CHANGELOG.rst').read_text(), re.MULTILINE)
+    assert newest[1] == version
+    assert f'version: {version}' in (ROOT / 'CITATION.cff').read_text()
+
+
+def test_ros_dependencies_are_declared():
+    """Every ROS module that the package imports is an exec_depend, so that rosdep brings it."""
+    declared = {
+        element.text for element in ElementTree.parse(ROOT / 'package.xml').iter('exec_depend')}
+    imported = {
+        module.partition('.')[0] for source in PACKAGE.rglob('*.py')
+        for module in imported_modules(source)}
+    assert imported & ROS_MODULES <= declared
+    assert not declared & {'torch', 'safetensors', 'python3-torch', 'python3-safetensors-pip'}
+
+
+def test_local_commands_are_those_installed(monkeypatch):
+    """The scripts in .venv run the same functions as those that setup.py installs."""
+    scripts = runpy.run_path(str(ROOT / 'tools' / 'setup.py'))['SCRIPTS']
+    local = [f'{name} = {module}:main' for name, module in scripts.items()]
+    assert local == setup_arguments(monkeypatch)['entry_points']['console_scripts']
+
+
+def setup_arguments(monkeypatch) -> dict:
+    """Return what setup.py passes to setuptools."""
+    arguments = {}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr('setuptools.setup', lambda **given: arguments.update(given))
+    runpy.run_path('setup.py')
+    return arguments
