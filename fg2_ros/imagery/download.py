@@ -117,6 +117,7 @@ class Downloader:
                 url = _allowed_redirect(url, target)
             finally:
                 response.close()  # a connection in an unknown state is not worth keeping ...
+                response.release_conn()  # but its place in the pool is given back
         raise TileProblem(f'redirected more than {_REDIRECTS} times')
 
     def _open(self, url: str, etag: str, deadline: float) -> urllib3.BaseHTTPResponse:
