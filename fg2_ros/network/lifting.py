@@ -136,6 +136,14 @@ class GroundLifting(nn.Module):
         bev_map = bev.transpose(1, 2).unflatten(2, (rows, -1))
         return bev_map, height_index.unflatten(1, (rows, -1)), visible
 
+    def _apply(self, fn, recurse: bool = True) -> GroundLifting:
+        """Move or convert the weights; the grids stay float32, for half precision blurs them."""
+        super()._apply(fn, recurse)
+        self._register_grids()
+        for name, grid in self.named_buffers(recurse=False):
+            setattr(self, name, grid.to(self.queries.device))
+        return self
+
     def _register_grids(self) -> None:
         config = self.config
         points = grid_points(config)

@@ -50,15 +50,17 @@ def dual_softmax(scores: Tensor, dustbin_score: Tensor) -> Tensor:
     Return the product of the softmaxes over either side, each with a dustbin.
 
     A dustbin adds one more constant entry to each normaliser, so the matrix itself need not
-    be extended.
+    be extended. One exponential serves both sides: scores of unit descriptors span too little
+    to underflow.
 
     :param scores: (B, M, N).
     :return: (B, M, N).
     """
-    dustbin = dustbin_score.to(scores)
-    over_ground = torch.logaddexp(scores.logsumexp(dim=2, keepdim=True), dustbin)
-    over_aerial = torch.logaddexp(scores.logsumexp(dim=1, keepdim=True), dustbin)
-    return (2 * scores - over_ground - over_aerial).exp()
+    highest = torch.maximum(scores.amax(), dustbin_score.to(scores)).detach()
+    exponential = (scores - highest).exp()
+    dustbin = (dustbin_score - highest).exp()
+    over_ground = exponential / (exponential.sum(dim=2, keepdim=True) + dustbin)
+    return over_ground * (exponential / (exponential.sum(dim=1, keepdim=True) + dustbin))
 
 
 def resize_map(tokens: Tensor, cells: int, sampling: str) -> Tensor:

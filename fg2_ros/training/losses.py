@@ -44,17 +44,21 @@ def info_nce(
 
     Cells whose partner leaves the grid are dropped; a cell sampled twice counts once. As
     published, cells are ``extent_m / n`` apart here, although the grid's points are
-    ``extent_m / (n - 1)`` apart.
+    ``extent_m / (n - 1)`` apart. Ground cells whose scores are -inf take no part.
 
-    :param scores: (B, n * n, n * n).
+    :param scores: (B, n * n, ground cells).
     :param rotation: (B, 2, 2) and ``translation`` (B, 2): the true pose.
     :param aerial_index: (B, K) flat cells; ``ground_index`` likewise.
     """
-    cell_m = extent_m / _side(scores)
-    towards_ground = _sampled_nce(scores, aerial_index, *_rounded_partners(
-        rotation, translation, cell_m, scores, towards_ground=True))
-    towards_aerial = _sampled_nce(scores.transpose(1, 2), ground_index, *_rounded_partners(
-        rotation, translation, cell_m, scores, towards_ground=False))
+    visible = _visible(scores)
+    scores = _mask_out(scores, visible)
+    pose = (rotation, translation, extent_m / _side(scores))
+    partner, inside = _rounded_partners(*pose, scores, towards_ground=True)
+    towards_ground = _sampled_nce(
+        scores, aerial_index, partner, inside & visible.gather(1, partner))
+    partner, inside = _rounded_partners(*pose, scores, towards_ground=False)
+    towards_aerial = _sampled_nce(
+        scores.transpose(1, 2), ground_index, partner, inside & visible)
     return (towards_ground + towards_aerial) / 2
 
 
@@ -71,11 +75,11 @@ def dense_info_nce(
 
     :param scores: (B, n * n, ground cells).
     :param rotation: (B, 2, 2) and ``translation`` (B, 2): the true pose.
-    :param ground_mask: (B, ground cells) bool, the cells that are visible; None for all.
+    :param ground_mask: (B, ground cells) bool, the cells that are visible; None for those whose
+        scores are not -inf.
     """
-    if ground_mask is None:
-        ground_mask = scores.new_ones(scores.shape[0], scores.shape[2], dtype=torch.bool)
-    scores = scores.float().masked_fill(~ground_mask[:, None], torch.finfo(torch.float32).min)
+    ground_mask = _visible(scores) if ground_mask is None else ground_mask
+    scores = _mask_out(scores, ground_mask)
     aerial_mask = ground_mask.new_ones(scores.shape[:2])
     cell_m = extent_m / (_side(scores) - 1)
     ground_position, aerial_position = (
@@ -85,6 +89,16 @@ def dense_info_nce(
     towards_aerial = _soft_nce(
         scores.transpose(1, 2), aerial_position, ground_mask, aerial_mask)
     return (towards_ground + towards_aerial) / 2
+
+
+def _visible(scores: Tensor) -> Tensor:
+    """Return the (B, ground cells) cells that have scores at all."""
+    return ~scores[:, 0].isneginf()
+
+
+def _mask_out(scores: Tensor, visible: Tensor) -> Tensor:
+    """Return scores, float32, where invisible cells count for nothing but stay differentiable."""
+    return scores.float().masked_fill(~visible[:, None], torch.finfo(torch.float32).min)
 
 
 def _side(scores: Tensor) -> int:
