@@ -1,6 +1,5 @@
 """Installs fg2_ros the way `colcon build` expects of an ament_python package."""
 
-from glob import glob
 import os
 
 from setuptools import find_packages, setup
@@ -22,7 +21,8 @@ setup(
     package_data={'': ['*.css', '*.html', '*.js', '*.json', '*.yaml', 'weights/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
-        (f'share/{PACKAGE}', ['package.xml', *glob('requirements/vehicle.txt')]),
+        (f'share/{PACKAGE}', ['package.xml']),
+        (f'share/{PACKAGE}/requirements', ['requirements/vehicle.txt']),
         *shared('config'),
         *shared('launch'),
     ],

@@ -206,7 +206,7 @@ def run(environment: Environment, command: list) -> None:
     variables['PATH'] = f'{environment.folder / "bin"}{os.pathsep}{variables.get("PATH", "")}'
     variables['AMENT_PREFIX_PATH'] = str(environment.folder)
     with environment.log.open('a') as log:
-        print('$', *command, file=log, flush=True)
+        print('\n$', *command, file=log, flush=True)
         status = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables)
     if status.returncode:
@@ -221,8 +221,8 @@ def explain(log: Path) -> str:
     if any(sign in text for sign in NO_NETWORK):
         return 'no package registry can be reached: check the network, then run make again.'
     complaint = next(
-        (line for line in reversed(text.splitlines()) if 'error' in line.lower()), 'it failed')
-    return f'{text.split(maxsplit=1)[0]}: {complaint.strip()}; see {log}, then run make again.'
+        (line for line in reversed(text.splitlines()) if 'error' in line.lower()), 'a command failed')
+    return f'{complaint.strip()}; see {log}, then run make again.'
 
 
 def own_variables() -> dict[str, str]:

@@ -1,0 +1,83 @@
+"""`colcon build` installs the node, the launch and the configuration files where ROS looks."""
+
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+import fg2_ros
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+COLCON = shutil.which('colcon', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
+pytestmark = [
+    pytest.mark.colcon, pytest.mark.skipif(not COLCON, reason='colcon is not installed')]
+
+
+@pytest.fixture(scope='module')
+def workspace(tmp_path_factory):
+    """Return a workspace with the built package."""
+    workspace = tmp_path_factory.mktemp('workspace')
+    built = subprocess.run(
+        [COLCON, '--log-base', 'log', 'build', '--base-paths', ROOT,
+         '--packages-select', 'fg2_ros'],
+        cwd=workspace, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return workspace
+
+
+@pytest.fixture(scope='module')
+def prefix(workspace):
+    """Return the folder that the package is installed in."""
+    return workspace / 'install' / 'fg2_ros'
+
+
+def files_of(folder):
+    """Return the relative paths of the files in a folder, without compiled ones."""
+    return {
+        path.relative_to(folder) for path in folder.rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts}
+
+
+def run_sourced(workspace, *command):
+    """Return what a command prints in a shell that has sourced the workspace."""
+    finished = subprocess.run(
+        ['bash', '-c', 'source install/setup.bash && exec "$@"', 'bash', *command],
+        cwd=workspace, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_ros2_run_finds_the_executables(prefix):
+    """They are in lib/fg2_ros, as `ros2 run` and launch files expect, not in bin."""
+    for name in ('fg2', 'fg2_node'):
+        assert os.access(prefix / 'lib' / 'fg2_ros' / name, os.X_OK)
+
+
+def test_the_package_is_in_the_index(prefix):
+    assert (prefix / 'share/ament_index/resource_index/packages/fg2_ros').is_file()
+    assert (prefix / 'share/fg2_ros/package.xml').is_file()
+
+
+@pytest.mark.parametrize('folder', ['launch', 'config'])
+def test_shared_files_are_installed(prefix, folder):
+    sources = files_of(ROOT / folder)
+    assert sources
+    assert files_of(prefix / 'share' / 'fg2_ros' / folder) == sources
+
+
+def test_all_of_the_package_is_installed(prefix):
+    """Not only modules: weights, model cards and templates too."""
+    installed, = prefix.glob('lib/python3*/site-packages/fg2_ros')
+    assert files_of(installed) == files_of(ROOT / 'fg2_ros')
+
+
+def test_the_installed_code_is_what_runs(workspace, prefix):
+    code = 'import fg2_ros.ros.node as node; print(node.__file__)'
+    assert run_sourced(workspace, sys.executable, '-c', code).startswith(str(prefix))
+
+
+def test_the_installed_command_runs(workspace, prefix):
+    version = run_sourced(workspace, str(prefix / 'lib/fg2_ros/fg2'), '--version')
+    assert version.strip() == fg2_ros.__version__
