@@ -1,4 +1,4 @@
-"""Launch the localization node; `ros2 launch fg2_ros localization.launch.py -s` lists arguments."""
+"""Launch the localization node; `ros2 launch ... localization.launch.py -s` lists arguments."""
 
 from pathlib import Path
 

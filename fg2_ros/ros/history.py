@@ -40,7 +40,7 @@ class History:
         self._items.clear()
 
     def around(self, stamp_ns: int):
-        """Return the last (stamp, value) at or before a stamp and the first after; None if none."""
+        """Return the last (stamp, value) at or before a stamp and the first after, or None."""
         at = bisect_right(self._items, stamp_ns, key=_STAMP)
         before = self._items[at - 1] if at else None
         after = self._items[at] if at < len(self._items) else None

@@ -9,7 +9,6 @@ import traceback
 from typing import Any, Callable, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 import rclpy
@@ -17,7 +16,7 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, Imu, NavSatFix
 from std_msgs.msg import Header
 
@@ -26,20 +25,18 @@ from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Health, Rejected
-from fg2_ros.ros.loading import Loaded, load_localizer, trained_in_simulation
+from fg2_ros.ros.loading import load_localizer, Loaded, trained_in_simulation
 from fg2_ros.ros.log_bridge import LogBridge
-from fg2_ros.ros.mailbox import Worker
 from fg2_ros.ros.node_settings import NodeSettings
-from fg2_ros.ros.overlays import match_overlay
+from fg2_ros.ros.outputs import Outputs, RESULT_QOS
 from fg2_ros.ros.parameters import Parameters
 from fg2_ros.ros.prior import BasePrior, Fix, NoPrior, PriorTracker
 from fg2_ros.ros.transforms import (
-    base_from_camera_estimate, map_from_odom, NoTransform, OdometryPose, planar_mount, Transforms)
+    base_from_camera_estimate, NoTransform, OdometryPose, planar_mount, Transforms)
+from fg2_ros.ros.worker import Worker
 
 NEWEST_IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 SENSOR_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-RESULT_QOS = QoSProfile(depth=10)
-LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 TIME_JUMP_S = 1.0  # an input whose stamps go back this far has been started again
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -73,7 +70,7 @@ class FG2Node(LifecycleNode):
         self._loaded: Loaded | None = None
         self._transforms: Transforms | None = None
         self._worker: Worker | None = None
-        self._results: list = []
+        self._outputs: Outputs | None = None
         self._inputs: list = []
         self._log_bridge: LogBridge | None = None
         self._forget_time()
@@ -149,10 +146,10 @@ class FG2Node(LifecycleNode):
         self._loaded = self._load(self._settings)
         self._warn_of_simulated_weights()
         self._transforms = Transforms(self, broadcasts=self._settings.publish_tf)
+        self._outputs = Outputs(self, self._settings, self._transforms)
         self._map_frame = None
         if self._settings.datum:
             self._set_datum(*self._settings.datum)
-        self._create_publishers()
         self._create_subscriptions()
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
@@ -161,7 +158,8 @@ class FG2Node(LifecycleNode):
 
     def _start_work(self) -> None:
         self._health.reset()
-        self._publish_datum()
+        if self._map_frame is not None:
+            self._outputs.publish_datum(self._map_frame)
         self._worker = Worker(self._work)
 
     def _stop_work(self) -> None:
@@ -173,10 +171,8 @@ class FG2Node(LifecycleNode):
         self._stop_work()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        for publisher in self._results:
-            self.destroy_lifecycle_publisher(publisher)
-        self._inputs, self._results = [], []
-        for name in ('_transforms', '_loaded', '_log_bridge'):
+        self._inputs = []
+        for name in ('_outputs', '_transforms', '_loaded', '_log_bridge'):
             if getattr(self, name) is not None:
                 getattr(self, name).close()
                 setattr(self, name, None)
@@ -205,16 +201,6 @@ class FG2Node(LifecycleNode):
             self.get_logger().warning(
                 'the weights were trained on simulation only: do not rely on their poses with a '
                 'real camera (set simulated_camera: true if the images are simulated)')
-
-    def _create_publishers(self) -> None:
-        def publisher(kind, topic, qos=RESULT_QOS):
-            self._results.append(self.create_lifecycle_publisher(kind, topic, qos))
-            return self._results[-1]
-
-        self._pose = publisher(PoseWithCovarianceStamped, '~/pose')
-        self._fix = publisher(NavSatFix, '~/fix')
-        self._matches = publisher(Image, '~/matches')
-        self._datum = publisher(NavSatFix, '~/datum', LATCHED_QOS)
 
     def _create_subscriptions(self) -> None:
         for kind, topic, callback, qos in (
@@ -248,7 +234,7 @@ class FG2Node(LifecycleNode):
         place = conversions.position_from_fix(message, self._settings.prior)
         if self._map_frame is None:
             self._set_datum(place.latitude_deg, place.longitude_deg)
-            self._publish_datum()
+            self._outputs.publish_datum(self._map_frame)
         position_m = self._map_frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
         lever_m = self._mount_of(message.header.frame_id)[0][:2]
         self._tracker.add_fix(stamp_ns, Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
@@ -295,8 +281,6 @@ class FG2Node(LifecycleNode):
         if self._worker is not None:
             self._worker.mailbox.clear()
 
-    # Datum -------------------------------------------------------------------------------------
-
     def _set_datum(self, latitude_deg: float, longitude_deg: float) -> None:
         frame = MapFrame(latitude_deg, longitude_deg)
         self._loaded.localizer.map_frame = frame
@@ -305,12 +289,6 @@ class FG2Node(LifecycleNode):
         self.get_logger().info(
             f'the origin of {self._settings.map_frame} is at latitude {latitude_deg:.8f}, '
             f'longitude {longitude_deg:.8f}')
-
-    def _publish_datum(self) -> None:
-        if self._map_frame is not None:
-            header = Header(
-                stamp=self.get_clock().now().to_msg(), frame_id=self._settings.map_frame)
-            self._datum.publish(conversions.datum_message(header, self._map_frame))
 
     # The worker thread -------------------------------------------------------------------------
 
@@ -342,7 +320,7 @@ class FG2Node(LifecycleNode):
         else:
             self._tracker.estimate_rejected()
             self._health.image_rejected(Rejected('estimate', estimate.rejection))
-        self._publish_matches(header, panorama, estimate, camera_prior)
+        self._outputs.publish_matches(header, panorama, estimate, camera_prior)
 
     def _require_newer(self, header: Header) -> None:
         if conversions.stamp_ns(header.stamp) <= self._published_ns:
@@ -394,14 +372,7 @@ class FG2Node(LifecycleNode):
         odometry = self._odometry_pose(header)
         if arrival.epoch != self._epoch:
             raise Rejected('order', 'time jumped back while an image was worked on')
-        in_map = Header(stamp=header.stamp, frame_id=self._settings.map_frame)
-        self._pose.publish(conversions.pose_message(
-            in_map, base, covariance, odometry.height_m, odometry.tilt_rad))
-        self._transforms.broadcast(
-            in_map, self._settings.odom_frame, map_from_odom(base, odometry.pose))
-        self._fix.publish(conversions.fix_message(
-            Header(stamp=header.stamp, frame_id=self._settings.base_frame), base, covariance,
-            self._map_frame))
+        self._outputs.publish_pose(header.stamp, base, covariance, odometry, self._map_frame)
         self._published_ns = conversions.stamp_ns(header.stamp)
         self._tracker.add_estimate(self._published_ns, base, covariance)
         self._health.estimate_published(time.monotonic() - arrival.monotonic_s)
@@ -413,7 +384,7 @@ class FG2Node(LifecycleNode):
             raise Rejected('estimate', str(error)) from error
 
     def _odometry_pose(self, header: Header) -> OdometryPose:
-        """Return odom_from_base at the image's stamp; where we broadcast nothing none is needed."""
+        """Return odom_from_base at the image's stamp; not needed where we broadcast nothing."""
         if not self._settings.publish_tf:
             return OdometryPose(Pose2(0.0, 0.0, 0.0))
         try:
@@ -422,12 +393,6 @@ class FG2Node(LifecycleNode):
                 self._settings.tf_wait_s)
         except NoTransform as error:
             raise Rejected('transform', str(error)) from error
-
-    def _publish_matches(self, header: Header, panorama, estimate, prior: Pose2) -> None:
-        if self._matches.get_subscription_count() > 0:
-            overlay = match_overlay(panorama, estimate, prior)
-            self._matches.publish(conversions.image_from_rgb(
-                overlay, Header(stamp=header.stamp, frame_id=header.frame_id)))
 
     # Diagnostics -------------------------------------------------------------------------------
 

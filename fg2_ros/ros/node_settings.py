@@ -78,8 +78,8 @@ class NodeSettings:
         'optical: z through the centre column, x right, y down (frames named *_optical).',
         choices=('body', 'optical'), read_only=True)
     publish_tf: bool = setting(
-        True, 'Broadcast map -> odom. Off where an EKF owns that transform; then odom -> base_link '
-        'is not needed either.', read_only=True)
+        True, 'Broadcast map -> odom. Off where an EKF owns that transform; then odom -> '
+        'base_link is not needed either.', read_only=True)
     tf_wait_s: float = setting(
         0.2, 'How long the worker waits for the transform odom -> base_link at the stamp of an '
         'image.', unit='s', between=(0.0, 1.0))

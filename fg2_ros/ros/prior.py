@@ -7,7 +7,7 @@ not white, so averaging fixes smooths the position but never claims a smaller si
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import threading
 
 import numpy as np
@@ -111,6 +111,7 @@ class Odometry:
 
     pose: Pose2
     twist: Pose2  # m/s, m/s, rad/s
+    path_m: float = 0.0  # driven since the first message; counted by the tracker
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,10 @@ class PriorTracker:
     def add_odometry(self, stamp_ns: int, odometry: Odometry) -> None:
         """Remember a pose of base_link in the odometry frame."""
         with self._lock:
+            before, _ = self._odometry.around(stamp_ns)
+            if before:
+                step_m = np.hypot(*np.subtract(odometry.pose[:2], before[1].pose[:2]))
+                odometry = replace(odometry, path_m=before[1].path_m + float(step_m))
             self._odometry.add(stamp_ns, odometry)
 
     def add_estimate(self, stamp_ns: int, pose: Pose2, covariance: np.ndarray) -> None:
@@ -217,7 +222,7 @@ class PriorTracker:
         if motion is None:
             return heading if seconds <= self.settings.heading_timeout_s else None
         drift = np.radians(self.settings.yaw_drift_deg_per_second) * seconds
-        return _Yaw(wrap_angle(heading.yaw_rad + motion[1].yaw - motion[0].yaw),
+        return _Yaw(wrap_angle(heading.yaw_rad + motion[1].pose.yaw - motion[0].pose.yaw),
                     float(np.hypot(heading.sigma_rad, drift)), heading.source)
 
     def _estimate_heading(self, stamp_ns: int) -> _Yaw | None:
@@ -243,8 +248,8 @@ class PriorTracker:
         motion = self._odometry_between(first_ns, stamp_ns)
         end = self._odometry_between(first_ns, last_ns)
         if motion is not None and end is not None:  # direction of travel in the odometry frame
-            x, y = end[1].x - end[0].x, end[1].y - end[0].y
-            yaw += motion[1].yaw - float(np.arctan2(y, x))
+            x, y = np.subtract(end[1].pose[:2], end[0].pose[:2])
+            yaw += motion[1].pose.yaw - float(np.arctan2(y, x))
         return _Yaw(wrap_angle(yaw), float(np.arctan2(noise_m, distance_m)), 'course over ground')
 
     # Position ----------------------------------------------------------------------------------
@@ -308,32 +313,36 @@ class PriorTracker:
         motion = self._odometry_between(from_ns, to_ns)
         if motion is None:
             return np.zeros(2), settings.speed_without_odometry * seconds, 0.0
-        start, end = motion
+        start, end = motion[0].pose, motion[1].pose
         travel = rotation2(heading.yaw_rad - end.yaw) @ (end.x - start.x, end.y - start.y)
-        growth_m = (settings.drift_per_metre * np.hypot(*travel)
-                    + settings.drift_per_second * seconds)
+        driven_m = abs(motion[1].path_m - motion[0].path_m)
+        growth_m = settings.drift_per_metre * driven_m + settings.drift_per_second * seconds
         return travel, float(growth_m), end.yaw - start.yaw
 
-    def _odometry_between(self, from_ns: int, to_ns: int) -> tuple[Pose2, Pose2] | None:
+    def _odometry_between(self, from_ns: int, to_ns: int) -> tuple[Odometry, Odometry] | None:
         start, end = self._odometry_at(from_ns), self._odometry_at(to_ns)
         return (start, end) if start and end else None
 
-    def _odometry_at(self, stamp_ns: int) -> Pose2 | None:
+    def _odometry_at(self, stamp_ns: int) -> Odometry | None:
         before, after = self._odometry.around(stamp_ns)
         if before and after:
             share = (stamp_ns - before[0]) / max(after[0] - before[0], 1)
-            return _between(before[1].pose, after[1].pose, share)
+            return _between(before[1], after[1], share)
         if not (before or after):
             return None
         from_ns, odometry = before or after
         seconds = (stamp_ns - from_ns) / 1e9
         if abs(seconds) > self.settings.odometry_timeout_s:
             return None
-        return odometry.pose.compose(Pose2(*(seconds * np.array(odometry.twist))))
+        step = Pose2(*(seconds * np.array(odometry.twist)))
+        return replace(odometry, pose=odometry.pose.compose(step),
+                       path_m=odometry.path_m + float(np.hypot(step.x, step.y)))
 
 
-def _between(first: Pose2, second: Pose2, share: float) -> Pose2:
-    turn = wrap_angle(second.yaw - first.yaw)
-    return Pose2(
-        first.x + share * (second.x - first.x), first.y + share * (second.y - first.y),
-        wrap_angle(first.yaw + share * turn))
+def _between(first: Odometry, second: Odometry, share: float) -> Odometry:
+    start, end = first.pose, second.pose
+    turn = wrap_angle(end.yaw - start.yaw)
+    pose = Pose2(start.x + share * (end.x - start.x), start.y + share * (end.y - start.y),
+                 wrap_angle(start.yaw + share * turn))
+    return replace(first, pose=pose,
+                   path_m=first.path_m + share * (second.path_m - first.path_m))

@@ -71,7 +71,7 @@ def test_fix_is_where_the_pose_is(vehicle):
     """~/fix names the pose's place on Earth."""
     vehicle.hear(NavSatFix, 'fg2/fix')
     node = vehicle.start(datum=DATUM)
-    vehicle.until(lambda: node._fix.get_subscription_count() > 0, 'the fix is heard')
+    vehicle.until(lambda: node._outputs.fix.get_subscription_count() > 0, 'the fix is heard')
     vehicle.send_all(at(1.0))
     message = vehicle.until(lambda: vehicle.heard['fg2/fix'], 'a fix comes')[0]
     assert message.header.stamp == at(1.0) and message.header.frame_id == 'base_link'
@@ -136,8 +136,8 @@ def test_newest_image_wins(vehicle):
 def test_overlay_is_drawn_for_those_who_look(vehicle):
     """~/matches shows panorama and patch side by side."""
     vehicle.hear(Image, 'fg2/matches')
-    node = vehicle.start(datum=DATUM)
-    vehicle.until(lambda: node._matches.get_subscription_count() > 0, 'the overlay is heard')
+    overlays = vehicle.start(datum=DATUM)._outputs.matches
+    vehicle.until(lambda: overlays.get_subscription_count() > 0, 'the overlay is heard')
     vehicle.send_all(at(1.0))
     message = vehicle.until(lambda: vehicle.heard['fg2/matches'], 'an overlay comes')[0]
     assert message.header.stamp == at(1.0)

@@ -1,4 +1,4 @@
-"""The node with the real localizer and real HTTP tiles: what can go wrong with files and servers."""
+"""The node with the real localizer and HTTP tiles: what files and servers can do to it."""
 
 import numpy as np
 import pytest

@@ -162,7 +162,7 @@ class Vehicle:
             for publisher in (*self._publishers.values(), self._tf_static)), 'the node hears')
         self.until(lambda: all(
             publisher.get_subscription_count() > 0
-            for publisher in (node._pose, node._diagnostics)), 'the node is heard')
+            for publisher in (node._outputs.pose, node._diagnostics)), 'the node is heard')
 
     def change(self, node: FG2Node, label: str) -> bool:
         """Request a transition, if it is one that can be made; return whether it succeeded."""

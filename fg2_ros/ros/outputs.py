@@ -1,0 +1,82 @@
+"""Everything the node publishes about poses, in one place, with one stamp."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geometry_msgs.msg import PoseWithCovarianceStamped
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image, NavSatFix
+from std_msgs.msg import Header
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.ros import conversions
+from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.ros.overlays import match_overlay
+from fg2_ros.ros.transforms import map_from_odom, OdometryPose, Transforms
+
+if TYPE_CHECKING:
+    from fg2_ros.localizer import Estimate
+
+RESULT_QOS = QoSProfile(depth=10)
+LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Outputs:
+    """
+    The publishers of a node; they are silent while it is not active.
+
+    :param transforms: broadcasts map -> odom, if that is ours to broadcast.
+    """
+
+    def __init__(self, node: LifecycleNode, settings: NodeSettings, transforms: Transforms):
+        """Create the publishers."""
+        self._node, self._settings, self._transforms = node, settings, transforms
+        self._all: list = []
+        self.pose = self._publisher(PoseWithCovarianceStamped, '~/pose')
+        self.fix = self._publisher(NavSatFix, '~/fix')
+        self.matches = self._publisher(Image, '~/matches')
+        self.datum = self._publisher(NavSatFix, '~/datum', LATCHED_QOS)
+
+    def _publisher(self, kind, topic: str, qos: QoSProfile = RESULT_QOS):
+        self._all.append(self._node.create_lifecycle_publisher(kind, topic, qos))
+        return self._all[-1]
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        for publisher in self._all:
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def publish_pose(self, stamp, base: Pose2, covariance: np.ndarray, odometry: OdometryPose,
+                     frame: MapFrame) -> None:
+        """
+        Publish pose, transform and fix of base_link.
+
+        :param stamp: of the image, passed on bit by bit.
+        :param base: in the map frame.
+        :param covariance: (3, 3) of east m, north m, yaw rad.
+        :param odometry: at the same stamp.
+        """
+        in_map = Header(stamp=stamp, frame_id=self._settings.map_frame)
+        of_base = Header(stamp=stamp, frame_id=self._settings.base_frame)
+        self.pose.publish(conversions.pose_message(
+            in_map, base, covariance, odometry.height_m, odometry.tilt_rad))
+        self._transforms.broadcast(
+            in_map, self._settings.odom_frame, map_from_odom(base, odometry.pose))
+        self.fix.publish(conversions.fix_message(of_base, base, covariance, frame))
+
+    def publish_datum(self, frame: MapFrame) -> None:
+        """Publish the origin of the map frame, for those who come later as well."""
+        header = Header(
+            stamp=self._node.get_clock().now().to_msg(), frame_id=self._settings.map_frame)
+        self.datum.publish(conversions.datum_message(header, frame))
+
+    def publish_matches(self, header: Header, panorama: np.ndarray, estimate: Estimate,
+                        camera_prior: Pose2) -> None:
+        """Draw and publish the matches, if anybody looks."""
+        if self.matches.get_subscription_count() > 0:
+            overlay = match_overlay(panorama, estimate, camera_prior)
+            self.matches.publish(conversions.image_from_rgb(overlay, header))
