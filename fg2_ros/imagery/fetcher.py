@@ -182,9 +182,7 @@ class TileFetcher:
         except TileProblem as problem:
             self._handle_problem(tile, problem, began_s)
             return
-        if self._backoff.failing:
-            _logger.info('%s answers again', self._source.name)
-        self._backoff.succeeded()
+        self._server_works()
         self._keep(tile, decoded, 'downloads', len(download.data or b''))
         self._keep_on_disk(tile, download, decoded)
 
@@ -220,7 +218,7 @@ class TileFetcher:
     def _handle_problem(self, tile: TileId, problem: TileProblem, began_s: float) -> None:
         sentence = f'{self._source.name} {problem}'
         if problem.absent:
-            self._backoff.succeeded()
+            self._server_works()
             with self._settled:
                 self._counters['absent'] += 1
             self._fail([tile], sentence, _ABSENT_S)
@@ -236,6 +234,15 @@ class TileFetcher:
         # The others would only run into the same wall: let them know at once.
         self._fail(self._network.clear(), sentence, pause_s)
         self._fail([tile], sentence, max(pause_s, self._pause_of(tile)), tried=1)
+
+    def _server_works(self) -> None:
+        if not self._backoff.failing:
+            return
+        self._backoff.succeeded()
+        _logger.info('%s answers again', self._source.name)
+        with self._settled:  # those that were not even tried need not wait any longer
+            for tile in [tile for tile, failure in self._failures.items() if not failure.count]:
+                del self._failures[tile]
 
     def _pause_of(self, tile: TileId) -> float:
         """Return the pause for a tile that fails on its own while the others come."""

@@ -90,6 +90,7 @@ class TileServer:
         self.tile = lru_cache(maxsize=4096)(self._render)
         self._http = _Server(('127.0.0.1', port), _Handler)
         self._http.owner = self
+        self._serving = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -104,18 +105,21 @@ class TileServer:
 
     def serve_forever(self) -> None:
         """Answer requests until `close` is called from another thread or a signal raises."""
+        self._serving = True
         self._http.serve_forever(poll_interval=0.05)
 
     def close(self) -> None:
         """Stop answering and free the port."""
         self.closing.set()
-        if self._thread:
+        if self._serving:  # else nobody would answer the wish to stop
             self._http.shutdown()
+        if self._thread:
             self._thread.join()
         self._http.server_close()
 
     def __enter__(self) -> TileServer:
         """Answer requests in a background thread."""
+        self._serving = True
         self._thread = threading.Thread(
             target=self.serve_forever, name='fg2 tile server', daemon=True)
         self._thread.start()

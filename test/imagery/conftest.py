@@ -1,0 +1,34 @@
+"""Tile servers and sources that are closed at the end of a test."""
+
+from contextlib import ExitStack
+
+from http_stub import GREY_TILE, HttpStub, quick_http, Reply
+import pytest
+
+from fg2_ros.imagery import TileImagery
+
+
+@pytest.fixture
+def serve():
+    """Return a function that starts a stub server from its reply function."""
+    with ExitStack() as stack:
+        yield lambda reply: stack.enter_context(HttpStub(reply))
+
+
+@pytest.fixture
+def grey_server(serve):
+    """Return a server that has a grey tile everywhere; its ``reply`` may be replaced."""
+    return serve(lambda path, headers: Reply(body=GREY_TILE))
+
+
+@pytest.fixture
+def open_imagery():
+    """Return a function that makes a `TileImagery` with short time-outs."""
+    with ExitStack() as stack:
+        def open_one(template, cache_path=None, cache_bytes=10_000_000, **options):
+            options.setdefault('http', quick_http())
+            imagery = TileImagery(template, cache_path, cache_bytes, **options)
+            stack.callback(imagery.close)
+            return imagery
+
+        yield open_one

@@ -1,0 +1,101 @@
+"""An HTTP server whose whole behaviour is one function of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import io
+import threading
+
+import numpy as np
+from PIL import Image
+
+from fg2_ros.imagery import HttpSettings
+
+
+@dataclass
+class Reply:
+    """What is answered; ``write`` may send the body in its own way."""
+
+    status: int = 200
+    body: bytes = b''
+    headers: dict[str, str] = field(default_factory=dict)
+    write: Callable | None = None
+
+
+class HttpStub:
+    """Serves ``reply(path, headers) -> Reply`` on loopback; counts and keeps the requests."""
+
+    def __init__(self, reply: Callable[[str, dict], Reply]):
+        self.reply = reply
+        self.paths: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.stopping = threading.Event()
+        self._server = ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self._server.stub = self
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={'poll_interval': 0.01}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f'http://127.0.0.1:{self._server.server_address[1]}'
+
+    @property
+    def template(self) -> str:
+        return self.url + '/{z}/{x}/{y}'
+
+    def __enter__(self) -> HttpStub:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def do_GET(self) -> None:  # noqa: N802
+        stub = self.server.stub
+        stub.paths.append(self.path)
+        stub.headers.append(dict(self.headers))
+        reply = stub.reply(self.path, dict(self.headers))
+        self.send_response(reply.status)
+        for name, value in {'Content-Length': str(len(reply.body)), **reply.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            reply.write(self.wfile) if reply.write else self.wfile.write(reply.body)
+        except OSError:
+            self.close_connection = True
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+def encoded(image: np.ndarray, image_format: str = 'PNG') -> bytes:
+    """Return an image as a file's bytes."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, image_format)
+    return file.getvalue()
+
+
+def address(path: str) -> tuple[int, int, int]:
+    """Return (zoom, x, y) of a request's path."""
+    return tuple(int(part) for part in path.split('?')[0].strip('/').split('/')[:3])
+
+
+GREY_TILE = encoded(np.full((256, 256, 3), 99, np.uint8))
+
+
+def quick_http(**changes) -> HttpSettings:
+    """Return settings under which nothing takes long."""
+    return HttpSettings(**{
+        'connect_timeout_s': 1.0, 'read_timeout_s': 0.3, 'total_timeout_s': 0.6,
+        'backoff_s': 0.05, 'max_backoff_s': 0.2, **changes})

@@ -1,0 +1,93 @@
+"""Background work: newest first, bounded, and not ended by an accident; pauses after failures."""
+
+import logging
+import threading
+import time
+
+from fg2_ros.imagery.backoff import Backoff, Notices
+from fg2_ros.imagery.lanes import Lane
+from fg2_ros.imagery.sources import TileId
+
+
+def tiles(first, last):
+    return [TileId(18, x, 0) for x in range(first, last)]
+
+
+def test_the_newest_wish_is_served_first_and_in_its_own_order():
+    handled, begun, released = [], threading.Event(), threading.Event()
+
+    def handle(tile):
+        begun.set()
+        released.wait(10)
+        handled.append(tile.x)
+
+    lane = Lane('test', 1, handle)
+    lane.push(tiles(0, 1))
+    begun.wait(10)
+    lane.push(tiles(1, 4))
+    lane.push(tiles(4, 7))
+    released.set()
+    deadline = time.monotonic() + 10
+    while len(handled) < 7 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    lane.stop()
+    assert lane.join(10)
+    assert handled == [0, 4, 5, 6, 1, 2, 3]
+
+
+def test_too_many_wishes_drop_the_oldest():
+    blocked = threading.Event()
+    lane = Lane('test', 1, lambda tile: blocked.wait(10))
+    lane.push(tiles(0, 2000))
+    dropped = lane.push(tiles(2000, 4000))
+    assert dropped and all(tile.x < 2000 for tile in dropped)
+    lane.stop()
+    blocked.set()
+    assert lane.join(10)
+
+
+def test_an_accident_does_not_end_the_thread(caplog):
+    handled = threading.Event()
+
+    def handle(tile):
+        if tile.x == 0:
+            raise RuntimeError('boom')
+        handled.set()
+
+    lane = Lane('test', 1, handle)
+    lane.push(tiles(0, 1))
+    lane.push(tiles(1, 2))
+    assert handled.wait(10)
+    lane.stop()
+    assert lane.join(10)
+
+
+def test_pauses_double_up_to_the_longest_and_end_with_a_success():
+    backoff = Backoff(10.0, 60.0)
+    pauses = []
+    for _ in range(5):
+        backoff.failed(time.monotonic())
+        pauses.append(backoff.remaining_s())
+    for pause, expected in zip(pauses, (10, 20, 40, 60, 60)):
+        assert 0.89 * expected < pause < 1.11 * expected
+    assert backoff.failing
+    backoff.succeeded()
+    assert backoff.remaining_s() == 0 and not backoff.failing
+
+
+def test_attempts_that_fail_together_count_once_and_the_server_s_wish_is_bounded():
+    backoff = Backoff(10.0, 60.0)
+    began = time.monotonic()
+    backoff.failed(began)
+    backoff.failed(began)
+    assert backoff.remaining_s() < 11.1
+    backoff.failed(began, retry_after_s=1e9)
+    assert 3590 < backoff.remaining_s() <= 3600
+
+
+def test_a_notice_is_not_repeated(caplog):
+    notices = Notices(logging.getLogger('test'))
+    for _ in range(3):
+        notices.warn('first')
+    notices.warn('second')
+    assert [record.getMessage() for record in caplog.records] == ['first', 'second']
