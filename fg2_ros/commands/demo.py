@@ -14,6 +14,7 @@ import sys
 import time
 
 MAP_RESOLUTION_M = 0.15
+NODE_MODULE = 'fg2_ros.ros.node'
 OVERLAYS = 8
 START_UP_S = 90.0
 DRAIN_S = 2.0
@@ -48,9 +49,8 @@ def run(args: argparse.Namespace) -> int:
     :raises OSError: if a child fails.
     :raises ValueError: for bad options, or if no pose was published.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # children are ended as on Ctrl-C
     begin_s = time.monotonic()
-    figures = _demo(args)
+    figures = _demo(args, _Interruption())
     print(f'{args.output / "report.html"} is ready after {time.monotonic() - begin_s:.0f} s')
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + '\n')
@@ -58,7 +58,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _demo(args: argparse.Namespace) -> dict:
+class _Interruption:
+    """
+    Ends the demo on Ctrl-C and SIGTERM, with all its children.
+
+    An exception that is raised from a signal's handler gets lost where Python cannot pass it on,
+    in a destructor for instance: `check` raises it again.
+    """
+
+    def __init__(self):
+        """Handle the signals."""
+        self._requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if one was asked for."""
+        if self._requested:
+            raise KeyboardInterrupt
+
+    def _request(self, *_) -> None:
+        if not self._requested:
+            self._requested = True
+            raise KeyboardInterrupt
+
+
+def _demo(args: argparse.Namespace, interruption: _Interruption) -> dict:
     """Render, drive, report; return the figures."""
     from fg2_ros.demo.children import Children
     from fg2_ros.evaluation.drive_record import summary
@@ -68,9 +93,10 @@ def _demo(args: argparse.Namespace) -> dict:
         raise ValueError(f'there is no weights file {args.weights}')
     args.output.mkdir(parents=True, exist_ok=True)
     drive, orthophoto = _render(args)
+    interruption.check()
     os.environ.update(_ros_environment())
     with Children(args.output, os.environ) as children:
-        record = _drive(args, children, drive)
+        record = _drive(args, children, drive, interruption)
     write_report(
         args.output / 'report.html', record, orthophoto, 'A drive through a simulated city',
         f'City {args.city_seed}, {args.difficulty}, {args.frames} panoramas at {args.rate:g} Hz, '
@@ -116,7 +142,7 @@ def _with_progress(images: Iterable, count: int, what: str) -> Iterable:
     return tqdm(images, total=count, unit='image', disable=None, leave=False)
 
 
-def _drive(args: argparse.Namespace, children, drive):
+def _drive(args: argparse.Namespace, children, drive, interruption: _Interruption):
     """Start everybody, play the drive, and return the record of it."""
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -130,45 +156,53 @@ def _drive(args: argparse.Namespace, children, drive):
         '--resolution', str(MAP_RESOLUTION_M), '--datum', *map(str, args.datum)], answers=True)
     parameters = _write_parameters(args, children.answer('tile server'))
     children.start('node', [
-        python, '-m', 'fg2_ros.ros.node', '--ros-args', '--params-file', str(parameters)])
+        python, '-m', NODE_MODULE, '--ros-args', '--params-file', str(parameters)])
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     recorder = Recorder(overlay_every_s=drive.settings.duration_s / OVERLAYS)
+    watch = _Watch(recorder, children, interruption)
     try:
-        _spin_until(recorder, children, recorder.node_state, START_UP_S, 'node')
+        watch.until(recorder.node_state, START_UP_S, 'node')
         if recorder.node_state() != 'active':
             children.blame('node', f'is {recorder.node_state()}, not active')
         print(f'driving for {drive.settings.duration_s:.0f} s ...', flush=True)
         children.start('player', [
             python, '-m', 'fg2_ros.demo.player', str(args.output / 'drive')])
-        _spin_until(recorder, children, lambda: children.is_done('player'),
-                    drive.settings.duration_s + START_UP_S, 'player', _Progress(recorder))
+        watch.until(lambda: children.is_done('player'), drive.settings.duration_s + START_UP_S,
+                    'player', _Progress(recorder))
         children.check()
-        _spin_until(recorder, children, lambda: recorder.is_up_to_date, DRAIN_S)
+        watch.until(lambda: recorder.is_up_to_date, DRAIN_S)
         return recorder.record(drive.settings.sensors.gnss.antenna_m[:2])
     finally:
         recorder.destroy_node()
         rclpy.try_shutdown()
 
 
-def _spin_until(recorder, children, condition: Callable[[], object], timeout_s: float,
-                name: str = '', tell: Callable[[], None] = lambda: None) -> None:
-    """
-    Record until a condition holds.
+class _Watch:
+    """Records, and looks after the children and the user, until something has happened."""
 
-    :param name: the child to blame when it takes too long; '' where that is no failure.
-    """
-    import rclpy
+    def __init__(self, recorder, children, interruption: _Interruption):
+        """Take note."""
+        self._recorder, self._children, self._interruption = recorder, children, interruption
 
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        rclpy.spin_once(recorder, timeout_sec=0.05)
-        children.check()
-        tell()
-        if time.monotonic() > deadline_s:
-            if name:
-                children.blame(name, f'was not ready after {timeout_s:.0f} s')
-            return
+    def until(self, condition: Callable[[], object], timeout_s: float, name: str = '',
+              tell: Callable[[], None] = lambda: None) -> None:
+        """
+        Record until a condition holds.
+
+        :param name: the child to blame if it takes too long; '' where that is no failure.
+        :param tell: called again and again meanwhile.
+        """
+        import rclpy
+
+        deadline_s = time.monotonic() + timeout_s
+        while not condition() and time.monotonic() < deadline_s:
+            rclpy.spin_once(self._recorder, timeout_sec=0.05)
+            self._interruption.check()
+            self._children.check()
+            tell()
+        if name and not condition():
+            self._children.blame(name, f'was not ready after {timeout_s:.0f} s')
 
 
 class _Progress:

@@ -14,7 +14,7 @@ CAMERA, GNSS, IMU = 'camera', 'gnss', 'imu'
 
 
 def message(kind: str, *fields):
-    """Return a message such as ``message('std_msgs/Header', stamp, frame)``."""
+    """Return a message of a kind such as ``std_msgs/Header``, all fields given."""
     package, name = kind.split('/')
     return TYPESTORE.types[f'{package}/msg/{name}'](*fields)
 

@@ -78,7 +78,7 @@ class Trajectory:
         return float(self.time_s[-1])
 
     def at(self, time_s) -> Trajectory:
-        """Return the trajectory interpolated at (N,) other times."""
+        """Interpolate the trajectory for (N,) other times."""
         time_s = np.atleast_1d(np.asarray(time_s, float))
         columns = (
             self.east_m, self.north_m, self.yaw_rad, self.roll_rad, self.pitch_rad,
