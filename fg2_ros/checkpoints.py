@@ -50,9 +50,9 @@ def load_network(
     :raises ValueError: naming the file, and the tensor where one is at fault, if the file is
         missing, damaged, not from this package, or does not fit its own configuration.
     """
-    config = json.loads(_read_header(path)['config'])
+    header = _read_header(path)
     try:
-        network = FG2Network(FG2Config.from_dict(config))
+        network = FG2Network(FG2Config.from_dict(json.loads(header['config'])))
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path} holds an unusable configuration: {error}') from error
     with _open(path) as file:

@@ -17,8 +17,9 @@ def grid_points(config: FG2Config) -> Tensor:
 
     Coordinates are (down, right, up): row and column axis of the BEV grid, and height.
     """
-    half = config.grid_extent_m / 2
-    axis = torch.linspace(-half, half, config.grid_cells, dtype=torch.float64)
+    # Unlike linspace, this has an exact 0, where the projections' special cases are.
+    centre = (config.grid_cells - 1) / 2
+    axis = (torch.arange(config.grid_cells, dtype=torch.float64) - centre) * config.cell_m
     height = torch.linspace(*config.height_range_m, config.height_count, dtype=torch.float64)
     points = torch.meshgrid(axis[:config.ground_rows], axis, height, indexing='ij')
     return torch.stack(points, dim=-1).flatten(0, 1)
@@ -107,8 +108,9 @@ class GroundLifting(nn.Module):
     def __init__(self, config: FG2Config) -> None:
         super().__init__()
         self.config = config
-        self.queries = nn.Parameter(
-            torch.rand(config.ground_rows, config.grid_cells, config.channels))
+        # Equal cells at first: the layer norms would raise any difference to the features' size.
+        self.queries = nn.Parameter(torch.rand(config.channels).repeat(
+            config.ground_rows, config.grid_cells, 1))
         self.stages = nn.ModuleList(RefinementStage(config) for _ in range(config.iterations))
         self.feedforwards = nn.ModuleDict({
             str(index): nn.Sequential(

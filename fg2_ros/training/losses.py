@@ -113,7 +113,7 @@ def _partners(
     side = _side(scores)
     index = torch.arange(scores.shape[1 if towards_ground else 2], device=rotation.device)
     centre = (side - 1) / 2
-    cells = torch.stack([index // side, index % side], dim=-1) - centre
+    cells = torch.stack([index // side, index % side], dim=-1).to(rotation) - centre
     shift = translation[:, None] / cell_m
     if towards_ground:
         return cells @ rotation.transpose(1, 2) + shift + centre

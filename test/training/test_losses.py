@@ -110,18 +110,16 @@ def test_dense_loss_of_the_identity_wants_the_diagonal():
     assert dense_info_nce(perfect.roll(1, dims=2), *identity, EXTENT_M) > 20
 
 
-def test_dense_loss_resolves_fractions_of_a_cell():
-    """Scores made for a shift are best for just that shift, not only to a cell."""
-    cell_m = EXTENT_M / (CELLS - 1)
-    row = torch.arange(25) // CELLS
-    column = torch.arange(25) % CELLS
-    distance = (row[:, None] + 0.3 - row) ** 2 + (column[:, None] - column) ** 2
-    scores = (-distance * 2)[None]
-    shifts = (0.0, 0.15, 0.3, 0.45, 0.6)
-    losses = [
-        dense_info_nce(scores, torch.eye(2)[None], torch.tensor([[s * cell_m, 0.0]]), EXTENT_M)
-        for s in shifts]
-    assert shifts[int(torch.stack(losses).argmin())] == 0.3
+def test_dense_loss_wants_to_know_where_within_a_cell():
+    """With the truth 0.3 cells down, a split of 0.7 to 0.3 is better than any other."""
+    identity, shift = torch.eye(2)[None], torch.tensor([[0.3 * EXTENT_M / (CELLS - 1), 0.0]])
+    losses = {}
+    for part in (0.01, 0.2, 0.3, 0.4, 0.6):
+        matrix = torch.full((25, 25), 1e-6)
+        matrix.diagonal().fill_(1 - part)
+        matrix.diagonal(CELLS).fill_(part)
+        losses[part] = dense_info_nce(matrix.log()[None], identity, shift, EXTENT_M).item()
+    assert min(losses, key=losses.get) == 0.3
 
 
 def test_pinhole_ground_grid_holds_the_first_rows_only():

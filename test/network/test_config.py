@@ -1,0 +1,41 @@
+"""The configuration and its presets."""
+
+import json
+
+import pytest
+
+from fg2_ros.network.config import FG2Config, PRESETS
+
+
+@pytest.mark.parametrize('name', PRESETS)
+def test_survives_json(name):
+    config = FG2Config.preset(name)
+    assert config.name == name
+    assert FG2Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize('name', PRESETS)
+def test_every_iteration_has_a_feedforward(name):
+    config = FG2Config.preset(name)
+    assert len(config.ffn_of_iteration) == config.iterations
+    assert config.channels % config.attention_heads == 0
+
+
+def test_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="'sym': choose from vigor, kitti, sim"):
+        FG2Config.preset('sym')
+
+
+def test_unknown_and_missing_fields_are_named():
+    values = FG2Config().to_dict()
+    values['colour'] = values.pop('channels')
+    with pytest.raises(ValueError, match='channels.*colour'):
+        FG2Config.from_dict(values)
+
+
+def test_metric_properties():
+    config = FG2Config.preset('vigor')
+    assert config.cell_m == pytest.approx(71 / 40)
+    assert config.aerial_resolution_m == pytest.approx(71 / 630)
+    assert config.ground_rows == 41
+    assert FG2Config.preset('kitti').ground_rows == 21
