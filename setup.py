@@ -22,7 +22,8 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
-        (f'share/{PACKAGE}/requirements', ['requirements/vehicle.txt']),
+        (f'share/{PACKAGE}/requirements', [
+            'requirements/simulation.txt', 'requirements/vehicle.txt']),
         *shared('config'),
         *shared('launch'),
     ],

@@ -24,9 +24,17 @@ FORBIDDEN = {  # folder or file of fg2_ros: what it must not import, at any dept
     'solver': ROS_MODULES,
     'checkpoints.py': ROS_MODULES,
     'localizer.py': ROS_MODULES,
-    'ros': {'fg2_ros.simulation', 'fg2_ros.training', 'fg2_ros.evaluation', 'fg2_ros.commands'},
+    'ros': {
+        'fg2_ros.commands', 'fg2_ros.demo', 'fg2_ros.evaluation', 'fg2_ros.simulation',
+        'fg2_ros.training'},
 }
-LOADED_BY_THE_NODE = re.compile(r'fg2_ros\.(simulation|training|evaluation)')
+DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
+    'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'numpy': 'python3-numpy',
+    'pyproj': 'python3-pyproj', 'scipy': 'python3-scipy', 'tqdm': 'python3-tqdm',
+    'urllib3': 'python3-urllib3', 'yaml': 'python3-yaml', 'embreex': 'simulation.txt',
+    'rosbags': 'simulation.txt', 'trimesh': 'simulation.txt', 'safetensors': 'vehicle.txt',
+    'torch': 'vehicle.txt'}
+LOADED_BY_THE_NODE = re.compile(r'fg2_ros\.(demo|evaluation|simulation|training)')
 
 
 def imported_modules(source: Path) -> set[str]:
@@ -84,15 +92,19 @@ def test_versions_agree(monkeypatch):
     assert f'version: {version}' in (ROOT / 'CITATION.cff').read_text()
 
 
-def test_ros_dependencies_are_declared():
-    """Every ROS module that the package imports is an exec_depend, so that rosdep brings it."""
+def test_dependencies_are_declared():
+    """All that is imported is an exec_depend, or for pip, which must not be one."""
     declared = {
         element.text for element in ElementTree.parse(ROOT / 'package.xml').iter('exec_depend')}
+    for name in ('simulation.txt', 'vehicle.txt'):
+        packages = re.findall(r'^[a-z0-9]+', (ROOT / 'requirements' / name).read_text(), re.M)
+        assert sorted(packages) == [
+            module for module, origin in sorted(DECLARED_AS.items()) if origin == name]
+        declared.add(name)
     imported = {
         module.partition('.')[0] for source in PACKAGE.rglob('*.py')
-        for module in imported_modules(source)}
-    assert imported & ROS_MODULES <= declared
-    assert not declared & {'torch', 'safetensors', 'python3-torch', 'python3-safetensors-pip'}
+        for module in imported_modules(source)} - sys.stdlib_module_names - {'fg2_ros'}
+    assert {DECLARED_AS.get(module, module) for module in imported} <= declared
 
 
 def test_local_commands_are_those_installed(monkeypatch):

@@ -220,9 +220,8 @@ def explain(log: Path) -> str:
         return f'the disk is full: free some space (df -h {log.parent}), then run make again.'
     if any(sign in text for sign in NO_NETWORK):
         return 'no package registry can be reached: check the network, then run make again.'
-    complaint = next(
-        (line for line in reversed(text.splitlines()) if 'error' in line.lower()), 'a command failed')
-    return f'{complaint.strip()}; see {log}, then run make again.'
+    complaints = [line.strip() for line in text.splitlines() if 'error' in line.lower()]
+    return f'{(complaints or ["a command failed"])[-1]}; see {log}, then run make again.'
 
 
 def own_variables() -> dict[str, str]:
