@@ -46,7 +46,7 @@ def write_report(path: Path, record: DriveRecord, orthophoto: Orthophoto, title:
 
 def _cards(figures: dict) -> str:
     error_m, gnss_m = figures['median_error_m'], figures['gnss_median_error_m']
-    better = f'{gnss_m / error_m:.1f} times better than GNSS' if error_m and gnss_m else ''
+    better = f'GNSS: {gnss_m / error_m:.1f} times as much' if error_m and gnss_m else ''
     cards = (
         ('Median position error', _number(error_m, 'm', 2), better),
         ('95 % of errors below', _number(figures['p95_error_m'], 'm', 2), ''),
@@ -62,8 +62,9 @@ def _cards(figures: dict) -> str:
 
 
 def _number(value: float | None, unit: str, digits: int) -> str:
-    space = '' if unit in ('°', '') else '&thinsp;'
-    return '–' if value is None else f'{value:.{digits}f}{space}<small>{unit}</small>'
+    if value is None:
+        return '–'
+    return f'{value:.{digits}f}' + (unit if unit in '°' else f'&thinsp;<small>{unit}</small>')
 
 
 def _legend() -> str:

@@ -194,11 +194,11 @@ def _grid(axes: _Axes, x_ticks, y_ticks, x_label: str, y_label: str) -> str:
 
 def _curve(axes: _Axes, series: Series) -> str:
     points = list(zip(axes.x(series.x), axes.y(series.y)))
-    if series.style == 'dots':
-        marks = ''.join(
-            f'<circle cx="{x}" cy="{y}" r="2.2"/>' for x, y in points if np.isfinite(y))
-    else:
-        marks = f'<path d="{_path(points)}"/>'
+    radius = 2.2 if series.style == 'dots' else 1.5  # a single value between two gaps is no line
+    marks = ''.join(
+        f'<circle cx="{x}" cy="{y}" r="{radius}"/>' for x, y in points if np.isfinite(y))
+    if series.style == 'line':
+        marks += f'<path d="{_path(points)}"/>'
     return f'<g class="{series.name} {series.style}">{marks}</g>'
 
 
