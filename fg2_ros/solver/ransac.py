@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fg2_ros.settings import setting
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.procrustes import Alignment, residuals_m, weighted_procrustes
+from fg2_ros.solver.procrustes import Alignment, residuals_m, soft_inliers, weighted_procrustes
 from fg2_ros.solver.sampling import draw_pairs, Pairs
 
 MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad sets show
@@ -21,7 +21,7 @@ class RansacSettings:
     """
     How many hypotheses are tried and what counts as an inlier.
 
-    The defaults are the published ones (FG2's robust pose).
+    The defaults are the published ones (FG2's robust pose) with several finalists.
     """
 
     draws: int = setting(
@@ -35,7 +35,10 @@ class RansacSettings:
     inlier_threshold_m: float = setting(
         2.5, 'Distance below which a match is an inlier.', unit='m', between=(0.1, 50.0))
     refinements: int = setting(
-        4, 'At most so many fits of the best pose to its inliers.', between=(0, 100))
+        4, 'At most so many fits of a pose to its inliers.', between=(0, 100))
+    finalists: int = setting(
+        16, 'So many of the best poses are fitted to their inliers before one is chosen; 1 is '
+        'the published scheme.', between=(1, 1000))
 
     @classmethod
     def real_time(cls) -> RansacSettings:
@@ -93,8 +96,9 @@ def solve(
     Return the motion most matches agree on, for each frame.
 
     Minimal sets are drawn by weight from matches which are themselves drawn by weight; each
-    gives an unweighted Procrustes hypothesis, scored by its soft inlier count. The best one is
-    fitted to its inliers again while their number grows. Nothing waits for the device.
+    gives an unweighted Procrustes hypothesis, scored by its soft inlier count. The best ones are
+    fitted to their inliers again while these do not become fewer, and the one of the highest
+    score then wins. Nothing waits for the device.
 
     :param probabilities: (B, aerial cells, ground cells).
     :param gate: where the pose may be; None for anywhere.
@@ -109,15 +113,20 @@ def solve(
     scores = _scores(hypotheses, aerial, ground, counted, settings.score_threshold_m)
     scores = torch.where(valid, scores, -1.0).flatten(1)
 
-    best_score, best = scores.max(-1)
+    best_scores, best = scores.topk(min(settings.finalists, scores.shape[1]))
+    rows = torch.arange(len(best), device=best.device)[:, None]
     draw = torch.div(best, settings.hypotheses, rounding_mode='floor')
-    rows = torch.arange(len(best), device=best.device)
-    pairs, aerial, ground = (
-        Pairs(*(value[rows, draw] for value in pairs)), aerial[rows, draw], ground[rows, draw])
-    start = Alignment(*(value.flatten(1, 2) for value in hypotheses)).take(best)
-    start = start._replace(ok=start.ok & (best_score > 0))
-    alignment, inlier = _refined(start, aerial, ground, pairs.weight > 0, settings)
-    return Consensus(alignment, *pairs, inlier, best_score)
+    finalists = Alignment(*(value.flatten(1, 2)[rows, best] for value in hypotheses))
+    finalists = finalists._replace(ok=finalists.ok & (best_scores > 0))
+    finalists, inlier, score = _refined(
+        finalists, aerial[rows, draw], ground[rows, draw], counted[rows, draw], settings, gate)
+
+    winner = score.argmax(-1)
+    rows = rows[:, 0]
+    draw = draw[rows, winner]
+    return Consensus(
+        finalists.take(winner), *(value[rows, draw] for value in pairs),
+        inlier[rows, winner], score[rows, winner])
 
 
 def _hypotheses(
@@ -170,18 +179,26 @@ def _soft_inliers_of_squares(square: Tensor, threshold_m: float) -> Tensor:
 
 def _refined(
         start: Alignment, aerial: Tensor, ground: Tensor, counted: Tensor,
-        settings: RansacSettings) -> tuple[Alignment, Tensor]:
-    """Fit (B) motions to their inliers while these become more; also return the inliers."""
-    def inliers_of(alignment: Alignment) -> Tensor:
-        distance = residuals_m(alignment, aerial, ground)
-        return (distance < settings.inlier_threshold_m) & counted & alignment.ok[:, None]
+        settings: RansacSettings, gate: PoseGate | None) -> tuple[Alignment, Tensor, Tensor]:
+    """
+    Fit (B, K) motions to their inliers among (B, K, N) matches while these are not fewer.
 
-    best, inlier = start, inliers_of(start)
-    growing = torch.ones_like(start.ok)
+    A fit that leaves the gate is not taken.
+
+    :return: the motions, their inliers (B, K, N) and their soft scores (B, K).
+    """
+    best, distance = start, residuals_m(start, aerial, ground)
+    inlier = (distance < settings.inlier_threshold_m) & counted
+    improving = start.ok
     for _ in range(settings.refinements):
         fitted = weighted_procrustes(aerial, ground, inlier.to(aerial.dtype))
-        fitted_inlier = inliers_of(fitted)
-        growing = growing & fitted.ok & (fitted_inlier.sum(-1) > inlier.sum(-1))
-        best = fitted.where(growing, best)
-        inlier = torch.where(growing[:, None], fitted_inlier, inlier)
-    return best, inlier
+        fitted_distance = residuals_m(fitted, aerial, ground)
+        fitted_inlier = (fitted_distance < settings.inlier_threshold_m) & counted
+        improving = improving & fitted.ok & (fitted_inlier.sum(-1) >= inlier.sum(-1))
+        improving = improving if gate is None else improving & gate.holds(fitted)
+        best = fitted.where(improving, best)
+        inlier = torch.where(improving[..., None], fitted_inlier, inlier)
+        distance = torch.where(improving[..., None], fitted_distance, distance)
+    distance = torch.where(counted, distance, torch.inf)
+    score = soft_inliers(distance, settings.score_threshold_m)
+    return best, inlier & best.ok[..., None], torch.where(best.ok, score, -1.0)

@@ -1,0 +1,38 @@
+"""Each reason to reject an estimate, one at a time."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
+
+GOOD = Candidate(True, 400, 1000, Pose2(1.0, -1.0, 0.02), (3.0, -3.0), np.diag([0.1, 0.2, 1e-4]))
+
+
+@pytest.mark.parametrize('change, reason', [
+    ({}, ''),
+    ({'ok': False}, 'no pose near the prior'),
+    ({'inliers': 20}, 'only 20 matches agree'),
+    ({'inliers': 100}, 'only 10% of the matches'),
+    ({'from_prior': Pose2(9.0, 0.0, 0.0)}, '9.0 m from the prior'),
+    ({'from_prior': Pose2(0.0, 0.0, -0.5)}, '28.6 degrees from the prior'),
+    ({'from_patch_m': (0.0, -31.0)}, 'outside the aerial patch'),
+    ({'covariance': np.diag([0.1, 40.0, 1e-4])}, 'uncertain by 6.3 m'),
+    ({'covariance': np.diag([0.1, 0.1, 0.1])}, 'yaw is uncertain by 18.1 degrees'),
+    ({'covariance': np.diag([0.1, np.nan, 0.1])}, 'uncertain'),
+    ({'valid_share': 0.4}, 'only 40% of the aerial patch'),
+])
+def test_reasons(change, reason):
+    """The sentence says what was found and what is allowed."""
+    said = rejection_of(replace(GOOD, **change), AcceptanceSettings(), 2.0, 0.1, 56.0)
+    assert said.startswith(reason) if not reason else reason in said
+
+
+def test_every_setting_explains_itself():
+    """Each field has a help text, and its default lies in its range."""
+    for field in fields(AcceptanceSettings):
+        low, high = field.metadata['range']
+        assert low <= field.default <= high
+        assert field.metadata['help'].endswith('.')

@@ -1,0 +1,40 @@
+"""Drawn pairs: no pair twice, and as often as their probability says."""
+
+import torch
+
+from fg2_ros.solver.sampling import draw_pairs
+
+
+def test_draws_are_without_replacement_and_carry_their_probability():
+    """Indices and weights belong together; each draw is its own."""
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(2, 30, 20, generator=generator)
+    pairs = draw_pairs(probabilities, 100, 3, generator)
+    assert pairs.weight.shape == (2, 3, 100)
+    index = pairs.aerial * 20 + pairs.ground
+    assert all(len(set(draw.tolist())) == 100 for draw in index.flatten(0, 1))
+    assert torch.equal(pairs.weight, probabilities.flatten(1)[:, None].expand(
+        -1, 3, -1).gather(-1, index))
+    assert not torch.equal(index[0, 0].sort().values, index[0, 1].sort().values)
+
+
+def test_frequencies_are_those_of_sequential_draws():
+    """Two of four without replacement: inclusion probabilities worked out by hand."""
+    share = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    pairs = draw_pairs(share.view(1, 2, 2), 2, 20000, torch.Generator().manual_seed(1))
+    index = pairs.aerial * 2 + pairs.ground
+    seen = torch.stack([(index == i).any(-1).float().mean() for i in range(4)])
+    second = torch.stack([
+        sum(share[j] * share[i] / (1 - share[j]) for j in range(4) if j != i) for i in range(4)])
+    torch.testing.assert_close(seen, share + second, atol=0.015, rtol=0)
+
+
+def test_too_few_pairs_are_padded_with_weight_zero():
+    """What is negligible or impossible is never drawn."""
+    probabilities = torch.zeros(1, 10, 10)
+    probabilities[0, [1, 2, 3], [4, 5, 6]] = 0.5
+    pairs = draw_pairs(probabilities, 8)
+    drawn = pairs.weight[0, 0] > 0
+    assert drawn.sum() == 3
+    assert sorted(pairs.aerial[0, 0][drawn].tolist()) == [1, 2, 3]
+    assert (draw_pairs(torch.zeros(1, 4, 4), 8).weight == 0).all()

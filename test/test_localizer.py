@@ -1,0 +1,291 @@
+"""
+The localizer around a network that reads the truth out of its two images.
+
+The orthophoto's colours say where a pixel lies, the panorama's colours say which way a pixel
+looks, so whatever the localizer cuts, resizes, rolls and turns back is really checked.
+"""
+
+import dataclasses
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.panorama import direction_from_pixel
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.imagery import RasterImagery
+from fg2_ros.localizer import Localizer, LocalizerSettings, Prior, usable_device
+from fg2_ros.network import FG2Config
+from fg2_ros.solver.grid import BevGrid
+
+FRAME = MapFrame(47.3, 8.5)
+CONFIG = dataclasses.replace(
+    FG2Config.preset('sim'), grid_cells=21, grid_extent_m=28.0, aerial_image_hw=(112, 112),
+    ground_image_hw=(64, 128))
+SIDE_M = 100.0
+
+
+def orthophoto():
+    """Return imagery whose red grows with east and whose green grows with north."""
+    ramp = np.linspace(0, 255, 400)
+    image = np.zeros((400, 400, 3))
+    image[..., 0], image[..., 1] = ramp, ramp[::-1, None]
+    return RasterImagery(np.round(image).astype(np.uint8), FRAME, (0, 0), SIDE_M / 400)
+
+
+def panorama_at(yaw_rad, width=256):
+    """Return a panorama whose colours hold the cosine and sine of each column's map yaw."""
+    ahead = direction_from_pixel(
+        np.arange(width) + 0.5, np.full(width, width / 4), width, width // 2)
+    azimuth = yaw_rad + np.arctan2(ahead[:, 1], ahead[:, 0])
+    image = np.full((width // 2, width, 3), 128.0)
+    image[..., 0] += 120 * np.cos(azimuth)
+    image[..., 1] += 120 * np.sin(azimuth)
+    return np.round(image).astype(np.uint8)
+
+
+class TruthfulNetwork:
+    """Scores as a perfect network would give them for a camera at ``place`` (east, north)."""
+
+    def __init__(self, place, config=CONFIG):
+        """Have what the localizer uses of an FG2Network."""
+        self.config, self.place = config, place
+        self.aerial_calls = 0
+
+    def parameters(self):
+        """Return an iterator over one parameter."""
+        return iter([torch.zeros(1)])
+
+    def aerial_tokens(self, image):
+        """Return the image."""
+        self.aerial_calls += 1
+        return image
+
+    def aerial_descriptors(self, image):
+        """Return (1, n * n, 2) east, north of the grid's points, read off the colours."""
+        n = self.config.grid_cells
+        axis = torch.linspace(-1, 1, n)
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), -1)[None] * (
+            1 - 1 / image.shape[-1])  # the outermost points lie on the outer pixels' edges
+        colour = torch.nn.functional.grid_sample(image, grid, align_corners=False)[0, :2]
+        span = SIDE_M * 399 / 400
+        return ((colour - 0.5) * span).flatten(1).T[None] / (1 - 1 / image.shape[-1])
+
+    def ground_tokens(self, image):
+        """Return the image."""
+        return image
+
+    def ground_descriptors(self, image):
+        """Return the ground points' map positions, from the yaw the centre columns show."""
+        centre = image.shape[-1] // 2
+        colour = image[0, :2, :, centre - 1:centre + 1].mean((1, 2)) - 128 / 255
+        yaw = torch.atan2(colour[1], colour[0])
+        row, column = BevGrid.of(self.config).ground.T
+        east = self.place[0] - row * torch.cos(yaw) + column * torch.sin(yaw)
+        north = self.place[1] - row * torch.sin(yaw) - column * torch.cos(yaw)
+        cells = self.config.grid_cells
+        return SimpleNamespace(
+            descriptors=torch.stack([east, north], -1)[None],
+            height_index=torch.zeros(1, cells, cells, dtype=torch.long))
+
+    def match(self, aerial, ground):
+        """Return bilinear scores and mutual probabilities of aerial and ground positions."""
+        apart = (aerial[:, :, None] - ground.descriptors[:, None]).abs() / self.config.cell_m
+        share = (1 - apart).clamp_min(0).prod(-1)
+        scores = torch.log(share + 1e-5)
+        return SimpleNamespace(
+            scores=scores, probabilities=scores.softmax(1) * scores.softmax(2))
+
+
+def prior_at(east_m, north_m, yaw_rad, sigma_m=3.0, yaw_sigma_rad=0.1):
+    """Return a prior given in the map frame."""
+    return Prior(*FRAME.geodetic_from_map(east_m, north_m), sigma_m, yaw_rad, yaw_sigma_rad)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Let torch use one thread for a test."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize('place, yaw, offset, yaw_error', [
+    ((3.0, -5.0), 0.3, (0.0, 0.0), 0.0),
+    ((-12.3, 8.1), 2.0, (2.5, -3.1), 0.13),
+    ((0.4, 0.9), -2.9, (-3.0, 3.0), -0.2),
+    ((5.0, 5.0), 3.13, (1.0, 0.5), 0.1),
+])
+def test_finds_the_camera_whatever_the_prior(place, yaw, offset, yaw_error):
+    """Place, yaw and degrees come out right: all transforms are undone."""
+    localizer = Localizer(TruthfulNetwork(place), orthophoto(), FRAME)
+    prior = prior_at(place[0] + offset[0], place[1] + offset[1], yaw + yaw_error)
+    estimate = localizer.estimate(panorama_at(yaw), prior)
+    assert estimate.accepted, estimate.rejection
+    assert estimate.rejection == ''
+    assert (estimate.east_m, estimate.north_m) == pytest.approx(place, abs=0.2)
+    assert abs(np.degrees(wrap_angle(estimate.yaw_rad - yaw))) < 1.0
+    assert FRAME.map_from_geodetic(estimate.latitude_deg, estimate.longitude_deg) == pytest.approx(
+        (estimate.east_m, estimate.north_m), abs=1e-6)
+    assert estimate.covariance.dtype == np.float64
+    assert np.linalg.eigvalsh(estimate.covariance).min() > 0
+    assert estimate.inlier_ratio > 0.8
+    assert set(estimate.timings_ms) == {'patch', 'aerial', 'ground', 'solve', 'total'}
+
+
+def test_matches_point_at_the_same_things():
+    """The panorama pixel of a match looks towards its place in the aerial image."""
+    place, yaw = (4.0, -2.0), 1.1
+    panorama = panorama_at(yaw)
+    matches = Localizer(TruthfulNetwork(place), orthophoto(), FRAME).estimate(
+        panorama, prior_at(3.0, -1.0, 1.2)).matches
+    away = matches.aerial_map_m - place
+    far = matches.inlier & (np.hypot(*away.T) > 6)
+    assert far.sum() > 100
+    column, row = matches.panorama_px[far].T
+    assert ((0 <= column) & (column < 256) & (64 < row) & (row < 128)).all()
+    colour = panorama[0, column.astype(int) % 256].astype(float) - 128
+    seen = np.arctan2(colour[:, 1], colour[:, 0])
+    error = np.degrees(wrap_angle(seen - np.arctan2(away[far, 1], away[far, 0])))
+    assert np.median(np.abs(error)) < 4
+    assert np.abs(np.mean(error)) < 2
+    assert len(matches.weight) == len(matches.inlier) == len(matches.ground_grid_m)
+
+
+def test_covariance_is_in_map_axes():
+    """Where all matches say east precisely and north vaguely, the covariance says so too."""
+    class Vague(TruthfulNetwork):
+        def match(self, aerial, ground):
+            apart = (aerial[:, :, None] - ground.descriptors[:, None]) / self.config.cell_m
+            noise = torch.randn(
+                apart.shape[2], generator=torch.Generator().manual_seed(0)) * 3.0
+            apart[..., 1] = (apart[..., 1] + noise) / 4
+            share = (1 - apart.abs()).clamp_min(0).prod(-1) / 4
+            scores = torch.log(share + 1e-5)
+            return SimpleNamespace(
+                scores=scores, probabilities=scores.softmax(1) * scores.softmax(2))
+    estimate = Localizer(Vague((1.0, 2.0)), orthophoto(), FRAME).estimate(
+        panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
+    assert estimate.covariance[1, 1] > 4 * estimate.covariance[0, 0]
+
+
+def test_the_same_input_gives_the_same_estimate():
+    """Draws are seeded for each estimate."""
+    localizer = Localizer(TruthfulNetwork((1.0, 1.0)), orthophoto(), FRAME)
+    first, second = (
+        localizer.estimate(panorama_at(0.2), prior_at(0.0, 0.0, 0.25)) for _ in range(2))
+    assert (first.east_m, first.yaw_rad) == (second.east_m, second.yaw_rad)
+
+
+def test_aerial_features_are_kept_until_the_prior_has_moved():
+    """One patch serves a neighbourhood; its centre is not the prior's any more."""
+    network = TruthfulNetwork((0.0, 0.0))
+    localizer = Localizer(network, orthophoto(), FRAME)
+    for step, calls in ((0.0, 1), (2.0, 1), (-4.0, 1), (7.0, 2), (8.0, 2)):
+        network.place = (step, 0.5)
+        estimate = localizer.estimate(panorama_at(1.0), prior_at(step, 0.0, 1.0))
+        assert estimate.accepted
+        assert estimate.east_m == pytest.approx(step, abs=0.2)
+        assert network.aerial_calls == calls
+
+
+def test_the_first_prior_places_the_map_unless_it_is_given():
+    """And the map can be moved afterwards: the patch follows."""
+    localizer = Localizer(TruthfulNetwork((0.0, 0.0)), orthophoto())
+    assert localizer.map_frame is None
+    localizer.estimate(panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
+    assert localizer.map_frame.datum == pytest.approx(FRAME.geodetic_from_map(1.0, 2.0))
+    localizer.map_frame = FRAME
+    estimate = localizer.estimate(panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
+    assert estimate.patch.frame == FRAME
+    assert estimate.north_m == pytest.approx(0.0, abs=0.2)
+
+
+def test_a_place_outside_the_gate_is_rejected_with_a_reason():
+    """A confident prior far from the truth: no pose near it is supported."""
+    localizer = Localizer(TruthfulNetwork((9.0, 0.0)), orthophoto(), FRAME)
+    estimate = localizer.estimate(panorama_at(0.5), prior_at(0.0, 0.0, 0.5, sigma_m=0.5))
+    assert not estimate.accepted
+    assert estimate.rejection
+    assert np.isfinite(estimate.covariance).all()
+
+
+@pytest.mark.parametrize('panorama, said', [
+    (np.zeros((64, 128, 3), np.float32), 'uint8'),
+    (np.zeros((0, 0, 3), np.uint8), 'shape'),
+    (np.zeros((64, 128), np.uint8), 'shape'),
+    (np.zeros((64, 128, 4), np.uint8), 'shape'),
+    (np.full((64, 64, 3), 9, np.uint8), 'twice as wide'),
+    (np.zeros((64, 128, 3), np.uint8), 'black'),
+    (None, 'uint8'),
+])
+def test_bad_panoramas(panorama, said):
+    """Each is refused with a sentence."""
+    with pytest.raises(ValueError, match=said):
+        Localizer(TruthfulNetwork((0, 0)), orthophoto()).estimate(panorama, prior_at(0, 0, 0))
+
+
+@pytest.mark.parametrize('change, said', [
+    ({'latitude_deg': math.nan}, 'latitude'), ({'longitude_deg': 200.0}, 'longitude'),
+    ({'sigma_m': 0.0}, 'sigma'), ({'sigma_m': math.inf}, 'sigma'),
+    ({'yaw_rad': math.nan}, 'heading'), ({'yaw_sigma_rad': 3.2}, 'heading'),
+    ({'yaw_sigma_rad': -0.1}, 'sigma'),
+])
+def test_bad_priors(change, said):
+    """Each is refused with a sentence; a missing heading is named."""
+    localizer = Localizer(TruthfulNetwork((0, 0)), orthophoto())
+    prior = dataclasses.replace(prior_at(0, 0, 0), **change)
+    with pytest.raises(ValueError, match=said):
+        localizer.estimate(panorama_at(0.0), prior)
+
+
+def test_covariance_scale_of_the_weights_and_of_the_user():
+    """The weights' calibration is used unless the user sets a factor."""
+    def size(settings, metadata):
+        return Localizer(
+            TruthfulNetwork((0.0, 0.0)), orthophoto(), FRAME, settings, metadata).estimate(
+            panorama_at(0.5), prior_at(0.0, 0.0, 0.5)).covariance[0, 0] - 0.05 ** 2
+    plain = size(LocalizerSettings(), {})
+    assert size(LocalizerSettings(), {'covariance_scale': 9.0}) == pytest.approx(9 * plain, 1e-3)
+    assert size(LocalizerSettings(covariance_scale=4.0), {'covariance_scale': 9.0}) == (
+        pytest.approx(4 * plain, 1e-3))
+
+
+def test_what_cannot_be_loaded():
+    """Precision, device, weights and camera are checked before anything else happens."""
+    with pytest.raises(ValueError, match='fp8'):
+        Localizer.load('weights', orthophoto(), precision='fp8')
+    with pytest.raises(ValueError, match='nonsense'):
+        usable_device('nonsense')
+    with pytest.raises(ValueError, match='no-such-file'):
+        Localizer.load('no-such-file.safetensors', orthophoto(), device='cpu')
+    pinhole = dataclasses.replace(CONFIG, camera='pinhole')
+    with pytest.raises(ValueError, match='pinhole'):
+        Localizer(TruthfulNetwork((0, 0), pinhole), orthophoto())
+
+
+def test_every_setting_explains_itself():
+    """Help text, unit and range are there, and the defaults lie in the range."""
+    def check(settings):
+        for field in dataclasses.fields(settings):
+            value = getattr(settings, field.name)
+            if dataclasses.is_dataclass(value):
+                check(value)
+                continue
+            low, high = field.metadata['range']
+            assert low <= value <= high
+            assert field.metadata['help'] and isinstance(field.metadata['unit'], str)
+    check(LocalizerSettings())
+
+
+def test_the_result_is_a_plain_pose():
+    """Python floats, so that messages and JSON take them."""
+    estimate = Localizer(TruthfulNetwork((0.0, 0.0)), orthophoto(), FRAME).estimate(
+        panorama_at(0.5), prior_at(0.0, 0.0, 0.5))
+    pose = Pose2(estimate.east_m, estimate.north_m, estimate.yaw_rad)
+    assert all(type(value) is float for value in (*pose, estimate.latitude_deg))
+    assert type(estimate.accepted) is bool
