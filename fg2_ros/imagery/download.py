@@ -12,12 +12,11 @@ import time
 from urllib.parse import urljoin, urlsplit
 import weakref
 
-import urllib3
-from urllib3 import exceptions
-
 from fg2_ros import __version__
 from fg2_ros.imagery.decoding import TileProblem
 from fg2_ros.imagery.sources import TileId, TileSource
+import urllib3
+from urllib3 import exceptions
 
 _CONNECTIONS = 2  # a host, as the usage policies of tile services ask for
 _REDIRECTS = 3

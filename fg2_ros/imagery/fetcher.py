@@ -9,14 +9,13 @@ import logging
 import threading
 import time
 
-import numpy as np
-
 from fg2_ros.imagery.backoff import Backoff, Notices
 from fg2_ros.imagery.cache import TileCache
 from fg2_ros.imagery.decoding import decode_tile, TileProblem
 from fg2_ros.imagery.download import Download, Downloader, HttpSettings
 from fg2_ros.imagery.lanes import Lane
 from fg2_ros.imagery.sources import TileId, TileSource
+import numpy as np
 
 _ABSENT_S = 600.0  # how long a 404 is believed
 _FRESH_S = 7 * 86400.0  # for servers that do not say how long a tile may be used

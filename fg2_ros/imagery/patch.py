@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from fg2_ros.geometry.frames import MapFrame
+import numpy as np
 
 MAX_MISSING = 0.5  # share of a patch that may be missing before it is refused
 

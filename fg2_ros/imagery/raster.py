@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.patch import AerialPatch, require_enough
 from fg2_ros.imagery.resample import PatchView, Pyramid
+import numpy as np
 
 
 class RasterImagery:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
 import numpy as np
 from numpy.polynomial import chebyshev
-
-from fg2_ros.geometry.frames import MapFrame, require_geodetic
 
 NODES = 5
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import logging
 from pathlib import Path
 
-import numpy as np
-
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.cache import CacheError, TileCache
@@ -16,6 +14,7 @@ from fg2_ros.imagery.fetcher import TileFetcher
 from fg2_ros.imagery.patch import AerialPatch, ImageryError, ImageryNotReady, require_enough
 from fg2_ros.imagery.resample import PatchView, Pyramid, spread
 from fg2_ros.imagery.sources import TileId, TileSource
+import numpy as np
 
 _logger = logging.getLogger(__name__)
 

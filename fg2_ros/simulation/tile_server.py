@@ -13,12 +13,11 @@ import re
 import threading
 
 import cv2
-import numpy as np
-
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.imagery.resample import unit_nodes
+import numpy as np
 
 _TILE_PX = 256
 _TYPES = {'jpg': 'image/jpeg', 'png': 'image/png', 'webp': 'image/webp'}

@@ -1,11 +1,10 @@
 """The map frame against the geocentric definition of east-north-up, everywhere on Earth."""
 
-from hypothesis import given, settings, strategies as st
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
+from hypothesis import given, strategies as st
 import numpy as np
 from pyproj import Transformer
 import pytest
-
-from fg2_ros.geometry.frames import MapFrame, require_geodetic
 
 GEOCENTRIC = Transformer.from_crs('EPSG:4979', 'EPSG:4978', always_xy=True)
 PLACES = [(0, 0), (47.4, 8.5), (-33.9, 18.4), (65.0, -22.0), (-65.0, 140.0), (-17.0, 179.999),
@@ -38,7 +37,6 @@ def test_map_agrees_with_pyproj_within_a_millimetre_at_5_km(datum):
     np.testing.assert_allclose(np.hypot(*expected), 5000, atol=1e-3)
 
 
-@settings(deadline=None)
 @given(latitudes, longitudes, offsets, offsets)
 def test_map_to_geodetic_and_back(latitude, longitude, east, north):
     frame = MapFrame(latitude, longitude)

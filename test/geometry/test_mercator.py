@@ -1,11 +1,10 @@
 """Tile pyramids against pyproj's EPSG:3857."""
 
+from fg2_ros.geometry import mercator
 from hypothesis import given, strategies as st
 import numpy as np
 from pyproj import Geod, Transformer
 import pytest
-
-from fg2_ros.geometry import mercator
 
 TO_3857 = Transformer.from_crs('EPSG:4326', 'EPSG:3857', always_xy=True)
 HALF_WORLD_M = 20037508.342789244

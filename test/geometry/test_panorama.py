@@ -1,11 +1,10 @@
 """Panorama pixels against directions, and rolling a panorama to face north."""
 
+from fg2_ros.geometry.panorama import (
+    direction_from_pixel, north_aligned, pixel_directions, pixel_from_direction, rotation3)
 from hypothesis import given, strategies as st
 import numpy as np
 import pytest
-
-from fg2_ros.geometry.panorama import (
-    direction_from_pixel, north_aligned, pixel_directions, pixel_from_direction, rotation3)
 
 WIDTH, HEIGHT = 640, 320
 angles = st.floats(-10, 10)

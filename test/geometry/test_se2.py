@@ -1,12 +1,11 @@
 """Planar poses, yaw against bearing, and what FG2's solution means on the map."""
 
-from hypothesis import given, strategies as st
-import numpy as np
-import pytest
-
 from fg2_ros.geometry.se2 import (
     bearing_from_yaw, grid_axis_m, grid_from_map, map_from_grid, map_pose_from_solution, Pose2,
     rotation2, solution_from_map_pose, wrap_angle, yaw_from_bearing)
+from hypothesis import given, strategies as st
+import numpy as np
+import pytest
 
 metres = st.floats(-1e4, 1e4)
 angles = st.floats(-20.0, 20.0)

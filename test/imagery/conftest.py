@@ -2,10 +2,9 @@
 
 from contextlib import ExitStack
 
+from fg2_ros.imagery import TileImagery
 from http_stub import GREY_TILE, HttpStub, quick_http, Reply
 import pytest
-
-from fg2_ros.imagery import TileImagery
 
 
 @pytest.fixture

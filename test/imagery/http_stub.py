@@ -8,10 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import io
 import threading
 
+from fg2_ros.imagery import HttpSettings
 import numpy as np
 from PIL import Image
-
-from fg2_ros.imagery import HttpSettings
 
 
 @dataclass
@@ -97,5 +96,5 @@ GREY_TILE = encoded(np.full((256, 256, 3), 99, np.uint8))
 def quick_http(**changes) -> HttpSettings:
     """Return settings under which nothing takes long."""
     return HttpSettings(**{
-        'connect_timeout_s': 1.0, 'read_timeout_s': 0.3, 'total_timeout_s': 0.6,
+        'connect_timeout_s': 1.0, 'read_timeout_s': 1.0, 'total_timeout_s': 2.0,
         'backoff_s': 0.05, 'max_backoff_s': 0.2, **changes})

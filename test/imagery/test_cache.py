@@ -7,12 +7,11 @@ import subprocess
 import sys
 import threading
 
+from fg2_ros.imagery.cache import CacheError, TileCache
+from fg2_ros.imagery.sources import TileId
 from http_stub import encoded
 import numpy as np
 import pytest
-
-from fg2_ros.imagery.cache import CacheError, TileCache
-from fg2_ros.imagery.sources import TileId
 
 SOURCE = 'https://h/{z}/{x}/{y}'
 

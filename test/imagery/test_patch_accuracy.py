@@ -1,17 +1,16 @@
 """Where the content of a patch lies on the ground, against pyproj."""
 
 from analytic_ground import AnalyticGround, HALF_WORLD_M, PLACES
-from http_stub import address, encoded, Reply
-from hypothesis import given, settings, strategies as st
-import numpy as np
-from pyproj import Transformer
-import pytest
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import HttpSettings, RasterImagery
 from fg2_ros.imagery.resample import PatchView, spread
 from fg2_ros.imagery.sources import TileSource
 from fg2_ros.imagery.tiles import footprint
+from http_stub import address, encoded, Reply
+from hypothesis import given, settings, strategies as st
+import numpy as np
+from pyproj import Transformer
+import pytest
 
 ANTIMERIDIAN = [(-17.0, 179.99995), (52.0, -179.9999)]
 TO_3857 = Transformer.from_crs('EPSG:4326', 'EPSG:3857', always_xy=True)

@@ -1,10 +1,9 @@
 """One orthophoto as a source: its edges and its bad input."""
 
-import numpy as np
-import pytest
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError, RasterImagery
+import numpy as np
+import pytest
 
 FRAME = MapFrame(47.0, 8.0)
 

@@ -1,8 +1,7 @@
 """URL templates: what is accepted, what is asked for, what is kept secret."""
 
-import pytest
-
 from fg2_ros.imagery.sources import TileId, TileSource
+import pytest
 
 PLAIN = 'https://tiles.example.org/o/{z}/{x}/{y}.jpg'
 

@@ -6,14 +6,13 @@ import socket
 import threading
 import time
 
+from fg2_ros.geometry import mercator
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery import HttpSettings, ImageryError, ImageryNotReady
 from http_stub import address, encoded, GREY_TILE, quick_http, Reply
 import numpy as np
 from PIL import Image
 import pytest
-
-from fg2_ros.geometry import mercator
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery import HttpSettings, ImageryError, ImageryNotReady
 
 FRAME = MapFrame(47.0, 8.5)
 CENTRE = (0.0, 0.0)
@@ -234,7 +233,7 @@ def test_closing_breaks_off_a_hanging_download_and_leaves_no_thread(serve, open_
     assert arrived.wait(20)
     began = time.monotonic()
     imagery.close()
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0  # not the 30 s that the server would take
     assert not [thread for thread in threading.enumerate() if thread.name.startswith('fg2 tile')]
     with pytest.raises(ImageryError, match='is closed'):
         ask(imagery)

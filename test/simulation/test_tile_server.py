@@ -3,20 +3,19 @@
 import io
 import threading
 
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.simulation.tile_server import Faults, TileServer
 import numpy as np
 from PIL import Image
 from pyproj import Transformer
 import pytest
 import urllib3
 
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.simulation.tile_server import Faults, TileServer
-
 HALF_WORLD_M = 20037508.342789244
 TO_3857 = Transformer.from_crs('EPSG:4326', 'EPSG:3857', always_xy=True)
 RESOLUTION_M = 0.2
 BEACON_M = 1.5  # sigma
-BEACONS = [(-50.0, 30.0), (0.0, 0.0), (41.3, -17.9), (20.7, 48.2)]  # from the centre
+BEACONS = [(-50.0, 30.0), (0.0, 0.0), (41.3, -17.9)]  # from the centre
 CENTRE = (120.0, -250.0)
 
 
@@ -46,16 +45,16 @@ def pixels(response) -> np.ndarray:
 
 
 def mosaic_around(server, zoom, place) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tiles of 3 x 3 around a world pixel, and their north-west corner."""
-    x, y = (place // 256).astype(int)
+    """Return the four tiles around a world pixel, and their north-west corner."""
+    x, y = np.round(place / 256).astype(int) - 1
     rows = [[pixels(response) if (response := get(server, zoom, x + i, y + j)).status == 200
-             else np.zeros((256, 256)) for i in (-1, 0, 1)] for j in (-1, 0, 1)]
-    return np.block(rows), np.array([x - 1, y - 1]) * 256
+             else np.zeros((256, 256)) for i in (0, 1)] for j in (0, 1)]
+    return np.block(rows), np.array([x, y]) * 256
 
 
 @pytest.mark.parametrize('datum', [
     (0.0, 0.0), (47.0, 8.5), (-34.0, 18.4), (65.0, -22.0), (-17.0, 179.9)])
-@pytest.mark.parametrize('zoom', [17, 19, 20])
+@pytest.mark.parametrize('zoom', [17, 20])
 def test_beacons_are_where_pyproj_puts_them(datum, zoom):
     frame = MapFrame(*datum)
     metres_per_px = 2 * HALF_WORLD_M * np.cos(np.radians(datum[0])) / (256 * 2 ** zoom)
@@ -63,7 +62,7 @@ def test_beacons_are_where_pyproj_puts_them(datum, zoom):
         for east, north in BEACONS:
             expected = world_pixel(frame, CENTRE[0] + east, CENTRE[1] + north, zoom)
             mosaic, corner = mosaic_around(server, zoom, expected)
-            row, column = np.mgrid[:768, :768] + 0.5
+            row, column = np.mgrid[:512, :512] + 0.5
             near = np.hypot(column - (expected - corner)[0], row - (expected - corner)[1]) \
                 < 6 * BEACON_M / metres_per_px
             weight = mosaic * near
