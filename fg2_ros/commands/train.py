@@ -7,7 +7,7 @@ from pathlib import Path
 import shlex
 import sys
 
-from fg2_ros.commands.seeds import seed_range
+from fg2_ros.commands.options import seed_range
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(bar, record: dict) -> None:
     bar.update()
-    bar.set_postfix({key: f'{record[key]:.3g}' for key in ('info_nce', 'pose_m')}, refresh=False)
+    bar.set_postfix({key: f'{record[key]:.3g}' for key in ('info_nce', 'local', 'pose_m')}, refresh=False)
     if 'validation_loss' in record:
         figures = ', '.join(
             f'{key.removeprefix("validation_")} {value:.3g}'

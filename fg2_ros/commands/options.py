@@ -1,0 +1,44 @@
+"""Options that several sub-commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+import re
+
+LARGEST_SEED = 10 ** 6
+SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'fg2_sim.safetensors'
+
+
+def seed_range(text: str) -> tuple[int, int]:
+    """
+    Return (first, last) of ``A-B`` or of a single seed ``A``.
+
+    :raises argparse.ArgumentTypeError: if it is neither, empty, or beyond the largest seed.
+    """
+    match = re.fullmatch(r'(\d+)(?:-(\d+))?', text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a range of seeds like 2000-2009')
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not first <= last <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} must go upwards and end at {LARGEST_SEED} or before')
+    return first, last
+
+
+def add_localizer_options(parser: argparse.ArgumentParser) -> None:
+    """Declare which weights run where, and the file for the figures."""
+    parser.add_argument(
+        '--weights', type=Path, default=SHIPPED_WEIGHTS, help="file (default: the package's own)")
+    parser.add_argument('--device', default='auto', help='torch device (%(default)s)')
+    parser.add_argument(
+        '--precision', choices=['fp32', 'fp16', 'bf16'], default='fp32', help='(%(default)s)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
+
+
+def write_json(figures: dict, path: Path | None) -> None:
+    """Write figures to a file, if one is wanted; its folder is made."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2) + '\n')

@@ -1,0 +1,233 @@
+"""Accuracy of the whole localizer in simulated cities, with the baseline beside it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+import multiprocessing
+import signal
+from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence
+
+import cv2
+import numpy as np
+
+from fg2_ros.evaluation import baseline
+from fg2_ros.evaluation.metrics import FrameResult, pose_error, share_over, summary
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.imagery.patch import AerialPatch
+from fg2_ros.imagery.raster import RasterImagery
+from fg2_ros.localizer import Estimate, Prior
+
+CITIES_AT_ONCE = 8  # rendered before they are localized in: latency is measured undisturbed
+
+
+@dataclass(frozen=True)
+class SimulatedSettings:
+    """
+    Which frames are evaluated and how wrong their priors are.
+
+    :param city_seeds: first and last.
+    :param frames: in all, spread evenly over the cities.
+    :param prior_offset_m: uniform on each axis.
+    :param yaw_error_deg: uniform.
+    """
+
+    city_seeds: tuple[int, int] = (2000, 2009)
+    frames: int = 200
+    difficulty: str = 'standard'
+    prior_offset_m: float = 12.0
+    yaw_error_deg: float = 10.0
+    panorama_hw: tuple[int, int] = (512, 1024)
+    with_baseline: bool = True
+    workers: int = 2
+
+    @property
+    def prior_sigma_m(self) -> float:
+        """Standard deviation of the prior on each axis."""
+        return max(self.prior_offset_m, 0.1) / 3 ** 0.5
+
+    @property
+    def yaw_sigma_rad(self) -> float:
+        """Return the standard deviation of the heading."""
+        return float(np.radians(max(self.yaw_error_deg, 0.1))) / 3 ** 0.5
+
+    def frames_of_cities(self) -> dict[int, int]:
+        """Return how many frames each city has, by seed; cities without any are left out."""
+        first, last = self.city_seeds
+        edges = np.arange(last - first + 2) * self.frames // (last - first + 1)
+        return {first + index: int(count)
+                for index, count in enumerate(np.diff(edges)) if count}
+
+
+class Shot(NamedTuple):
+    """
+    One frame to localize.
+
+    :param panorama: (h, w, 3) uint8 RGB.
+    :param truth: of the camera, in the city's map metres.
+    :param prior: what is told of it.
+    :param baseline_error_m: of the baseline, or None.
+    """
+
+    panorama: np.ndarray
+    truth: Pose2
+    prior: Pose2
+    baseline_error_m: float | None
+
+
+class CityShots(NamedTuple):
+    """A city's orthophoto (with ``image``, ``resolution_m``, ``centre_m``) and its frames."""
+
+    seed: int
+    orthophoto: object
+    shots: list[Shot]
+
+
+class Localizing(Protocol):
+    """What is evaluated: `Localizer`, or a stand-in for it."""
+
+    map_frame: MapFrame | None
+
+    def estimate(self, panorama: np.ndarray, prior: Prior) -> Estimate:
+        """Return where a panorama was taken."""
+
+
+class CurrentCity:
+    """The imagery of the city that is evaluated at the moment (an `Imagery`)."""
+
+    def __init__(self):
+        """Start without a city."""
+        self.raster: RasterImagery | None = None
+
+    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
+              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+        """Return a patch of the current city; see `Imagery.patch`."""
+        return self.raster.patch(frame, centre_m, size_m, size_px)
+
+    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
+                size_px: int) -> None:
+        """Do nothing: the orthophoto is in memory."""
+
+    def close(self) -> None:
+        """Do nothing: there are no threads."""
+
+    def stats(self) -> dict:
+        """Return the counters of the current city's imagery."""
+        return self.raster.stats() if self.raster else {}
+
+
+def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
+    """Render frames of a city with their priors, and run the baseline on them."""
+    from fg2_ros.simulation.scenes import Scene  # costly to import
+    scene = Scene(seed, settings.difficulty)
+    orthophoto = scene.orthophoto()
+    streets = RasterImagery(
+        orthophoto.image, city_frame(seed), orthophoto.centre_m, orthophoto.resolution_m)
+    places_rng, priors_rng = (
+        np.random.default_rng((seed, stream)) for stream in (0x706C, 0x7072))
+    height, width = settings.panorama_hw
+    shots = []
+    for index, pose in enumerate(scene.camera_poses(count, places_rng)):
+        panorama = scene.panorama(pose, width, height, frame=index)
+        truth = Pose2(pose.east_m, pose.north_m, wrap_angle(pose.yaw_rad))
+        prior = wrong_prior(truth, settings, priors_rng)
+        error_m = None
+        if settings.with_baseline:
+            error_m = baseline_error_m(panorama, pose.height_m, truth, prior, streets, seed)
+        shots.append(Shot(panorama, truth, prior, error_m))
+    return CityShots(seed, orthophoto, shots)
+
+
+def city_frame(seed: int) -> MapFrame:
+    """Return a map frame of a city's own: patches of another city are never mistaken for its."""
+    return MapFrame(47.5, seed % 3600 / 10 - 180)
+
+
+def wrong_prior(truth: Pose2, settings: SimulatedSettings, rng: np.random.Generator) -> Pose2:
+    """Return the truth with the uniform errors of the settings."""
+    east_m, north_m = rng.uniform(-settings.prior_offset_m, settings.prior_offset_m, 2)
+    yaw_rad = np.radians(rng.uniform(-settings.yaw_error_deg, settings.yaw_error_deg))
+    return Pose2(
+        float(truth.x + east_m), float(truth.y + north_m), wrap_angle(truth.yaw + yaw_rad))
+
+
+def baseline_error_m(
+        panorama: np.ndarray, camera_height_m: float, truth: Pose2, prior: Pose2,
+        imagery: RasterImagery, seed: int) -> float:
+    """Return the position error of the baseline, which is told the camera's true height."""
+    settings = baseline.BaselineSettings()
+    size_px = int(np.ceil(settings.aerial_size_m / settings.resolution_m)) + 2
+    patch = imagery.patch(
+        city_frame(seed), prior[:2], size_px * settings.resolution_m, size_px)
+    found = baseline.estimate(
+        panorama, prior.yaw, camera_height_m, patch.image, patch.resolution_m, settings)
+    return float(np.hypot(prior.x + found.x - truth.x, prior.y + found.y - truth.y))
+
+
+def shot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
+    """Yield the rendered cities in order; nothing renders while the caller works on one."""
+    counts = list(settings.frames_of_cities().items())
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(settings.workers, context, initializer=_begin_worker) as pool:
+        for start in range(0, len(counts), CITIES_AT_ONCE):
+            jobs = [pool.submit(shoot, seed, count, settings)
+                    for seed, count in counts[start:start + CITIES_AT_ONCE]]
+            try:
+                yield from [job.result() for job in jobs]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def localized(
+        cities: Iterable[CityShots], localizer: Localizing, imagery: CurrentCity,
+        settings: SimulatedSettings,
+        on_frame: Callable[[FrameResult], None] = lambda result: None) -> list[FrameResult]:
+    """
+    Localize every frame and compare it with the truth.
+
+    :param localizer: takes its patches from ``imagery``.
+    :param on_frame: told every result.
+    """
+    results = []
+    for city in cities:
+        frame = city_frame(city.seed)
+        localizer.map_frame = frame
+        imagery.raster = RasterImagery(
+            city.orthophoto.image, frame, city.orthophoto.centre_m, city.orthophoto.resolution_m)
+        for shot in city.shots:
+            results.append(_localized(shot, localizer, frame, settings))
+            on_frame(results[-1])
+    return results
+
+
+def figures(results: Sequence[FrameResult]) -> dict:
+    """Return `metrics.summary`, and the errors of the accepted frames and the baseline beside."""
+    accepted = [result.position_error_m for result in results if result.accepted]
+    baselines = [result.baseline_error_m for result in results
+                 if result.baseline_error_m is not None]
+    return summary(results) | {
+        'accepted_frames': len(accepted),
+        'accepted_median_error_m': float(np.median(accepted)) if accepted else None,
+        'accepted_mean_error_m': float(np.mean(accepted)) if accepted else None,
+        'accepted_over_5m': share_over(accepted, 5.0) if accepted else None,
+        'baseline_mean_error_m': float(np.mean(baselines)) if baselines else None,
+        'baseline_over_5m': share_over(baselines, 5.0) if baselines else None}
+
+
+def _localized(shot: Shot, localizer: Localizing, frame: MapFrame,
+               settings: SimulatedSettings) -> FrameResult:
+    prior = Prior(
+        *frame.geodetic_from_map(shot.prior.x, shot.prior.y), settings.prior_sigma_m,
+        shot.prior.yaw, settings.yaw_sigma_rad)
+    estimate = localizer.estimate(shot.panorama, prior)
+    found = Pose2(estimate.east_m, estimate.north_m, estimate.yaw_rad)
+    return FrameResult(
+        pose_error(found, shot.truth), estimate.covariance, estimate.accepted,
+        estimate.timings_ms['total'], shot.baseline_error_m)
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)
