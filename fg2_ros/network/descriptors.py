@@ -98,8 +98,17 @@ class DescriptorHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, cells, d) float32 descriptors of a (B, C, rows, columns) map, row-major."""
-        x = self.blocks(features)
-        x = x + self.encoding.to(x.dtype)
+        return self.local_and_final(features)[1]
+
+    def local_and_final(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the descriptors without and with position code and attention; see `forward`."""
+        local = self.blocks(features)
+        x = local + self.encoding.to(local.dtype)
         cells = self.layers(x.flatten(2).transpose(1, 2))
         x = self.final_block(cells.transpose(1, 2).unflatten(2, x.shape[2:]))
-        return F.normalize(x.flatten(2).transpose(1, 2).float(), dim=-1)
+        return _unit_cells(local), _unit_cells(x)
+
+
+def _unit_cells(features: Tensor) -> Tensor:
+    """Return (B, cells, d) float32 unit vectors of a (B, d, rows, columns) map."""
+    return F.normalize(features.flatten(2).transpose(1, 2).float(), dim=-1)

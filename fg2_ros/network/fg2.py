@@ -69,8 +69,11 @@ class FG2Network(nn.Module):
 
     def aerial_descriptors(self, aerial_tokens: Tensor) -> Tensor:
         """Return (B, n * n, d) unit descriptors of the aerial patch's cells."""
-        resized = resize_map(aerial_tokens, self.config.grid_cells, self.config.aerial_sampling)
-        return self.aerial_head(resized)
+        return self.aerial_head(self.aerial_map(aerial_tokens))
+
+    def aerial_map(self, aerial_tokens: Tensor) -> Tensor:
+        """Return the (B, C, n, n) features of the aerial grid's cells."""
+        return resize_map(aerial_tokens, self.config.grid_cells, self.config.aerial_sampling)
 
     def match(self, aerial_descriptors: Tensor, ground: GroundDescriptors) -> Matching:
         """Return the scores of all pairs of an aerial and a ground cell."""

@@ -40,6 +40,7 @@ class TrainSettings:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     ema_decay: float = 0.999  # of the averaged weights, which are validated and shipped
+    local_weight: float = 1.0  # of the matching of descriptors that know no positions yet
     pose_weight: float = 0.2  # of the virtual correspondence error, in nats a metre
     pose_from_share: float = 0.15  # poses are noise before; then it takes as long to count fully
     pose_limit_m: float = 5.0  # one lost frame must not dominate a batch
@@ -126,28 +127,37 @@ class Trainer:
     def _learn(self, batch: Sample) -> dict:
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(self.step, self.settings)
-        losses = self._losses(self.network, batch)
-        info_nce = losses.info_nce.mean()
+        local, losses = self._losses(self.network, batch)
+        info_nce, local = losses.info_nce.mean(), local.info_nce.mean()
         pose_m = losses.correspondence_m.clamp(max=self.settings.pose_limit_m).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        (info_nce + pose_weight(self.step, self.settings) * pose_m).backward()
+        total = info_nce + self.settings.local_weight * local
+        (total + pose_weight(self.step, self.settings) * pose_m).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(f'the gradient is not finite in step {self.step}')
         self.optimizer.step()
         self._update_average()
-        return {'step': self.step + 1, 'info_nce': info_nce.item(), 'pose_m': pose_m.item(),
-                'rate': self.optimizer.param_groups[0]['lr']}
+        return {'step': self.step + 1, 'info_nce': info_nce.item(), 'local': local.item(),
+                'pose_m': pose_m.item(), 'rate': self.optimizer.param_groups[0]['lr']}
 
-    def _losses(self, network: FG2Network, batch: Sample) -> MatchingLoss:
+    def _losses(self, network: FG2Network, batch: Sample) -> list[MatchingLoss]:
+        """
+        Return the losses of the descriptors before and after position code and attention.
+
+        Positions alone already tell a lot, for the prior is not far off. The first loss makes
+        the network look at the images before it is content with that.
+        """
         with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
-            ground = network.ground_descriptors(
-                network.ground_tokens(image_batch(batch.ground))).descriptors
-            aerial = network.aerial_descriptors(network.aerial_tokens(image_batch(batch.aerial)))
-        return matching_loss(
-            aerial.float(), ground.float(), batch.rotation, batch.translation, self.grid,
-            self.config.temperature, network.dustbin_score,
-            torch.bfloat16 if self.settings.bfloat16 else torch.float32)
+            bev, _, _ = network.lifting(network.ground_tokens(image_batch(batch.ground)))
+            ground = network.ground_head.local_and_final(bev)
+            aerial = network.aerial_head.local_and_final(
+                network.aerial_map(network.aerial_tokens(image_batch(batch.aerial))))
+        precision = torch.bfloat16 if self.settings.bfloat16 else torch.float32
+        return [
+            matching_loss(*pair, batch.rotation, batch.translation, self.grid,
+                          self.config.temperature, network.dustbin_score, precision)
+            for pair in zip(aerial, ground)]
 
     def _measure(self, batch: Sample, generator: torch.Generator):
         with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
@@ -160,7 +170,7 @@ class Trainer:
         truth = alignment_from_camera(camera, bearing)
         error_m = (found.camera - truth.camera).norm(dim=-1)
         error_deg = torch.rad2deg(found.bearing - truth.bearing).abs()
-        loss = self._losses(self.average, batch).info_nce.mean().item()
+        loss = self._losses(self.average, batch)[1].info_nce.mean().item()
         return loss, error_m.numpy(), error_deg.numpy()
 
     def _batches(self) -> Iterator[Sample]:
