@@ -202,8 +202,10 @@ class _Day:
                              -start[:, 2] / np.minimum(directions[:, 2], -1e-4), 1e30)
         on_ground = to_ground < distance
         distance = np.minimum(distance, to_ground)
-        radiance = self._sky(directions)
         on_thing = (triangle >= 0) & ~on_ground
+        radiance = np.empty((len(start), 3), np.float32)
+        skyward = np.nonzero(~(on_ground | on_thing))[0]
+        radiance[skyward] = self._sky(directions[skyward])
         self._shade_ground(radiance, np.nonzero(on_ground)[0], start, directions, distance,
                            footprint)
         self._shade_things(radiance, np.nonzero(on_thing)[0], self._things, triangle, start,
