@@ -149,8 +149,9 @@ class Downloader:
                         may_store='no-store' not in control)
 
     def _body(self, response, deadline: float) -> bytes:
-        # `read` waits for a whole chunk, however slowly it comes: older urllib3 has nothing better
-        read = getattr(response, 'read1', response.read)
+        # `read` would wait for a whole chunk, however slowly it comes. Older releases of urllib3 have
+        # no `read1`, but the standard library's response inside them does.
+        read = getattr(response, 'read1', None) or response._fp.read1
         body = bytearray()
         while chunk := read(_CHUNK_BYTES):
             body += chunk
@@ -158,6 +159,7 @@ class Downloader:
                 raise TileProblem(f'sent more than {self._settings.max_tile_bytes} bytes')
             if time.monotonic() > deadline:
                 raise TileProblem('timed out')
+        response.drain_conn()
         response.release_conn()  # ... and a fully read one serves the next tile
         return bytes(body)
 
