@@ -149,8 +149,8 @@ class Downloader:
                         may_store='no-store' not in control)
 
     def _body(self, response, deadline: float) -> bytes:
-        # `read` would wait for a whole chunk, however slowly it comes. Older releases of urllib3 have
-        # no `read1`, but the standard library's response inside them does.
+        # `read` would wait for a whole chunk, however slowly it comes. Older releases of urllib3
+        # have no `read1`, but the standard library's response inside them does.
         read = getattr(response, 'read1', None) or response._fp.read1
         body = bytearray()
         while chunk := read(_CHUNK_BYTES):
