@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from fg2_ros.network import FG2Config, FG2Network, reference_names
+from fg2_ros.network.reference_names import QUERIES
+from fg2_ros.network.reference_queries import reproduce_queries, SHA256
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
 from torch import nn, Tensor
 
-from fg2_ros.network import FG2Config, FG2Network, reference_names
 
 def save_weights(network: FG2Network, path: str | Path, metadata: dict) -> None:
     """
@@ -38,7 +40,10 @@ def read_metadata(path: str | Path) -> dict:
 
     :raises ValueError: if the file is missing, damaged or not from this package.
     """
-    return json.loads(_read_header(path)['metadata'])
+    try:
+        return json.loads(_read_header(path)['metadata'])
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path} holds unreadable metadata: {error}') from error
 
 
 def load_network(
@@ -65,12 +70,17 @@ def load_reference_head(network: FG2Network, state_dict: dict[str, Tensor]) -> N
     """
     Load an official head, a state dict under its authors' names; all or nothing.
 
+    The queries which checkpoints trained on a GPU lack are made as they were in training.
+
     :raises ValueError: naming the tensor that is missing, extra or of another shape.
     """
     names = reference_names.official_names(network)
     own = network.state_dict()
     shapes = {official: own[name].shape for official, name in names.items()}
     shapes |= reference_names.unused_shapes(network)
+    queries = shapes[QUERIES]
+    if QUERIES not in state_dict and queries in SHA256:
+        state_dict = state_dict | {QUERIES: reproduce_queries(queries)}
     _check(shapes, state_dict, 'the reference head')
     network.load_state_dict(
         {name: state_dict[official] for official, name in names.items()}, strict=False)

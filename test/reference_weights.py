@@ -10,11 +10,10 @@ import math
 from pathlib import Path
 import zlib
 
-import numpy as np
-import torch
-
 from fg2_ros.checkpoints import load_reference_head
 from fg2_ros.network import FG2Config, FG2Network
+import numpy as np
+import torch
 
 FOLDER = Path(__file__).parent / 'data' / 'reference'
 

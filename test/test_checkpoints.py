@@ -3,15 +3,14 @@
 from dataclasses import replace
 import json
 
+from fg2_ros.checkpoints import (
+    load_network, load_reference_backbone, load_reference_head, read_metadata, save_weights)
+from fg2_ros.network import FG2Config, FG2Network, reference_names
 import pytest
 import reference_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 import torch
-
-from fg2_ros.checkpoints import (
-    load_network, load_reference_backbone, load_reference_head, read_metadata, save_weights)
-from fg2_ros.network import FG2Config, FG2Network, reference_names
 
 CONFIG = replace(FG2Config.preset('sim'), grid_cells=9, height_count=3)
 METADATA = {'trained_on': 'simulation', 'error_m': 0.5, 'seeds': [0, 999]}
@@ -115,6 +114,20 @@ def test_official_heads_fit_tensor_by_tensor(preset):
 def official():
     shapes = reference_weights.narrow_shapes('vigor', 9, 64)
     return {name: reference_weights.tensor(name, shape) for name, shape in shapes.items()}
+
+
+def test_queries_of_checkpoints_trained_on_a_gpu_are_made():
+    network = FG2Network(replace(FG2Config.preset('kitti'), backbone='cnn', iterations=1))
+    tensors = {
+        official: network.state_dict()[ours]
+        for official, ours in reference_names.official_names(network).items()}
+    tensors |= {
+        name: torch.zeros(shape)
+        for name, shape in reference_names.unused_shapes(network).items()}
+    del tensors['grd_grid_queries']
+    load_reference_head(network, tensors)
+    expected = [0.9837028, 0.53005344, 0.81148326, 0.9270982, 0.8349897, 0.12164515]
+    assert network.lifting.queries.flatten()[:6].tolist() == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from fg2_ros.network import dinov2
 from fg2_ros.network.cnn import CompactBackbone
 from fg2_ros.network.config import FG2Config
+from torch import nn
 
 
 def build_backbones(config: FG2Config) -> tuple[nn.Module, nn.Module | None]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn, Tensor
-
 from fg2_ros.network.backbone import build_backbones
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.descriptors import DescriptorHead
 from fg2_ros.network.lifting import GroundLifting
 from fg2_ros.network.matching import (
     GroundDescriptors, match_scores, Matching, resize_map)
+import torch
+from torch import nn, Tensor
 
 
 class FG2Network(nn.Module):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-
 from fg2_ros.network.cnn import ConvNorm
 from fg2_ros.network.descriptors import BasicBlock
 from fg2_ros.network.fg2 import FG2Network
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def optimise_for_inference(network: FG2Network) -> FG2Network:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import nn, Tensor
-
 from fg2_ros.network.attention import DeformableAttention, finite_locations
 from fg2_ros.network.config import FG2Config
+import torch
+from torch import nn, Tensor
 
 
 def grid_points(config: FG2Config) -> Tensor:

@@ -30,7 +30,7 @@ class Matching:
 
     @cached_property
     def probabilities(self) -> Tensor:
-        """Dual-softmax probabilities (B, aerial cells, ground cells), dustbins dropped."""
+        """Return the dual softmax of the scores, (B, aerial cells, ground cells), no dustbins."""
         return dual_softmax(self.scores, self.dustbin_score)
 
 

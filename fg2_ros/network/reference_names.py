@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-import torch
-
 from fg2_ros.network.fg2 import FG2Network
+import torch
 
 QUERIES = 'grd_grid_queries'
 _VIEWS = {'ground': 'grd', 'aerial': 'sat'}

@@ -1,10 +1,9 @@
 """Deformable attention against its definition, written as loops."""
 
+from fg2_ros.network.attention import DeformableAttention, finite_locations
 import pytest
 import torch
 import torch.nn.functional as F
-
-from fg2_ros.network.attention import DeformableAttention, finite_locations
 
 CHANNELS, HEADS, POINTS = 12, 3, 2
 

@@ -1,9 +1,8 @@
 """The compact backbone."""
 
+from fg2_ros.network.cnn import CompactBackbone
 import pytest
 import torch
-
-from fg2_ros.network.cnn import CompactBackbone
 
 
 @pytest.fixture(params=[True, False], ids=['wrapping', 'bounded'])

@@ -2,9 +2,8 @@
 
 import json
 
-import pytest
-
 from fg2_ros.network.config import FG2Config, PRESETS
+import pytest
 
 
 @pytest.mark.parametrize('name', PRESETS)

@@ -2,9 +2,8 @@
 
 import math
 
-import torch
-
 from fg2_ros.network.descriptors import DescriptorHead, linear_attention, sine_encoding
+import torch
 
 
 def test_linear_attention_is_attention_with_another_kernel():

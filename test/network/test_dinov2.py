@@ -1,11 +1,10 @@
 """DINOv2 against outputs of the published implementation."""
 
+from fg2_ros.network.dinov2 import DinoV2
 import numpy as np
 import pytest
 import reference_weights
 import torch
-
-from fg2_ros.network.dinov2 import DinoV2
 
 
 def backbone(name):

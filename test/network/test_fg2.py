@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-import torch
-
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.inference import optimise_for_inference
+import pytest
+import torch
 
 CONFIG = replace(
     FG2Config.preset('sim'), ground_image_hw=(64, 128), aerial_image_hw=(64, 64), grid_cells=11)

@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
-import reference_weights
-import torch
-
 from fg2_ros.network import FG2Config
 from fg2_ros.network.lifting import (
     grid_points, GroundLifting, project_to_panorama, project_to_pinhole, RefinementStage)
+import pytest
+import reference_weights
+import torch
 
 SMALL = replace(
     FG2Config.preset('sim'), channels=16, grid_cells=7, height_count=3, feedforward_channels=8)

@@ -1,10 +1,9 @@
 """Scores, the dual softmax, and the aerial grid."""
 
-import pytest
-import torch
-
 from fg2_ros.network.matching import (
     dual_softmax, GroundDescriptors, match_scores, Matching, resize_map)
+import pytest
+import torch
 
 
 def with_real_dustbins(scores, dustbin):

@@ -2,13 +2,12 @@
 
 import math
 
+from fg2_ros.training.losses import (
+    dense_info_nce, info_nce, virtual_correspondence_error, virtual_points)
 import numpy as np
 import pytest
 import reference_weights
 import torch
-
-from fg2_ros.training.losses import (
-    dense_info_nce, info_nce, virtual_correspondence_error, virtual_points)
 
 EXTENT_M, CELLS = 8.0, 5
 
