@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 COLCON = shutil.which('colcon', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
 pytestmark = [
-    pytest.mark.colcon, pytest.mark.skipif(not COLCON, reason='colcon is not installed')]
+    pytest.mark.colcon,
+    pytest.mark.skipif(not COLCON, reason='colcon is not installed'),
+    pytest.mark.skipif(' ' in sys.executable, reason='colcon cannot use a Python below a space')]
 
 
 @pytest.fixture(scope='module')
