@@ -17,8 +17,8 @@ from fg2_ros.aerial_memory import AerialMemory, PatchSettings
 from fg2_ros.checkpoints import load_network, read_metadata
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.panorama import north_aligned, pixel_from_direction
-from fg2_ros.geometry.se2 import grid_from_map, map_from_grid, map_pose_from_solution, Pose2
-from fg2_ros.geometry.se2 import wrap_angle
+from fg2_ros.geometry.se2 import (
+    grid_from_map, map_from_grid, map_pose_from_solution, Pose2, wrap_angle)
 from fg2_ros.imagery.patch import AerialPatch, Imagery
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.settings import setting

@@ -100,6 +100,21 @@ class TruthfulNetwork:
             scores=scores, probabilities=scores.softmax(1) * scores.softmax(2))
 
 
+class VagueNetwork(TruthfulNetwork):
+    """Matches that err and spread along north only."""
+
+    def match(self, aerial, ground):
+        """Return scores and probabilities; see `TruthfulNetwork.match`."""
+        apart = (aerial[:, :, None] - ground.descriptors[:, None]) / self.config.cell_m
+        noise = torch.randn(
+            apart.shape[2], generator=torch.Generator().manual_seed(0)) * 3.0
+        apart[..., 1] = (apart[..., 1] + noise) / 4
+        share = (1 - apart.abs()).clamp_min(0).prod(-1) / 4
+        scores = torch.log(share + 1e-5)
+        return SimpleNamespace(
+            scores=scores, probabilities=scores.softmax(1) * scores.softmax(2))
+
+
 def prior_at(east_m, north_m, yaw_rad, sigma_m=3.0, yaw_sigma_rad=0.1):
     """Return a prior given in the map frame."""
     return Prior(*FRAME.geodetic_from_map(east_m, north_m), sigma_m, yaw_rad, yaw_sigma_rad)
@@ -158,17 +173,7 @@ def test_matches_point_at_the_same_things():
 
 def test_covariance_is_in_map_axes():
     """Where all matches say east precisely and north vaguely, the covariance says so too."""
-    class Vague(TruthfulNetwork):
-        def match(self, aerial, ground):
-            apart = (aerial[:, :, None] - ground.descriptors[:, None]) / self.config.cell_m
-            noise = torch.randn(
-                apart.shape[2], generator=torch.Generator().manual_seed(0)) * 3.0
-            apart[..., 1] = (apart[..., 1] + noise) / 4
-            share = (1 - apart.abs()).clamp_min(0).prod(-1) / 4
-            scores = torch.log(share + 1e-5)
-            return SimpleNamespace(
-                scores=scores, probabilities=scores.softmax(1) * scores.softmax(2))
-    estimate = Localizer(Vague((1.0, 2.0)), orthophoto(), FRAME).estimate(
+    estimate = Localizer(VagueNetwork((1.0, 2.0)), orthophoto(), FRAME).estimate(
         panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
     assert estimate.covariance[1, 1] > 4 * estimate.covariance[0, 0]
 

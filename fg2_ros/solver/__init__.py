@@ -1,0 +1,1 @@
+"""From matching scores to poses: Procrustes, RANSAC, sub-cell refinement, covariance."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from fg2_ros.settings import setting
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import Alignment, residuals_m, soft_inliers, weighted_procrustes
-from fg2_ros.solver.sampling import draw_pairs, Pairs
+from fg2_ros.solver.sampling import draw_pairs
 
 MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad sets show
 

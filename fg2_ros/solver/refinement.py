@@ -33,14 +33,14 @@ class RefinementSettings:
     """How the pose likelihood is smoothed and climbed."""
 
     steps: int = setting(
-        5, 'Newton steps to the most likely pose; 0 keeps the pose of the matched grid points.',
+        4, 'Newton steps to the most likely pose; 0 keeps the pose of the matched grid points.',
         between=(0, 100))
     bandwidth_cells: float = setting(
-        1.0, 'Standard deviation of the kernel that smooths the scores. Below half a cell the '
+        1.4, 'Standard deviation of the kernel that smooths the scores. Below half a cell the '
         'likelihood has bumps at the grid points; above two it forgets what the scores know.',
         unit='grid cells', between=(0.3, 4.0))
     window_cells: int = setting(
-        2, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8))
+        3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8))
     floor: float = setting(
         0.05, 'Density of a wrong match: larger trusts only sharp matches near the pose.',
         unit='probability per grid cell', between=(1e-6, 1.0))
@@ -83,15 +83,14 @@ class PoseLikelihood:
     def __init__(self, scores: Tensor, probabilities: Tensor, grid: BevGrid,
                  settings: RefinementSettings):
         """Prepare what all poses share."""
-        self.scores = scores.detach().float()
-        self.cell_weight = probabilities.detach().float().sum(1)
-        self.partition = self.scores.logsumexp(1)  # (B, ground)
         self.grid = grid
         self.settings = settings
         self.bandwidth_m = settings.bandwidth_cells * grid.cell_m
-        reach = torch.arange(-settings.window_cells, settings.window_cells + 1,
-                             device=scores.device)
-        self.window = torch.cartesian_prod(reach, reach)  # (K, 2) in cells
+        self.cell_weight = probabilities.detach().float().sum(1)  # (B, ground)
+        self.log_probability = scores.detach().float()
+        self.log_partition = self.log_probability.logsumexp(1)
+        self.reach = torch.arange(
+            -settings.window_cells, settings.window_cells + 1, device=scores.device)
         size = settings.correlated_cells
         cell = torch.arange(len(grid.ground), device=scores.device)
         across = -(-grid.cells // size)
@@ -101,30 +100,24 @@ class PoseLikelihood:
     def curvature(self, camera: Tensor, bearing: Tensor) -> Curvature:
         """Return value, gradient and curvature at cameras (B, 2) with bearings (B,)."""
         predicted, slope = self._predict(camera, bearing)
-        offset, mass = self._neighbours(predicted)
-        density = mass.sum(-1)
-        share = mass / density.clamp_min(1e-30)[..., None]
+        density, pull, spread = self._moments(predicted)
         right = density / (density + self.settings.floor)  # probability that the match is one
-        weight = self.cell_weight * right
-
-        pull = (share[..., None] * offset).sum(-2)  # mean of the matches from the prediction
-        centred = offset - pull[..., None, :]
-        spread = (share[..., None] * centred).mT @ centred
+        precision = self.bandwidth_m ** -2
+        weight = self.cell_weight * right * precision
 
         # First and second derivatives of w log(floor + density) by each predicted point.
-        precision = self.bandwidth_m ** -2
-        force = weight[..., None] * pull * precision
+        force = weight[..., None] * pull
+        doubt = (precision * (1 - right))[..., None, None]
         identity = torch.eye(2, device=spread.device)
-        expected = weight[..., None, None] * precision * identity
-        doubt = weight * (1 - right) * precision ** 2
-        stiffness = expected - weight[..., None, None] * precision ** 2 * spread - (
-            doubt[..., None, None] * pull[..., :, None] * pull[..., None, :])
+        stiffness = weight[..., None, None] * (
+            identity - precision * spread - doubt * pull[..., :, None] * pull[..., None, :])
 
-        gradients = (slope.mT @ force[..., None])[..., 0]  # (B, ground, 3)
+        gradients = _times(slope.mT, force[..., None])[..., 0]  # (B, ground, 3)
+        expected = weight[..., None, None] * slope
         return Curvature(
             gradients.sum(1),
-            (slope.mT @ stiffness @ slope).sum(1),
-            (slope.mT @ expected @ slope).sum(1),
+            _summed_product(slope, _times(stiffness, slope)),
+            _summed_product(slope, expected),
             self._scatter(gradients),
             (self.cell_weight * torch.log(self.settings.floor + density)).sum(-1))
 
@@ -146,27 +139,63 @@ class PoseLikelihood:
         turned = self.grid.ground @ rotation  # R^T y
         slope = torch.zeros(*turned.shape, 3, device=turned.device)
         slope[..., 0, 0] = slope[..., 1, 1] = 1
-        slope[..., 0, 2], slope[..., 1, 2] = turned[..., 1], -turned[..., 0]
+        slope[..., 0, 2] = turned[..., 1]
+        slope[..., 1, 2] = -turned[..., 0]
         return turned + camera[:, None], slope
 
-    def _neighbours(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return offsets (B, G, K, 2) m to the aerial points around and their weights."""
+    def _moments(self, predicted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Return the matches' distribution around predicted points (B, G, 2), seen by the kernel.
+
+        :return: its density (B, G) per cell, and the mean (B, G, 2) m and covariance (B, G, 2, 2)
+            m^2 of the offsets from the predicted points. The kernel is separable, so these are
+            sums over rows and columns of the (K, K) window.
+        """
         cells, cell_m = self.grid.cells, self.grid.cell_m
         position = predicted / cell_m + (cells - 1) / 2
-        around = position.round().long()[..., None, :] + self.window
-        inside = ((around >= 0) & (around < cells)).all(-1)
-        clamped = around.clamp(0, cells - 1)
-        index = clamped[..., 0] * cells + clamped[..., 1]  # (B, G, K)
-        offset = (around - position[..., None, :]) * cell_m
+        nearest = position.round()
+        around = nearest.long()[..., None] + self.reach  # (B, G, 2, K)
+        offset = (self.reach - (position - nearest)[..., None]) * cell_m
+        kernel = torch.exp(offset.square() * (-0.5 / self.bandwidth_m ** 2))
+        kernel = torch.where((around >= 0) & (around < cells), kernel, 0.0)
 
-        flat = self.scores.flatten(1)
-        columns = torch.arange(self.scores.shape[2], device=flat.device)[:, None]
-        scores = flat.gather(1, (index * self.scores.shape[2] + columns).flatten(1))
-        log_probability = scores.view(index.shape) - self.partition[..., None]
-        kernel = -offset.square().sum(-1) / (2 * self.bandwidth_m ** 2)
+        mass = self._window(around.clamp(0, cells - 1))
+        mass = mass * kernel[..., 0, :, None] * kernel[..., 1, None, :]
+        by_row, by_column = mass.sum(-1), mass.sum(-2)
+        total = by_row.sum(-1)
+        share = 1 / total.clamp_min(1e-30)
+        row, column = offset.unbind(-2)
+        mean_row = (by_row * row).sum(-1) * share
+        mean_column = (by_column * column).sum(-1) * share
+        row_row = (by_row * row * row).sum(-1) * share - mean_row * mean_row
+        column_column = (by_column * column * column).sum(-1) * share - mean_column * mean_column
+        row_column = (mass * column[..., None, :]).sum(-1)
+        row_column = (row_column * row).sum(-1) * share - mean_row * mean_column
+        spread = torch.stack([row_row, row_column, row_column, column_column], -1)
         norm = 2 * math.pi * self.settings.bandwidth_cells ** 2
-        weight = torch.exp(log_probability + kernel) / norm
-        return offset, torch.where(inside & weight.isfinite(), weight, 0.0)
+        return (total / norm, torch.stack([mean_row, mean_column], -1),
+                spread.unflatten(-1, (2, 2)))
+
+    def _window(self, around: Tensor) -> Tensor:
+        """Return the probabilities (B, G, K, K) of the aerial cells around (B, G, 2, K)."""
+        ground_cells = self.log_probability.shape[2]
+        columns = torch.arange(ground_cells, device=around.device)
+        rows = around[..., 0, :, None] * self.grid.cells + around[..., 1, None, :]
+        index = rows * ground_cells + columns[:, None, None]
+        found = self.log_probability.flatten(1).gather(1, index.flatten(1)).view(index.shape)
+        # An invisible cell is all -inf; exp(-inf - -inf) must be 0 there.
+        partition = self.log_partition.clamp_min(-1e30)[..., None, None]
+        return torch.exp(found - partition)
+
+
+def _times(left: Tensor, right: Tensor) -> Tensor:
+    """Return products of many tiny matrices: faster than a matrix product for each of them."""
+    return (left[..., :, :, None] * right[..., None, :, :]).sum(-2)
+
+
+def _summed_product(left: Tensor, right: Tensor) -> Tensor:
+    """Return (B, 3, 3), the sum over G of ``left.T @ right`` of (B, G, 2, 3) matrices."""
+    return left.flatten(1, 2).mT @ right.flatten(1, 2)
 
 
 def refine(
