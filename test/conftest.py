@@ -22,11 +22,17 @@ os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'  # an int in a float field is an err
 def clean_shared_memory():
     """Remove, at the end, what killed processes left in the shared memory."""
     yield
-    for lock in SHARED_MEMORY.glob('fastrtps_*_el'):
-        if not is_held(lock):
-            name = lock.name.removesuffix('_el')
-            for leftover in (lock, lock.with_name(name), lock.with_name(f'sem.{name}_mutex')):
-                leftover.unlink(missing_ok=True)
+    locked = {path.name.removesuffix('_el') for path in SHARED_MEMORY.glob('fastrtps_*_el')}
+    for name in locked | own_ports():
+        if not is_held(SHARED_MEMORY / f'{name}_el'):
+            for leftover in (name, f'{name}_el', f'sem.{name}_mutex'):
+                (SHARED_MEMORY / leftover).unlink(missing_ok=True)
+
+
+def own_ports() -> set[str]:
+    """Return the names that Fast DDS gives to the segments of the ports of the tests' domain."""
+    first = 7400 + 250 * int(os.environ['ROS_DOMAIN_ID'])
+    return {f'fastrtps_port{port}' for port in range(first, first + 250)}
 
 
 def is_held(lock: Path) -> bool:
@@ -34,6 +40,8 @@ def is_held(lock: Path) -> bool:
     try:
         with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
     except OSError:
         return True
     return False
