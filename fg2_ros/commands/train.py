@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(bar, record: dict) -> None:
     bar.update()
-    bar.set_postfix({key: f'{record[key]:.3g}' for key in ('info_nce', 'local', 'pose_m')}, refresh=False)
+    shown = ('info_nce', 'local', 'layers', 'pose_m')
+    bar.set_postfix({key: f'{record[key]:.3g}' for key in shown}, refresh=False)
     if 'validation_loss' in record:
         figures = ', '.join(
             f'{key.removeprefix("validation_")} {value:.3g}'

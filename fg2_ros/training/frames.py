@@ -11,6 +11,7 @@ import signal
 from typing import Callable, Iterable, Iterator, NamedTuple
 
 import cv2
+from fg2_ros.training.layers import city_layers, RESOLUTION_M
 import numpy as np
 
 JPEG_QUALITY = 95
@@ -43,6 +44,25 @@ class City(NamedTuple):
         return folder / f'city-{self.seed:06d}-{self.difficulty}.npz'
 
 
+class Surroundings(NamedTuple):
+    """
+    A north-up image of the ground around a camera.
+
+    :param image: (n, n, ...) uint8.
+    :param resolution_m: metres per pixel.
+    :param centre_m: (east, north) of the image's centre from the camera.
+    """
+
+    image: np.ndarray
+    resolution_m: float
+    centre_m: tuple[float, float]
+
+    def pixel_from_offset(self, offset_m: np.ndarray) -> np.ndarray:
+        """Return (..., 2) (column, row), pixel centres at whole numbers, of (east, north)."""
+        relative = (np.asarray(offset_m) - self.centre_m) / self.resolution_m
+        return relative * [1, -1] + (self.image.shape[0] - 1) / 2
+
+
 @dataclass(frozen=True)
 class Frame:
     """
@@ -50,16 +70,14 @@ class Frame:
 
     :param panorama: (h, w, 3) uint8 RGB.
     :param yaw_rad: true map yaw of the panorama's centre column.
-    :param aerial: (n, n, 3) uint8 RGB, north-up.
-    :param aerial_resolution_m: metres per aerial pixel.
-    :param aerial_centre_m: (east, north) of the aerial image's centre from the camera.
+    :param aerial: RGB.
+    :param layers: bit field of what stands where; see `fg2_ros.training.layers`.
     """
 
     panorama: np.ndarray
     yaw_rad: float
-    aerial: np.ndarray
-    aerial_resolution_m: float
-    aerial_centre_m: tuple[float, float]
+    aerial: Surroundings
+    layers: Surroundings
 
 
 def cities(first: int, last: int, difficulties: Iterable[str] = ('standard', 'hard')
@@ -80,20 +98,22 @@ def render_city(city: City, folder: Path, settings: RenderSettings) -> Path:
 
 def write_city(city: City, folder: Path, settings: RenderSettings, scene, poses) -> Path:
     """Write the frames of a scene at the given camera poses; see `render_city`."""
-    orthophoto = scene.orthophoto()
     height, width = settings.rendered_hw
-    content = {'resolution_m': orthophoto.resolution_m}
-    centres = []
+    ground = {'aerial': scene.orthophoto(),
+              'layers': Surroundings(city_layers(scene.city), RESOLUTION_M, (0.0, 0.0))}
+    content = {'yaw_rad': np.array([pose.yaw_rad for pose in poses])}
     for index, pose in enumerate(poses):
         panorama = scene.panorama(pose, width, height, frame=index)
-        aerial, centre_m = _around(orthophoto, pose, settings.aerial_radius_m)
-        centres.append([*centre_m, pose.yaw_rad])
-        content[f'panorama_{index}'] = _encoded(_shrunk(panorama, settings.ground_hw))
-        content[f'aerial_{index}'] = _encoded(aerial)
+        content[f'panorama_{index}'] = _encoded(_shrunk(panorama, settings.ground_hw), '.jpg')
+        for name, whole in ground.items():
+            around = _around(whole, pose, settings.aerial_radius_m)
+            content[f'{name}_{index}'] = _encoded(
+                around.image, '.jpg' if name == 'aerial' else '.png')
+            content[f'{name}_place_{index}'] = np.array([around.resolution_m, *around.centre_m])
     path = city.file(folder)
     partial = path.with_name(f'{path.stem}.{os.getpid()}.partial')
     with open(partial, 'wb') as file:
-        np.savez(file, centres=np.array(centres), **content)
+        np.savez(file, **content)
     partial.replace(path)
     return path
 
@@ -101,11 +121,13 @@ def write_city(city: City, folder: Path, settings: RenderSettings, scene, poses)
 def read_frame(path: Path, index: int) -> Frame:
     """Return one frame of a city's file."""
     with np.load(path) as content:
-        east_m, north_m, yaw_rad = content['centres'][index]
+        def around(name: str) -> Surroundings:
+            resolution_m, *centre_m = map(float, content[f'{name}_place_{index}'])
+            return Surroundings(
+                _decoded(content[f'{name}_{index}']), resolution_m, tuple(centre_m))
         return Frame(
-            _decoded(content[f'panorama_{index}']), float(yaw_rad),
-            _decoded(content[f'aerial_{index}']), float(content['resolution_m']),
-            (float(east_m), float(north_m)))
+            _decoded(content[f'panorama_{index}']), float(content['yaw_rad'][index]),
+            around('aerial'), around('layers'))
 
 
 def render_missing(
@@ -135,21 +157,21 @@ def _begin_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _around(orthophoto, pose, radius_m: float) -> tuple[np.ndarray, tuple[float, float]]:
-    """Return the square of whole pixels around a camera, and its centre from the camera."""
-    image, resolution_m = orthophoto.image, orthophoto.resolution_m
+def _around(whole, pose, radius_m: float) -> Surroundings:
+    """Return the square of whole pixels around a camera, black beyond the city's edge."""
+    image, resolution_m = whole.image, whole.resolution_m
     radius = int(np.ceil(radius_m / resolution_m))
-    column = round((pose.east_m - orthophoto.centre_m[0]) / resolution_m + image.shape[1] / 2)
-    row = round((orthophoto.centre_m[1] - pose.north_m) / resolution_m + image.shape[0] / 2)
-    square = np.zeros((2 * radius, 2 * radius, 3), np.uint8)
+    column = round((pose.east_m - whole.centre_m[0]) / resolution_m + image.shape[1] / 2)
+    row = round((whole.centre_m[1] - pose.north_m) / resolution_m + image.shape[0] / 2)
+    square = np.zeros((2 * radius, 2 * radius, *image.shape[2:]), np.uint8)
     rows, columns = (
         slice(max(0, at - radius), max(0, min(size, at + radius)))
         for at, size in zip((row, column), image.shape))
     square[rows.start - row + radius:rows.stop - row + radius,
            columns.start - column + radius:columns.stop - column + radius] = image[rows, columns]
-    east_m = orthophoto.centre_m[0] + (column - image.shape[1] / 2) * resolution_m
-    north_m = orthophoto.centre_m[1] + (image.shape[0] / 2 - row) * resolution_m
-    return square, (east_m - pose.east_m, north_m - pose.north_m)
+    east_m = whole.centre_m[0] + (column - image.shape[1] / 2) * resolution_m
+    north_m = whole.centre_m[1] + (image.shape[0] / 2 - row) * resolution_m
+    return Surroundings(square, resolution_m, (east_m - pose.east_m, north_m - pose.north_m))
 
 
 def _shrunk(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
@@ -158,11 +180,13 @@ def _shrunk(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, size_hw[::-1], interpolation=cv2.INTER_AREA)
 
 
-def _encoded(image: np.ndarray) -> np.ndarray:
-    return cv2.imencode(
-        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].ravel()
+def _encoded(image: np.ndarray, kind: str) -> np.ndarray:
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == '.jpg' else []
+    return cv2.imencode(kind, image, options)[1].ravel()
 
 
 def _decoded(encoded: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image

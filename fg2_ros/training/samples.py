@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+from fg2_ros.geometry.panorama import north_aligned
+from fg2_ros.geometry.se2 import (
+    grid_axis_m, map_from_grid, Pose2, rotation2, solution_from_map_pose)
+from fg2_ros.network.config import FG2Config
+from fg2_ros.training.frames import City, Frame, read_frame, Surroundings
+from fg2_ros.training.layers import coverage_at
 import numpy as np
 from torch.utils.data import Dataset, Subset
-
-from fg2_ros.geometry.panorama import north_aligned
-from fg2_ros.geometry.se2 import Pose2, rotation2, solution_from_map_pose
-from fg2_ros.network.config import FG2Config
-from fg2_ros.training.frames import City, Frame, read_frame
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,15 @@ class Sample(NamedTuple):
     :param aerial: (n, n, 3) uint8 patch around a wrong position.
     :param rotation: (2, 2) float32, aerial grid to ground grid.
     :param translation: (2,) float32 metres, (row, column) of the ground grid.
+    :param coverage: (2, cells, 8) uint8 of the aerial and the ground cells; see
+        `fg2_ros.training.layers`.
     """
 
     ground: np.ndarray
     aerial: np.ndarray
     rotation: np.ndarray
     translation: np.ndarray
+    coverage: np.ndarray
 
 
 class FrameDataset(Dataset):
@@ -109,38 +113,61 @@ def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
     ground, undone_yaw_rad = north_aligned(panorama, yaw_rad - yaw_error_rad)
     truth = Pose2(*offset_m, np.pi / 2 + yaw_rad - undone_yaw_rad)
     rotation, translation = solution_from_map_pose(truth)
-    aerial = aerial_patch(frame, config, offset_m, turn_rad, mirrored)
+    world = TurnedWorld(offset_m, turn_rad, mirrored)
+    aerial = aerial_patch(frame.aerial, config, world)
+    coverage = cell_coverage(frame.layers, config, world, rotation, translation)
     if settings.vary_colours:
         ground, aerial = varied(ground, rng), varied(aerial, rng)
     return Sample(
         np.ascontiguousarray(ground), np.ascontiguousarray(aerial),
-        rotation.astype(np.float32), translation.astype(np.float32))
+        rotation.astype(np.float32), translation.astype(np.float32), coverage)
 
 
-def aerial_patch(frame: Frame, config: FG2Config, camera_offset_m: np.ndarray,
-                 turn_rad: float = 0.0, mirrored: bool = False) -> np.ndarray:
+class TurnedWorld(NamedTuple):
     """
-    Return the (n, n, 3) patch of a world that was mirrored east-west and then turned.
+    A world that was mirrored east-west and then turned, both about the camera.
 
-    :param camera_offset_m: (east, north) of the camera from the patch centre.
-    :param turn_rad: counter-clockwise turn of the world about the camera.
+    :param camera_m: (east, north) of the camera from the aerial patch's centre.
+    :param turn_rad: counter-clockwise.
     """
+
+    camera_m: np.ndarray
+    turn_rad: float
+    mirrored: bool
+
+    def offset_as_rendered(self, grid_m: np.ndarray) -> np.ndarray:
+        """
+        Return (east, north) from the camera, in the world as it was rendered.
+
+        :param grid_m: (..., 2) (row, column) metres in the aerial grid of the turned world.
+        """
+        east_north = np.stack(map_from_grid(grid_m[..., 0], grid_m[..., 1]), axis=-1)
+        offset_m = (east_north - self.camera_m) @ rotation2(-self.turn_rad).T
+        return offset_m * [-1, 1] if self.mirrored else offset_m
+
+
+def aerial_patch(aerial: Surroundings, config: FG2Config, world: TurnedWorld) -> np.ndarray:
+    """Return the (n, n, 3) patch of a turned world."""
     size = config.aerial_image_hw[0]
-    resolution_m = config.aerial_resolution_m
-    # Patch pixel -> metres in the turned world -> in the world as rendered -> its image's pixel.
-    world_from_turned = rotation2(-turn_rad)
-    if mirrored:
-        world_from_turned = np.diag([-1.0, 1.0]) @ world_from_turned
-    down_is_south = np.diag([1.0, -1.0])
-    linear = down_is_south @ world_from_turned @ down_is_south * (
-        resolution_m / frame.aerial_resolution_m)
-    first_pixel_m = np.array([0.5 - size / 2, size / 2 - 0.5]) * resolution_m
-    first = world_from_turned @ (first_pixel_m - camera_offset_m) - frame.aerial_centre_m
-    origin = down_is_south @ first / frame.aerial_resolution_m + (
-        np.array(frame.aerial.shape[1::-1]) - 1) / 2
+    # Three pixels' centres determine the affine map from the patch to the rendered image.
+    pixels = np.array([[0, 0], [0, size - 1], [size - 1, 0]])
+    grid_m = ((pixels + 0.5) / size - 0.5) * config.grid_extent_m
+    source = aerial.pixel_from_offset(world.offset_as_rendered(grid_m))
+    affine = cv2.getAffineTransform(
+        pixels[:, ::-1].astype(np.float32), source.astype(np.float32))
     return cv2.warpAffine(
-        frame.aerial, np.column_stack([linear, origin]), (size, size),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        aerial.image, affine, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+
+def cell_coverage(layers: Surroundings, config: FG2Config, world: TurnedWorld,
+                  rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """Return (2, cells, 8) uint8: how much of the aerial and ground cells each layer covers."""
+    axis_m = grid_axis_m(config.grid_extent_m, config.grid_cells)
+    aerial_m = np.stack(np.meshgrid(axis_m, axis_m, indexing='ij'), axis=-1).reshape(-1, 2)
+    grid_m = np.stack([aerial_m, (aerial_m - translation) @ rotation])
+    pixel = layers.pixel_from_offset(world.offset_as_rendered(grid_m))
+    return coverage_at(
+        layers.image, pixel[..., 0], pixel[..., 1], config.cell_m / layers.resolution_m)
 
 
 def varied(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

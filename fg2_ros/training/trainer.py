@@ -8,22 +8,22 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterator, NamedTuple
 
 import cv2
-import numpy as np
-import torch
-from torch import nn, Tensor
-from torch.utils.data import DataLoader, Dataset
-
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.fg2 import FG2Network
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.solver.ransac import RansacSettings, solve
 from fg2_ros.training.curves import write_curves
+from fg2_ros.training.layers import LayerReader
 from fg2_ros.training.matching_loss import matching_loss, MatchingLoss
 from fg2_ros.training.samples import Sample
+import numpy as np
+import torch
+from torch import nn, Tensor
+from torch.utils.data import DataLoader, Dataset
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class TrainSettings:
     clip_norm: float = 1.0
     ema_decay: float = 0.999  # of the averaged weights, which are validated and shipped
     local_weight: float = 1.0  # of the matching of descriptors that know no positions yet
+    layer_weight: float = 1.0  # of reading from them what stands where
     pose_weight: float = 0.2  # of the virtual correspondence error, in nats a metre
     pose_from_share: float = 0.15  # poses are noise before; then it takes as long to count fully
     pose_limit_m: float = 5.0  # one lost frame must not dominate a batch
@@ -49,6 +50,14 @@ class TrainSettings:
     threads: int = 2
     loader_workers: int = 1
     bfloat16: bool = True
+
+
+class Losses(NamedTuple):
+    """Of a batch: matching before and after position code, and the reading of layers."""
+
+    local: MatchingLoss
+    final: MatchingLoss
+    layers: Tensor
 
 
 class Trainer:
@@ -72,9 +81,11 @@ class Trainer:
         self.training, self.validation = training, validation
         self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
         self.average = deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(self.network, settings.weight_decay), lr=0.0, betas=(0.9, 0.98))
         self.grid = BevGrid.of(config)
+        self.reader = LayerReader(config.descriptor_channels, self.grid.ground)
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.network, settings.weight_decay)
+            + _parameter_groups(self.reader, 0.0), lr=0.0, betas=(0.9, 0.98))
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._start(resume)
@@ -127,11 +138,12 @@ class Trainer:
     def _learn(self, batch: Sample) -> dict:
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(self.step, self.settings)
-        local, losses = self._losses(self.network, batch)
-        info_nce, local = losses.info_nce.mean(), local.info_nce.mean()
-        pose_m = losses.correspondence_m.clamp(max=self.settings.pose_limit_m).mean()
+        losses = self._losses(self.network, batch)
+        local, info_nce = losses.local.info_nce.mean(), losses.final.info_nce.mean()
+        pose_m = losses.final.correspondence_m.clamp(max=self.settings.pose_limit_m).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        total = info_nce + self.settings.local_weight * local
+        total = (info_nce + self.settings.local_weight * local
+                 + self.settings.layer_weight * losses.layers)
         (total + pose_weight(self.step, self.settings) * pose_m).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
         if not torch.isfinite(norm):
@@ -139,14 +151,15 @@ class Trainer:
         self.optimizer.step()
         self._update_average()
         return {'step': self.step + 1, 'info_nce': info_nce.item(), 'local': local.item(),
-                'pose_m': pose_m.item(), 'rate': self.optimizer.param_groups[0]['lr']}
+                'layers': losses.layers.item(), 'pose_m': pose_m.item(),
+                'rate': self.optimizer.param_groups[0]['lr']}
 
-    def _losses(self, network: FG2Network, batch: Sample) -> list[MatchingLoss]:
+    def _losses(self, network: FG2Network, batch: Sample) -> Losses:
         """
-        Return the losses of the descriptors before and after position code and attention.
+        Return the losses of a batch.
 
-        Positions alone already tell a lot, for the prior is not far off. The first loss makes
-        the network look at the images before it is content with that.
+        Positions alone already tell a lot, for the prior is not far off. What makes the network
+        look at the images instead is to match without positions, and to tell what stands where.
         """
         with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
             bev, _, _ = network.lifting(network.ground_tokens(image_batch(batch.ground)))
@@ -154,10 +167,11 @@ class Trainer:
             aerial = network.aerial_head.local_and_final(
                 network.aerial_map(network.aerial_tokens(image_batch(batch.aerial))))
         precision = torch.bfloat16 if self.settings.bfloat16 else torch.float32
-        return [
+        local, final = (
             matching_loss(*pair, batch.rotation, batch.translation, self.grid,
                           self.config.temperature, network.dustbin_score, precision)
-            for pair in zip(aerial, ground)]
+            for pair in zip(aerial, ground))
+        return Losses(local, final, self.reader(aerial[0], ground[0], batch.coverage))
 
     def _measure(self, batch: Sample, generator: torch.Generator):
         with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
@@ -170,8 +184,8 @@ class Trainer:
         truth = alignment_from_camera(camera, bearing)
         error_m = (found.camera - truth.camera).norm(dim=-1)
         error_deg = torch.rad2deg(found.bearing - truth.bearing).abs()
-        loss = self._losses(self.average, batch)[1].info_nce.mean().item()
-        return loss, error_m.numpy(), error_deg.numpy()
+        losses = self._losses(self.average, batch)
+        return losses.final.info_nce.mean().item(), error_m.numpy(), error_deg.numpy()
 
     def _batches(self) -> Iterator[Sample]:
         batch, workers = self.settings.batch, self.settings.loader_workers
@@ -205,6 +219,7 @@ class Trainer:
             raise ValueError(f'{path} was written by a run with other settings')
         self.network.load_state_dict(saved['network'])
         self.average.load_state_dict(saved['average'])
+        self.reader.load_state_dict(saved['reader'])
         self.optimizer.load_state_dict(saved['optimizer'])
         torch.set_rng_state(saved['random'])
         self.step = saved['step']
@@ -216,7 +231,8 @@ class Trainer:
         torch.save({
             'run': self._identity(), 'step': self.step, 'random': torch.get_rng_state(),
             'network': self.network.state_dict(), 'average': self.average.state_dict(),
-            'optimizer': self.optimizer.state_dict()}, partial)
+            'reader': self.reader.state_dict(), 'optimizer': self.optimizer.state_dict()},
+            partial)
         partial.replace(path)
 
     def _identity(self) -> str:

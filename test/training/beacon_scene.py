@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
-
 from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.simulation.cameras import CameraPose
+from fg2_ros.simulation.city import City, Ground, GROUND_CELLS, Post
+import numpy as np
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255))
 SIDE_M = 200.0
@@ -32,6 +32,16 @@ class BeaconScene:
         self.beacons_m = np.stack(
             [pose.east_m + reach * np.cos(angle), pose.north_m + reach * np.sin(angle)], -1)
         self.radius_px = radius_px
+        self.city = self._city()
+
+    def _city(self) -> City:
+        """Return a city of grass with a post where each beacon is."""
+        city = City.__new__(City)
+        city.ground = np.full((GROUND_CELLS, GROUND_CELLS), Ground.GRASS, np.uint8)
+        city.markings = np.zeros_like(city.ground)
+        city.buildings, city.trees = [], []
+        city.posts = [Post(tuple(place_m), 1.0, 0.5) for place_m in self.beacons_m]
+        return city
 
     def orthophoto(self) -> Orthophoto:
         """Return 200 m x 200 m around (10, -5)."""

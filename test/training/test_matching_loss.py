@@ -1,13 +1,12 @@
 """The memory-saving loss equals the plain one, gradients included."""
 
-import torch
-import torch.nn.functional as F
-
 from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.training.losses import dense_info_nce
 from fg2_ros.training.matching_loss import DualLogSumExp, matching_loss, POSE_STRIDE
+import torch
+import torch.nn.functional as F
 
 CELLS, EXTENT_M, TEMPERATURE = 9, 20.0, 0.1
 

@@ -4,15 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from beacon_scene import BeaconScene, COLOURS, find
-import numpy as np
-import pytest
-
 from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.network.config import FG2Config
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.training.frames import (
     cities, City, Frame, read_frame, render_city, render_missing, RenderSettings, write_city)
+from fg2_ros.training.layers import NAMES
 from fg2_ros.training.samples import FrameDataset, make_sample, SampleSettings
+import numpy as np
+import pytest
 
 CONFIG = FG2Config.preset('sim')
 POSE = CameraPose(23.456, -31.217, 2.0, 0.9)
@@ -62,6 +62,26 @@ def test_unturned_samples_keep_north_up_and_the_prior_within_its_limits(frame):
         assert np.max(mismatches_px(sample)) < 2.0
 
 
+@pytest.mark.parametrize('seed', range(6))
+def test_layers_of_both_grids_show_the_posts_where_the_beacons_are(frame, seed):
+    sample = make_sample(frame, CONFIG, NEVER_VARIED, np.random.default_rng(seed))
+    axis_m = np.linspace(-CONFIG.grid_extent_m / 2, CONFIG.grid_extent_m / 2, CONFIG.grid_cells)
+    cells_m = np.stack(np.meshgrid(axis_m, axis_m, indexing='ij'), -1).reshape(-1, 2)
+    size = sample.aerial.shape[0]
+    expected_m = np.array([
+        (np.array(find(sample.aerial, colour)[::-1]) / size - 0.5) * CONFIG.grid_extent_m
+        for colour in COLOURS])
+    moved_m = expected_m @ sample.rotation.T + sample.translation
+    for coverage, places_m in zip(sample.coverage, (expected_m, moved_m)):
+        post = coverage[:, NAMES.index('post')].astype(float)
+        total_m2 = post.sum() / 255 * CONFIG.cell_m ** 2
+        assert total_m2 == pytest.approx(6 * np.pi * 0.5 ** 2, rel=0.25)
+        centroid_m = (post[:, None] * cells_m).sum(0) / post.sum()
+        assert np.abs(centroid_m - places_m.mean(0)).max() < 0.7  # half a cell
+        near = np.linalg.norm(cells_m[:, None] - places_m, axis=-1).min(1) < 2.0
+        assert post[~near].max() == 0
+
+
 def test_half_of_the_turned_worlds_are_mirrored(frame):
     """The beacons' order around the camera tells; a rotation alone never changes it."""
     handedness = []
@@ -105,7 +125,7 @@ def test_aerial_images_end_in_black_at_the_citys_edge(tmp_path):
     scene = BeaconScene(pose)
     path = write_city(City(0, 'standard'), tmp_path, RenderSettings(1), scene, [pose])
     frame = read_frame(path, 0)
-    assert frame.aerial.shape == (600, 600, 3)
+    assert frame.aerial.image.shape == (600, 600, 3)
     sample = make_sample(frame, CONFIG, SampleSettings.validation(), np.random.default_rng(0))
     assert np.max(mismatches_px(sample)) < 2.0
 

@@ -9,12 +9,12 @@ import os
 from pathlib import Path
 import signal
 
-import numpy as np
-from torch.utils.data import Dataset, Subset
-
 from fg2_ros.network.config import FG2Config
+from fg2_ros.training.layers import NAMES
 from fg2_ros.training.samples import Sample
 from fg2_ros.training.trainer import Trainer, TrainSettings
+import numpy as np
+from torch.utils.data import Dataset, Subset
 
 CONFIG = FG2Config(
     name='tiny', backbone='cnn', ground_image_hw=(32, 64), aerial_image_hw=(32, 32), channels=8,
@@ -23,7 +23,7 @@ CONFIG = FG2Config(
     descriptor_widths=(8, 8, 8), descriptor_layers=1, dropout=0.0, aerial_sampling='points',
     panorama_wrap_tokens=4)
 SETTINGS = TrainSettings(
-    steps=12, batch=4, validate_every=6, checkpoint_every=5, loader_workers=0)
+    steps=12, batch=4, validate_every=6, checkpoint_every=5, threads=1, loader_workers=0)
 
 
 class NoiseDataset(Dataset):
@@ -38,8 +38,10 @@ class NoiseDataset(Dataset):
         rng = np.random.default_rng(number)
         images = (rng.integers(0, 256, (*hw, 3), np.uint8) for hw in (
             CONFIG.ground_image_hw, CONFIG.aerial_image_hw))
+        coverage = rng.integers(0, 256, (2, CONFIG.grid_cells ** 2, len(NAMES)), np.uint8)
         return Sample(
-            *images, np.eye(2, dtype=np.float32), rng.uniform(-3, 3, 2).astype(np.float32))
+            *images, np.eye(2, dtype=np.float32), rng.uniform(-3, 3, 2).astype(np.float32),
+            coverage)
 
 
 def make_trainer(folder: Path, resume: bool = False,
