@@ -7,12 +7,11 @@ import logging
 import time
 from typing import Callable
 
-import numpy as np
-from torch import Tensor
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, ImageryNotReady
 from fg2_ros.settings import setting
+import numpy as np
+from torch import Tensor
 
 _log = logging.getLogger(__name__)
 

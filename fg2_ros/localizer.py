@@ -9,10 +9,6 @@ import time
 from typing import Any
 
 import cv2
-import numpy as np
-import torch
-from torch import Tensor
-
 from fg2_ros.aerial_memory import AerialMemory, PatchSettings
 from fg2_ros.checkpoints import load_network, read_metadata
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
@@ -21,12 +17,16 @@ from fg2_ros.geometry.se2 import (
     grid_from_map, map_from_grid, map_pose_from_solution, Pose2, wrap_angle)
 from fg2_ros.imagery.patch import AerialPatch, Imagery
 from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.settings import setting
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
 from fg2_ros.solver.refinement import RefinementSettings
+import numpy as np
+import torch
+from torch import Tensor
 
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
@@ -167,7 +167,8 @@ class Localizer:
         """
         if precision not in PRECISIONS:
             raise ValueError(f'precision {precision!r} is none of {", ".join(PRECISIONS)}')
-        network = load_network(weights_path, usable_device(device), PRECISIONS[precision])
+        network = optimise_for_inference(
+            load_network(weights_path, usable_device(device), PRECISIONS[precision]))
         return cls(network, imagery, map_frame, settings, read_metadata(weights_path))
 
     def request_imagery(self, latitude_deg: float, longitude_deg: float) -> None:

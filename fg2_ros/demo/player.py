@@ -12,15 +12,14 @@ from pathlib import Path
 import sys
 import time
 
+from fg2_ros.simulation.bag import (
+    BagMessage, decompressed, LATCHED, read_bag, restamped, START_NS, TYPES)
 import rclpy
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.task import Future
-
-from fg2_ros.simulation.bag import (
-    BagMessage, decompressed, LATCHED, read_bag, restamped, START_NS, TYPES)
 
 # How many listen to what: the node to its inputs, the recorder to what it compares with.
 LISTENERS = {'/image': 1, '/fix': 2, '/odom': 1, '/imu': 1, '/tf': 2, '/ground_truth/pose': 1}

@@ -6,6 +6,10 @@ import time
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
+from fg2_ros.evaluation.drive_record import DriveRecord
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.simulation.bag_messages import TYPESTORE
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from lifecycle_msgs.srv import GetState
 import numpy as np
@@ -13,11 +17,6 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, NavSatFix
 from tf2_msgs.msg import TFMessage
-
-from fg2_ros.evaluation.drive_record import DriveRecord
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.simulation.bag_messages import TYPESTORE
 
 NODE = '/fg2'
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -7,10 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 import signal
 
-import numpy as np
-
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.scenes import Scene
+import numpy as np
 
 _scene: Scene | None = None  # one for each worker process: it takes a while to build
 

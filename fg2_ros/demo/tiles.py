@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 
 import cv2
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.simulation.tile_server import TileServer
 

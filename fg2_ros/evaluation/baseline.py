@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
-from scipy import fft
-
 from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
+import numpy as np
+from scipy import fft
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from fg2_ros.evaluation.metrics import anees, FrameResult
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
+import numpy as np
 
 SAME_STAMP_S = 1e-6
 

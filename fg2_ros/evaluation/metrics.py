@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-import numpy as np
-
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
+import numpy as np
 
 OVER_M = 5.0  # errors above it count as failures
 DEGREES_OF_FREEDOM = 3

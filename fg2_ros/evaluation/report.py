@@ -8,10 +8,9 @@ from pathlib import Path
 from string import Template
 from typing import Protocol
 
-import numpy as np
-
 from fg2_ros.evaluation.drive_record import DriveRecord, summary
 from fg2_ros.evaluation.svg import data_uri, Limit, line_chart, Map, Series
+import numpy as np
 
 LATENCY_GOAL_MS = 300.0
 LEGEND = (('truth', 'ground truth'), ('gnss', 'raw GNSS'), ('estimate', 'estimate'),

@@ -9,8 +9,6 @@ import signal
 from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence
 
 import cv2
-import numpy as np
-
 from fg2_ros.evaluation import baseline
 from fg2_ros.evaluation.metrics import FrameResult, pose_error, share_over, summary
 from fg2_ros.geometry.frames import MapFrame
@@ -18,6 +16,7 @@ from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import AerialPatch
 from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.localizer import Estimate, Prior
+import numpy as np
 
 CITIES_AT_ONCE = 8  # rendered before they are localized in: latency is measured undisturbed
 
@@ -44,7 +43,7 @@ class SimulatedSettings:
 
     @property
     def prior_sigma_m(self) -> float:
-        """Standard deviation of the prior on each axis."""
+        """Return the standard deviation of the prior on each axis."""
         return max(self.prior_offset_m, 0.1) / 3 ** 0.5
 
     @property

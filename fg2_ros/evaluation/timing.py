@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 import time
 
-import numpy as np
-import torch
-
 from fg2_ros.aerial_memory import PatchSettings
 from fg2_ros.checkpoints import load_network
 from fg2_ros.evaluation.simulated import city_frame
@@ -16,6 +13,8 @@ from fg2_ros.localizer import Localizer, LocalizerSettings, PRECISIONS, Prior, u
 from fg2_ros.network import FG2Network
 from fg2_ros.network.matching import Matching
 from fg2_ros.simulation.scenes import Scene
+import numpy as np
+import torch
 
 MODULES = {
     'aerial_backbone': 'aerial_backbone', 'aerial_head': 'aerial_descriptors',

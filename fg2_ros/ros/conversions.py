@@ -6,16 +6,15 @@ from array import array
 from dataclasses import dataclass
 
 from cv_bridge import CvBridge
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.ros.prior import Odometry, PriorSettings
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix, NavSatStatus
 from tf_transformations import (
     euler_from_quaternion, quaternion_from_euler, quaternion_inverse, quaternion_multiply)
-
-from fg2_ros.geometry.frames import MapFrame, require_geodetic
-from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.ros.prior import Odometry, PriorSettings
 
 CHANNELS = {'rgb8': 3, 'bgr8': 3, 'mono8': 1, 'rgba8': 4, 'bgra8': 4}
 UNMEASURED_HEIGHT_M2 = 1e4  # we do not measure height: 100 m

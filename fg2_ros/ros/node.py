@@ -9,17 +9,6 @@ import traceback
 from typing import Any, Callable, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import Odometry
-import numpy as np
-import rclpy
-from rclpy.clock import Clock, ClockType, JumpThreshold
-from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image, Imu, NavSatFix
-from std_msgs.msg import Header
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
@@ -34,6 +23,16 @@ from fg2_ros.ros.prior import BasePrior, Fix, NoPrior, PriorTracker
 from fg2_ros.ros.transforms import (
     base_from_camera_estimate, NoTransform, OdometryPose, planar_mount, Transforms)
 from fg2_ros.ros.worker import Worker
+from nav_msgs.msg import Odometry
+import numpy as np
+import rclpy
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, Imu, NavSatFix
+from std_msgs.msg import Header
 
 NEWEST_IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 SENSOR_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)

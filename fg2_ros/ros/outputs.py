@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geometry_msgs.msg import PoseWithCovarianceStamped
-import numpy as np
-from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image, NavSatFix
-from std_msgs.msg import Header
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros import conversions
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.overlays import match_overlay
 from fg2_ros.ros.transforms import map_from_odom, OdometryPose, Transforms
+from geometry_msgs.msg import PoseWithCovarianceStamped
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image, NavSatFix
+from std_msgs.msg import Header
 
 if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
-
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import AerialPatch
+import numpy as np
 
 if TYPE_CHECKING:  # drawing needs no torch
     from fg2_ros.localizer import Estimate, Matches

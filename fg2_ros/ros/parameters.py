@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from fg2_ros.ros.settings import converted, settings_of
 from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
-
-from fg2_ros.ros.settings import converted, settings_of
 
 _OF_RCLPY = ('use_sim_time', 'start_type_description_service')
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 import threading
 
-import numpy as np
-
 from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle
 from fg2_ros.ros.history import History
 from fg2_ros.settings import setting
+import numpy as np
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import time
 
+from fg2_ros.geometry.se2 import Pose2, rotation2
 from geometry_msgs.msg import TransformStamped
 import numpy as np
 from rclpy.duration import Duration
@@ -12,8 +13,6 @@ from rclpy.node import Node
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
 from tf_transformations import euler_from_quaternion, quaternion_from_euler, quaternion_matrix
-
-from fg2_ros.geometry.se2 import Pose2, rotation2
 
 _POLL_S = 0.005
 _FORWARD = {'body': (1.0, 0.0, 0.0), 'optical': (0.0, 0.0, 1.0)}

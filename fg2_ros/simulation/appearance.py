@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
-
 from fg2_ros.simulation.city import City, corners, draw_line, draw_polygon, Ground, HALF_SIZE_M
+import numpy as np
 
 # hue (degrees), saturation and value ranges of the ground, by season where it matters
 _GROUND_HSV = {
@@ -85,7 +84,7 @@ class Look:
 
 
 def colour(rng: np.random.Generator, hue, saturation, value) -> np.ndarray:
-    """Return an RGB colour (3,) in [0, 1] drawn from ranges of hue (deg), saturation, value."""
+    """Draw RGB values (3,) in [0, 1] from ranges of hue (degrees), saturation and value."""
     hsv = np.float32([[[rng.uniform(*hue) % 360, rng.uniform(*saturation), rng.uniform(*value)]]])
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from fg2_ros.geometry.panorama import pixel_directions, pixel_from_direction, rotation3
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class CameraPose:
 
     @property
     def rotation(self) -> np.ndarray:
-        """Return the (3, 3) map-from-camera rotation (camera x forward, y left, z up)."""
+        """Return the (3, 3) matrix that turns camera axes (forward, left, up) into the map's."""
         return rotation3(self.roll_rad, self.pitch_rad, self.yaw_rad)
 
 

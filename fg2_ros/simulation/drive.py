@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from fg2_ros.geometry.panorama import rotation3
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.simulation.cameras import CameraPose
@@ -13,6 +11,7 @@ from fg2_ros.simulation.lane_path import lane_path, LanePath
 from fg2_ros.simulation.sensors import (
     gauss_markov, GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss,
     simulate_imu, simulate_odometry)
+import numpy as np
 
 TRAJECTORY_RATE_HZ = 100.0
 PROFILE_STEP_M = 0.1

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from fg2_ros.geometry.se2 import wrap_angle
+import numpy as np
 
 SIMPLIFY_M = 0.25  # corners need room for their arcs: fewer, longer stretches
 GENTLE_TRIM_M = 3.0  # a slight bend is rounded over this much on either side, not jerked round

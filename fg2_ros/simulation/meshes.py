@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
+from fg2_ros.simulation.city import Building, corners, ParkingSlot, Post, Tree
 import numpy as np
 import trimesh
-
-from fg2_ros.simulation.city import Building, corners, ParkingSlot, Post, Tree
 
 
 class Surface(IntEnum):

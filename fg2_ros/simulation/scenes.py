@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
-import numpy as np
-
 from fg2_ros.simulation import meshes
 from fg2_ros.simulation.appearance import (
     colour, colours, ground_pyramid, Look, paint_ground, sample_ground, SEASONS)
 from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera
-from fg2_ros.simulation.city import City, EDGE_MARGIN_M, HALF_SIZE_M, ParkingSlot
+from fg2_ros.simulation.city import City, HALF_SIZE_M, ParkingSlot
 from fg2_ros.simulation.meshes import Beacon, Mesh, Surface
+import numpy as np
 
 DIFFICULTIES = ('standard', 'hard')
 _HAZE_M = 350.0

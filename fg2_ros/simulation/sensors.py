@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-from scipy.signal import lfilter
-
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.simulation.lane_path import advance
+import numpy as np
+from scipy.signal import lfilter
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """The baseline on a textured plane, where it must work, and on noise, where it cannot."""
 
 import cv2
-import numpy as np
-import pytest
-
 from fg2_ros.evaluation import baseline
 from fg2_ros.geometry.panorama import pixel_directions
 from fg2_ros.geometry.se2 import wrap_angle
+import numpy as np
+import pytest
 
 RESOLUTION_M = 0.2
 CAMERA_HEIGHT_M = 2.0

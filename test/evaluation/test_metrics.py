@@ -2,12 +2,11 @@
 
 import json
 
-import numpy as np
-import pytest
-
 from fg2_ros.evaluation.metrics import (
     anees, FrameResult, lateral_longitudinal_m, pose_error, share_over, summary)
 from fg2_ros.geometry.se2 import Pose2
+import numpy as np
+import pytest
 
 
 def result(east_m=0.0, north_m=0.0, yaw_deg=0.0, **others):

@@ -4,12 +4,11 @@ from html.parser import HTMLParser
 import re
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
-
 from fg2_ros.evaluation.drive_record import DriveRecord, summary
 from fg2_ros.evaluation.report import write_report
 from fg2_ros.evaluation.svg import ELLIPSE_95, Limit, line_chart, Map, nice_ticks, Series
+import numpy as np
+import pytest
 
 JPEG = b'\xff\xd8 not much of a picture'
 

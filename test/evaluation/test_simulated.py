@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 import json
 
-import numpy as np
-import pytest
-import torch
-
 from fg2_ros.checkpoints import save_weights
 from fg2_ros.commands import main
 from fg2_ros.evaluation import simulated
 from fg2_ros.evaluation.simulated import CityShots, CurrentCity, Shot, SimulatedSettings
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.network import FG2Config, FG2Network
+import numpy as np
+import pytest
+import torch
 
 SETTINGS = SimulatedSettings(
     (2000, 2001), frames=3, panorama_hw=(64, 128), workers=1, with_baseline=False)

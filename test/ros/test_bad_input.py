@@ -1,11 +1,10 @@
 """Bad input: one clear message, no pose, and recovery when the input is good again."""
 
+from fg2_ros.imagery import ImageryError, ImageryNotReady
 import numpy as np
 import pytest
 from sensor_msgs.msg import NavSatFix, NavSatStatus
 from vehicle import at, fix, FRAME, image, imu, odometry, Vehicle
-
-from fg2_ros.imagery import ImageryError, ImageryNotReady
 
 DATUM = list(FRAME.datum)
 

@@ -9,14 +9,13 @@ import sys
 import threading
 import time
 
+from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.ros.settings import settings_of
 import pytest
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from vehicle import at, FRAME, Vehicle
 import yaml
-
-from fg2_ros.ros.node_settings import NodeSettings
-from fg2_ros.ros.settings import settings_of
 
 DATUM = list(FRAME.datum)
 MANUAL = Path(__file__).parents[2] / 'config' / 'fg2.yaml'

@@ -1,12 +1,11 @@
 """What the node publishes of a good image: frames, stamps, covariances, transforms."""
 
+from fg2_ros.geometry.se2 import wrap_angle
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, NavSatFix
 from vehicle import at, COVARIANCE, FRAME, image, MOUNT, ODOMETRY, planar, TRUTH, Vehicle
-
-from fg2_ros.geometry.se2 import wrap_angle
 
 DATUM = list(FRAME.datum)
 

@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
-
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros.history import History
 from fg2_ros.ros.prior import Fix, NoPrior, Odometry, PriorSettings, PriorTracker
+import numpy as np
+import pytest
 
 S = 1_000_000_000
 SPEED = 10.0

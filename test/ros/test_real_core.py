@@ -1,15 +1,14 @@
 """The node with the real localizer and HTTP tiles: what files and servers can do to it."""
 
+from fg2_ros.checkpoints import save_weights
+from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.ros.loading import load_localizer
+from fg2_ros.simulation.tile_server import Faults, TileServer
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
 from vehicle import at, FRAME, image, TRUTH, Vehicle
-
-from fg2_ros.checkpoints import save_weights
-from fg2_ros.network import FG2Config, FG2Network
-from fg2_ros.ros.loading import load_localizer
-from fg2_ros.simulation.tile_server import Faults, TileServer
 
 PATIENCE_S = 40.0
 

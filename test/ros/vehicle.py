@@ -11,6 +11,12 @@ import time
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.imagery import AerialPatch
+from fg2_ros.localizer import Estimate, Matches
+from fg2_ros.ros.loading import Loaded
+from fg2_ros.ros.node import FG2Node
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from nav_msgs.msg import Odometry
@@ -24,13 +30,6 @@ from sensor_msgs.msg import Image, Imu, NavSatFix
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from tf_transformations import quaternion_from_euler
-
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.imagery import AerialPatch
-from fg2_ros.localizer import Estimate, Matches
-from fg2_ros.ros.loading import Loaded
-from fg2_ros.ros.node import FG2Node
 
 FRAME = MapFrame(47.37, 8.54)
 MOUNT = Pose2(1.5, 0.2, 0.1)  # base_from_camera

@@ -1,14 +1,13 @@
 """Check recorded drives with rosbags' own reader, and their replay."""
 
-import numpy as np
-import pytest
-from rosbags.highlevel import AnyReader
-from scipy.spatial.transform import Rotation
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.simulation.bag import decompressed, read_bag, restamped, START_NS, write_drive
 from fg2_ros.simulation.bag_messages import TYPESTORE
 from fg2_ros.simulation.drive import DriveSettings, simulate_drive
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+from scipy.spatial.transform import Rotation
 
 FRAME = MapFrame(47.0, 8.0)
 FRAMES = 24

@@ -1,10 +1,9 @@
 """Check the simulated vehicle's motion, its limits and its camera."""
 
-import numpy as np
-import pytest
-
 from fg2_ros.simulation.drive import camera_poses, drive_along, DriveSettings, simulate_drive
 from fg2_ros.simulation.lane_path import lane_path, LanePath
+import numpy as np
+import pytest
 
 
 class GridCity:

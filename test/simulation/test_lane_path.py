@@ -1,9 +1,8 @@
 """Check the vehicle's path against geometry done by hand."""
 
+from fg2_ros.simulation.lane_path import advance, lane_path
 import numpy as np
 import pytest
-
-from fg2_ros.simulation.lane_path import advance, lane_path
 
 
 def test_a_quarter_circle_ends_where_the_formula_says():

@@ -1,12 +1,11 @@
 """The two views show the same geometry where the conventions say, and nothing else in common."""
 
 import cv2
-import numpy as np
-import pytest
-
 from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera, PinholeCamera
 from fg2_ros.simulation.meshes import Beacon
 from fg2_ros.simulation.scenes import Scene
+import numpy as np
+import pytest
 
 MAGENTA, GREEN, CYAN = (1.6, 0.0, 1.6), (0.0, 1.8, 0.0), (0.0, 1.6, 1.6)
 

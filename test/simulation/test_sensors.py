@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
-
 from fg2_ros.simulation.drive import drive_along, DriveSettings
 from fg2_ros.simulation.lane_path import lane_path
 from fg2_ros.simulation.sensors import (
     gauss_markov, GnssModel, ImuModel, OdometryModel, simulate_gnss, simulate_imu,
     simulate_odometry)
+import numpy as np
+import pytest
 
 EXACT_ODOMETRY = OdometryModel(
     scale_error=0, yaw_rate_bias_radps=0, speed_noise_mps=0, yaw_rate_noise_radps=0)

@@ -1,8 +1,7 @@
 """Matching scores with a known pose in them, as a well-trained network would give them."""
 
-import torch
-
 from fg2_ros.solver.grid import BevGrid
+import torch
 
 
 def small_grid(cells=21, cell_m=1.4):

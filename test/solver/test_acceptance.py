@@ -2,11 +2,10 @@
 
 from dataclasses import fields, replace
 
-import numpy as np
-import pytest
-
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
+import numpy as np
+import pytest
 
 GOOD = Candidate(True, 400, 1000, Pose2(1.0, -1.0, 0.02), (3.0, -3.0), np.diag([0.1, 0.2, 1e-4]))
 

@@ -1,14 +1,13 @@
 """The whole solver on planted scores: between grid points, with honest covariances."""
 
-import numpy as np
-from planted_scores import dual_softmax, planted_scores, small_grid
-import pytest
-import torch
-
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.solver.ransac import RansacSettings
 from fg2_ros.solver.refinement import PoseLikelihood, refine, RefinementSettings
+import numpy as np
+from planted_scores import dual_softmax, planted_scores, small_grid
+import pytest
+import torch
 
 RANSAC = RansacSettings(
     draws=1, samples=400, hypotheses=200, score_threshold_m=2.0, inlier_threshold_m=2.0)

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-
 from fg2_ros.geometry.se2 import map_pose_from_solution, Pose2, solution_from_map_pose
 from fg2_ros.solver.procrustes import (
     alignment_from_camera, residuals_m, soft_inliers, weighted_procrustes)
+import numpy as np
+import pytest
+import torch
 
 REFERENCE = Path(__file__).parents[1] / 'data/reference/procrustes.npz'
 

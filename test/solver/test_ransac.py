@@ -1,13 +1,12 @@
 """RANSAC on planted matches, against a loop that does the same one hypothesis at a time."""
 
+from fg2_ros.solver.procrustes import (
+    alignment_from_camera, residuals_m, soft_inliers, weighted_procrustes)
+from fg2_ros.solver.ransac import PoseGate, RansacSettings, solve
 import numpy as np
 from planted_scores import planted_probabilities, small_grid
 import pytest
 import torch
-
-from fg2_ros.solver.procrustes import (
-    alignment_from_camera, residuals_m, soft_inliers, weighted_procrustes)
-from fg2_ros.solver.ransac import PoseGate, RansacSettings, solve
 
 SETTINGS = RansacSettings(draws=4, samples=300, hypotheses=120)
 

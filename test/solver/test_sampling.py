@@ -1,8 +1,7 @@
 """Drawn pairs: no pair twice, and as often as their probability says."""
 
-import torch
-
 from fg2_ros.solver.sampling import draw_pairs
+import torch
 
 
 def test_draws_are_without_replacement_and_carry_their_probability():
