@@ -33,13 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cache', type=Path, help='folder of rendered frames (OUT/frames)')
     parser.add_argument('--render-only', action='store_true', help='fill the cache and stop')
     parser.add_argument(
+        '--start-from', type=Path, metavar='WEIGHTS', help='file whose weights a run starts with')
+    parser.add_argument(
         '--resume', action='store_true', help='go on after the last checkpoint, if there is one')
 
 
 def run(args: argparse.Namespace) -> int:
     """Render what is missing, then train; the weights end up in ``OUT/fg2_sim.safetensors``."""
     from tqdm import tqdm
-    from fg2_ros.checkpoints import save_weights
+    from fg2_ros.checkpoints import load_network, save_weights
     from fg2_ros.network.config import FG2Config
     from fg2_ros.training.frames import cities, render_missing, RenderSettings
     from fg2_ros.training.samples import FrameDataset, SampleSettings
@@ -62,8 +64,10 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads, validate_every=args.validate_every)
     unseen = FrameDataset(
         validation, args.frames_per_city, cache, config, SampleSettings.validation(), 0)
+    start = load_network(args.start_from) if args.start_from else None
     trainer = Trainer(
-        config, settings, samples, unseen.first(args.validation_frames), args.out, args.resume)
+        config, settings, samples, unseen.first(args.validation_frames), args.out, args.resume,
+        start)
     with tqdm(total=args.steps, initial=trainer.step, desc='training', dynamic_ncols=True) as bar:
         accuracy = trainer.run(lambda record: _show(bar, record))
     save_weights(trainer.average, args.out / 'fg2_sim.safetensors', {

@@ -11,6 +11,7 @@ from fg2_ros.evaluation.simulated import city_frame
 from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.localizer import Localizer, LocalizerSettings, PRECISIONS, Prior, usable_device
 from fg2_ros.network import FG2Network
+from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.network.matching import Matching
 from fg2_ros.simulation.scenes import Scene
 import numpy as np
@@ -74,7 +75,8 @@ class Bench:
         orthophoto, frame = scene.orthophoto(), city_frame(seed)
         imagery = RasterImagery(
             orthophoto.image, frame, orthophoto.centre_m, orthophoto.resolution_m)
-        network = load_network(weights, self.device, PRECISIONS[precision])
+        network = optimise_for_inference(
+            load_network(weights, self.device, PRECISIONS[precision]))
         self._clock = StageClock(network, self.device)
         self._localizer = Localizer(
             network, imagery, frame, LocalizerSettings(patch=PatchSettings(recentre_m=0.0)))

@@ -9,12 +9,11 @@ descriptors of either side. They are not part of the network.
 from __future__ import annotations
 
 import cv2
+from fg2_ros.simulation.city import City, corners, draw_polygon, Ground, HALF_SIZE_M
 import numpy as np
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
-
-from fg2_ros.simulation.city import City, corners, draw_polygon, Ground, HALF_SIZE_M
 
 NAMES = ('street', 'pavement', 'paved', 'green', 'marking', 'building', 'crown', 'post')
 RESOLUTION_M = 0.25

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-import torch.nn.functional as F
-
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import Alignment, weighted_procrustes
 from fg2_ros.training.losses import virtual_correspondence_error
+import torch
+from torch import Tensor
+import torch.nn.functional as F
 
 
 POSE_STRIDE = 3  # every third aerial cell votes for the pose

@@ -69,17 +69,21 @@ class Trainer:
 
     :param training: endless samples; the i-th must depend on i only.
     :param validation: samples to measure on.
-    :raises ValueError: if the folder holds another run, or there is nothing to resume from.
+    :param start: a network of the same configuration whose weights a new run starts with.
+    :raises ValueError: if the folder holds another run.
     """
 
     def __init__(self, config: FG2Config, settings: TrainSettings, training: Dataset,
-                 validation: Dataset, folder: Path, resume: bool = False):
+                 validation: Dataset, folder: Path, resume: bool = False,
+                 start: FG2Network | None = None):
         """Build the network, or take up a run where its last checkpoint was written."""
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.folder = config, settings, folder
         self.training, self.validation = training, validation
         self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
+        if start is not None:
+            self.network.load_state_dict(start.state_dict())
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.grid = BevGrid.of(config)
         self.reader = LayerReader(config.descriptor_channels, self.grid.ground)
@@ -207,7 +211,8 @@ class Trainer:
     def _start(self, resume: bool) -> None:
         path = self.folder / 'checkpoint.pt'
         if path.exists() and not resume:
-            raise ValueError(f'{self.folder} holds a run already: resume it or name another folder')
+            raise ValueError(
+                f'{self.folder} holds a run already: resume it or name another folder')
         if path.exists():
             self._read_checkpoint(path)
         kept = [record for record in self.records() if record['step'] <= self.step]

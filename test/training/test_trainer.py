@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 
-from fg2_ros.training.trainer import image_batch, learning_rate, pose_weight, TrainSettings
+from fg2_ros.training.trainer import image_batch, learning_rate, pose_weight, Trainer, TrainSettings
 import numpy as np
 import pytest
-from tiny_run import CONFIG, make_trainer, SETTINGS
+from tiny_run import CONFIG, make_trainer, NoiseDataset, SETTINGS
 import torch
 
 SCRIPT = Path(__file__).with_name('tiny_run.py')
@@ -58,6 +58,14 @@ def test_average_follows_the_network_and_its_statistics(tmp_path):
     for name, value in trainer.network.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(averaged[name], value)
+
+
+def test_run_starts_with_given_weights(tmp_path):
+    start = make_trainer(tmp_path / 'first', settings=replace(SETTINGS, seed=7)).network
+    data = NoiseDataset()
+    trainer = Trainer(CONFIG, SETTINGS, data, data, tmp_path / 'second', start=start)
+    for network in (trainer.network, trainer.average):
+        assert all(torch.equal(*pair) for pair in zip(network.parameters(), start.parameters()))
 
 
 def test_finished_folder_is_not_overwritten(tmp_path):
