@@ -1,11 +1,10 @@
 """When the aerial patch is kept, replaced, waited for and completed."""
 
-import numpy as np
-import pytest
-
 from fg2_ros.aerial_memory import AerialMemory, PatchSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, ImageryError, ImageryNotReady
+import numpy as np
+import pytest
 
 FRAME = MapFrame(10.0, 20.0)
 

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 
-import pytest
-
 from fg2_ros.demo.children import ChildError, Children
 from fg2_ros.demo.rendering import rendered
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.scenes import Scene
+import pytest
 
 FIGURES = [
     'frames', 'published', 'median_error_m', 'mean_error_m', 'p95_error_m',

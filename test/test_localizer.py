@@ -9,10 +9,6 @@ import dataclasses
 import math
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
-import torch
-
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.panorama import direction_from_pixel
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
@@ -20,6 +16,9 @@ from fg2_ros.imagery import RasterImagery
 from fg2_ros.localizer import Localizer, LocalizerSettings, Prior, usable_device
 from fg2_ros.network import FG2Config
 from fg2_ros.solver.grid import BevGrid
+import numpy as np
+import pytest
+import torch
 
 FRAME = MapFrame(47.3, 8.5)
 CONFIG = dataclasses.replace(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
-import numpy as np
-
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.settings import setting
+import numpy as np
 
 
 @dataclass(frozen=True)

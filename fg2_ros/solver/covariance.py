@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from fg2_ros.solver.refinement import Curvature
 import torch
 from torch import Tensor
-
-from fg2_ros.solver.refinement import Curvature
 
 # Standard deviations below which no covariance goes: what calibration, the camera's mount and
 # the imagery's own position leave uncertain however well images match.

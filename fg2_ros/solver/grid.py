@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fg2_ros.network.config import FG2Config
 import torch
 from torch import Tensor
-
-from fg2_ros.network.config import FG2Config
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from fg2_ros.solver import ransac
 from fg2_ros.solver.covariance import pose_covariance
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import Alignment, residuals_m
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
 from fg2_ros.solver.refinement import PoseLikelihood, refine, RefinementSettings
+import torch
+from torch import Tensor
 
 
 class Solution(NamedTuple):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from fg2_ros.settings import setting
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import Alignment, residuals_m, soft_inliers, weighted_procrustes
 from fg2_ros.solver.sampling import draw_pairs
+import torch
+from torch import Tensor
 
 MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad sets show
 

@@ -20,12 +20,11 @@ from dataclasses import dataclass
 import math
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from fg2_ros.settings import setting
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import Alignment, alignment_from_camera
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
