@@ -31,6 +31,7 @@ def save_weights(network: FG2Network, path: str | Path, metadata: dict) -> None:
     partial = path.with_name(path.name + '.partial')
     save_file(tensors, partial, {
         'config': json.dumps(network.config.to_dict()), 'metadata': json.dumps(metadata)})
+    partial.chmod(0o644)  # safetensors makes it unreadable to others
     partial.replace(path)
 
 

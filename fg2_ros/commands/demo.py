@@ -71,11 +71,17 @@ class _Interruption:
         self._requested = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._request)
+        sys.unraisablehook = self._lost
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if one was asked for."""
         if self._requested:
             raise KeyboardInterrupt
+
+    @staticmethod
+    def _lost(event) -> None:
+        if not isinstance(event.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(event)
 
     def _request(self, *_) -> None:
         if not self._requested:

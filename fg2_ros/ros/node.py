@@ -405,6 +405,9 @@ class FG2Node(LifecycleNode):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until Ctrl-C."""
+    # rclpy's handler ends `spin`; Python's would raise wherever it strikes, and `ros2 launch`
+    # sends the signal twice.
+    signal.signal(signal.SIGINT, lambda *_: None)
     node = None
     try:
         rclpy.init(args=args)
@@ -413,10 +416,12 @@ def main(args: list[str] | None = None) -> None:
             node.autostart()
         node.get_logger().debug('ready')
         rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
+    except RuntimeError:
+        if rclpy.ok():
+            raise  # else the context ended between two waits, which rclpy takes for an error
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # `ros2 launch` sends it a second time
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()

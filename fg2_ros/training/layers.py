@@ -11,7 +11,6 @@ from __future__ import annotations
 import cv2
 from fg2_ros.simulation.city import City, corners, draw_polygon, Ground, HALF_SIZE_M
 import numpy as np
-import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 

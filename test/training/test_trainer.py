@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 
-from fg2_ros.training.trainer import image_batch, learning_rate, pose_weight, Trainer, TrainSettings
+from fg2_ros.training.trainer import (
+    image_batch, learning_rate, pose_weight, Trainer, TrainSettings)
 import numpy as np
 import pytest
 from tiny_run import CONFIG, make_trainer, NoiseDataset, SETTINGS
