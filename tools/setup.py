@@ -248,7 +248,8 @@ def write_script(environment: Environment, name: str, module: str) -> None:
         "' '''\n"
         'import sys\n'
         f'from {module} import main\n'
-        'sys.exit(main())\n')
+        "if __name__ == '__main__':\n"  # worker processes import the script
+        '    sys.exit(main())\n')
     script.chmod(0o755)
 
 
