@@ -69,6 +69,7 @@ class _Interruption:
     def __init__(self):
         """Handle the signals."""
         self._requested = False
+        self.polled = False  # whether `check` is called all the time: then nothing is raised
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._request)
         sys.unraisablehook = self._lost
@@ -84,8 +85,8 @@ class _Interruption:
             sys.__unraisablehook__(event)
 
     def _request(self, *_) -> None:
-        if not self._requested:
-            self._requested = True
+        again, self._requested = self._requested, True
+        if not (again or self.polled):
             raise KeyboardInterrupt
 
 
@@ -102,7 +103,10 @@ def _demo(args: argparse.Namespace, interruption: _Interruption) -> dict:
     interruption.check()
     os.environ.update(_ros_environment())
     with Children(args.output, os.environ) as children:
+        interruption.polled = True  # what is raised while a child is forked gets lost
         record = _drive(args, children, drive, interruption)
+    interruption.polled = False
+    interruption.check()
     write_report(
         args.output / 'report.html', record, orthophoto, 'A drive through a simulated city',
         f'City {args.city_seed}, {args.difficulty}, {args.frames} panoramas at {args.rate:g} Hz, '
