@@ -8,6 +8,7 @@ import time
 from typing import Callable
 
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.lookahead import Lookahead
 from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, ImageryNotReady
 from fg2_ros.settings import setting
 import numpy as np
@@ -23,6 +24,13 @@ class PatchSettings:
     recentre_m: float = setting(
         6.0, 'The patch stays while the prior is within this distance of its centre on both '
         'axes; its features are then computed once only.', unit='m', between=(0.0, 1000.0))
+    ring_m: float = setting(
+        25.0, 'Imagery is fetched in the background this far around the patch, for turns and '
+        'errors of GNSS.', unit='m', between=(0.0, 1000.0))
+    ahead_s: float = setting(
+        8.0, 'Imagery is fetched for where the vehicle will be within this time at its present '
+        'speed and course. Longer where the network is slow; 0 for none.', unit='s',
+        between=(0.0, 120.0))
     patience_m: float = setting(
         12.0, 'While imagery for a new patch is on its way the old one serves up to this '
         'distance.', unit='m', between=(0.0, 1000.0))
@@ -53,6 +61,8 @@ class AerialMemory:
         self._imagery, self._describe = imagery, describe
         self._size_m, self._size_px = size_m, size_px
         self._settings, self._clock = settings, clock
+        self._lookahead = Lookahead(
+            imagery, size_m, size_px, settings.ring_m, settings.ahead_s, clock)
         self._patch: AerialPatch | None = None
         self._features: Tensor | None = None
         self._fetched_s = 0.0
@@ -77,8 +87,14 @@ class AerialMemory:
         return self._features
 
     def request(self, frame: MapFrame, centre_m: tuple[float, float]) -> None:
-        """Start fetching a patch and return at once."""
-        self._imagery.request(frame, centre_m, self._size_m, self._size_px)
+        """
+        Start fetching what is needed around a place, and next, and return at once.
+
+        To be called from one thread, with the places of the vehicle as they become known.
+
+        :raises ImageryError: if there can be no imagery.
+        """
+        self._lookahead.request(frame, centre_m)
 
     def _distance_m(self, frame: MapFrame, centre_m: tuple[float, float]) -> float:
         """Return how far a place is from the patch's centre along the farther axis."""

@@ -27,6 +27,10 @@ class ScriptedImagery:
         image = np.full((size_px, size_px, 3), len(self.asked), np.uint8)
         return AerialPatch(image, frame, centre_m, size_m, valid, 'scripted')
 
+    def stats(self):
+        """Return that nothing is under way."""
+        return {'pending': 0}
+
     def request(self, *what):
         """Note what is wanted."""
         self.requested.append(what)
@@ -107,7 +111,9 @@ def test_gaps_are_filled_when_more_imagery_has_come(memory, imagery, clock):
     assert len(imagery.asked) == 4
 
 
-def test_requests_are_passed_on(memory, imagery):
-    """With the size of the patch."""
+def test_the_surroundings_are_requested_then_the_patch(memory, imagery):
+    """What is requested last is fetched first."""
     memory.request(FRAME, (3, 4))
-    assert imagery.requested == [(FRAME, (3, 4), 28.0, 16)]
+    surroundings, patch = imagery.requested
+    assert patch == (FRAME, (3, 4), 28.0, 16)
+    assert surroundings[:2] == (FRAME, (3, 4)) and surroundings[2] >= 28.0 + 2 * 25.0

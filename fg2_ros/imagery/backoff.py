@@ -8,6 +8,7 @@ import threading
 import time
 
 _LONGEST_RETRY_AFTER_S = 3600.0
+_SENTENCES_AT_MOST = 20
 
 
 class Backoff:
@@ -67,6 +68,8 @@ class Notices:
     """
     Warnings without repetition: a sentence is logged again only after a while.
 
+    However many different ones there are (servers have their say in them), a few are logged.
+
     :param logger: where they go.
     :param every_s: how long the same sentence is held back.
     """
@@ -83,7 +86,7 @@ class Notices:
         now = time.monotonic()
         with self._lock:
             self._said = {said: at for said, at in self._said.items() if now - at < self._every_s}
-            if sentence in self._said:
+            if sentence in self._said or len(self._said) >= _SENTENCES_AT_MOST:
                 return
             self._said[sentence] = now
         self._logger.warning(sentence)

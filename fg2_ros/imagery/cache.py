@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 import logging
@@ -10,32 +10,29 @@ from pathlib import Path
 import sqlite3
 import threading
 import time
+from typing import TypeVar
+import zlib
 
-from fg2_ros.geometry import mercator
+from fg2_ros.imagery import cache_file
 from fg2_ros.imagery.backoff import Notices
-from fg2_ros.imagery.decoding import tile_format
+from fg2_ros.imagery.cache_file import CacheError
+from fg2_ros.imagery.cache_schema import describe, identify, prepare, row_of, SELECT_TILE
 from fg2_ros.imagery.sources import TileId
 
-_MBTILES_ID = 0x4D504258  # 'MPBX', registered for MBTiles in SQLite's magic file
-_BUSY_S = 2.0
+__all__ = ['CachedAbsence', 'CachedTile', 'CacheError', 'TileCache']
+
+_WRITE_PAUSE_S = 60.0  # after the disk was full
+_SET_ASIDE_AT_MOST = 3  # a disk that damages one file after the other is not to be filled
 _USES_KEPT_IN_MEMORY = 256
-_EVICT_TO = 0.95  # of the bound: evicting a few tiles at each write would be slow
-_SCHEMA = """
-    CREATE TABLE IF NOT EXISTS metadata (name TEXT NOT NULL PRIMARY KEY, value TEXT);
-    CREATE TABLE IF NOT EXISTS tiles (
-        zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB,
-        PRIMARY KEY (zoom_level, tile_column, tile_row));
-    CREATE TABLE IF NOT EXISTS fg2_tiles (
-        zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER,
-        etag TEXT, expires REAL, last_used REAL, bytes INTEGER,
-        PRIMARY KEY (zoom_level, tile_column, tile_row));
-    CREATE INDEX IF NOT EXISTS fg2_last_used ON fg2_tiles (last_used);
-"""
+_ABSENCES_KEPT = 20_000
+_LOG_PAGES = 1000  # at which SQLite moves its log into the file, where the bound allows it
+_SHRINKING_S = 2.0  # longest time that opening a file takes to get it below its bound
+# Shares of the bound: SQLite's log may take what the file leaves, however it is written to.
+_FILE_SHARE, _LOG_SHARE, _LARGEST_TILE = 7 / 8, 1 / 32, 1 / 8
+_EVICTED_AT_ONCE, _SHRUNK_AT_ONCE = 1 / 64, 1 / 4
 _IS_TILE = 'zoom_level = ? AND tile_column = ? AND tile_row = ?'
-
-
-class CacheError(Exception):
-    """A cache file cannot be used; the message says which and why."""
+_logger = logging.getLogger(__name__)
+_T = TypeVar('_T')
 
 
 @dataclass(frozen=True)
@@ -46,10 +43,25 @@ class CachedTile:
     :param data: the encoded image.
     :param etag: the server's ETag, or ''.
     :param expires: Unix time from which the server should be asked whether it changed.
+    :param modified: the server's Last-Modified, or ''.
     """
 
     data: bytes
     etag: str
+    expires: float
+    modified: str = ''
+
+
+@dataclass(frozen=True)
+class CachedAbsence:
+    """
+    The server's word that it has nothing there.
+
+    :param what: how it said so: 'answered 404'.
+    :param expires: Unix time until which that is believed.
+    """
+
+    what: str
     expires: float
 
 
@@ -58,154 +70,317 @@ class TileCache:
     A tile cache file; any number of threads, and several processes, may share it.
 
     Every change is one SQLite transaction in write-ahead mode, so a process may be killed at any
-    moment. Problems while in use are logged and otherwise look like tiles that are not there.
+    moment. Problems while in use are logged and otherwise look like tiles that are not there: on a
+    full disk nothing more is written, a file that turns out to be damaged is renamed and a new
+    one begun. A file that cannot be written is used to read from.
 
     :param path: the MBTiles file; made, with its folder, if it does not exist.
-    :param max_bytes: bound of the file's size; what was not used for longest goes first.
+    :param max_bytes: bound of what it takes on the disk; what was not used for longest goes first.
     :param source: what the tiles are from; a file with tiles from elsewhere is not touched.
+    :param attribution: whom the file names as the tiles' owner.
     :raises CacheError: if the file cannot be used.
     """
 
-    def __init__(self, path: str | Path, max_bytes: int, source: str):
+    def __init__(self, path: str | Path, max_bytes: int, source: str, attribution: str = ''):
         """Open or make the file."""
         self.path = Path(path)
         self._max_bytes = max_bytes
+        self._metadata = {'fg2_source': source, 'attribution': attribution}
         self._lock = threading.Lock()
         self._used: dict[TileId, float] = {}
-        self._notices = Notices(logging.getLogger(__name__))
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(
-                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            try:
-                self._prepare(source)
-            except BaseException:
-                self._database.close()
-                raise
-        except (sqlite3.Error, OSError) as error:
-            raise CacheError(f'the tile cache {self.path} cannot be used: {error}') from None
+        self._notices = Notices(_logger)
+        self._database: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._obstacle = ''  # why nothing can be written
+        self._read_only = False
+        self._write_again_s = 0.0  # monotonic
+        self._set_aside = 0
+        self._open()
+
+    @property
+    def state(self) -> str:
+        """Return the path, with what is wrong with it; it begins with 'off' if all is."""
+        if self._database is None:
+            return f'off: {self._obstacle or "closed"}'
+        return f'{self.path} (not written: {self._obstacle})' if self._obstacle else str(self.path)
 
     def get(self, tile: TileId) -> CachedTile | None:
         """Return a tile, expired or not, or None if it is not there."""
-        with self._guarded('read'):
-            row = self._database.execute(
-                'SELECT tile_data, etag, expires FROM tiles LEFT JOIN fg2_tiles'
-                f' USING (zoom_level, tile_column, tile_row) WHERE {_IS_TILE}',
-                _row(tile)).fetchone()
-            if row is not None and row[0]:
-                self._used[tile] = time.time()
-                if len(self._used) > _USES_KEPT_IN_MEMORY:
-                    with self._transaction():
-                        self._write_uses()
-                return CachedTile(bytes(row[0]), row[1] or '', row[2] or 0.0)
-        return None
+        row = self._attempt(
+            'read', lambda: self._database.execute(SELECT_TILE, row_of(tile)).fetchone())
+        if row is None:
+            return None
+        data, etag, expires, modified, checksum = row
+        if not isinstance(data, bytes) or checksum not in (None, zlib.crc32(data)):
+            self._notices.warn(f'the tile cache {self.path} had damaged tiles')
+            self.remove(tile)
+            return None
+        self._note_use(tile)
+        return CachedTile(data, etag or '', expires or 0.0, modified or '')
 
-    def put(self, tile: TileId, data: bytes, etag: str, expires: float) -> None:
+    def get_absence(self, tile: TileId) -> CachedAbsence | None:
+        """Return the server's word that it has nothing there, if it is still to be believed."""
+        row = self._attempt('read', lambda: self._database.execute(
+            f'SELECT what, expires FROM fg2_absent WHERE {_IS_TILE} AND expires > ?',
+            (*row_of(tile), time.time())).fetchone())
+        return CachedAbsence(str(row[0]), float(row[1])) if row else None
+
+    def put(self, tile: TileId, data: bytes, etag: str, expires: float,
+            modified: str = '') -> None:
         """Keep a tile that was seen to decode, and make room for it."""
-        with self._guarded('written'), self._transaction():
-            self._database.execute(
-                'INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?)', (*_row(tile), data))
-            self._database.execute(
-                'INSERT OR REPLACE INTO fg2_tiles VALUES (?, ?, ?, ?, ?, ?, ?)',
-                (*_row(tile), etag, expires, time.time(), len(data)))
-            self._describe(tile, data)
+        if len(data) > _LARGEST_TILE * self._max_bytes:
+            self._notices.warn(f'the tile cache {self.path} is too small for tiles of this size')
+            return
+
+        def write() -> None:
             self._write_uses()
-            self._evict()
+            self._make_room(len(data))
+            self._execute('INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?)', *row_of(tile), data)
+            self._execute('INSERT OR REPLACE INTO fg2_tiles (zoom_level, tile_column, tile_row,'
+                          ' etag, expires, last_used, bytes, modified, checksum)'
+                          ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)', *row_of(tile), etag, expires,
+                          time.time(), len(data), modified, zlib.crc32(data))
+            self._execute(f'DELETE FROM fg2_absent WHERE {_IS_TILE}', *row_of(tile))
+            describe(self._database, tile, data)
+
+        self._write(write)
+
+    def put_absence(self, tile: TileId, absence: CachedAbsence) -> None:
+        """Remember that the server has nothing there; a tile from before stays."""
+        def write() -> None:
+            self._make_room(0)
+            self._execute('INSERT OR REPLACE INTO fg2_absent VALUES (?, ?, ?, ?, ?)',
+                          *row_of(tile), absence.what, absence.expires)
+            self._execute('DELETE FROM fg2_absent WHERE expires <= ? OR rowid IN (SELECT rowid'
+                          ' FROM fg2_absent ORDER BY expires DESC LIMIT -1 OFFSET ?)',
+                          time.time(), _ABSENCES_KEPT)
+
+        self._write(write)
 
     def refresh(self, tile: TileId, expires: float) -> None:
         """Note that the server says a tile is still current."""
-        with self._guarded('written'), self._transaction():
-            self._database.execute(
-                f'UPDATE fg2_tiles SET expires = ? WHERE {_IS_TILE}', (expires, *_row(tile)))
+        self._write(lambda: self._execute(
+            f'UPDATE fg2_tiles SET expires = ? WHERE {_IS_TILE}', expires, *row_of(tile)))
+
+    def touch(self, tiles: Iterable[TileId]) -> None:
+        """Count tiles as used now, without reading them: they are not the next to go."""
+        for tile in tiles:
+            self._note_use(tile)
 
     def remove(self, tile: TileId) -> None:
         """Drop a tile, for instance one that turned out to be damaged."""
-        with self._guarded('written'), self._transaction():
-            self._delete(_row(tile))
+        self._write(lambda: self._delete(row_of(tile)))
 
     def close(self) -> None:
-        """Write what is still in memory and close the file."""
-        with self._guarded('written'), self._transaction():
-            self._write_uses()
+        """Write what is still in memory and close the file; it must not be used any more."""
+        if self._used:
+            self._write(self._write_uses)
         with self._lock:
-            self._database.close()
+            self._release()
 
-    def _prepare(self, source: str) -> None:
-        tables = {name for name, in self._database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables:
-            self._database.execute('PRAGMA auto_vacuum = INCREMENTAL')  # eviction shrinks the file
-            self._database.execute(f'PRAGMA application_id = {_MBTILES_ID}')
-        elif 'fg2_tiles' not in tables:
-            raise CacheError(
-                f'{self.path} is not a tile cache of this package: it is left as it is')
-        self._database.execute('PRAGMA journal_mode = WAL')
-        self._database.execute('PRAGMA synchronous = NORMAL')
-        self._database.execute(f'PRAGMA journal_size_limit = {4 << 20}')
-        self._database.executescript(_SCHEMA)
-        with self._transaction():
-            self._claim(source)
-        self._metadata = dict(self._database.execute('SELECT name, value FROM metadata'))
+    def _open(self, damage: sqlite3.Error | None = None) -> None:
+        """
+        Open the file, or one in the place of a damaged one.
 
-    def _claim(self, source: str) -> None:
-        self._database.execute(
-            "INSERT OR IGNORE INTO metadata VALUES ('fg2_source', ?)", (source,))
-        owner, = self._database.execute(
-            "SELECT value FROM metadata WHERE name = 'fg2_source'").fetchone()
-        if owner != source:
-            raise CacheError(f'the tile cache {self.path} holds the tiles of another source'
-                             f' ({owner}): give each source a file of its own')
-        self._database.executemany('INSERT OR IGNORE INTO metadata VALUES (?, ?)', [
-            ('name', self.path.stem), ('type', 'baselayer'), ('version', '1.0'),
-            ('description', 'Aerial tiles cached by fg2_ros')])
+        :param damage: what was found in the file that was open until now.
+        :raises CacheError: if it cannot be used.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with cache_file.opening_alone(self.path.parent):
+                if damage and cache_file.identity(self.path) == self._identity:
+                    self._rename_damaged(damage)  # unless another process has done so
+                cache_file.refuse_foreign(self.path)
+                try:
+                    self._open_to_write()
+                except sqlite3.Error as error:
+                    self._open_otherwise(error)
+        except (sqlite3.Error, OSError) as error:
+            raise CacheError(f'the tile cache {self.path} cannot be used: {error}') from None
 
-    def _describe(self, tile: TileId, data: bytes) -> None:
-        """Let the metadata cover a new tile: format, zooms and bounds, as MBTiles wants them."""
-        described = dict(self._metadata)
-        described.setdefault('format', tile_format(data))
-        described['minzoom'] = str(min(tile.zoom, int(described.get('minzoom', tile.zoom))))
-        described['maxzoom'] = str(max(tile.zoom, int(described.get('maxzoom', tile.zoom))))
-        described['bounds'] = _united(described.get('bounds'), _bounds(tile))
-        changed = described.items() - self._metadata.items()
-        self._database.executemany('INSERT OR REPLACE INTO metadata VALUES (?, ?)', changed)
-        self._metadata = described
+    def _open_otherwise(self, error: sqlite3.Error) -> None:
+        if cache_file.is_damage(error):
+            self._rename_damaged(error)
+            self._open_to_write()
+        elif cache_file.is_unwritable(error) and self.path.is_file() and self.path.stat().st_size:
+            self._adopt(cache_file.connect_read_only(self.path), self._identify)
+            self._read_only = True
+            self._pause_writing(error)
+        else:
+            raise error
+
+    def _open_to_write(self) -> None:
+        self._adopt(cache_file.connect(self.path), self._prepare)
+        self._read_only = False
+        self._obstacle = ''
+
+    def _adopt(self, database: sqlite3.Connection, check: Callable[[], None]) -> None:
+        """Use a database from now on if it passes a check."""
+        self._database = database
+        try:
+            check()
+        except BaseException:
+            self._database = None
+            database.close()
+            raise
+        self._identity = cache_file.identity(self.path)
+
+    def _identify(self) -> None:
+        identify(self._database, self.path, self._metadata)
+
+    def _prepare(self) -> None:
+        prepare(self._database, self.path, self._metadata)
+        page_bytes = self._pragma('page_size')
+        log_pages = min(_LOG_PAGES, max(1, int(_LOG_SHARE * self._max_bytes) // page_bytes))
+        self._database.execute(f'PRAGMA wal_autocheckpoint = {log_pages}')
+        self._database.execute(f'PRAGMA journal_size_limit = {log_pages * page_bytes}')
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Bring a file below a bound that is lower than it was, for some time at most."""
+        give_up_s = time.monotonic() + _SHRINKING_S
+        while self._excess() > 0 and time.monotonic() < give_up_s:
+            with self._transaction():
+                self._make_room(0, _SHRUNK_AT_ONCE)
+        self._bound_log()
+
+    def _rename_damaged(self, error: sqlite3.Error) -> None:
+        self._set_aside += 1
+        if self._set_aside > _SET_ASIDE_AT_MOST:
+            raise CacheError(f'the tile cache {self.path} is damaged again and again: {error}')
+        aside = cache_file.set_aside(self.path)
+        _logger.warning('the tile cache %s is damaged (%s): it is now %s, and a new one begins',
+                        self.path, error, aside)
+
+    def _attempt(self, doing: str, work: Callable[[], _T]) -> _T | None:
+        """Do something with the file; what goes wrong is dealt with and gives None."""
+        with self._lock:
+            try:
+                self._follow_path()
+                return work() if self._database is not None else None
+            except sqlite3.Error as error:
+                self._handle(error, doing)
+            except CacheError as error:
+                self._give_up(error)
+        return None
+
+    def _write(self, work: Callable[[], None]) -> None:
+        """Change the file in one transaction, unless it is known that it cannot be written."""
+        def change() -> None:
+            if self._obstacle and time.monotonic() < self._write_again_s:
+                return
+            if self._read_only:
+                self._release()
+                self._open()
+            if not self._read_only:
+                with self._transaction():
+                    work()
+                self._written()
+
+        self._attempt('written', change)
+
+    def _written(self) -> None:
+        if self._obstacle:
+            _logger.info('the tile cache %s is written again', self.path)
+            self._obstacle = ''
+        self._bound_log()
+
+    def _bound_log(self) -> None:
+        if cache_file.log_bytes(self.path) > 2 * _LOG_SHARE * self._max_bytes:
+            self._database.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()  # awaits readers
+
+    def _follow_path(self) -> None:
+        """Open the path anew if another file has taken the place of ours, or it is gone."""
+        if self._database is not None and cache_file.identity(self.path) != self._identity:
+            self._release()
+            self._open()
+
+    def _handle(self, error: sqlite3.Error, doing: str) -> None:
+        if cache_file.is_damage(error) and not self._read_only:
+            self._release()
+            try:
+                self._open(error)
+            except CacheError as trouble:
+                self._give_up(trouble)
+        elif cache_file.is_unwritable(error) and doing == 'written':
+            self._pause_writing(error)
+        else:
+            self._notices.warn(f'the tile cache {self.path} could not be {doing}: {error}')
+
+    def _pause_writing(self, error: sqlite3.Error) -> None:
+        self._write_again_s = time.monotonic() + _WRITE_PAUSE_S
+        if not self._obstacle:
+            _logger.warning('the tile cache %s cannot be written (%s): what it holds is used, '
+                            'other tiles are kept in memory only', self.path, error)
+        self._obstacle = str(error)
+
+    def _give_up(self, error: CacheError) -> None:
+        self._release()
+        self._obstacle = str(error)
+        _logger.warning('%s; tiles are kept in memory only', error)
+
+    def _release(self) -> None:
+        database, self._database = self._database, None
+        if database is None:
+            return
+        if cache_file.identity(self.path) == self._identity and not self._read_only:
+            with cache_file.opening_alone(self.path.parent):
+                cache_file.close(database)
+        else:
+            database.close()
+
+    def _note_use(self, tile: TileId) -> None:
+        with self._lock:
+            self._used[tile] = time.time()
+            many = len(self._used) > _USES_KEPT_IN_MEMORY
+        if many:
+            self._write(self._write_uses)
 
     def _write_uses(self) -> None:
         self._database.executemany(
-            f'UPDATE fg2_tiles SET last_used = ? WHERE {_IS_TILE}',
-            [(at, *_row(tile)) for tile, at in self._used.items()])
+            f'UPDATE fg2_tiles SET last_used = max(last_used, ?) WHERE {_IS_TILE}',
+            [(at, *row_of(tile)) for tile, at in self._used.items()])
         self._used = {}
 
-    def _evict(self) -> None:
+    def _excess(self) -> int:
+        """Return by how many bytes the file is larger than it may be, negative if it is not."""
+        file_bytes = self._pragma('page_count') * self._pragma('page_size')
+        return file_bytes - int(_FILE_SHARE * self._max_bytes)
+
+    def _make_room(self, size: int, share: float = _EVICTED_AT_ONCE) -> None:
+        """
+        Drop what was not used for longest so that so many bytes more fit.
+
+        A file that is far above its bound gets there in steps: SQLite's log has to hold each.
+        """
         page_bytes = self._pragma('page_size')
-        pages = self._pragma('page_count') - self._pragma('freelist_count')
-        surplus = pages * page_bytes - self._max_bytes
-        if surplus <= 0:
-            return
-        surplus += (1 - _EVICT_TO) * self._max_bytes
+        step = int(share * self._max_bytes)
+        needed = size + 16 * page_bytes  # the trees around the tiles grow, too
+        if self._excess() + needed > self._pragma('freelist_count') * page_bytes:
+            self._drop_oldest(size + step)
+        if self._excess() > 0:
+            self._database.execute(
+                f'PRAGMA incremental_vacuum({step // page_bytes + 1})').fetchall()
+
+    def _drop_oldest(self, size: int) -> None:
         oldest = self._database.execute(
-            'SELECT zoom_level, tile_column, tile_row, bytes FROM fg2_tiles ORDER BY last_used')
-        for *row, size in oldest.fetchall():
-            self._delete(row)
-            surplus -= size
-            if surplus <= 0:
+            'SELECT zoom_level, tile_column, tile_row, bytes FROM fg2_tiles ORDER BY last_used'
+            ' LIMIT 1000').fetchall()
+        for *row, tile_bytes in oldest:
+            if size <= 0:
                 break
-        self._database.execute('PRAGMA incremental_vacuum').fetchall()
+            self._delete(row)
+            size -= tile_bytes
 
     def _delete(self, row) -> None:
         for table in ('tiles', 'fg2_tiles'):
-            self._database.execute(f'DELETE FROM {table} WHERE {_IS_TILE}', row)
+            self._execute(f'DELETE FROM {table} WHERE {_IS_TILE}', *row)
+
+    def _execute(self, statement: str, *values) -> None:
+        self._database.execute(statement, values)
 
     def _pragma(self, name: str) -> int:
         return self._database.execute(f'PRAGMA {name}').fetchone()[0]
-
-    @contextmanager
-    def _guarded(self, doing: str) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.Error as error:
-                self._notices.warn(f'the tile cache {self.path} could not be {doing}: {error}')
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -217,24 +392,3 @@ class TileCache:
             if self._database.in_transaction:
                 self._database.execute('ROLLBACK')
             raise
-
-
-def _row(tile: TileId) -> tuple[int, int, int]:
-    """Return (zoom_level, tile_column, tile_row): MBTiles counts rows from the south."""
-    return tile.zoom, tile.x, 2 ** tile.zoom - 1 - tile.y
-
-
-def _bounds(tile: TileId) -> list[float]:
-    """Return west, south, east, north of a tile in degrees."""
-    latitudes, longitudes = mercator.geodetic_from_world_pixel(
-        [tile.x, tile.x + 1], [tile.y + 1, tile.y], tile.zoom, tile_px=1)
-    return [longitudes[0], latitudes[0], longitudes[1], latitudes[1]]
-
-
-def _united(bounds: str | None, added: list[float]) -> str:
-    west, south, east, north = added
-    if bounds is not None:
-        old = [float(value) for value in bounds.split(',')]
-        west, south = min(west, old[0]), min(south, old[1])
-        east, north = max(east, old[2]), max(north, old[3])
-    return f'{west:.7f},{south:.7f},{east:.7f},{north:.7f}'

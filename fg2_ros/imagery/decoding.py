@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+import hashlib
 import io
 
 import cv2
@@ -10,6 +12,8 @@ from PIL import Image, UnidentifiedImageError
 
 _SIZES = {(256, 256), (512, 512)}
 _FORMATS = {'JPEG': 'jpg', 'PNG': 'png', 'WEBP': 'webp'}
+_UNIFORM_LEVELS = 2  # of 255 between the pixels of a tile of one colour
+_BLACK, _LIGHT, _GREY_LEVELS = 8, 192, 16  # nothing is drawn in black, or light grey to white
 
 
 class TileProblem(Exception):
@@ -19,32 +23,42 @@ class TileProblem(Exception):
     :param what: the message.
     :param absent: the source works and says that it has nothing there.
     :param retry_after_s: when the server wants to be asked again, None if it does not say.
+    :param believe_s: how long that it is absent is to be believed, None if nobody says.
     """
 
-    def __init__(self, what: str, absent: bool = False, retry_after_s: float | None = None):
+    def __init__(self, what: str, absent: bool = False, retry_after_s: float | None = None,
+                 believe_s: float | None = None):
         """Keep the facts beside the message."""
         super().__init__(what)
         self.absent = absent
         self.retry_after_s = retry_after_s
+        self.believe_s = believe_s
 
 
-def decode_tile(data: bytes, tile_px: int) -> np.ndarray:
+def decode_tile(data: bytes, tile_px: int, placeholders: Collection[str] = ()) -> np.ndarray:
     """
     Return the (tile_px, tile_px, 3) uint8 RGB image of an encoded tile.
 
-    A tile of the other usual size covers the same ground, so it is scaled.
+    Where a tile is partly transparent there is a fourth channel, its opacity. A tile of the other
+    usual size covers the same ground, so it is scaled.
 
-    :raises TileProblem: if the bytes are not a whole JPEG, PNG or WebP image of 256 or 512 pixels.
+    :param placeholders: SHA-256 in hexadecimals of files that mean that there is no imagery.
+    :raises TileProblem: if the bytes are not a whole JPEG, PNG or WebP image of 256 or 512 pixels,
+        or show nothing: full transparency, nothing but black, white or light grey, a placeholder.
     """
+    if placeholders and hashlib.sha256(data).hexdigest() in placeholders:
+        raise _empty()
     try:
         with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as image:
             if image.size not in _SIZES:  # known from the header: a bomb is never unpacked
                 raise TileProblem(f'sent a tile of {image.width} x {image.height} pixels')
-            pixels = _rgb(image)
+            pixels = _pixels(image)
     except UnidentifiedImageError:
         raise TileProblem(_what_it_is(data)) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         raise TileProblem('sent a damaged image') from None
+    if _shows_nothing(pixels):
+        raise _empty()
     if len(pixels) != tile_px:
         pixels = cv2.resize(pixels, (tile_px, tile_px), interpolation=(
             cv2.INTER_AREA if len(pixels) > tile_px else cv2.INTER_LINEAR))
@@ -57,10 +71,27 @@ def tile_format(data: bytes) -> str:
         return _FORMATS[image.format]
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in ('RGBA', 'LA') and image.getchannel('A').getextrema()[1] == 0:
-        raise TileProblem('has only an empty tile there', absent=True)
-    return np.array(image.convert('RGB'))
+def _pixels(image: Image.Image) -> np.ndarray:
+    """Return RGB, or RGBA if there is any transparency in it."""
+    if image.mode not in ('RGBA', 'LA', 'PA') and 'transparency' not in image.info:
+        return np.array(image.convert('RGB'))
+    pixels = np.array(image.convert('RGBA'))
+    return pixels if pixels[..., 3].min() < 255 else np.ascontiguousarray(pixels[..., :3])
+
+
+def _shows_nothing(pixels: np.ndarray) -> bool:
+    if pixels.shape[2] == 4 and not pixels[..., 3].any():
+        return True
+    if np.ptp(pixels[::17, ::19], axis=(0, 1)).max() > _UNIFORM_LEVELS:  # nearly all end here
+        return False
+    if np.ptp(pixels, axis=(0, 1)).max() > _UNIFORM_LEVELS:
+        return False
+    colour = pixels[0, 0, :3].astype(int)
+    return colour.max() <= _BLACK or (colour.min() >= _LIGHT and np.ptp(colour) <= _GREY_LEVELS)
+
+
+def _empty() -> TileProblem:
+    return TileProblem('has only an empty tile there', absent=True)
 
 
 def _what_it_is(data: bytes) -> str:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import logging
 import threading
 import time
 
 from fg2_ros.imagery.backoff import Backoff, Notices
 from fg2_ros.imagery.cache import TileCache
-from fg2_ros.imagery.decoding import decode_tile, TileProblem
-from fg2_ros.imagery.download import Download, Downloader, HttpSettings
+from fg2_ros.imagery.decoding import TileProblem
+from fg2_ros.imagery.download import HttpSettings
 from fg2_ros.imagery.lanes import Lane
+from fg2_ros.imagery.origin import TileOrigin
 from fg2_ros.imagery.sources import TileId, TileSource
 import numpy as np
 
-_ABSENT_S = 600.0  # how long a 404 is believed
-_FRESH_S = 7 * 86400.0  # for servers that do not say how long a tile may be used
+_ABSENCE_REPEATED_S = 600.0  # in the log; at the edge of a source it is nothing special
 _FAILURES_REMEMBERED = 4096
 _JOIN_S = 2.0
 _logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Lookup:
     """
     What is known of the tiles of a patch.
 
-    :param tiles: decoded images of those in memory.
+    :param tiles: decoded images of those in memory, as `decode_tile` returns them.
     :param pending: how many are still being fetched.
     :param problem: why others cannot be had, a sentence; '' if there are no others.
     """
@@ -44,6 +44,7 @@ class _Decoded:
     image: np.ndarray
     etag: str
     expires: float  # Unix time
+    modified: str
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,25 @@ class TileFetcher:
         """Start the threads."""
         self._source = source
         self._settings = settings
-        self._downloader = Downloader(source, settings)
+        self._origin = TileOrigin(source, settings, cache)
         self._backoff = Backoff(settings.backoff_s, settings.max_backoff_s)
         self._notices = Notices(_logger)
+        self._absences = Notices(_logger, _ABSENCE_REPEATED_S)
         self._cache = cache
-        self._memory_tiles = memory_bytes // (3 * source.tile_px ** 2)
+        self._memory_left = memory_bytes
         self._memory: OrderedDict[TileId, _Decoded] = OrderedDict()
-        self._pending: set[TileId] = set()
+        self._requests = 0
+        self._pending: dict[TileId, tuple[int, int]] = {}  # the smallest are the most urgent
         self._failures: OrderedDict[TileId, _Failure] = OrderedDict()
         self._counters = dict.fromkeys(
             ('hits', 'misses', 'disk_hits', 'downloads', 'downloaded_bytes', 'absent', 'errors'),
             0)
         self._last_error = ''
+        self._stale = 0
         self._closed = False
         self._settled = threading.Condition()  # guards all of the above; told when tiles settle
-        self._disk = Lane('fg2 tile cache', 1, self._look_on_disk) if cache else None
-        self._network = Lane('fg2 tile download', 2, self._download)
+        self._disk = Lane('fg2 tile cache', 1, self._look_on_disk, self._rank) if cache else None
+        self._network = Lane('fg2 tile download', 2, self._download, self._rank)
 
     def get(self, tiles: Iterable[TileId], wait_s: float = 0.0) -> Lookup:
         """Return what there is of some tiles, after at most ``wait_s``; fetch what is missing."""
@@ -93,15 +97,26 @@ class TileFetcher:
             self._counters['hits'] += sum(tile in self._memory for tile in wanted)
             if wait_s > 0:
                 self._settled.wait_for(lambda: not self._waiting(wanted), wait_s)
+            self._stale = sum(map(self._is_stale, wanted))
             return self._lookup(wanted)
 
     def request(self, tiles: Iterable[TileId]) -> None:
-        """Start to fetch those of some tiles that are missing or out of date."""
+        """
+        Start to fetch those of some tiles that are missing or out of date.
+
+        They go before all that was asked for earlier (the vehicle has left those places), in the
+        order in which they are given.
+        """
         with self._settled:
             if self._closed:
                 return
-            missing = [tile for tile in tiles if self._worth_fetching(tile)]
-            self._pending.update(missing)
+            self._requests += 1
+            missing = []
+            for i, tile in enumerate(tiles):
+                if tile not in self._pending and self._worth_fetching(tile):
+                    missing.append(tile)
+                if tile in self._pending or tile in missing[-1:]:
+                    self._pending[tile] = -self._requests, i
         absent = [tile for tile in missing if tile not in self._memory]
         outdated = [tile for tile in missing if tile in self._memory]
         self._give_up((self._disk or self._network).push(absent))
@@ -116,7 +131,7 @@ class TileFetcher:
         lanes = [lane for lane in (self._disk, self._network) if lane]
         for lane in lanes:
             lane.stop()
-        self._downloader.close()
+        self._origin.close()
         ended = [lane.join(_JOIN_S) for lane in lanes]
         if not all(ended):
             _logger.warning('a download from %s is still ending', self._source.name)
@@ -128,15 +143,22 @@ class TileFetcher:
         with self._settled:
             return {**self._counters, 'pending': len(self._pending),
                     'memory_tiles': len(self._memory), 'offline': self._backoff.failing,
-                    'last_error': self._last_error}
+                    'stale': self._stale, 'last_error': self._last_error,
+                    **({'cache': self._cache.state} if self._cache else {})}
+
+    def _rank(self, tile: TileId) -> tuple[int, int]:
+        return self._pending.get(tile, (0, 0))  # the least urgent if nobody waits for it
 
     def _worth_fetching(self, tile: TileId) -> bool:
-        if tile in self._pending:
-            return False
         failure = self._failures.get(tile)
         if failure and failure.until_s > time.monotonic():
             return False
         return tile not in self._memory or self._memory[tile].expires < time.time()
+
+    def _is_stale(self, tile: TileId) -> bool:
+        """Return whether a tile is used although it is out of date and cannot be had anew."""
+        return (tile in self._memory and tile in self._failures
+                and self._memory[tile].expires < time.time())
 
     def _waiting(self, tiles: list[TileId]) -> int:
         return sum(tile in self._pending and tile not in self._memory for tile in tiles)
@@ -155,16 +177,28 @@ class TileFetcher:
         return Lookup(found, 0 if self._closed else pending, problem)
 
     def _look_on_disk(self, tile: TileId) -> None:
+        found = self._take_from_disk(tile)
+        absence = self._cache.get_absence(tile)
+        if absence is not None:
+            with self._settled:
+                self._counters['absent'] += not found
+            self._fail([tile], f'{self._source.name} {absence.what}',
+                       absence.expires - time.time())
+        elif not found:
+            self._give_up(self._network.push([tile]))
+
+    def _take_from_disk(self, tile: TileId) -> bool:
         cached = self._cache.get(tile)
-        if cached is not None:
-            try:
-                image = decode_tile(cached.data, self._source.tile_px)
-            except TileProblem:
-                self._cache.remove(tile)
-            else:
-                self._keep(tile, _Decoded(image, cached.etag, cached.expires), 'disk_hits')
-                return
-        self._give_up(self._network.push([tile]))
+        if cached is None:
+            return False
+        try:
+            image = self._origin.image(cached.data)
+        except TileProblem:
+            self._cache.remove(tile)
+            return False
+        self._keep(tile, _Decoded(image, cached.etag, cached.expires, cached.modified),
+                   'disk_hits')
+        return True
 
     def _download(self, tile: TileId) -> None:
         pause_s = self._backoff.remaining_s()
@@ -176,51 +210,42 @@ class TileFetcher:
             known = self._memory.get(tile)
             self._counters['misses'] += known is None
         try:
-            download = self._downloader.fetch(tile, known.etag if known else '')
-            decoded = self._decoded(download, known)
+            fetched = self._origin.fetch(
+                tile, *((known.etag, known.modified) if known else ()))
         except TileProblem as problem:
             self._handle_problem(tile, problem, began_s)
             return
         self._server_works()
-        self._keep(tile, decoded, 'downloads', len(download.data or b''))
-        self._keep_on_disk(tile, download, decoded)
-
-    def _decoded(self, download: Download, known: _Decoded | None) -> _Decoded:
-        fresh_s = _FRESH_S if download.fresh_s is None else download.fresh_s
-        expires = time.time() + fresh_s
-        if download.data is not None:
-            image = decode_tile(download.data, self._source.tile_px)
-            return _Decoded(image, download.etag, expires)
-        if known is None:
-            raise TileProblem('answered 304 without being asked')
-        return _Decoded(known.image, known.etag, expires)
-
-    def _keep_on_disk(self, tile: TileId, download: Download, decoded: _Decoded) -> None:
-        if self._cache is None or not download.may_store:
-            return
-        if download.data is None:
-            self._cache.refresh(tile, decoded.expires)
+        download = fetched.download
+        if fetched.image is None:
+            decoded = replace(known, expires=fetched.expires)
         else:
-            self._cache.put(tile, download.data, decoded.etag, decoded.expires)
+            decoded = _Decoded(
+                fetched.image, download.etag, fetched.expires, download.modified)
+        self._keep(tile, decoded, 'downloads', len(download.data or b''))
+        self._origin.keep(tile, fetched)
 
     def _keep(self, tile: TileId, decoded: _Decoded, counter: str, size: int = 0) -> None:
         with self._settled:
-            self._memory[tile] = decoded
-            self._memory.move_to_end(tile)
-            while len(self._memory) > self._memory_tiles:
-                self._memory.popitem(last=False)
+            self._remember(tile, decoded)
             self._failures.pop(tile, None)
             self._counters[counter] += 1
             self._counters['downloaded_bytes'] += size
             self._settle([tile])
 
+    def _remember(self, tile: TileId, decoded: _Decoded) -> None:
+        previous = self._memory.pop(tile, None)
+        self._memory[tile] = decoded
+        self._memory_left += (previous.image.nbytes if previous else 0) - decoded.image.nbytes
+        while self._memory_left < 0:
+            _, oldest = self._memory.popitem(last=False)
+            self._memory_left += oldest.image.nbytes
+
     def _handle_problem(self, tile: TileId, problem: TileProblem, began_s: float) -> None:
         sentence = f'{self._source.name} {problem}'
         if problem.absent:
             self._server_works()
-            with self._settled:
-                self._counters['absent'] += 1
-            self._fail([tile], sentence, _ABSENT_S)
+            self._note_absence(tile, problem)
             return
         with self._settled:
             if self._closed:
@@ -233,6 +258,15 @@ class TileFetcher:
         # The others would only run into the same wall: let them know at once.
         self._fail(self._network.clear(), sentence, pause_s)
         self._fail([tile], sentence, max(pause_s, self._pause_of(tile)), tried=1)
+
+    def _note_absence(self, tile: TileId, problem: TileProblem) -> None:
+        """Believe the server that it has nothing there, for a while; what we had stays in use."""
+        sentence = f'{self._source.name} {problem}'
+        with self._settled:
+            self._counters['absent'] += 1
+            self._last_error = sentence
+        self._absences.warn(sentence)
+        self._fail([tile], sentence, self._origin.keep_absence(tile, problem))
 
     def _server_works(self) -> None:
         if not self._backoff.failing:
@@ -265,5 +299,6 @@ class TileFetcher:
             self._settle(tiles)
 
     def _settle(self, tiles: Iterable[TileId]) -> None:
-        self._pending.difference_update(tiles)
+        for tile in tiles:
+            self._pending.pop(tile, None)
         self._settled.notify_all()

@@ -1,4 +1,4 @@
-"""Background threads that work through tiles, the newest wish first."""
+"""Background threads that work through tiles, the most urgent first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import logging
 import threading
 import time
+from typing import Any
 
 from fg2_ros.imagery.sources import TileId
 
@@ -15,19 +16,20 @@ _logger = logging.getLogger(__name__)
 
 class Lane:
     """
-    A stack of tiles and the threads that take from it.
-
-    What was asked for last is done first: the vehicle has left the places it asked for before.
+    Tiles that wait, and the threads that take from them.
 
     :param name: of the threads.
     :param threads: how many.
     :param handle: what is done with each tile.
+    :param rank: the waiting tile with the smallest is next; it may change while tiles wait.
     """
 
-    def __init__(self, name: str, threads: int, handle: Callable[[TileId], None]):
+    def __init__(self, name: str, threads: int, handle: Callable[[TileId], None],
+                 rank: Callable[[TileId], Any]):
         """Start the threads."""
         self._handle = handle
-        self._stack: list[TileId] = []
+        self._rank = rank
+        self._waiting: set[TileId] = set()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -37,25 +39,27 @@ class Lane:
             thread.start()
 
     def push(self, tiles: Iterable[TileId]) -> list[TileId]:
-        """Add tiles to be done in this order; return those given up because it is too many."""
+        """Add tiles; return the least urgent ones, given up because it is too many."""
         with self._changed:
-            self._stack.extend(reversed(list(tiles)))
-            surplus = len(self._stack) - _LONGEST
-            dropped, self._stack = self._stack[:max(0, surplus)], self._stack[max(0, surplus):]
+            self._waiting.update(tiles)
+            dropped = []
+            if len(self._waiting) > _LONGEST:
+                dropped = sorted(self._waiting, key=self._rank)[_LONGEST:]
+                self._waiting.difference_update(dropped)
             self._changed.notify_all()
             return dropped
 
     def clear(self) -> list[TileId]:
         """Give up and return all tiles that no thread has begun."""
         with self._changed:
-            dropped, self._stack = self._stack, []
+            dropped, self._waiting = list(self._waiting), set()
             return dropped
 
     def stop(self) -> None:
         """Tell the threads to end after what they are at."""
         with self._changed:
             self._closed = True
-            self._stack = []
+            self._waiting = set()
             self._changed.notify_all()
 
     def join(self, timeout_s: float) -> bool:
@@ -68,10 +72,11 @@ class Lane:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stack or self._closed)
+                self._changed.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
-                tile = self._stack.pop()
+                tile = min(self._waiting, key=self._rank)
+                self._waiting.remove(tile)
             try:
                 self._handle(tile)
             except Exception:  # a thread that dies would silently end all fetching

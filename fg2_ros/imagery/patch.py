@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fg2_ros.geometry.frames import MapFrame
@@ -29,7 +29,11 @@ class AerialPatch:
     :param centre_m: (east, north) of the patch's centre in the frame.
     :param size_m: side length in metres, outer edge to outer edge.
     :param valid: (H, H) bool, False where there is no imagery; None means valid everywhere.
-    :param source: name of the source, for people.
+    :param source: name of the source, or of several, for people.
+    :param vintage: when the imagery was taken, in the source's words; '' if that is not known.
+    :param attribution: whom to name where the imagery is shown.
+    :param native_resolution_m: metres on the ground per pixel of the imagery that the patch was
+        made of, the coarsest if it is of several; None if that is not known.
     """
 
     image: np.ndarray
@@ -38,11 +42,37 @@ class AerialPatch:
     size_m: float
     valid: np.ndarray | None
     source: str
+    vintage: str = ''
+    attribution: str = ''
+    native_resolution_m: float | None = None
 
     @property
     def resolution_m(self) -> float:
         """Metres per pixel."""
         return self.size_m / self.image.shape[0]
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the imagery had to be magnified, as its source has none finer."""
+        return (self.native_resolution_m or 0.0) > 1.01 * self.resolution_m
+
+    def filled_from(self, other: AerialPatch) -> AerialPatch:
+        """Return this patch with its gaps filled from another one of the same square."""
+        if self.valid is None:
+            return self
+        other_valid = np.ones_like(self.valid) if other.valid is None else other.valid
+        added = other_valid & ~self.valid
+        if not added.any():
+            return self
+        valid = self.valid | other_valid
+        resolutions = [part.native_resolution_m for part in (self, other)
+                       if part.native_resolution_m is not None]
+        return replace(
+            self, image=np.where(added[..., None], other.image, self.image),
+            valid=None if valid.all() else valid, source=_joined(self.source, other.source),
+            vintage=_joined(self.vintage, other.vintage),
+            attribution=_joined(self.attribution, other.attribution),
+            native_resolution_m=max(resolutions, default=None))
 
     def map_from_pixel(self, column, row):
         """Return (east, north) in metres of continuous pixels (centres at + 0.5)."""
@@ -86,7 +116,11 @@ class Imagery(Protocol):
         """Stop the background work and wait for it; the source cannot be used any more."""
 
     def stats(self) -> dict:
-        """Return counters: hits, misses, errors, pending, offline, last_error."""
+        """
+        Return counters: hits, misses, errors, pending.
+
+        Beside them ``source`` (name), ``offline`` (its last attempt failed) and ``last_error``.
+        """
 
 
 def require_enough(valid: np.ndarray | None, source: str, why: str) -> None:
@@ -100,3 +134,19 @@ def require_enough(valid: np.ndarray | None, source: str, why: str) -> None:
     missing = 1 - np.mean(valid)
     if missing > MAX_MISSING:
         raise ImageryError(f'{source} lacks {missing:.0%} of the aerial patch: {why}')
+
+
+def require_fine_enough(resolution_m: float | None, coarsest_m: float, source: str) -> None:
+    """
+    Accept the ground resolution of imagery unless it is too coarse.
+
+    :param resolution_m: metres per pixel; None, if it is not known, is accepted.
+    :raises ImageryError: if it is, with the source and the figures.
+    """
+    if resolution_m is not None and resolution_m > coarsest_m:
+        raise ImageryError(f'{source} has {resolution_m:.2f} m per pixel here, which is coarser '
+                           f'than the {coarsest_m:.2f} m allowed')
+
+
+def _joined(first: str, second: str) -> str:
+    return ' + '.join(dict.fromkeys(part for part in (first, second) if part))

@@ -32,11 +32,16 @@ class AnalyticGround:
         return np.round(self.colours(latitude, longitude)).astype(np.uint8)
 
     def largest_shift_m(self, patch) -> float:
+        """Return how far a block of a patch's content lies from where its colours belong."""
+        return float(np.abs(self.shifts_m(patch)).max())
+
+    def shifts_m(self, patch) -> np.ndarray:
         """
-        Return how far a block of a patch's content lies from where its colours belong.
+        Return (K, 2) metres east and north: how far off the content of a patch's blocks lies.
 
         The patch's colours are compared with those at its pixels' geodetic positions; in each of
-        8 x 8 blocks the difference over the gradient gives a shift (least squares).
+        8 x 8 blocks the difference over the gradient gives a shift (least squares). Blocks with
+        missing pixels are left out.
         """
         size = len(patch.image)
         row, column = np.mgrid[:size, :size] + 0.5
@@ -50,8 +55,8 @@ class AnalyticGround:
             np.linalg.lstsq(
                 np.stack([by_east[block].ravel(), by_north[block].ravel()], axis=1),
                 difference[block].ravel(), rcond=None)[0]
-            for block in _blocks(size)]
-        return float(np.abs(shifts).max())
+            for block in _blocks(size) if patch.valid is None or patch.valid[block].all()]
+        return np.array(shifts)
 
     def _at(self, frame, east, north) -> np.ndarray:
         return self.colours(*frame.geodetic_from_map(east, north))

@@ -1,7 +1,10 @@
 """Tile servers and sources that are closed at the end of a test."""
 
 from contextlib import ExitStack
+from pathlib import Path
+import tempfile
 
+from cache_kit import MEMORY
 from fg2_ros.imagery import TileImagery
 from http_stub import GREY_TILE, HttpStub, quick_http, Reply
 import pytest
@@ -11,7 +14,14 @@ import pytest
 def serve():
     """Return a function that starts a stub server from its reply function."""
     with ExitStack() as stack:
-        yield lambda reply: stack.enter_context(HttpStub(reply))
+        yield lambda *arguments: stack.enter_context(HttpStub(*arguments))
+
+
+@pytest.fixture
+def folder():
+    """Return an empty folder, in memory if there is any."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as path:
+        yield Path(path)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import io
+import ssl
 import threading
 
 from fg2_ros.imagery import HttpSettings
@@ -15,24 +16,33 @@ from PIL import Image
 
 @dataclass
 class Reply:
-    """What is answered; ``write`` may send the body in its own way."""
+    """What is answered; ``write`` may send the body, ``take_over`` all, in their own way."""
 
     status: int = 200
     body: bytes = b''
     headers: dict[str, str] = field(default_factory=dict)
-    write: Callable | None = None
+    write: Callable | None = None  # called with a file to write to
+    take_over: Callable | None = None  # called with the socket, nothing else is sent
 
 
 class HttpStub:
     """Serves ``reply(path, headers) -> Reply`` on loopback; counts and keeps the requests."""
 
-    def __init__(self, reply: Callable[[str, dict], Reply]):
+    def __init__(self, reply: Callable[[str, dict], Reply], port: int = 0,
+                 tls: ssl.SSLContext | None = None):
         self.reply = reply
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.connections, self.most_connections = 0, 0
+        self.lock = threading.Lock()
         self.stopping = threading.Event()
-        self._server = ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
+        self._server = ThreadingHTTPServer(('127.0.0.1', port), _Handler)
+        self._scheme = 'https' if tls else 'http'
+        if tls:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # clients break off as they please
         self._server.block_on_close = False
         self._server.stub = self
         self._thread = threading.Thread(
@@ -40,7 +50,7 @@ class HttpStub:
 
     @property
     def url(self) -> str:
-        return f'http://127.0.0.1:{self._server.server_address[1]}'
+        return f'{self._scheme}://127.0.0.1:{self._server.server_address[1]}'
 
     @property
     def template(self) -> str:
@@ -59,29 +69,53 @@ class HttpStub:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True  # else the body waits 40 ms for the headers' acknowledgement
+
+    def setup(self) -> None:
+        super().setup()
+        self._count(1)
+
+    def finish(self) -> None:
+        self._count(-1)
+        super().finish()
 
     def do_GET(self) -> None:  # noqa: N802
         stub = self.server.stub
         stub.paths.append(self.path)
         stub.headers.append(dict(self.headers))
         reply = stub.reply(self.path, dict(self.headers))
+        try:
+            self._answer(reply)
+        except OSError:
+            self.close_connection = True
+
+    do_CONNECT = do_GET  # as a proxy's
+
+    def _answer(self, reply: Reply) -> None:
+        if reply.take_over:
+            self.close_connection = True
+            reply.take_over(self.connection)
+            return
         self.send_response(reply.status)
         for name, value in {'Content-Length': str(len(reply.body)), **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        try:
-            reply.write(self.wfile) if reply.write else self.wfile.write(reply.body)
-        except OSError:
-            self.close_connection = True
+        reply.write(self.wfile) if reply.write else self.wfile.write(reply.body)
+
+    def _count(self, change: int) -> None:
+        stub = self.server.stub
+        with stub.lock:
+            stub.connections += change
+            stub.most_connections = max(stub.most_connections, stub.connections)
 
     def log_message(self, *_) -> None:
         pass
 
 
-def encoded(image: np.ndarray, image_format: str = 'PNG') -> bytes:
+def encoded(image: np.ndarray, image_format: str = 'PNG', **options) -> bytes:
     """Return an image as a file's bytes."""
     file = io.BytesIO()
-    Image.fromarray(image).save(file, image_format)
+    Image.fromarray(image).save(file, image_format, **options)
     return file.getvalue()
 
 
@@ -94,7 +128,7 @@ GREY_TILE = encoded(np.full((256, 256, 3), 99, np.uint8))
 
 
 def quick_http(**changes) -> HttpSettings:
-    """Return settings under which nothing takes long."""
+    """Return settings under which a fault is over soon, and nothing else fails for time."""
     return HttpSettings(**{
-        'connect_timeout_s': 1.0, 'read_timeout_s': 1.0, 'total_timeout_s': 2.0,
+        'connect_timeout_s': 10.0, 'read_timeout_s': 10.0, 'total_timeout_s': 20.0,
         'backoff_s': 0.05, 'max_backoff_s': 0.2, **changes})

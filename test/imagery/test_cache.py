@@ -1,45 +1,30 @@
 """The disk cache: a valid MBTiles file, bounded, and hard to break."""
 
-import os
-import signal
+from contextlib import closing
 import sqlite3
-import subprocess
-import sys
-import threading
+from tempfile import TemporaryDirectory
+import time
 
-from fg2_ros.imagery.cache import CacheError, TileCache
+from cache_kit import disk_bytes, MEMORY, rows, SOURCE, tile_data
+from fg2_ros.imagery.cache import CachedAbsence, CachedTile, CacheError, TileCache
 from fg2_ros.imagery.sources import TileId
 from http_stub import encoded
+from hypothesis import given, settings, strategies
 import numpy as np
 import pytest
 
-SOURCE = 'https://h/{z}/{x}/{y}'
-
-
-def tile_data(seed: int) -> bytes:
-    """Return a PNG tile of about 200 kB that nothing compresses."""
-    return encoded(np.random.default_rng(seed).integers(0, 255, (256, 256, 3), np.uint8))
-
 
 @pytest.fixture
-def cache(tmp_path):
-    cache = TileCache(tmp_path / 'c.mbtiles', 10_000_000, SOURCE)
+def cache(folder):
+    cache = TileCache(folder / 'c.mbtiles', 2_000_000, SOURCE, 'Owner')
     yield cache
     cache.close()
 
 
-def rows(path, query):
-    database = sqlite3.connect(path)
-    try:
-        return database.execute(query).fetchall()
-    finally:
-        database.close()
-
-
 def test_what_is_put_in_comes_out(cache):
-    cache.put(TileId(18, 5, 7), tile_data(0), '"tag"', 123.0)
-    found = cache.get(TileId(18, 5, 7))
-    assert (found.data, found.etag, found.expires) == (tile_data(0), '"tag"', 123.0)
+    cache.put(TileId(18, 5, 7), tile_data(0), '"tag"', 123.0, 'Mon, 03 Feb 2025 10:00:00 GMT')
+    assert cache.get(TileId(18, 5, 7)) == CachedTile(
+        tile_data(0), '"tag"', 123.0, 'Mon, 03 Feb 2025 10:00:00 GMT')
     assert cache.get(TileId(18, 7, 5)) is None
     cache.refresh(TileId(18, 5, 7), 456.0)
     assert cache.get(TileId(18, 5, 7)).expires == 456.0
@@ -47,90 +32,134 @@ def test_what_is_put_in_comes_out(cache):
     assert cache.get(TileId(18, 5, 7)) is None
 
 
+def test_absences_are_kept_until_they_expire_or_a_tile_comes(cache):
+    here, there, then = TileId(18, 1, 0), TileId(18, 2, 0), time.time() + 100
+    cache.put_absence(here, CachedAbsence('answered 404', then))
+    cache.put_absence(there, CachedAbsence('answered 410', time.time() - 1))
+    assert cache.get_absence(here) == CachedAbsence('answered 404', then)
+    assert cache.get_absence(there) is None and cache.get_absence(TileId(18, 0, 0)) is None
+    cache.put(here, tile_data(0), '', 0.0)
+    assert cache.get_absence(here) is None
+    cache.put_absence(here, CachedAbsence('answered 404', then))
+    assert cache.get(here) is not None  # what was there once is better than nothing
+
+
+def test_absences_do_not_fill_the_cache(cache, monkeypatch):
+    monkeypatch.setattr('fg2_ros.imagery.cache._ABSENCES_KEPT', 50)
+    for x in range(60):
+        cache.put_absence(TileId(18, x, 0), CachedAbsence('answered 404', time.time() + 100 + x))
+    assert rows(cache.path, 'SELECT count(*) FROM fg2_absent') == [(50,)]
+    assert cache.get_absence(TileId(18, 59, 0)) and not cache.get_absence(TileId(18, 0, 0))
+
+
 def test_the_file_is_mbtiles(cache):
-    cache.put(TileId(1, 0, 0), tile_data(0), '', 0.0)
+    jpeg = encoded(np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8), 'JPEG')
+    assert dict(rows(cache.path, 'SELECT name, value FROM metadata'))['format'] == 'png'
+    cache.put(TileId(1, 0, 0), jpeg, '', 0.0)
     cache.put(TileId(2, 1, 1), tile_data(1), '', 0.0)
     assert rows(cache.path, 'SELECT zoom_level, tile_column, tile_row FROM tiles ORDER BY 1') == [
         (1, 0, 1), (2, 1, 2)]  # rows are counted from the south
     metadata = dict(rows(cache.path, 'SELECT name, value FROM metadata'))
-    assert metadata['format'] == 'png' and metadata['name'] == 'c'
+    assert metadata['format'] == 'jpg' and metadata['name'] == 'c'
+    assert metadata['attribution'] == 'Owner' and metadata['type'] == 'baselayer'
     assert (metadata['minzoom'], metadata['maxzoom']) == ('1', '2')
     bounds = [float(value) for value in metadata['bounds'].split(',')]
     np.testing.assert_allclose(bounds, (-180, 0, 0, 85.0511288), atol=1e-6)
+    centre = [float(value) for value in metadata['center'].split(',')]
+    np.testing.assert_allclose(centre, (-90, 85.0511288 / 2, 2), atol=1e-6)
     assert rows(cache.path, 'PRAGMA application_id') == [(0x4D504258,)]
 
 
-def test_the_size_is_bounded_and_the_least_recently_used_go(cache):
-    for i in range(100):  # 20 MB into 10 MB
-        cache.put(TileId(18, i, 0), tile_data(i), '', 0.0)
-        cache.get(TileId(18, 0, 0))
-        assert cache.path.stat().st_size < 10_500_000
-    assert cache.get(TileId(18, 0, 0)) is not None  # the oldest, but always in use
-    assert cache.get(TileId(18, 99, 0)) is not None
-    assert cache.get(TileId(18, 5, 0)) is None
-    kept, = rows(cache.path, 'SELECT count(*) FROM tiles')[0]
-    assert 40 < kept < 51
-    assert rows(cache.path, 'SELECT count(*) FROM fg2_tiles') == [(kept,)]
+def test_closed_it_is_one_file_that_a_read_only_medium_can_hold(cache):
+    cache.put(TileId(1, 0, 0), tile_data(0), '', 0.0)
+    cache.close()
+    assert [file.name for file in cache.path.parent.iterdir()] == ['c.mbtiles']
+    with closing(sqlite3.connect(f'file:{cache.path}?immutable=1', uri=True)) as database:
+        assert database.execute('PRAGMA journal_mode').fetchone() == ('delete',)
+        assert database.execute('SELECT tile_data FROM tiles').fetchone() == (tile_data(0),)
 
 
-WRITER = """
-import sys
-from fg2_ros.imagery.cache import TileCache
-from fg2_ros.imagery.sources import TileId
-data = open(sys.argv[2], 'rb').read()
-cache = TileCache(sys.argv[1], 5_000_000, 'https://h/{z}/{x}/{y}')
-for i in range(1_000_000):
-    cache.put(TileId(18, i, 0), data, '', 0.0)
-    print(i, flush=True)
-"""
+def test_gdal_opens_it(folder):
+    rasterio = pytest.importorskip('rasterio')
+    pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    cache = TileCache(folder / 'c.mbtiles', 2_000_000, SOURCE)
+    for x, y in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        cache.put(TileId(17, 68000 + x, 46000 + y), encoded(pixels), '', 0.0)
+    cache.put_absence(TileId(17, 1, 1), CachedAbsence('answered 404', time.time() + 100))
+    cache.close()
+    with rasterio.Env(), rasterio.open(cache.path) as picture:
+        assert picture.driver == 'MBTiles' and picture.crs.to_epsg() == 3857
+        assert (picture.width, picture.height) == (512, 512)
+        np.testing.assert_array_equal(
+            picture.read((1, 2, 3))[:, :256, 256:].transpose(1, 2, 0), pixels)
 
 
-def start_writer(path, tmp_path) -> subprocess.Popen:
-    (tmp_path / 'tile').write_bytes(tile_data(0))
-    return subprocess.Popen(
-        [sys.executable, '-c', WRITER, path, tmp_path / 'tile'], stdout=subprocess.PIPE, text=True)
-
-
-def test_a_killed_writer_loses_nothing_that_it_had_written(tmp_path):
-    path = tmp_path / 'c.mbtiles'
-    for writes in (3, 40):  # the second one is killed while it evicts
-        with start_writer(path, tmp_path) as writer:
-            for _ in range(writes):
-                last = int(writer.stdout.readline())
-            os.kill(writer.pid, signal.SIGKILL)
-        cache = TileCache(path, 5_000_000, SOURCE)
-        assert cache.get(TileId(18, last, 0)).data == tile_data(0)
+@settings(max_examples=6, deadline=None)
+@given(operations=strategies.lists(strategies.tuples(
+    strategies.booleans(), strategies.integers(0, 60), strategies.integers(1, 60_000)),
+    min_size=40, max_size=70))
+def test_the_size_is_bounded_and_the_least_recently_used_go(operations):
+    bound = 500_000
+    recency: dict[int, None] = {}
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        cache = TileCache(f'{folder}/c.mbtiles', bound, SOURCE)
+        for is_put, x, size in operations:
+            if is_put or x not in recency:
+                cache.put(TileId(18, x, 0), tile_data(x, 1000 + size), '', 0.0)
+            else:
+                assert cache.get(TileId(18, x, 0)) is not None
+            recency.pop(x, None)
+            recency[x] = None
+            kept = {x for x, in rows(cache.path, 'SELECT tile_column FROM tiles')}
+            assert kept == set(list(recency)[-len(kept):])
+            recency = {x: None for x in recency if x in kept}
+            assert disk_bytes(cache.path) <= bound
+        assert rows(cache.path, 'SELECT count(*) FROM fg2_tiles') == [(len(recency),)]
         cache.close()
-        assert rows(path, 'PRAGMA integrity_check') == [('ok',)]
-        assert rows(path, 'SELECT count(*) FROM tiles') == rows(
-            path, 'SELECT count(*) FROM fg2_tiles JOIN tiles'
-            ' USING (zoom_level, tile_column, tile_row)')
 
 
-def test_two_processes_and_many_threads_share_a_file(tmp_path, cache):
-    with start_writer(cache.path, tmp_path) as writer:
-        writer.stdout.readline()
-        threads = [threading.Thread(target=lambda y=y: [
-            cache.put(TileId(17, x, y), tile_data(x), '', 0.0) or cache.get(TileId(18, x, 0))
-            for x in range(5)]) for y in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        writer.kill()
-    assert rows(cache.path, 'PRAGMA integrity_check') == [('ok',)]
-    assert cache.get(TileId(17, 4, 2)).data == tile_data(4)
+def test_a_cache_that_was_larger_shrinks_to_its_new_bound(folder):
+    path = folder / 'c.mbtiles'
+    large = TileCache(path, 8_000_000, SOURCE)
+    for x in range(200):
+        large.put(TileId(18, x, 0), tile_data(x), '', 0.0)
+    large.close()
+    small = TileCache(path, 1_000_000, SOURCE)
+    small.put(TileId(18, 200, 0), tile_data(200), '', 0.0)
+    assert disk_bytes(path) <= 1_000_000
+    assert [small.get(TileId(18, x, 0)) is None for x in (0, 199, 200)] == [True, False, False]
+    small.close()
 
 
-@pytest.mark.parametrize('content, sentence', [
-    (b'this is no database, and long enough to be looked at' * 100, 'cannot be used'),
-    (b'SQLite format 3\0' + bytes(5000), 'cannot be used')])
-def test_a_corrupt_file_is_reported(tmp_path, content, sentence):
-    path = tmp_path / 'c.mbtiles'
-    path.write_bytes(content)
-    with pytest.raises(CacheError, match=sentence) as error:
-        TileCache(path, 1_000_000, SOURCE)
-    assert str(path) in str(error.value)
+def test_a_tile_that_is_large_for_the_cache_is_not_kept(cache, caplog):
+    for x in range(3):
+        cache.put(TileId(18, x, 0), tile_data(x, 400_000), '', 0.0)
+    assert cache.get(TileId(18, 0, 0)) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f'the tile cache {cache.path} is too small for tiles of this size']
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(folder):
+    path = folder / 'c.mbtiles'
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(f"""
+            CREATE TABLE metadata (name TEXT NOT NULL PRIMARY KEY, value TEXT);
+            CREATE TABLE tiles (
+                zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB,
+                PRIMARY KEY (zoom_level, tile_column, tile_row));
+            CREATE TABLE fg2_tiles (
+                zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER,
+                etag TEXT, expires REAL, last_used REAL, bytes INTEGER,
+                PRIMARY KEY (zoom_level, tile_column, tile_row));
+            INSERT INTO metadata VALUES ('fg2_source', '{SOURCE}');
+            INSERT INTO tiles VALUES (1, 0, 1, x'89');
+            INSERT INTO fg2_tiles VALUES (1, 0, 1, 'tag', 7.0, 1.0, 1);
+            """)
+    cache = TileCache(path, 1_000_000, SOURCE)
+    assert cache.get(TileId(1, 0, 0)) == CachedTile(b'\x89', 'tag', 7.0, '')
+    cache.put(TileId(1, 1, 0), tile_data(0), '', 0.0)
+    assert cache.get(TileId(1, 1, 0)).data == tile_data(0)
+    cache.close()
 
 
 def test_a_file_of_another_source_is_refused(cache):
@@ -138,8 +167,8 @@ def test_a_file_of_another_source_is_refused(cache):
         TileCache(cache.path, 1_000_000, 'https://elsewhere/{z}/{x}/{y}')
 
 
-def test_somebody_else_s_mbtiles_file_is_not_touched(tmp_path):
-    path = tmp_path / 'theirs.mbtiles'
+def test_somebody_else_s_mbtiles_file_is_not_touched(folder):
+    path = folder / 'theirs.mbtiles'
     database = sqlite3.connect(path)
     database.executescript('CREATE TABLE tiles (zoom_level, tile_column, tile_row, tile_data);'
                            'CREATE TABLE metadata (name, value);')
@@ -147,7 +176,7 @@ def test_somebody_else_s_mbtiles_file_is_not_touched(tmp_path):
     before = path.read_bytes()
     with pytest.raises(CacheError, match='is left as it is'):
         TileCache(path, 1_000_000, SOURCE)
-    assert path.read_bytes() == before
+    assert path.read_bytes() == before and list(folder.iterdir()) == [path]
 
 
 def test_trouble_in_use_is_logged_once_and_looks_like_an_absent_tile(cache, caplog):

@@ -3,9 +3,9 @@
 from analytic_ground import AnalyticGround, HALF_WORLD_M, PLACES
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import HttpSettings, RasterImagery
+from fg2_ros.imagery.mosaic import footprint
 from fg2_ros.imagery.resample import PatchView, spread
 from fg2_ros.imagery.sources import TileSource
-from fg2_ros.imagery.tiles import footprint
 from http_stub import address, encoded, Reply
 from hypothesis import given, settings, strategies as st
 import numpy as np

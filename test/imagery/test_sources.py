@@ -1,9 +1,15 @@
 """URL templates: what is accepted, what is asked for, what is kept secret."""
 
+from fg2_ros.geometry import mercator
 from fg2_ros.imagery.sources import TileId, TileSource
+from hypothesis import given, settings, strategies as st
+import numpy as np
+from pyproj import Transformer
 import pytest
 
 PLAIN = 'https://tiles.example.org/o/{z}/{x}/{y}.jpg'
+WMS = 'https://h/wms?SERVICE=WMS&REQUEST=GetMap&'
+TO_3857 = Transformer.from_crs('EPSG:4326', 'EPSG:3857', always_xy=True)
 
 
 def test_url_of_a_tile():
@@ -24,14 +30,70 @@ def test_what_is_shown_has_no_secrets():
     source = TileSource(
         'https://user:word@h/{z}/{x}/{y}?layer=ortho&token=abcdef&k={key}', key='ghijkl')
     assert source.public_template == 'https://h/{z}/{x}/{y}?layer=ortho&token=***&k={key}'
-    assert {'abcdef', 'ghijkl', 'word'} <= set(source.secrets())
+    assert {'abcdef', 'ghijkl', 'user', 'word'} <= set(source.secrets())
     assert not any(secret in repr(source) for secret in source.secrets())
+
+
+def test_placeholders_of_services_are_no_secrets():
+    wmts = 'https://h/w?LAYER=o&TILEMATRIX=EPSG:3857:{z}&TILEROW={y}&TILECOL={x}&apikey={key}'
+    source = TileSource(wmts, key='ghijkl')
+    assert source.public_template == wmts
+    assert set(source.secrets()) == {'ghijkl'}
+
+
+@settings(deadline=None)
+@given(zoom=st.integers(1, 22), data=st.data())
+def test_every_way_to_write_an_address_means_the_same_tile(zoom, data):
+    x, y = (data.draw(st.integers(0, 2 ** zoom - 1)) for _ in 'xy')
+    source = TileSource(
+        'https://{s}.h/{TileMatrix}/{TileCol}/{tilerow}/{-y}/{quadkey}/{bbox}?crs=EPSG:3857'
+        '&width={width}&height={height}')
+    host, *parts = source.url(TileId(zoom, x, y)).removeprefix('https://').split('/')
+    assert host[0] in 'abc' and source.name == 'h'
+    assert parts[:3] == [str(zoom), str(x), str(y)]
+    assert int(parts[3]) == 2 ** zoom - 1 - y
+    assert [int(parts[4], 4) >> 2 * bit & 1 for bit in range(zoom)] == [
+        x >> bit & 1 for bit in range(zoom)]
+    assert [int(parts[4], 4) >> 2 * bit + 1 & 1 for bit in range(zoom)] == [
+        y >> bit & 1 for bit in range(zoom)]
+    west, south, east, north = map(float, parts[5].split('?')[0].split(','))
+    latitudes, longitudes = mercator.geodetic_from_world_pixel([x, x + 1], [y + 1, y], zoom, 1)
+    np.testing.assert_allclose(
+        TO_3857.transform(longitudes, latitudes), ([west, east], [south, north]), atol=1e-5)
+
+
+@pytest.mark.parametrize('bounds, inside, outside', [
+    ((5.0, 45.0, 11.0, 48.0), (46.0, 8.0), (46.0, 12.0)),
+    ((175.0, -20.0, -175.0, -10.0), (-15.0, 179.9), (-15.0, 170.0)),
+    ((175.0, -20.0, -175.0, -10.0), (-15.0, -179.9), (-15.0, 0.0)),
+    ((5.0, 45.0, 11.0, 48.0), (47.999, 8.0), (48.1, 8.0))])
+def test_bounds_say_which_tiles_there_are(bounds, inside, outside):
+    source = TileSource(PLAIN, bounds=bounds)
+    for place, expected in ((inside, True), (outside, False)):
+        x, y = mercator.world_pixel_from_geodetic(*place, 14, tile_px=1)
+        assert source.covers(TileId(14, int(x), int(y))) == expected
+
+
+def test_retina_tiles_have_512_pixels():
+    assert TileSource('https://h/{z}/{x}/{y}@2x.png').tile_px == 512
+    source = TileSource('https://h/{z}/{x}/{y}{r}.png', tile_px=512)
+    assert source.url(TileId(1, 0, 1)) == 'https://h/1/0/1@2x.png'
+    source = TileSource('https://h/{z}/{x}/{y}{r}.png')
+    assert source.url(TileId(1, 0, 1)) == 'https://h/1/0/1.png'
 
 
 @pytest.mark.parametrize('template, options, sentence', [
     ('file:///{z}/{x}/{y}', {}, 'starts with http'),
     ('https:///{z}/{x}/{y}', {}, 'names a host'),
     ('https://h/{z}/{x}', {}, 'needs {z}, {x} and {y}'),
+    (WMS + 'BBOX={bbox}&WIDTH=256&HEIGHT=256', {}, 'must ask for CRS=EPSG:3857'),
+    (WMS + 'CRS=EPSG:4326&BBOX={bbox}&WIDTH=256&HEIGHT=256', {}, 'must ask for CRS=EPSG:3857'),
+    (WMS + 'CRS=EPSG:3857&BBOX={bbox}', {}, 'needs WIDTH={width}'),
+    (WMS + 'CRS=EPSG:3857&BBOX={bbox}&WIDTH=300&HEIGHT=300', {}, 'or 256 for both'),
+    ('https://{s}.h/{z}/{x}/{y}', {'subdomains': ()}, 'wants sub-domains'),
+    (PLAIN, {'resolution_m': -1.0}, 'resolution_m is wrong'),
+    (PLAIN, {'bounds': (0.0, 10.0, 5.0, 9.0)}, 'bounds of tiles.example.org are not west'),
+    (PLAIN, {'bounds': (0.0, 10.0, 5.0)}, 'bounds of tiles.example.org are not west'),
     ('https://h/{z}/{x}/{y}/{banana}', {}, 'banana'),
     ('https://h/{z}/{x}/{y', {}, 'braces'),
     ('https://h/{z}/{x}/{y}?k={key}', {}, 'wants an API key'),

@@ -1,48 +1,16 @@
 """Tile imagery as the localizer uses it: waiting, missing tiles, failing servers, secrets."""
 
-import io
 import logging
-import socket
 import threading
 import time
 
+from asking import ask, ask_until, FRAME, is_patch, SIZE_M, SIZE_PX
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import HttpSettings, ImageryError, ImageryNotReady
-from http_stub import address, encoded, GREY_TILE, quick_http, Reply
+from http_stub import address, encoded, GREY_TILE, Reply
 import numpy as np
-from PIL import Image
 import pytest
-
-FRAME = MapFrame(47.0, 8.5)
-CENTRE = (0.0, 0.0)
-SIZE_M, SIZE_PX = 56.0, 128
-
-
-def ask(imagery, wait_s: float = 0.0, centre=CENTRE):
-    return imagery.patch(FRAME, centre, SIZE_M, SIZE_PX, wait_s)
-
-
-def ask_until(imagery, good, within_s: float = 20.0):
-    """Ask as the node does, again and again, until ``good(patch or error)`` is true."""
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            outcome = ask(imagery, wait_s=0.05)
-        except ImageryError as error:
-            outcome = error
-        if good(outcome):
-            return outcome
-        assert time.monotonic() < deadline, f'still {outcome!r}'
-
-
-def ask_for_error(imagery) -> str:
-    """Return the sentence of the final error."""
-    return str(ask_until(imagery, lambda outcome: type(outcome) is ImageryError))
-
-
-def is_patch(outcome) -> bool:
-    return not isinstance(outcome, Exception)
 
 
 def test_asking_never_blocks_and_the_patch_comes_later(serve, open_imagery):
@@ -63,7 +31,7 @@ def test_asking_never_blocks_and_the_patch_comes_later(serve, open_imagery):
 
 def test_a_request_fetches_what_the_patch_will_need(grey_server, open_imagery):
     imagery = open_imagery(grey_server.template)
-    imagery.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    imagery.request(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX)
     ask_until(imagery, is_patch)
     fetched = len(grey_server.paths)
     ask(imagery)
@@ -95,127 +63,6 @@ def test_mostly_absent_imagery_is_an_error_that_says_why(serve, open_imagery):
     imagery = open_imagery(serve(lambda path, headers: Reply(404)).template, name='Orthos')
     with pytest.raises(ImageryError, match='Orthos answered 404'):
         ask(imagery, wait_s=20)
-
-
-def test_a_fully_transparent_tile_counts_as_absent(serve, open_imagery):
-    blank = encoded(np.zeros((256, 256, 4), np.uint8))
-    imagery = open_imagery(serve(lambda path, headers: Reply(body=blank)).template)
-    assert 'has only an empty tile there' in ask_for_error(imagery)
-
-
-def drip(file):
-    for byte in GREY_TILE:
-        file.write(bytes([byte]))
-        time.sleep(0.05)
-
-
-def flood(file):
-    for _ in range(200):
-        file.write(bytes(1 << 16))
-
-
-def bomb(side_px: int) -> bytes:
-    """Return a PNG that is small as a file only."""
-    file = io.BytesIO()
-    Image.new('1', (side_px, side_px)).save(file, 'PNG')
-    return file.getvalue()
-
-
-@pytest.mark.parametrize('reply, sentence', [
-    (Reply(403), 'answered 403'), (Reply(429), 'answered 429'), (Reply(500), 'answered 500'),
-    (Reply(503), 'answered 503'),
-    (Reply(body=b''), 'sent nothing'),
-    (Reply(body=b'\n <!doctype html><p>Log in'), 'sent HTML instead of an image'),
-    (Reply(body=b'{"error": 7}'), 'sent something that is not an image'),
-    (Reply(body=GREY_TILE[:len(GREY_TILE) // 2]), 'sent a damaged image'),
-    (Reply(body=encoded(np.zeros((255, 256, 3), np.uint8))), 'sent a tile of 256 x 255 pixels'),
-    (Reply(body=bomb(9000)), 'sent a tile of 9000 x 9000 pixels'),
-    (Reply(body=bomb(20000)), 'sent a damaged image'),
-    (Reply(headers={'Content-Length': '999999'}, body=GREY_TILE, write=lambda file: None),
-     'timed out'),
-    (Reply(headers={'Content-Length': '13000000'}, write=flood), 'sent more than 1000000 bytes'),
-    (Reply(headers={'Content-Length': str(len(GREY_TILE))}, write=drip), 'timed out'),
-    (Reply(302, headers={'Location': '/1/2/3'}), 'redirected more than 3 times'),
-    (Reply(302, headers={'Location': 'file:///etc/passwd'}), 'redirected to a file address'),
-    (Reply(302, headers={'Location': 'ftp://127.0.0.1/'}), 'redirected to a ftp address'),
-], ids=lambda value: value.replace(' ', '-') if isinstance(value, str) else '')
-def test_each_fault_is_named_once_and_healed(reply, sentence, serve, open_imagery, caplog):
-    server = serve(lambda path, headers: reply)
-    imagery = open_imagery(server.template, http=quick_http(max_tile_bytes=1_000_000))
-    error = ask_for_error(imagery)
-    assert f'{imagery.name} {sentence}' in error
-    stats = imagery.stats()
-    assert stats['offline'] and stats['errors'] >= 1 and sentence in stats['last_error']
-    warnings = [record.getMessage() for record in caplog.records
-                if record.levelno == logging.WARNING and record.name.startswith('fg2_ros')]
-    assert warnings == [f'{imagery.name} {sentence}']
-    server.reply = lambda path, headers: Reply(body=GREY_TILE)
-    ask_until(imagery, lambda outcome: is_patch(outcome) and outcome.valid is None)
-    assert not imagery.stats()['offline']
-
-
-def test_a_silent_server_times_out(serve, open_imagery):
-    server = serve(lambda path, headers: server.stopping.wait(20) and None or Reply())
-    assert 'timed out' in ask_for_error(open_imagery(server.template))
-
-
-def test_a_server_that_is_not_there_refuses(open_imagery):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    imagery = open_imagery(f'http://127.0.0.1:{port}/{{z}}/{{x}}/{{y}}')
-    assert f'127.0.0.1:{port} refused the connection' in ask_for_error(imagery)
-
-
-def test_a_host_without_an_address_cannot_be_reached(open_imagery):
-    imagery = open_imagery('http://tiles.invalid/{z}/{x}/{y}')
-    assert 'tiles.invalid cannot be reached' in ask_for_error(imagery)
-
-
-def test_a_failing_server_is_left_alone(serve, open_imagery):
-    server = serve(lambda path, headers: Reply(503))
-    imagery = open_imagery(server.template, http=quick_http(backoff_s=30.0, max_backoff_s=60.0))
-    ask_for_error(imagery)
-    asked = len(server.paths)
-    assert asked <= 2  # those that were under way together
-    for east in range(0, 2000, 20):  # new places all the time
-        imagery.request(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX)
-    ask_until(imagery, lambda outcome: imagery.stats()['pending'] == 0)
-    assert len(server.paths) == asked
-
-
-def test_retry_after_is_honoured(serve, open_imagery):
-    server = serve(lambda path, headers: Reply(429, headers={'Retry-After': '30'}))
-    imagery = open_imagery(server.template, http=quick_http(backoff_s=0.01, max_backoff_s=0.02))
-    ask_for_error(imagery)
-    asked = len(server.paths)
-    deadline = time.monotonic() + 0.5  # many of its own pauses
-    while time.monotonic() < deadline:
-        assert 'answered 429' in ask_for_error(imagery)
-    assert len(server.paths) == asked <= 2
-
-
-def test_at_most_two_connections_and_a_user_agent_with_contact(serve, open_imagery):
-    at_once, most, lock = 0, 0, threading.Lock()
-
-    def reply(path, headers):
-        nonlocal at_once, most
-        with lock:
-            at_once += 1
-            most = max(most, at_once)
-        time.sleep(0.02)
-        with lock:
-            at_once -= 1
-        return Reply(body=GREY_TILE)
-
-    server = serve(reply)
-    imagery = open_imagery(server.template, http=HttpSettings(contact='ops@example.org'))
-    imagery.patch(FRAME, (0.0, 0.0), 200.0, 512, wait_s=20)
-    assert len(server.paths) > 6 and 1 <= most <= 2
-    agents = {headers['User-Agent'] for headers in server.headers}
-    assert len(agents) == 1
-    agent, = agents
-    assert agent.startswith('fg2_ros/') and 'ops@example.org' in agent
 
 
 def test_closing_breaks_off_a_hanging_download_and_leaves_no_thread(serve, open_imagery):

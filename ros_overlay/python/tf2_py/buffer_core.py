@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isnan
+from math import hypot, isnan
 from threading import RLock
 
 from builtin_interfaces.msg import Time as TimeMessage
@@ -19,7 +19,6 @@ from tf2_py.time_cache import LATEST, Sample, StaticCache, TimeCache
 
 DEFAULT_CACHE_TIME = Duration(seconds=10)
 MAX_DEPTH = 1000  # a longer path to the root can only be a loop
-NORM_TOLERANCE = 10e-3  # of the squared length of a quaternion
 
 
 class BufferCore:
@@ -99,8 +98,9 @@ class BufferCore:
         :raises TransformException: as `lookup_transform_core`.
         """
         with self._lock:
-            for frame in (target_frame, source_frame, fixed_frame):
-                self._check_frame(frame)
+            for role, frame in (('target_frame', target_frame), ('source_frame', source_frame),
+                                ('fixed_frame', fixed_frame)):
+                self._check_frame(frame, role)
             _, to_fixed = self._lookup(fixed_frame, source_frame, nanoseconds(source_time))
             stamp_ns, to_target = self._lookup(
                 target_frame, fixed_frame, nanoseconds(target_time))
@@ -145,8 +145,8 @@ class BufferCore:
     def _lookup(self, target: str, source: str, stamp_ns: int) -> tuple[int, Rigid]:
         if target == source:
             return self._latest_ns(target) if stamp_ns == LATEST else stamp_ns, Rigid()
-        self._check_frame(target)
-        self._check_frame(source)
+        self._check_frame(target, 'target_frame')
+        self._check_frame(source, 'source_frame')
         if stamp_ns == LATEST:
             stamp_ns = self._latest_common_ns(target, source)
         return stamp_ns, self._walk(target, source, stamp_ns)
@@ -207,13 +207,14 @@ class BufferCore:
         sample = self._caches[frame].latest() if frame in self._caches else None
         return sample.stamp_ns if sample else LATEST
 
-    def _check_frame(self, frame: str) -> None:
+    def _check_frame(self, frame: str, role: str) -> None:
         if not frame or frame.startswith('/'):
             rule = 'begin with a "/"' if frame else 'be empty'
             raise InvalidArgumentException(
                 f'Invalid argument "{frame}" - in tf2 frame_ids cannot {rule}')
         if frame not in self._frames:
-            raise LookupException(f'"{frame}" does not exist. ')
+            raise LookupException(
+                f'"{frame}" passed to lookupTransform argument {role} does not exist. ')
 
     def _loop(self) -> LookupException:
         return LookupException(
@@ -241,8 +242,8 @@ def flaw_of(parent: str, child: str, motion: Rigid) -> str:
         return 'the two frames are the same'
     if any(isnan(value) for value in (*motion.translation, *motion.rotation)):
         return 'it contains a NaN'
-    if abs(sum(value * value for value in motion.rotation) - 1.0) >= NORM_TOLERANCE:
-        return f'its quaternion {motion.rotation} is not of unit length'
+    if not any(motion.rotation):
+        return 'its quaternion is all zeros'
     return ''
 
 
@@ -256,10 +257,11 @@ def nanoseconds(time) -> int:
 
 
 def motion_of(transform: Transform) -> Rigid:
-    """Return the motion that a message holds."""
+    """Return the motion that a message holds; as in tf2, any length of its quaternion will do."""
     q, t = transform.rotation, transform.translation
-    return Rigid(
-        (float(q.x), float(q.y), float(q.z), float(q.w)), (float(t.x), float(t.y), float(t.z)))
+    length = hypot(q.x, q.y, q.z, q.w) or 1.0
+    return Rigid(tuple(value / length for value in (q.x, q.y, q.z, q.w)),
+                 (float(t.x), float(t.y), float(t.z)))
 
 
 def transform_message(

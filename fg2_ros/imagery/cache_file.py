@@ -1,0 +1,192 @@
+"""The SQLite file of a tile cache: whose it is, how it opens, where a damaged one goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+import fcntl
+import os
+from pathlib import Path
+import sqlite3
+import time
+
+_BUSY_S = 2.0
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNWRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
+               sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
+_COMPANIONS = ('-journal', '-wal', '-shm')  # of SQLite, beside the file
+
+
+class CacheError(Exception):
+    """A cache file cannot be used; the message says which and why."""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether an error says that the file is damaged."""
+    return _kind(error) in _DAMAGED
+
+
+def is_unwritable(error: sqlite3.Error) -> bool:
+    """Return whether an error may mean a full disk, a failing one, or no right to write."""
+    return _kind(error) in _UNWRITABLE
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another that takes its place; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def log_bytes(path: Path) -> int:
+    """Return the size of a file's write-ahead log."""
+    try:
+        return os.stat(f'{path}-wal').st_size
+    except OSError:
+        return 0
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a file, or make it, to be written in write-ahead mode."""
+    if not path.exists():
+        for suffix in _COMPANIONS:  # of a file that somebody removed: they would mix with the new
+            Path(f'{path}{suffix}').unlink(missing_ok=True)
+    return _connect(path, 'mode=rwc')
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """
+    Open a file that cannot be written, also on a medium where nothing can.
+
+    :raises sqlite3.Error: if it cannot be read.
+    """
+    try:
+        return _readable(path, 'mode=ro')
+    except sqlite3.OperationalError:
+        # In write-ahead mode SQLite wants to make files beside it. Without a log that is pending
+        # the file itself is complete, and nobody changes it.
+        if log_bytes(path):
+            raise
+        return _readable(path, 'mode=ro&immutable=1')
+
+
+def use_write_ahead_log(database: sqlite3.Connection) -> None:
+    """Turn write-ahead mode on; where the file system cannot do it, another one stays."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            database.execute('PRAGMA journal_mode = WAL')
+            return
+        except sqlite3.OperationalError as error:  # SQLite does not wait for others here
+            if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+def close(database: sqlite3.Connection) -> None:
+    """Close a file; the last one leaves it complete in itself, as a read-only medium needs it."""
+    try:
+        database.execute('PRAGMA busy_timeout = 0')
+        database.execute('PRAGMA journal_mode = DELETE')
+    except sqlite3.Error:
+        pass  # others still use it, or it cannot be written
+    database.close()
+
+
+def refuse_foreign(path: Path) -> None:
+    """
+    Look at a file without leaving a trace, and refuse one that others made.
+
+    :raises CacheError: if it holds a database that is not a tile cache of this package.
+    """
+    if identity(path) is None:
+        return
+    try:
+        with closing(_connect(path, 'mode=ro&immutable=1')) as database:
+            names = {name for name, in database.execute('SELECT name FROM sqlite_master')}
+    except sqlite3.Error:
+        return  # damaged, or just being written: opening it in earnest will tell
+    if names and 'fg2_tiles' not in names:
+        raise CacheError(f'{path} is not a tile cache of this package: it is left as it is')
+
+
+def set_aside(path: Path) -> Path:
+    """
+    Rename a damaged cache, with what SQLite keeps beside it, and return its new path.
+
+    :raises CacheError: if it may be somebody else's, or cannot be renamed.
+    """
+    try:
+        if not _looks_like_ours(path):
+            raise CacheError(f'{path} is damaged, and may be something else than a tile cache of '
+                             'this package: it is left as it is')
+        aside = _free_name(path.with_name(f'{path.name}.corrupt-{time.strftime("%Y%m%dT%H%M%S")}'))
+        for suffix in (*_COMPANIONS, ''):
+            if os.path.lexists(f'{path}{suffix}'):
+                os.rename(f'{path}{suffix}', f'{aside}{suffix}')
+    except OSError as error:
+        raise CacheError(f'the damaged tile cache {path} cannot be set aside: {error}') from None
+    return aside
+
+
+@contextmanager
+def opening_alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from opening or setting aside a cache in a folder meanwhile."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        deadline = time.monotonic() + _BUSY_S
+        while not _locked(descriptor) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _kind(error: sqlite3.Error) -> int:
+    return getattr(error, 'sqlite_errorcode', 0) & 0xff  # without the details
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(f'{path.absolute().as_uri()}?{options}', uri=True, timeout=_BUSY_S,
+                           isolation_level=None, check_same_thread=False)
+
+
+def _readable(path: Path, options: str) -> sqlite3.Connection:
+    database = _connect(path, options)
+    try:
+        database.execute('SELECT count(*) FROM sqlite_master').fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _looks_like_ours(path: Path) -> bool:
+    """Return whether a damaged file shows our schema; without any schema its name decides."""
+    with open(path, 'rb') as file:
+        start = file.read(1 << 16)
+    return b'fg2_tiles' in start or (path.suffix == '.mbtiles' and b'CREATE TABLE' not in start)
+
+
+def _free_name(path: Path) -> Path:
+    free, number = path, 1
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f'{path.name}-{number}')
+    return free
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks: then as well as can be
+    return True

@@ -1,0 +1,322 @@
+"""The catalogue of imagery (config/sources.yaml), and the one way to open imagery by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields, MISSING, replace
+import hashlib
+import logging
+import math
+import os
+from pathlib import Path
+import re
+from typing import Any, get_args, get_type_hints
+
+from fg2_ros.imagery.chain import ImageryChain
+from fg2_ros.imagery.download import HttpSettings
+from fg2_ros.imagery.patch import Imagery, ImageryError
+from fg2_ros.imagery.sources import host_of, TileSource
+from fg2_ros.imagery.tiles import TileImagery
+import yaml
+
+KEY_VARIABLE = 'FG2_IMAGERY_KEY'  # holds the API key of a URL that is in no catalogue
+TILE_KINDS = ('xyz', 'tms', 'quadkey', 'wmts', 'wms')
+_FILE_SUFFIXES = ('.mbtiles', '.pmtiles', '.tif', '.tiff', '.vrt')
+_CALLED = {str: 'text', bool: 'true or false', int: 'a whole number', float: 'a number',
+           list: 'a list', dict: 'a mapping', type(None): 'empty'}
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CatalogueSource:
+    """
+    A source of imagery as the catalogue describes it; config/sources.yaml explains the fields.
+
+    :param name: its name in the catalogue; of a source that is in none, '' (see `label`).
+    """
+
+    name: str
+    kind: str
+    attribution: str
+    terms: str
+    offline_allowed: bool
+    machine_interpretation_allowed: bool
+    vintage: str
+    url: str = field(default='', repr=False)
+    path: str = ''
+    tile_px: int = 256
+    min_zoom: int = 0
+    max_zoom: int = 19
+    resolution_m: float = 0.0
+    bounds: tuple[float, ...] = ()
+    subdomains: tuple[str, ...] = ('a', 'b', 'c')
+    key_env: str = ''
+    placeholders: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return what messages call it: its name, or else its host or file."""
+        return self.name or (host_of(self.url) if self.url else Path(self.path).name)
+
+    @property
+    def wants_key(self) -> bool:
+        """Whether its address has a place for an API key."""
+        return '{key}' in self.url
+
+    def tile_source(self, key: str = '') -> TileSource:
+        """
+        Return the tile pyramid.
+
+        :param key: the API key; by default that in the environment.
+        :raises ValueError: if there is no pyramid, or no key where one is wanted.
+        """
+        if not self.url:
+            raise ValueError(f'{self.label} is a file and has no address')
+        key = key or os.environ.get(self.key_env, '')
+        if self.wants_key and not key:
+            raise ValueError(f'{self.label} wants an API key: put it into the environment variable'
+                             f' {self.key_env}')
+        url = self.url.replace('{y}', '{-y}') if self.kind == 'tms' else self.url
+        return TileSource(
+            url, self.name, key, self.tile_px, self.min_zoom, self.max_zoom, self.resolution_m,
+            self.subdomains, self.bounds, self.vintage, self.attribution)
+
+    def http_settings(self, settings: HttpSettings | None = None) -> HttpSettings:
+        """Return how it is asked: the settings, and which files of it mean "no imagery here"."""
+        return replace(settings or HttpSettings(), placeholders=self.placeholders)
+
+    def cache_file(self, cache_path: str | Path) -> Path | None:
+        """
+        Return the MBTiles file of its tiles, or None if they must not be kept.
+
+        :param cache_path: a folder with a file for each source, or a file (``.mbtiles``).
+        """
+        if not cache_path or not self.url or not self.offline_allowed:
+            return None
+        path = Path(cache_path).expanduser()
+        return path if path.suffix == '.mbtiles' else path / f'{self._file_name()}.mbtiles'
+
+    def _file_name(self) -> str:
+        if self.name:
+            return self.name
+        template = self.tile_source('key').public_template
+        host = re.sub(r'[^\w.-]', '_', self.label)
+        return f'{host}-{hashlib.sha256(template.encode()).hexdigest()[:8]}'
+
+
+def shipped_catalogue() -> Path:
+    """
+    Return the path of config/sources.yaml, in the source tree or where the package is installed.
+
+    :raises ValueError: if it is in neither.
+    """
+    here = Path(__file__).resolve()
+    inside = Path('config') / 'sources.yaml'
+    for candidate in (here.parents[2] / inside,
+                      *(folder / 'share' / 'fg2_ros' / inside for folder in here.parents)):
+        if candidate.is_file():
+            return candidate
+    raise ValueError('config/sources.yaml was not installed with the package: name a catalogue')
+
+
+def load_catalogue(path: str | Path = '') -> dict[str, CatalogueSource]:
+    """
+    Return the sources of a catalogue by their names.
+
+    :param path: a YAML file; the one that comes with the package by default.
+    :raises ValueError: with a sentence that names the file, the source and the key at fault.
+    """
+    path = Path(path).expanduser() if path else shipped_catalogue()
+    try:
+        entries = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ValueError(f'the catalogue {path} cannot be read: {error.strerror}') from None
+    except UnicodeDecodeError:
+        raise ValueError(f'the catalogue {path} is not a text file') from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, 'problem_mark', None)
+        where = f', line {mark.line + 1}' if mark else ''
+        raise ValueError(f'the catalogue {path} is not YAML{where}: '
+                         f'{getattr(error, "problem", None) or "it cannot be parsed"}') from None
+    if not isinstance(entries, dict):
+        raise ValueError(f'the catalogue {path} is not a mapping of names to sources')
+    return {str(name): _entry(path, str(name), values) for name, values in entries.items()}
+
+
+def choose_sources(sources: str | Sequence[str], catalogue: str | Path = '',
+                   **of_urls: Any) -> list[CatalogueSource]:
+    """
+    Return the sources that are meant by names of the catalogue, URL templates and paths.
+
+    :param sources: one or several.
+    :param catalogue: the YAML file that explains the names; the package's own by default.
+    :param of_urls: ``tile_px``, ``min_zoom`` and ``max_zoom`` of the URLs.
+    :raises ValueError: if one is nothing of these, or its terms forbid machine interpretation.
+    """
+    wanted = [sources] if isinstance(sources, str) else list(sources)
+    if not wanted:
+        raise ValueError('there is no imagery: name a source of the catalogue, a file or a URL')
+    known = {} if all('://' in text for text in wanted) else load_catalogue(catalogue)
+    chosen = [_choose(text.strip(), known, catalogue, of_urls) for text in wanted]
+    for source in chosen:
+        if not source.machine_interpretation_allowed:
+            raise ValueError(f'the terms of {source.label} do not allow machine interpretation, '
+                             f'so it cannot be used to localize: {source.terms}')
+    return chosen
+
+
+def open_imagery(
+        sources: str | Sequence[str], catalogue: str | Path = '', *, cache_path: str | Path = '',
+        cache_bytes: int = 500_000_000, key: str = '', coarsest_resolution_m: float = math.inf,
+        http: HttpSettings | None = None, **of_urls: Any) -> ImageryChain:
+    """
+    Return imagery by name: what the node and all commands use.
+
+    :param sources: names of the catalogue, URL templates or paths, first choice first; what one
+        lacks comes from the next.
+    :param catalogue: the YAML file that explains the names; the package's own by default.
+    :param cache_path: folder in which each source with an address has an MBTiles file, or such a
+        file; '' for none. Tiles that must not be kept are not.
+    :param cache_bytes: bound of each of the files.
+    :param key: API key of the one source that wants one; by default each finds its own in the
+        environment.
+    :param coarsest_resolution_m: imagery with more metres per pixel on the ground is refused.
+    :param http: how servers are treated.
+    :param of_urls: ``tile_px``, ``min_zoom`` and ``max_zoom`` of sources given as a URL.
+    :raises ValueError: with a sentence, if a source cannot be opened.
+    """
+    chosen = choose_sources(sources, catalogue, **of_urls)
+    with_key = [source.label for source in chosen if source.wants_key]
+    if key and len(with_key) > 1:
+        raise ValueError(f'there is one API key for {" and ".join(with_key)}: put the key of each '
+                         'into its environment variable instead')
+    caches = _cache_files(chosen, cache_path)
+    with ExitStack() as opened:
+        members: list[Imagery] = []
+        for source, cache in zip(chosen, caches):
+            if source.kind == 'file':
+                member = _open_file(source)
+            else:
+                member = TileImagery(
+                    source.tile_source(key if source.wants_key else ''), cache, cache_bytes,
+                    http=source.http_settings(http), coarsest_m=coarsest_resolution_m)
+            opened.callback(member.close)
+            members.append(member)
+        opened.pop_all()
+    return ImageryChain(members, coarsest_resolution_m)
+
+
+def _open_file(source: CatalogueSource) -> Imagery:
+    from fg2_ros.imagery.local import open_local
+    try:
+        return open_local(source.path, name=source.label, vintage=source.vintage,
+                          attribution=source.attribution)
+    except ImageryError as error:
+        raise ValueError(str(error)) from None
+
+
+def _cache_files(chosen: Sequence[CatalogueSource], cache_path: str | Path) -> list[Path | None]:
+    """Return the cache file of each source."""
+    caches = [source.cache_file(cache_path) for source in chosen]
+    kept = [cache for cache in caches if cache]
+    if len(set(kept)) < len(kept):
+        raise ValueError(f'the cache {kept[0]} is one file, and each source needs one of its own: '
+                         'give a folder')
+    for source in chosen:
+        if cache_path and source.url and not source.offline_allowed:
+            _logger.info('tiles of %s are kept in memory only: its terms do not allow more',
+                         source.label)
+    return caches
+
+
+def _choose(text: str, known: dict[str, CatalogueSource], catalogue: str | Path,
+            of_urls: dict) -> CatalogueSource:
+    if text in known:
+        return known[text]
+    if '://' in text:
+        return _unlisted('xyz', url=text, key_env=KEY_VARIABLE, **of_urls)
+    path = Path(text).expanduser()
+    if path.exists():
+        return _unlisted('file', path=str(path))
+    if os.sep in text or path.suffix.lower() in _FILE_SUFFIXES:
+        raise ValueError(f'the imagery {path} does not exist')
+    raise ValueError(
+        f'{text!r} is neither a URL, nor a file, nor in the catalogue '
+        f'{catalogue or shipped_catalogue()}, which has {", ".join(known) or "nothing"}')
+
+
+def _unlisted(kind: str, **values: Any) -> CatalogueSource:
+    """Return a source that is in no catalogue: whoever names it has to know its terms."""
+    return CatalogueSource(
+        name='', kind=kind, attribution='', vintage='', offline_allowed=True,
+        machine_interpretation_allowed=True, terms='not in the catalogue: yours to check',
+        **values)
+
+
+def _entry(path: Path, name: str, values: Any) -> CatalogueSource:
+    """Return a source of a catalogue's file after checking everything about it."""
+    where = f'the catalogue {path}, source {name}'
+    if not re.fullmatch(r'[\w-][\w.-]*', name):
+        raise ValueError(f'{where}: a name is made of letters, digits, _, - and .')
+    if not isinstance(values, dict):
+        raise ValueError(f'{where}: it has no keys')
+    hints = {key: hint for key, hint in get_type_hints(CatalogueSource).items() if key != 'name'}
+    for key in values:
+        if key not in hints:
+            raise ValueError(f'{where}: there is no key {key!r}')
+    for key in _required(values.get('kind')):
+        if key not in values:
+            raise ValueError(f'{where}: the key {key} is missing')
+    source = CatalogueSource(name=name, **{
+        key: _checked(f'{where}: {key}', value, hints[key]) for key, value in values.items()})
+    _require_sense(where, source)
+    if source.kind != 'file':
+        return source
+    return replace(source, path=str(path.parent / Path(source.path).expanduser()))
+
+
+def _required(kind: Any) -> list[str]:
+    always = [key.name for key in fields(CatalogueSource)
+              if key.default is MISSING and key.name != 'name']
+    return always + (['path'] if kind == 'file' else ['url', 'min_zoom', 'max_zoom'])
+
+
+def _checked(what: str, value: Any, wanted: Any) -> Any:
+    """Return a value as the type of its field."""
+    if get_args(wanted):
+        if not isinstance(value, list):
+            raise ValueError(f'{what} must be a list, not {_called(value)}')
+        return tuple(_checked(f'each of {what}', item, get_args(wanted)[0]) for item in value)
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise ValueError(f'{what} must be {_CALLED[wanted]}, not {_called(value)}')
+    return value
+
+
+def _called(value: Any) -> str:
+    return _CALLED.get(type(value), type(value).__name__)
+
+
+def _require_sense(where: str, source: CatalogueSource) -> None:
+    if source.kind not in (*TILE_KINDS, 'file'):
+        raise ValueError(f'{where}: kind must be one of {", ".join(TILE_KINDS)} and file, not '
+                         f'{source.kind!r}')
+    for key in ('attribution', 'terms'):
+        if not getattr(source, key).strip():
+            raise ValueError(f'{where}: {key} must not be empty')
+    needed, senseless = ('path', 'url') if source.kind == 'file' else ('url', 'path')
+    if getattr(source, senseless) or not getattr(source, needed):
+        raise ValueError(f'{where}: kind {source.kind} goes with a {needed}, not a {senseless}')
+    if source.kind == 'file':
+        return
+    if source.wants_key and not source.key_env:
+        raise ValueError(f'{where}: key_env must name the environment variable that holds the key')
+    for kind, placeholder in (('wms', '{bbox'), ('quadkey', '{q')):
+        if (source.kind == kind) != (placeholder in source.url.lower()):
+            raise ValueError(f'{where}: kind {source.kind} does not go with its url')
+    try:
+        source.tile_source('a key')
+    except ValueError as error:
+        raise ValueError(f'{where}: {error}') from None

@@ -1,0 +1,37 @@
+"""Asking imagery for a small patch, again and again as the node does."""
+
+import time
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery import ImageryError
+
+FRAME = MapFrame(47.0, 8.5)
+CENTRE = (0.0, 0.0)
+SIZE_M, SIZE_PX = 56.0, 128
+
+
+def ask(imagery, wait_s: float = 0.0, centre=CENTRE):
+    return imagery.patch(FRAME, centre, SIZE_M, SIZE_PX, wait_s)
+
+
+def ask_until(imagery, good, within_s: float = 60.0, centre=CENTRE):
+    """Ask until ``good(patch or error)`` is true, and return that."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            outcome = ask(imagery, 0.02, centre)
+        except ImageryError as error:
+            outcome = error
+        if good(outcome):
+            return outcome
+        assert time.monotonic() < deadline, f'still {outcome!r}'
+        time.sleep(0.002)
+
+
+def ask_for_error(imagery) -> str:
+    """Return the sentence of the final error."""
+    return str(ask_until(imagery, lambda outcome: type(outcome) is ImageryError))
+
+
+def is_patch(outcome) -> bool:
+    return not isinstance(outcome, Exception)
