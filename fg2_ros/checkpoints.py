@@ -7,6 +7,7 @@ JSON). Published weights come as state dicts under their authors' names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fg2_ros.network.reference_queries import reproduce_queries, SHA256
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
 
 def save_weights(network: FG2Network, path: str | Path, metadata: dict) -> None:
@@ -26,11 +27,17 @@ def save_weights(network: FG2Network, path: str | Path, metadata: dict) -> None:
     :param path: of the safetensors file; its folder must exist.
     :param metadata: JSON-ready values, read back with ``read_metadata``.
     """
+    save_tensors(network.state_dict(), network.config, path, metadata)
+
+
+def save_tensors(
+        tensors: Mapping[str, Tensor], config: FG2Config, path: str | Path,
+        metadata: dict) -> None:
+    """Write the tensors of a network of a configuration; see `save_weights`."""
     path = Path(path)
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     partial = path.with_name(path.name + '.partial')
-    save_file(tensors, partial, {
-        'config': json.dumps(network.config.to_dict()), 'metadata': json.dumps(metadata)})
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {
+        'config': json.dumps(config.to_dict()), 'metadata': json.dumps(metadata)})
     partial.chmod(0o644)  # safetensors makes it unreadable to others
     partial.replace(path)
 
@@ -53,47 +60,101 @@ def load_network(
     """
     Return the network saved at ``path``, in evaluation mode.
 
+    No more than the network itself is held in memory, already on its device and in its precision.
+
     :raises ValueError: naming the file, and the tensor where one is at fault, if the file is
         missing, damaged, not from this package, or does not fit its own configuration.
     """
     header = _read_header(path)
     try:
-        network = FG2Network(FG2Config.from_dict(json.loads(header['config'])))
+        network = network_without_weights(FG2Config.from_dict(json.loads(header['config'])))
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path} holds an unusable configuration: {error}') from error
+    own = network.state_dict()
     with _open(path) as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-    _load_strictly(network, tensors, str(path))
+        shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}
+        require_shapes(_shapes(own), shapes, str(path))
+        tensors = {
+            name: file.get_tensor(name).to(
+                device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+            for name, tensor in own.items()}
+    network.load_state_dict(tensors, assign=True)
     return network.to(device=device, dtype=dtype).eval()
 
 
-def load_reference_head(network: FG2Network, state_dict: dict[str, Tensor]) -> None:
+def network_without_weights(config: FG2Config) -> FG2Network:
+    """Return a network whose weights have names, shapes and types but take no memory."""
+    with torch.device('meta'):
+        return FG2Network(config)
+
+
+def load_reference_head(network: FG2Network, state_dict: Mapping[str, Tensor]) -> None:
     """
     Load an official head, a state dict under its authors' names; all or nothing.
 
     The queries which checkpoints trained on a GPU lack are made as they were in training.
 
-    :raises ValueError: naming the tensor that is missing, extra or of another shape.
+    :raises ValueError: naming every tensor that is missing, extra or of another shape.
+    """
+    network.load_state_dict(
+        head_tensors(network, state_dict, 'the reference head'), strict=False)
+
+
+def load_reference_backbone(network: FG2Network, state_dict: Mapping[str, Tensor]) -> None:
+    """
+    Load a DINOv2 backbone, a state dict under DINOv2's names.
+
+    :raises ValueError: naming every tensor that is missing, extra or of another shape.
+    """
+    network.backbone.load_state_dict(
+        backbone_tensors(network, state_dict, 'the reference backbone'))
+
+
+def head_tensors(
+        network: FG2Network, state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """
+    Return the tensors of an official head under their names in the network.
+
+    :param network: says which ones it has; its own weights are not used.
+    :param source: what messages call the state dict.
+    :raises ValueError: naming every tensor that is missing, extra or of another shape.
     """
     names = reference_names.official_names(network)
     own = network.state_dict()
     shapes = {official: own[name].shape for official, name in names.items()}
     shapes |= reference_names.unused_shapes(network)
-    queries = shapes[QUERIES]
-    if QUERIES not in state_dict and queries in SHA256:
-        state_dict = state_dict | {QUERIES: reproduce_queries(queries)}
-    _check(shapes, state_dict, 'the reference head')
-    network.load_state_dict(
-        {name: state_dict[official] for official, name in names.items()}, strict=False)
+    given = dict(state_dict)
+    if QUERIES not in given and shapes[QUERIES] in SHA256:
+        require_shapes(shapes, _shapes(given) | {QUERIES: shapes[QUERIES]}, source)
+        given[QUERIES] = reproduce_queries(shapes[QUERIES])
+    require_shapes(shapes, _shapes(given), source)
+    return {name: given[official] for official, name in names.items()}
 
 
-def load_reference_backbone(network: FG2Network, state_dict: dict[str, Tensor]) -> None:
-    """
-    Load a DINOv2 backbone, a state dict under DINOv2's names.
+def backbone_tensors(
+        network: FG2Network, state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Return the tensors of a DINOv2 under their names in its module; see `head_tensors`."""
+    require_shapes(_shapes(network.backbone.state_dict()), _shapes(state_dict), source)
+    return dict(state_dict)
 
-    :raises ValueError: naming the tensor that is missing, extra or of another shape.
-    """
-    _load_strictly(network.backbone, state_dict, 'the reference backbone')
+
+def require_shapes(
+        wanted: Mapping[str, torch.Size], given: Mapping[str, torch.Size], source: str) -> None:
+    """Raise a ValueError that names every tensor that is missing, extra or of another shape."""
+    problems = [
+        f'it {problem} tensor{"s" * (len(names) > 1)} {", ".join(sorted(names))}'
+        for problem, names in (
+            ('lacks', set(wanted) - set(given)), ('has the unknown', set(given) - set(wanted)))
+        if names]
+    problems += [
+        f'tensor {name} has shape {tuple(given[name])}, not {tuple(shape)}'
+        for name, shape in wanted.items() if name in given and given[name] != shape]
+    if problems:
+        raise ValueError(f'{source} does not fit the network: {"; ".join(problems)}')
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _open(path: str | Path):
@@ -111,24 +172,3 @@ def _read_header(path: str | Path) -> dict[str, str]:
     if not {'config', 'metadata'} <= set(header):
         raise ValueError(f'{path} holds no FG2 configuration: it was not saved by this package')
     return header
-
-
-def _load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    _check(shapes, tensors, source)
-    module.load_state_dict(tensors)
-
-
-def _check(shapes: dict[str, torch.Size], tensors: dict[str, Tensor], source: str) -> None:
-    """Raise a ValueError unless names and shapes are exactly the wanted ones."""
-    missing, extra = set(shapes) - set(tensors), set(tensors) - set(shapes)
-    for problem, names in (('lacks', missing), ('has the unknown', extra)):
-        if names:
-            more = f' (and {len(names) - 1} more)' if len(names) > 1 else ''
-            raise ValueError(
-                f'{source} does not fit the network: it {problem} tensor {min(names)}{more}')
-    for name, shape in shapes.items():
-        if tensors[name].shape != shape:
-            raise ValueError(
-                f'{source} does not fit the network: tensor {name} has shape '
-                f'{tuple(tensors[name].shape)}, not {tuple(shape)}')

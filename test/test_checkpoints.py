@@ -4,7 +4,8 @@ from dataclasses import replace
 import json
 
 from fg2_ros.checkpoints import (
-    load_network, load_reference_backbone, load_reference_head, read_metadata, save_weights)
+    load_network, load_reference_backbone, load_reference_head, network_without_weights,
+    read_metadata, save_weights)
 from fg2_ros.network import FG2Config, FG2Network, reference_names
 import pytest
 import reference_weights
@@ -97,6 +98,41 @@ def test_tensors_that_do_not_fit(saved, change, message):
     rewrite(saved, change)
     with pytest.raises(ValueError, match=f'weights.safetensors does not fit.*{message}'):
         load_network(saved)
+
+
+def test_every_tensor_that_does_not_fit_is_named(saved):
+    def change(tensors):
+        del tensors['lifting.queries'], tensors['dustbin_score']
+        tensors.update(extra=torch.zeros(1), other=torch.zeros(1))
+        for name in ('lifting.stages.0.self_norm.weight', 'lifting.stages.0.self_norm.bias'):
+            tensors[name] = torch.zeros(2)
+    rewrite(saved, change)
+    with pytest.raises(ValueError) as caught:
+        load_network(saved)
+    for words in ('lacks tensors dustbin_score, lifting.queries', 'unknown tensors extra, other',
+                  'self_norm.weight has shape (2,)', 'self_norm.bias has shape (2,)'):
+        assert words in str(caught.value)
+
+
+def test_files_of_earlier_versions_keep_what_they_were_trained_with(network, saved):
+    values = CONFIG.to_dict()
+    del values['image_resize']
+    save_file(load_file(saved), saved, {'config': json.dumps(values), 'metadata': '{}'})
+    assert load_network(saved).config.image_resize == 'area'
+
+
+def test_nothing_of_a_loaded_network_depends_on_its_file(network, saved):
+    loaded = load_network(saved)
+    saved.write_bytes(bytes(saved.stat().st_size))  # in place: a memory map would see it
+    tokens = torch.rand(1, 64, 8, 16), torch.rand(1, 64, 8, 8)
+    with torch.inference_mode():
+        assert torch.equal(loaded.head(*tokens).scores, network.head(*tokens).scores)
+
+
+def test_a_network_without_weights_has_names_and_shapes_only():
+    bare = network_without_weights(CONFIG)
+    assert {parameter.device.type for parameter in bare.parameters()} == {'meta'}
+    assert bare.lifting.points.device.type == 'cpu'
 
 
 @pytest.mark.parametrize('preset', ['vigor', 'kitti'])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from fg2_ros.network.sparse_sampling import bilinear_taps, mixed_pixels
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -15,10 +16,15 @@ class DeformableAttention(nn.Module):
     """
     Multi-head attention to a few sampled points around each reference location.
 
-    ``gather`` and ``attend`` are the two halves of the usual block. Offsets, weights, and both
-    projections depend on the query only, so one ``gather`` serves many reference locations of a
-    query, and ``attend`` runs once on whatever was pooled from them.
+    ``pool`` and ``attend`` are the two halves of the usual block. Offsets, weights, and both
+    projections depend on the query only, so one ``pool`` serves many reference locations of a
+    query, and ``attend`` runs once on what it returns.
+
+    To infer on a CPU, sampling is a sparse product; ``sparse`` can be set to False where such are
+    unknown.
     """
+
+    sparse = True
 
     def __init__(self, channels: int, heads: int, points: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -57,44 +63,104 @@ class DeformableAttention(nn.Module):
         :param values: (B, C, h, w) feature map.
         :param reference: (N, 2) or (B, N, 2) relative (column, row), 0 to 1 over the map.
         """
-        gathered = self.gather(query, values, reference.unsqueeze(-2))
-        return self.attend(gathered.squeeze(2).transpose(1, 2), query)
+        pooled, _ = self.pool(query, values, reference.unsqueeze(-2))
+        return self.attend(pooled, query)
+
+    def pool(
+            self, query: Tensor, values: Tensor, reference: Tensor,
+            direction: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """
+        Return (B, N, C) features before the output projection, and the references chosen.
+
+        Of K references for a query the features are mixed by the softmax of their scores, which
+        are their products with ``direction``; the (B, N) index of the highest one is returned,
+        too. Samples outside of the map contribute zero.
+
+        :param query: (B, N, C).
+        :param values: (B, C, h, w) feature map.
+        :param reference: (N, K, 2) or (B, N, K, 2) relative (column, row), finite.
+        :param direction: (C,); None if there is one reference for each query.
+        """
+        if self.sparse and query.device.type == 'cpu' and not torch.is_grad_enabled():
+            return self._pool_sparsely(query, values, reference, direction)
+        features = self.gather(query, values, reference)
+        if direction is None:
+            return features.squeeze(2).transpose(1, 2), None
+        scores = (direction @ features.flatten(2)).unflatten(1, features.shape[2:]).float()
+        pooled = (features * scores.softmax(dim=1).to(features)[:, None]).sum(dim=2)
+        return pooled.transpose(1, 2), scores.argmax(dim=1)
 
     def gather(self, query: Tensor, values: Tensor, reference: Tensor) -> Tensor:
         """
         Return (B, C, K, N) features before the output projection, for K references a query.
 
-        Samples outside of the map contribute zero. Queries come last in the result and in all
-        between: the longest dimension is then the one that is contiguous.
-
-        :param query: (B, N, C).
-        :param values: (B, C, h, w) feature map.
-        :param reference: (N, K, 2) or (B, N, K, 2) relative (column, row), finite.
+        See `pool`. Queries come last in the result and in all between: the longest dimension is
+        then the one that is contiguous.
         """
         batch, count, channels = query.shape
         projected = self.value_proj.weight @ values.flatten(2) + self.value_proj.bias[:, None]
         projected = projected.reshape(batch * self.heads, -1, *values.shape[2:])
-        locations = self._locations(query, reference, *values.shape[2:])
+        locations = _locations(
+            *self._positions(query, reference, *values.shape[2:]), *values.shape[2:])
+        weights = self._point_weights(query).permute(0, 2, 3, 1).flatten(0, 1)[:, None, :, None]
         # Coordinates need more digits than half precision has, so sampling is in float32.
         samples = F.grid_sample(
-            projected.float(), 2 * locations - 1, padding_mode='zeros', align_corners=False)
-        weights = self.attention_weights(query).unflatten(-1, (self.heads, self.points)).float()
-        weights = weights.softmax(dim=-1).permute(0, 2, 3, 1).flatten(0, 1)[:, None, :, None]
+            projected.float(), locations, padding_mode='zeros', align_corners=False)
         mixed = (samples.unflatten(-1, (-1, count)) * weights).sum(dim=2)
         return mixed.view(batch, channels, -1, count).to(query.dtype)
+
+    def _pool_sparsely(
+            self, query: Tensor, values: Tensor, reference: Tensor,
+            direction: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return what `pool` returns; features are mixed once, when their scores are known."""
+        index, share = bilinear_taps(
+            *self._positions(query, reference, *values.shape[2:]), *values.shape[2:])
+        share *= self._point_weights(query).transpose(1, 2)[..., None, None, :]
+        pixels, chosen = self._projected_pixels(values), None
+        if direction is not None:
+            values_scores = pixels @ direction.float().view(self.heads, -1, 1)
+            scores = values_scores.squeeze(-1).gather(2, index.flatten(2)).view_as(share) * share
+            scores = scores.sum(dim=(1, 3, 5))
+            share *= scores.softmax(dim=-1)[:, None, :, None, :, None]
+            chosen = scores.argmax(dim=-1)
+        mixed = [
+            mixed_pixels(*one)
+            for one in zip(pixels.flatten(0, 1), index.flatten(3).flatten(0, 1),
+                           share.flatten(3).flatten(0, 1))]
+        pooled = torch.stack(mixed, dim=1).unflatten(1, (len(query), self.heads))
+        return pooled.transpose(0, 1).flatten(2).to(query.dtype), chosen
 
     def attend(self, gathered: Tensor, query: Tensor) -> Tensor:
         """Return the projected (B, N, C) features plus the query itself."""
         return self.dropout(self.output_proj(gathered)) + query
 
-    def _locations(self, query: Tensor, reference: Tensor, height: int, width: int) -> Tensor:
-        """Return (B * heads, points, K * N, 2) relative sampling locations."""
-        offsets = self.sampling_offsets(query).float()
-        offsets = offsets / offsets.new_tensor([width, height]).repeat(self.heads * self.points)
-        offsets = offsets.unflatten(-1, (self.heads, self.points, 1, 2)).permute(0, 2, 3, 4, 1, 5)
-        reference = reference.transpose(-3, -2)
-        reference = reference.expand(len(query), *reference.shape[-3:])[:, None, None]
-        return (reference + offsets).flatten(0, 1).flatten(2, 3)
+    def _positions(
+            self, query: Tensor, reference: Tensor, height: int,
+            width: int) -> tuple[Tensor, Tensor]:
+        """Return (B, heads, N, K, points) columns and rows of samples, pixels of the value map."""
+        offsets = self.sampling_offsets(query).float().unflatten(-1, (self.heads, self.points, 2))
+        offsets = offsets.permute(4, 0, 2, 1, 3)[..., None, :]
+        reference = reference.expand(len(query), *reference.shape[-3:])[:, None, ..., None]
+        return tuple(
+            reference[..., axis, :] * size - 0.5 + offsets[axis]
+            for axis, size in enumerate((width, height)))
+
+    def _point_weights(self, query: Tensor) -> Tensor:
+        """Return (B, N, heads, points) float32 weights, 1 in sum over the points."""
+        weights = self.attention_weights(query).unflatten(-1, (self.heads, self.points))
+        return weights.float().softmax(dim=-1)
+
+    def _projected_pixels(self, values: Tensor) -> Tensor:
+        """Return (B, heads, h * w, C / heads) float32 projected values, a pixel's side by side."""
+        pixels = self.value_proj(values.flatten(2).transpose(1, 2)).float()
+        return pixels.unflatten(2, (self.heads, -1)).transpose(1, 2).contiguous()
+
+
+def _locations(column: Tensor, row: Tensor, height: int, width: int) -> Tensor:
+    """Return (B * heads, points, K * N, 2) places, -1 to 1 over the map, of pixel positions."""
+    places = torch.stack(
+        [(2 * column + 1) / width - 1, (2 * row + 1) / height - 1], dim=-1)
+    return places.permute(0, 1, 4, 3, 2, 5).flatten(3, 4).flatten(0, 1)
 
 
 def finite_locations(locations: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ class FG2Config:
     dropout: float = 0.1  # in training, after each attention's output projection
     aerial_sampling: str = 'resize'  # as an image, as published; 'points' hits the grid exactly
     panorama_wrap_tokens: int = 0  # columns that continue a panorama's tokens beyond its edges
+    image_resize: str = 'bilinear'  # how ground images were brought to their size; or 'area'
 
     @property
     def ground_rows(self) -> int:
@@ -69,11 +70,12 @@ class FG2Config:
     @classmethod
     def from_dict(cls, values: dict) -> FG2Config:
         """
-        Return the configuration that `to_dict` wrote.
+        Return the configuration that `to_dict` wrote, in this or an earlier version.
 
         :raises ValueError: if a field is unknown or missing.
         """
         known = {field.name for field in fields(cls)}
+        values = YOUNGER_FIELDS | values
         wrong = sorted(known.symmetric_difference(values))
         if wrong:
             raise ValueError(f'the configuration has unknown or missing fields: {wrong}')
@@ -88,6 +90,7 @@ class FG2Config:
             for key, value in asdict(self).items()}
 
 
+YOUNGER_FIELDS = {'image_resize': 'area'}  # than some files, which were trained with these values
 PRESETS = {
     'vigor': FG2Config(),
     'kitti': FG2Config(
@@ -98,5 +101,6 @@ PRESETS = {
         channels=64, attention_heads=4, attention_points=2,
         grid_extent_m=56.0, height_range_m=(-3.0, 3.0), height_count=7, iterations=2,
         feedforward_channels=128, ffn_of_iteration=(1, 2), descriptor_widths=(64, 64, 64),
-        descriptor_layers=2, dropout=0.0, aerial_sampling='points', panorama_wrap_tokens=8),
+        descriptor_layers=2, dropout=0.0, aerial_sampling='points', panorama_wrap_tokens=8,
+        image_resize='area'),
 }

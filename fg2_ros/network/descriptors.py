@@ -94,7 +94,8 @@ class DescriptorHead(nn.Module):
         self.layers = nn.Sequential(*(
             LinearEncoderLayer(outputs, heads) for _ in range(layers)))
         self.final_block = BasicBlock(outputs, outputs, final_relu=False)
-        self.register_buffer('encoding', sine_encoding(outputs, *map_hw), persistent=False)
+        with torch.device('cpu'):  # no weight: it is there even where those are on 'meta'
+            self.register_buffer('encoding', sine_encoding(outputs, *map_hw), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, cells, d) float32 descriptors of a (B, C, rows, columns) map, row-major."""

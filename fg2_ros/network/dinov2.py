@@ -99,7 +99,7 @@ class DinoV2(nn.Module):
         self.patch_embed = PatchEmbedding(channels)
         self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
         self.norm = nn.LayerNorm(channels, eps=1e-6)
-        self._resized: dict[tuple, Tensor] = {}
+        self._resized: dict[tuple[int, int], Tensor] = {}
         self.requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -122,12 +122,19 @@ class DinoV2(nn.Module):
 
     def position_embedding(self, rows: int, columns: int) -> Tensor:
         """Return the (1, 1 + rows * columns, C) embedding, class token first; kept once made."""
-        learned = self.pos_embed
-        key = (rows, columns, learned.data_ptr(), learned._version, learned.dtype, learned.device)
-        if key not in self._resized:
-            self._resized = {k: v for k, v in self._resized.items() if k[2:] == key[2:]}
-            self._resized[key] = resize_position_embedding(learned.detach(), rows, columns)
-        return self._resized[key]
+        if (rows, columns) not in self._resized:
+            self._resized[rows, columns] = resize_position_embedding(
+                self.pos_embed.detach(), rows, columns)
+        return self._resized[rows, columns]
+
+    def _apply(self, fn, recurse: bool = True) -> DinoV2:
+        """Move or convert the weights."""
+        self._resized.clear()
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self._resized.clear()
+        super()._load_from_state_dict(*args, **kwargs)
 
 
 def resize_position_embedding(embedding: Tensor, rows: int, columns: int) -> Tensor:

@@ -51,8 +51,9 @@ def project_to_pinhole(
     optical = torch.stack([right, -up, -down], dim=-1).to(camera_k.dtype)
     image = torch.einsum('bij,nkj->bnki', camera_k, optical)
     height, width = image_hw
-    relative = image[..., :2] / image[..., 2:] / image.new_tensor([width, height])
-    inside = ((relative >= 0) & (relative < 1)).all(dim=-1) & (image[..., 2] > 0)
+    column, row, depth = image.unbind(-1)
+    relative = torch.stack([column / depth / width, row / depth / height], dim=-1)
+    inside = ((relative >= 0) & (relative < 1)).all(dim=-1) & (depth > 0)
     return finite_locations(relative), inside.any(dim=-1)
 
 
@@ -94,11 +95,8 @@ class RefinementStage(nn.Module):
         The score of a height is linear in its attended feature. What all heights of a cell
         share (query and biases) cancels in the softmax, and the two linear maps fold into one.
         """
-        features = self.cross_attention.gather(bev, tokens, columns)
         direction = self.height_score.weight[0] @ self.cross_attention.output_proj.weight
-        scores = (direction @ features.flatten(2)).unflatten(1, features.shape[2:]).float()
-        pooled = (features * scores.softmax(dim=1).to(features)[:, None]).sum(dim=2)
-        return pooled.transpose(1, 2), scores.argmax(dim=1)
+        return self.cross_attention.pool(bev, tokens, columns, direction)
 
 
 class GroundLifting(nn.Module):
@@ -128,7 +126,7 @@ class GroundLifting(nn.Module):
         :return: (B, C, rows, columns) map, (B, rows, columns) chosen heights, (B, rows * columns)
             visible cells.
         """
-        tokens, columns, visible = self._projections(tokens, camera_k)
+        tokens, columns, visible = self.projections(tokens, camera_k)
         rows = self.config.ground_rows
         bev = self.queries.flatten(0, 1).expand(len(tokens), -1, -1).to(tokens.dtype)
         for stage, feedforward in zip(self.stages, self.config.ffn_of_iteration):
@@ -146,18 +144,27 @@ class GroundLifting(nn.Module):
         return self
 
     def _register_grids(self) -> None:
+        with torch.device('cpu'):  # no weights: they are there even where those are on 'meta'
+            for name, grid in self._grids().items():
+                self.register_buffer(name, grid, persistent=False)
+
+    def _grids(self) -> dict[str, Tensor]:
         config = self.config
         points = grid_points(config)
         cells = torch.meshgrid(
             torch.linspace(0, 1, config.ground_rows), torch.linspace(0, 1, config.grid_cells),
             indexing='ij')
-        self.register_buffer('cells', torch.stack(cells[::-1], -1).flatten(0, 1), False)
-        self.register_buffer('points', points.float(), False)
-        self.register_buffer('panorama_columns', project_to_panorama(points).float(), False)
+        return {
+            'cells': torch.stack(cells[::-1], -1).flatten(0, 1), 'points': points.float(),
+            'panorama_columns': project_to_panorama(points).float()}
 
-    def _projections(
+    def projections(
             self, tokens: Tensor, camera_k: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the tokens to sample, where the lifted points project, and what is visible."""
+        """
+        Return the tokens to sample, where the lifted points project, and what is visible.
+
+        :return: (B, C, h, w'), (N, K, 2) or (B, N, K, 2) relative (column, row), (B, N) bool.
+        """
         if self.config.camera == 'pinhole':
             if camera_k is None:
                 raise ValueError('a network for a pinhole camera needs the intrinsics camera_k')

@@ -46,24 +46,32 @@ def by_definition(module, query, values, reference):
     return module.output_proj(result.flatten(1)) + query
 
 
-@torch.no_grad()
-def test_equals_its_definition(attention):
+SAMPLINGS = {'sparse': torch.no_grad, 'dense': torch.enable_grad}  # inference and training
+
+
+@pytest.mark.parametrize('sampling', SAMPLINGS)
+def test_equals_its_definition(attention, sampling):
     query, values = torch.randn(2, 7, CHANNELS), torch.randn(2, CHANNELS, 5, 6)
     reference = torch.rand(2, 7, 2) * 1.2 - 0.1  # some samples leave the map
-    found = attention(query, values, reference)
+    with SAMPLINGS[sampling]():
+        found = attention(query, values, reference).detach()
     for batch in range(2):
         expected = by_definition(attention, query[batch], values[batch], reference[batch])
         torch.testing.assert_close(found[batch], expected)
 
 
-@torch.no_grad()
-def test_many_references_at_once_equal_one_after_the_other(attention):
-    query, values = torch.randn(1, 7, CHANNELS), torch.randn(1, CHANNELS, 5, 6)
-    reference = torch.rand(7, 4, 2)
-    together = attention.gather(query, values, reference)
-    for k in range(4):
-        alone = attention.gather(query, values, reference[:, k:k + 1])[:, :, 0]
-        torch.testing.assert_close(together[:, :, k], alone)
+@pytest.mark.parametrize('sampling', SAMPLINGS)
+def test_many_references_at_once_equal_one_after_the_other(attention, sampling):
+    query, values = torch.randn(2, 7, CHANNELS), torch.randn(2, CHANNELS, 5, 6)
+    reference, direction = torch.rand(7, 4, 2) * 1.4 - 0.2, torch.randn(CHANNELS)
+    with SAMPLINGS[sampling]():
+        pooled, chosen = attention.pool(query, values, reference, direction)
+        alone = torch.stack([
+            attention.pool(query, values, reference[:, k:k + 1])[0] for k in range(4)], dim=2)
+    scores = alone @ direction
+    expected = (scores.softmax(-1)[..., None] * alone).sum(2)
+    torch.testing.assert_close(pooled, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(chosen, scores.argmax(-1))
 
 
 def test_non_finite_locations_contribute_zero(attention):
@@ -71,10 +79,13 @@ def test_non_finite_locations_contribute_zero(attention):
         [torch.nan, 0.5], [0.5, torch.inf], [-torch.inf, torch.nan], [1e30, 0.5]])
     query = torch.randn(1, 4, CHANNELS, requires_grad=True)
     values = torch.randn(1, CHANNELS, 5, 6)
-    gathered = attention.gather(query, values, finite_locations(nowhere)[:, None])
-    assert torch.equal(gathered, torch.zeros_like(gathered))
-    gathered.sum().backward()
+    reference = finite_locations(nowhere)[:, None]
+    pooled, _ = attention.pool(query, values, reference)
+    assert torch.equal(pooled, torch.zeros_like(pooled))
+    pooled.sum().backward()
     assert query.grad.isfinite().all()
+    with torch.no_grad():
+        assert torch.equal(attention.pool(query, values, reference)[0], pooled)
 
 
 @torch.no_grad()

@@ -32,6 +32,17 @@ def test_unknown_and_missing_fields_are_named():
         FG2Config.from_dict(values)
 
 
+def test_a_field_younger_than_a_file_has_the_value_it_was_trained_with():
+    values = FG2Config.preset('sim').to_dict()
+    del values['image_resize']
+    assert FG2Config.from_dict(values) == FG2Config.preset('sim')
+
+
+def test_published_networks_see_images_resized_as_published():
+    assert FG2Config.preset('vigor').image_resize == 'bilinear'
+    assert FG2Config.preset('kitti').image_resize == 'bilinear'
+
+
 def test_metric_properties():
     config = FG2Config.preset('vigor')
     assert config.cell_m == pytest.approx(71 / 40)

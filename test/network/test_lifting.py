@@ -70,7 +70,7 @@ def without_offsets(config):
 def test_wrapped_panorama_has_no_seam_behind_the_camera(wrap, seamless):
     config = replace(SMALL, panorama_wrap_tokens=wrap)
     lifting = without_offsets(config)
-    tokens, columns, _ = lifting._projections(torch.ones(1, 16, 8, 16), None)
+    tokens, columns, _ = lifting.projections(torch.ones(1, 16, 8, 16), None)
     attention = lifting.stages[0].cross_attention
     gathered = attention.gather(torch.zeros(1, 49, 16), tokens, columns)
     middle = gathered[0, :, 1]  # neither zenith nor nadir
@@ -85,7 +85,7 @@ def test_wrapping_keeps_where_points_project():
     for wrap in (0, 4):
         lifting = without_offsets(replace(SMALL, panorama_wrap_tokens=wrap))
         lifting.stages[0].cross_attention.value_proj.weight.copy_(torch.eye(16))
-        tokens, columns, _ = lifting._projections(column, None)
+        tokens, columns, _ = lifting.projections(column, None)
         gathered = lifting.stages[0].cross_attention.gather(
             torch.zeros(1, 49, 16), tokens, columns)
         places.append(gathered[0, :, 1].view(16, 7, 7)[:, :3])  # ahead, far from the seam
