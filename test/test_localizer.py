@@ -1,122 +1,15 @@
-"""
-The localizer around a network that reads the truth out of its two images.
-
-The orthophoto's colours say where a pixel lies, the panorama's colours say which way a pixel
-looks, so whatever the localizer cuts, resizes, rolls and turns back is really checked.
-"""
+"""The localizer around a network that reads the truth out of its two images."""
 
 import dataclasses
 import math
-from types import SimpleNamespace
 
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.geometry.panorama import direction_from_pixel
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery import RasterImagery
-from fg2_ros.localizer import Localizer, LocalizerSettings, Prior, usable_device
-from fg2_ros.network import FG2Config
-from fg2_ros.solver.grid import BevGrid
+from fg2_ros.localizer import Localizer, LocalizerSettings, usable_device
 import numpy as np
 import pytest
 import torch
-
-FRAME = MapFrame(47.3, 8.5)
-CONFIG = dataclasses.replace(
-    FG2Config.preset('sim'), grid_cells=21, grid_extent_m=28.0, aerial_image_hw=(112, 112),
-    ground_image_hw=(64, 128))
-SIDE_M = 100.0
-
-
-def orthophoto():
-    """Return imagery whose red grows with east and whose green grows with north."""
-    ramp = np.linspace(0, 255, 400)
-    image = np.zeros((400, 400, 3))
-    image[..., 0], image[..., 1] = ramp, ramp[::-1, None]
-    return RasterImagery(np.round(image).astype(np.uint8), FRAME, (0, 0), SIDE_M / 400)
-
-
-def panorama_at(yaw_rad, width=256):
-    """Return a panorama whose colours hold the cosine and sine of each column's map yaw."""
-    ahead = direction_from_pixel(
-        np.arange(width) + 0.5, np.full(width, width / 4), width, width // 2)
-    azimuth = yaw_rad + np.arctan2(ahead[:, 1], ahead[:, 0])
-    image = np.full((width // 2, width, 3), 128.0)
-    image[..., 0] += 120 * np.cos(azimuth)
-    image[..., 1] += 120 * np.sin(azimuth)
-    return np.round(image).astype(np.uint8)
-
-
-class TruthfulNetwork:
-    """Scores as a perfect network would give them for a camera at ``place`` (east, north)."""
-
-    def __init__(self, place, config=CONFIG):
-        """Have what the localizer uses of an FG2Network."""
-        self.config, self.place = config, place
-        self.aerial_calls = 0
-
-    def parameters(self):
-        """Return an iterator over one parameter."""
-        return iter([torch.zeros(1)])
-
-    def aerial_tokens(self, image):
-        """Return the image."""
-        self.aerial_calls += 1
-        return image
-
-    def aerial_descriptors(self, image):
-        """Return (1, n * n, 2) east, north of the grid's points, read off the colours."""
-        n = self.config.grid_cells
-        axis = torch.linspace(-1, 1, n)
-        grid = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), -1)[None] * (
-            1 - 1 / image.shape[-1])  # the outermost points lie on the outer pixels' edges
-        colour = torch.nn.functional.grid_sample(image, grid, align_corners=False)[0, :2]
-        span = SIDE_M * 399 / 400
-        return ((colour - 0.5) * span).flatten(1).T[None] / (1 - 1 / image.shape[-1])
-
-    def ground_tokens(self, image):
-        """Return the image."""
-        return image
-
-    def ground_descriptors(self, image):
-        """Return the ground points' map positions, from the yaw the centre columns show."""
-        centre = image.shape[-1] // 2
-        colour = image[0, :2, :, centre - 1:centre + 1].mean((1, 2)) - 128 / 255
-        yaw = torch.atan2(colour[1], colour[0])
-        row, column = BevGrid.of(self.config).ground.T
-        east = self.place[0] - row * torch.cos(yaw) + column * torch.sin(yaw)
-        north = self.place[1] - row * torch.sin(yaw) - column * torch.cos(yaw)
-        cells = self.config.grid_cells
-        return SimpleNamespace(
-            descriptors=torch.stack([east, north], -1)[None],
-            height_index=torch.zeros(1, cells, cells, dtype=torch.long))
-
-    def match(self, aerial, ground):
-        """Return bilinear scores and mutual probabilities of aerial and ground positions."""
-        apart = (aerial[:, :, None] - ground.descriptors[:, None]).abs() / self.config.cell_m
-        share = (1 - apart).clamp_min(0).prod(-1)
-        scores = torch.log(share + 1e-5)
-        return SimpleNamespace(
-            scores=scores, probabilities=scores.softmax(1) * scores.softmax(2))
-
-
-class VagueNetwork(TruthfulNetwork):
-    """Matches that err and spread along north only."""
-
-    def match(self, aerial, ground):
-        """Return scores and probabilities; see `TruthfulNetwork.match`."""
-        apart = (aerial[:, :, None] - ground.descriptors[:, None]) / self.config.cell_m
-        noise = torch.randn(
-            apart.shape[2], generator=torch.Generator().manual_seed(0)) * 3.0
-        apart[..., 1] = (apart[..., 1] + noise) / 4
-        share = (1 - apart.abs()).clamp_min(0).prod(-1) / 4
-        scores = torch.log(share + 1e-5)
-        return SimpleNamespace(
-            scores=scores, probabilities=scores.softmax(1) * scores.softmax(2))
-
-
-def prior_at(east_m, north_m, yaw_rad, sigma_m=3.0, yaw_sigma_rad=0.1):
-    """Return a prior given in the map frame."""
-    return Prior(*FRAME.geodetic_from_map(east_m, north_m), sigma_m, yaw_rad, yaw_sigma_rad)
+from truthful_network import (
+    FRAME, orthophoto, panorama_at, prior_at, TruthfulNetwork, VagueNetwork)
 
 
 @pytest.fixture(autouse=True)
@@ -267,9 +160,6 @@ def test_what_cannot_be_loaded():
         usable_device('nonsense')
     with pytest.raises(ValueError, match='no-such-file'):
         Localizer.load('no-such-file.safetensors', orthophoto(), device='cpu')
-    pinhole = dataclasses.replace(CONFIG, camera='pinhole')
-    with pytest.raises(ValueError, match='pinhole'):
-        Localizer(TruthfulNetwork((0, 0), pinhole), orthophoto())
 
 
 def test_every_setting_explains_itself():

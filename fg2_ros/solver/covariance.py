@@ -32,9 +32,7 @@ def pose_covariance(at: Curvature, ok: Tensor, scale: float = 1.0) -> Tensor:
     """
     inverse, known = _inverse(at)
     sandwich = scale * inverse @ at.scatter @ inverse
-    # (row, column, bearing) to (east, north, yaw): east = column, north = -row, yaw = -bearing.
-    jacobian = sandwich.new_tensor([[0, 1, 0], [-1, 0, 0], [0, 0, -1]])
-    covariance = jacobian @ sandwich @ jacobian.mT
+    covariance = _in_map_axes(_in_map_axes(sandwich).mT)
     covariance = (covariance + covariance.mT) / 2 + _diagonal(covariance, FLOOR_M, FLOOR_RAD)
     unknown = _diagonal(covariance, UNKNOWN_M, UNKNOWN_RAD)
     known = known & ok & torch.isfinite(covariance).all(-1).all(-1)
@@ -52,5 +50,12 @@ def _inverse(at: Curvature) -> tuple[Tensor, Tensor]:
     return inverse.to(at.scatter.dtype), (singular == 0) & (indefinite == 0)
 
 
+def _in_map_axes(rows: Tensor) -> Tensor:
+    """Return rows for (east, north, yaw) = (column, -row, -bearing) of (B, 3, 3)."""
+    row, column, bearing = rows.unbind(-2)
+    return torch.stack([column, -row, -bearing], -2)
+
+
 def _diagonal(like: Tensor, metres: float, radians: float) -> Tensor:
-    return torch.diag(like.new_tensor([metres, metres, radians]).square())
+    axis = torch.arange(3, device=like.device)
+    return torch.diag(torch.where(axis < 2, metres ** 2, radians ** 2).to(like))

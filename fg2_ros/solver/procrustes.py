@@ -74,12 +74,23 @@ def weighted_procrustes(aerial: Tensor, ground: Tensor, weights: Tensor) -> Alig
     aerial_mean = (share * aerial).sum(-2, keepdim=True)
     ground_mean = (share * ground).sum(-2, keepdim=True)
     covariance = (share * (aerial - aerial_mean)).mT @ (ground - ground_mean)
+    return alignment_from_moments(covariance, aerial_mean[..., 0, :], ground_mean[..., 0, :])
 
+
+def alignment_from_moments(
+        covariance: Tensor, aerial_mean: Tensor, ground_mean: Tensor) -> Alignment:
+    """
+    Return the motions of least squared residuals between points of known moments.
+
+    :param covariance: (..., 2, 2), mean of ``(x - mean x) (y - mean y)^T``.
+    :param aerial_mean: (..., 2) mean of x.
+    :param ground_mean: (..., 2) mean of y.
+    """
     along = covariance[..., 0, 0] + covariance[..., 1, 1]
     across = covariance[..., 0, 1] - covariance[..., 1, 0]
     norm = torch.hypot(along, across).clamp_min(1e-30)
     rotation = _rotation(along / norm, across / norm)
-    translation = ground_mean[..., 0, :] - (rotation @ aerial_mean.mT)[..., 0]
+    translation = ground_mean - (rotation @ aerial_mean[..., None])[..., 0]
     return Alignment(rotation, translation, _full_rank(covariance, norm))
 
 
@@ -94,13 +105,18 @@ def soft_inliers(distance_m: Tensor, threshold_m: float) -> Tensor:
     return torch.sigmoid(5 / threshold_m * (threshold_m - distance_m)).sum(-1)
 
 
+def determinant(matrix: Tensor) -> Tensor:
+    """Return the (...) determinants of (..., 2, 2) matrices."""
+    return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+
+
 def _rotation(cosine: Tensor, sine: Tensor) -> Tensor:
     return torch.stack([cosine, -sine, sine, cosine], -1).unflatten(-1, (2, 2))
 
 
 def _full_rank(covariance: Tensor, sum_of_singular: Tensor) -> Tensor:
     """Tell whether (..., 2, 2) matrices have two singular values, without decomposing them."""
-    determinant = torch.linalg.det(covariance).abs()  # the product of the singular values
+    product = determinant(covariance).abs()  # of the singular values
     largest = torch.linalg.matrix_norm(covariance)  # within sqrt(2) of the larger one
-    finite = torch.isfinite(determinant) & torch.isfinite(sum_of_singular)
-    return finite & (determinant > RANK_TOLERANCE * largest ** 2) & (largest > 1e-12)
+    finite = torch.isfinite(product) & torch.isfinite(sum_of_singular)
+    return finite & (product > RANK_TOLERANCE * largest ** 2) & (largest > 1e-12)

@@ -7,12 +7,18 @@ from typing import NamedTuple
 
 from fg2_ros.settings import setting
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.procrustes import Alignment, residuals_m, soft_inliers, weighted_procrustes
-from fg2_ros.solver.sampling import draw_pairs
+from fg2_ros.solver.procrustes import (
+    Alignment, alignment_from_moments, determinant, weighted_procrustes)
+from fg2_ros.solver.sampling import draw_pairs, Pairs
 import torch
 from torch import Tensor
 
 MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad sets show
+FEATURES = 10  # of a match; see `_features`
+AT_ONCE = 2 ** 15  # distances that become scores in a CPU core's cache, without other cores
+SURVEYED = 512  # matches that suffice to tell the hopeless hypotheses
+KEPT = 8  # one in so many hypotheses is then scored by all matches
+ROUND_OFF = 1e-5  # of covariances that are differences of moments, generously
 
 
 @dataclass(frozen=True)
@@ -104,21 +110,17 @@ def solve(
     :param generator: of the probabilities' device, for repeatable results.
     """
     pairs = draw_pairs(probabilities, settings.samples, settings.draws, generator)
-    aerial, ground = grid.aerial[pairs.aerial], grid.ground[pairs.ground]
-
-    hypotheses = _hypotheses(aerial, ground, pairs.weight, settings.hypotheses, generator)
+    matches = _features(pairs, grid)
+    hypotheses = _hypotheses(matches, pairs.weight, settings.hypotheses, generator)
     valid = hypotheses.ok if gate is None else hypotheses.ok & gate.holds(hypotheses)
-    counted = pairs.weight > 0
-    scores = _scores(hypotheses, aerial, ground, counted, settings.score_threshold_m)
-    scores = torch.where(valid, scores, -1.0).flatten(1)
+    scores = _scores(hypotheses, valid, matches, settings).flatten(1)
 
     best_scores, best = scores.topk(min(settings.finalists, scores.shape[1]))
     rows = torch.arange(len(best), device=best.device)[:, None]
     draw = torch.div(best, settings.hypotheses, rounding_mode='floor')
     finalists = Alignment(*(value.flatten(1, 2)[rows, best] for value in hypotheses))
     finalists = finalists._replace(ok=finalists.ok & (best_scores > 0))
-    finalists, inlier, score = _refined(
-        finalists, aerial[rows, draw], ground[rows, draw], counted[rows, draw], settings, gate)
+    finalists, inlier, score = _refined(finalists, matches[rows, draw], settings, gate)
 
     winner = score.argmax(-1)
     rows = rows[:, 0]
@@ -128,76 +130,156 @@ def solve(
         inlier[rows, winner], score[rows, winner])
 
 
-def _hypotheses(
-        aerial: Tensor, ground: Tensor, weight: Tensor, count: int, generator) -> Alignment:
-    """Return (B, D, count) motions of minimal sets drawn from (B, D, N) weighted matches."""
+def _features(pairs: Pairs, grid: BevGrid) -> Tensor:
+    """
+    Return (B, D, FEATURES, N) numbers of the matches x, y: all that motions need of them.
+
+    They are |x|^2 + |y|^2, 1, x, x . y, x cross y, y, x_0 y_0 and x_0 y_1.
+    """
+    features = torch.empty(
+        (*pairs.weight.shape[:2], FEATURES, pairs.weight.shape[2]), device=pairs.weight.device)
+    square, one, down, right, dot, cross, y_down, y_right, first, second = features.unbind(2)
+    for out, points, cells in (
+            ((down, right), grid.aerial, pairs.aerial),
+            ((y_down, y_right), grid.ground, pairs.ground)):
+        for axis in range(2):
+            out[axis].copy_(points[:, axis].contiguous().take(cells))
+    torch.mul(down, y_down, out=first)
+    torch.mul(down, y_right, out=second)
+    torch.addcmul(first, right, y_right, out=dot)
+    torch.addcmul(second, right, y_down, value=-1, out=cross)
+    torch.mul(down, down, out=square)
+    for value in (right, y_down, y_right):
+        square.addcmul_(value, value)
+    # Matches of weight 0 are padding: move them out of everyone's reach.
+    square += torch.where(pairs.weight > 0, 0.0, 1e12)
+    one.fill_(1)
+    return features
+
+
+def _hypotheses(matches: Tensor, weight: Tensor, count: int, generator) -> Alignment:
+    """Return (B, D, count) motions of minimal sets drawn from matches by (B, D, N) weights."""
     # A set that holds a match twice has rank 1 and is thereby discarded.
     total = weight.cumsum(-1)
     shape = (*weight.shape[:-1], count * MINIMAL_SET)
     uniform = torch.rand(shape, generator=generator, device=weight.device)
     chosen = torch.searchsorted(total, uniform * total[..., -1:], right=True)
-    chosen = chosen.clamp_max(weight.shape[-1] - 1)[..., None].expand(*shape, 2)
-    sets = (
-        points.gather(-2, chosen).unflatten(-2, (count, MINIMAL_SET))
-        for points in (aerial, ground))
-    return weighted_procrustes(*sets, torch.ones((), device=weight.device).expand(
-        *weight.shape[:-1], count, MINIMAL_SET))
+    chosen = chosen.clamp_max(weight.shape[-1] - 1)
+    aerial, ground = (
+        torch.stack([matches[:, :, axis].gather(-1, chosen) for axis in axes], -1).unflatten(
+            -2, (count, MINIMAL_SET)) for axes in ((2, 3), (6, 7)))
+    return weighted_procrustes(aerial, ground, torch.ones_like(aerial[..., 0]))
 
 
-def _scores(
-        hypotheses: Alignment, aerial: Tensor, ground: Tensor, counted: Tensor,
-        threshold_m: float) -> Tensor:
+def _motion(alignment: Alignment) -> Tensor:
     """
-    Return the (B, D, H) soft inlier counts of (B, D, H) motions over (B, D, N) matches.
+    Return (..., 8) numbers of motions whose products with features are squared residuals.
 
     ``|R x + t - y|^2`` is linear in eight numbers of the motion and eight of the match, so all
     distances are one matrix product. Centimetres are lost to float32: nothing at metre thresholds.
     """
-    rotation, translation = hypotheses.rotation, hypotheses.translation
-    motion = torch.cat([
+    rotation, translation = alignment.rotation, alignment.translation
+    return torch.cat([
         torch.ones_like(translation[..., :1]), translation.square().sum(-1, keepdim=True),
-        -2 * hypotheses.camera, -2 * rotation[..., :, 0], -2 * translation], -1)
-    match = torch.cat([
-        (aerial.square() + ground.square()).sum(-1, keepdim=True),
-        torch.ones_like(aerial[..., :1]), aerial,
-        (aerial * ground).sum(-1, keepdim=True),
-        aerial[..., :1] * ground[..., 1:] - aerial[..., 1:] * ground[..., :1], ground], -1)
-    # Matches of weight 0 are padding: move them out of everyone's reach.
-    match[..., 0] += torch.where(counted, 0.0, 1e12)
+        -2 * alignment.camera, -2 * rotation[..., :, 0], -2 * translation], -1)
+
+
+def _scores(
+        hypotheses: Alignment, valid: Tensor, matches: Tensor, settings: RansacSettings) -> Tensor:
+    """
+    Return the (B, D, H) scores of (B, D, H) motions among their draw's matches, -1 if hopeless.
+
+    Scores are soft inlier counts. Where that many matches are not needed to tell bad motions, a
+    part of the matches selects those which all matches score.
+    """
+    motion = _motion(hypotheses)
+    step, keep = matches.shape[-1] // SURVEYED, max(motion.shape[2] // KEPT, settings.finalists)
+    if step < 4 or keep >= motion.shape[2]:
+        return torch.where(valid, _soft_counts(motion, matches, settings), -1.0)
+    first_look = _soft_counts(motion, matches[..., ::step].contiguous(), settings)
+    kept = torch.where(valid, first_look, -1.0).topk(keep, sorted=False).indices
+    motion = motion.gather(2, kept[..., None].expand(-1, -1, -1, motion.shape[-1]))
+    counts = torch.where(valid.gather(2, kept), _soft_counts(motion, matches, settings), -1.0)
+    return torch.full_like(first_look, -1).scatter(2, kept, counts)
+
+
+def _soft_counts(motion: Tensor, matches: Tensor, settings: RansacSettings) -> Tensor:
+    """Return the (B, D, H) soft inlier counts of (B, D, H, 8) motions."""
+    count = motion.shape[2]
+    step = max(AT_ONCE // matches.shape[-1], 1) if matches.device.type == 'cpu' else count
+    squares = matches.new_empty(min(step, count), matches.shape[-1])
+    motion = motion * _steepness(settings) ** 2
     scores = [
-        _soft_inliers_of_squares(one @ other.mT, threshold_m)  # a draw at a time fits the cache
-        for one, other in zip(motion.flatten(0, 1), match.flatten(0, 1))]
-    return torch.stack(scores).view(translation.shape[:-1])
+        _soft_inliers(torch.mm(some, match[:8], out=squares[:len(some)]))
+        for one, match in zip(motion.flatten(0, 1), matches.flatten(0, 1))
+        for some in one.split(step)]
+    return torch.cat(scores).view(motion.shape[:-1])
 
 
-def _soft_inliers_of_squares(square: Tensor, threshold_m: float) -> Tensor:
-    """Return `soft_inliers` of squared distances, which are overwritten."""
-    distance = square.clamp_(min=0).sqrt_()
-    return distance.mul_(-5 / threshold_m).add_(5).sigmoid_().sum(-1)
+def _steepness(settings: RansacSettings) -> float:
+    """Return the factor of distances that `_soft_inliers` wants."""
+    return 2.5 / settings.score_threshold_m
+
+
+def _soft_inliers(squares: Tensor) -> Tensor:
+    """
+    Return `procrustes.soft_inliers` of (..., N) squared distances, which are overwritten.
+
+    The sigmoid is written as the cheaper hyperbolic tangent.
+
+    :param squares: in units of 0.4 thresholds.
+    """
+    half = squares.clamp_(min=0).sqrt_().sub_(2.5).tanh_()
+    return (squares.shape[-1] - half.sum(-1)) / 2
 
 
 def _refined(
-        start: Alignment, aerial: Tensor, ground: Tensor, counted: Tensor,
-        settings: RansacSettings, gate: PoseGate | None) -> tuple[Alignment, Tensor, Tensor]:
+        start: Alignment, matches: Tensor, settings: RansacSettings,
+        gate: PoseGate | None) -> tuple[Alignment, Tensor, Tensor]:
     """
-    Fit (B, K) motions to their inliers among (B, K, N) matches while these are not fewer.
+    Fit (B, K) motions to their inliers among (B, K, FEATURES, N) while these are not fewer.
 
     A fit that leaves the gate is not taken.
 
     :return: the motions, their inliers (B, K, N) and their soft scores (B, K).
     """
-    best, distance = start, residuals_m(start, aerial, ground)
-    inlier = (distance < settings.inlier_threshold_m) & counted
-    improving = start.ok
+    best, inlier = start, _inliers(start, matches, settings)
+    moments, improving = _moments(matches, inlier), start.ok
     for _ in range(settings.refinements):
-        fitted = weighted_procrustes(aerial, ground, inlier.to(aerial.dtype))
-        fitted_distance = residuals_m(fitted, aerial, ground)
-        fitted_inlier = (fitted_distance < settings.inlier_threshold_m) & counted
-        improving = improving & fitted.ok & (fitted_inlier.sum(-1) >= inlier.sum(-1))
+        fitted = _fitted(moments)
+        fitted_inlier = _inliers(fitted, matches, settings)
+        fitted_moments = _moments(matches, fitted_inlier)
+        improving = improving & fitted.ok & (fitted_moments[..., 1] >= moments[..., 1])
         improving = improving if gate is None else improving & gate.holds(fitted)
         best = fitted.where(improving, best)
         inlier = torch.where(improving[..., None], fitted_inlier, inlier)
-        distance = torch.where(improving[..., None], fitted_distance, distance)
-    distance = torch.where(counted, distance, torch.inf)
-    score = soft_inliers(distance, settings.score_threshold_m)
-    return best, inlier & best.ok[..., None], torch.where(best.ok, score, -1.0)
+        moments = torch.where(improving[..., None], fitted_moments, moments)
+    score = _soft_inliers(_squares(best, matches) * _steepness(settings) ** 2)
+    return best, (inlier > 0) & best.ok[..., None], torch.where(best.ok, score, -1.0)
+
+
+def _squares(alignment: Alignment, matches: Tensor) -> Tensor:
+    """Return the (B, K, N) squared residuals of one motion for each set of matches."""
+    return (_motion(alignment)[..., None, :] @ matches[..., :8, :])[..., 0, :]
+
+
+def _inliers(alignment: Alignment, matches: Tensor, settings: RansacSettings) -> Tensor:
+    """Return 1 for each inlier and 0 for all others, (B, K, N)."""
+    return _squares(alignment, matches).lt_(settings.inlier_threshold_m ** 2)
+
+
+def _moments(matches: Tensor, inlier: Tensor) -> Tensor:
+    """Return the (B, K, FEATURES) sums over the inliers (B, K, N)."""
+    return torch.einsum('bkfn,bkn->bkf', matches, inlier)
+
+
+def _fitted(moments: Tensor) -> Alignment:
+    """Return the (B, K) motions of least squared residuals over inliers of known moments."""
+    moments = moments / moments[..., 1:2].clamp_min(1)
+    square, _, down, right, dot, cross, y_down, y_right, first, second = moments.unbind(-1)
+    covariance = torch.stack([
+        first - down * y_down, second - down * y_right,
+        second - cross - right * y_down, dot - first - right * y_right], -1).unflatten(-1, (2, 2))
+    fitted = alignment_from_moments(covariance, moments[..., 2:4], moments[..., 6:8])
+    noise = ROUND_OFF * square * torch.linalg.matrix_norm(covariance)
+    return fitted._replace(ok=fitted.ok & (determinant(covariance).abs() > noise))

@@ -1,11 +1,12 @@
 """The whole solver on planted scores: between grid points, with honest covariances."""
 
+from fg2_ros.evaluation.planted import planted_scores
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.solver.ransac import RansacSettings
 from fg2_ros.solver.refinement import PoseLikelihood, refine, RefinementSettings
 import numpy as np
-from planted_scores import dual_softmax, planted_scores, small_grid
+from planted_scores import dual_softmax, small_grid
 import pytest
 import torch
 

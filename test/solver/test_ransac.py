@@ -1,9 +1,11 @@
 """RANSAC on planted matches, against a loop that does the same one hypothesis at a time."""
 
+from fg2_ros.evaluation import straightforward
+from fg2_ros.solver import ransac
 from fg2_ros.solver.procrustes import (
     alignment_from_camera, residuals_m, soft_inliers, weighted_procrustes)
 from fg2_ros.solver.ransac import PoseGate, RansacSettings, solve
-import numpy as np
+from fg2_ros.solver.sampling import draw_pairs, Pairs
 from planted_scores import planted_probabilities, small_grid
 import pytest
 import torch
@@ -17,46 +19,60 @@ def random_pose(generator, angle=3.0):
     return camera, (torch.rand((), generator=generator) - 0.5) * 2 * angle
 
 
-def looped_camera(probabilities, grid, settings, seed):
-    """Return the camera found by the published scheme, written as plain loops."""
-    rng = np.random.default_rng(seed)
-    flat = probabilities.flatten().double().numpy()
-    best, best_score = None, -1.0
-    for _ in range(settings.draws):
-        index = rng.choice(len(flat), settings.samples, replace=False, p=flat / flat.sum())
-        aerial, ground = np.divmod(index, probabilities.shape[2])
-        x, y, share = grid.aerial[aerial], grid.ground[ground], flat[index]
-        for _ in range(settings.hypotheses):
-            three = rng.choice(settings.samples, 3, replace=False, p=share / share.sum())
-            found = weighted_procrustes(x[three], y[three], torch.ones(3))
-            score = float(soft_inliers(residuals_m(found, x, y), settings.score_threshold_m))
-            if found.ok and score > best_score:
-                best, best_score, pairs = found, score, (x, y)
-    inlier = residuals_m(best, *pairs) < settings.inlier_threshold_m
-    for _ in range(settings.refinements):
-        fitted = weighted_procrustes(*pairs, inlier.float())
-        fitted_inlier = residuals_m(fitted, *pairs) < settings.inlier_threshold_m
-        if not fitted.ok or fitted_inlier.sum() <= inlier.sum():
-            break
-        best, inlier = fitted, fitted_inlier
-    return best.camera
-
-
 @pytest.mark.parametrize('outliers', [0.5, 0.8])
-def test_at_least_as_accurate_as_the_loop(outliers):
-    """Poses are found to within a cell; on average the batch is not worse than the loop."""
-    grid, batched, looped = small_grid(), [], []
-    for seed in range(5):
+def test_at_least_as_accurate_as_the_published_scheme(outliers):
+    """Over many draws the batch errs less than the loop does, in the mean and at worst."""
+    settings, grid = RansacSettings(draws=3, samples=300, hypotheses=40), small_grid()
+    batched, looped = [], []
+    for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
         camera, bearing = random_pose(generator)
         probabilities = planted_probabilities(grid, camera, bearing, outliers, generator)
-        found = solve(probabilities, grid, SETTINGS, generator=generator)
-        assert found.alignment.ok.all()
-        batched.append(torch.linalg.vector_norm(found.alignment.camera[0] - camera))
-        looped.append(torch.linalg.vector_norm(
-            looped_camera(probabilities, grid, SETTINGS, seed) - camera))
-    assert torch.stack(batched).max() < 1.4
-    assert torch.stack(batched).mean() <= 1.1 * torch.stack(looped).mean() + 0.02
+        found = solve(probabilities, grid, settings, generator=generator)
+        by_loop = straightforward.ransac(probabilities[0], grid, settings, generator)
+        batched.append((found.alignment.camera[0] - camera).norm())
+        looped.append((by_loop.camera - camera).norm())
+    batched, looped = torch.stack(batched), torch.stack(looped)
+    assert batched.mean() <= looped.mean()
+    assert batched.quantile(0.9) <= looped.quantile(0.9)
+    assert batched.median() < grid.cell_m
+
+
+def test_scores_are_the_soft_inlier_counts_of_the_best_hypotheses():
+    """What a first look at some matches passes on is scored by all; the best ones are passed."""
+    grid, generator = small_grid(), torch.Generator().manual_seed(1)
+    probabilities = planted_probabilities(
+        grid, torch.tensor([2.0, -1.0]), torch.tensor(0.4), 0.5, generator)
+    settings = RansacSettings(draws=2, samples=2560, hypotheses=200, finalists=4)
+    pairs = draw_pairs(probabilities + 1e-6, settings.samples, settings.draws, generator)
+    matches = ransac._features(pairs, grid)
+    hypotheses = ransac._hypotheses(matches, pairs.weight, settings.hypotheses, generator)
+    aerial, ground = grid.aerial[pairs.aerial], grid.ground[pairs.ground]
+    distance = residuals_m(hypotheses, aerial[:, :, None], ground[:, :, None])
+    expected = soft_inliers(distance, settings.score_threshold_m).flatten()
+    scores = ransac._scores(hypotheses, hypotheses.ok, matches, settings).flatten()
+    scored = scores >= 0
+    assert scored.sum() == 2 * (200 // ransac.KEPT)
+    torch.testing.assert_close(scores[scored], expected[scored], rtol=1e-4, atol=1e-2)
+    possible = torch.where(hypotheses.ok.flatten(), expected, -1.0)
+    assert scored[possible.topk(settings.finalists).indices].all()
+
+
+def test_fits_to_inliers_are_procrustes_of_them():
+    """From sums over the features; a line and a spot far from the centre determine nothing."""
+    generator = torch.Generator().manual_seed(3)
+    grid = small_grid()
+    cells = torch.randint(len(grid.aerial), (2, 1, 4, 60), generator=generator)
+    cells[:, :, 2] = torch.arange(60) % grid.cells  # the first row
+    cells[:, :, 3] = len(grid.aerial) - 1
+    pairs = Pairs(*cells, torch.ones(1, 4, 60))
+    inlier = (torch.rand(1, 4, 60, generator=generator) < 0.5).float()
+    matches = ransac._features(pairs, grid)
+    found = ransac._fitted(ransac._moments(matches, inlier))
+    expected = weighted_procrustes(grid.aerial[pairs.aerial], grid.ground[pairs.ground], inlier)
+    assert found.ok.tolist() == expected.ok.tolist() == [[True, True, False, False]]
+    for value, truth in zip(found[:2], expected[:2]):
+        torch.testing.assert_close(value[:, :2], truth[:, :2], rtol=0, atol=1e-4)
 
 
 def test_a_batch_of_frames_gives_each_its_own_pose():
@@ -71,7 +87,7 @@ def test_a_batch_of_frames_gives_each_its_own_pose():
     cameras = torch.stack([camera for camera, _ in poses])
     assert torch.linalg.vector_norm(first.alignment.camera - cameras, dim=-1).max() < 1.0
     turn = alignment_from_camera(cameras, torch.stack([b for _, b in poses])).rotation
-    assert (first.alignment.rotation - turn).abs().max() < 0.05
+    assert (first.alignment.rotation - turn).abs().max() < 0.1
     assert torch.equal(first.alignment.translation, second.alignment.translation)
     assert first.inlier.float().mean() > 0.3
 
