@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from fg2_ros.commands import crossview
 from fg2_ros.commands.options import add_localizer_options, seed_range, write_json
 
 UNITS = {'_m': 'm', '_deg': 'deg', '_ms': 'ms'}
+FIRST_RUN_FILE = 'first_run.json'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +31,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     simulated.add_argument('--workers', type=int, default=2, help='rendering processes')
     add_localizer_options(simulated)
     simulated.set_defaults(evaluate=evaluate_simulated)
+    vigor = crossview.add_data_set(data_sets, 'vigor', 'panoramas of four cities')
+    add_orientation_options(vigor)
+    kitti = crossview.add_data_set(data_sets, 'kitti', 'forward camera of a vehicle')
+    for parser in (vigor, kitti):
+        add_run_options(parser)
+        parser.set_defaults(evaluate=evaluate_crossview)
+
+
+def add_orientation_options(parser: argparse.ArgumentParser) -> None:
+    """Declare how panoramas are rolled."""
+    parser.add_argument(
+        '--random-orientation', action='store_true',
+        help='panoramas are rolled at random, within +-180 degrees')
+    runs = parser.add_mutually_exclusive_group()
+    runs.add_argument(
+        '--first-run', action='store_true',
+        help=f'predict the orientation for a second run: writes OUT/{FIRST_RUN_FILE}')
+    runs.add_argument(
+        '--first-run-predictions', type=Path, metavar='FILE',
+        help='a second run: panoramas are rolled back as this file of a first run predicts')
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Declare how frames are gone through, and where results go."""
+    parser.add_argument('--batch-size', type=int, default=4, help='frames (%(default)s)')
+    parser.add_argument('--workers', type=int, default=2, help='loading processes (%(default)s)')
+    parser.add_argument(
+        '--limit', type=int, metavar='N', help='only N frames, evenly spread over the data set')
+    parser.add_argument(
+        '--out', type=Path, metavar='FOLDER',
+        help='keep the result of each frame there; the same command again goes on with them')
+    parser.add_argument('--report', type=Path, metavar='FILE.html', help='write a page')
+    parser.add_argument(
+        '--cases', type=int, default=4, metavar='N',
+        help='worst and best frames on the page (%(default)s)')
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the figures as a table and write them as JSON."""
     figures = args.evaluate(args)
     print(table(figures))
+    if 'groups' in figures:
+        print(group_table(figures['groups']))
     write_json(figures, args.json)
     return 0
 
@@ -68,10 +108,99 @@ def evaluate_simulated(args: argparse.Namespace) -> dict:
         'yaw_error_deg': args.yaw_error}
 
 
+def evaluate_crossview(args: argparse.Namespace) -> dict:
+    """
+    Return the figures over a cross-view data set, and write its report.
+
+    :raises ValueError: for unusable options, weights or label files, or if nothing was readable.
+    """
+    from tqdm import tqdm
+    from fg2_ros.evaluation import crossview_results, crossview_run
+    from fg2_ros.evaluation.orientation import FirstRun
+    from fg2_ros.evaluation.result_file import ResultFile
+
+    running = crossview_run.RunSettings(args.batch_size, args.workers, args.limit)
+    solver = crossview.load_solver(args)
+    dataset = crossview.open_data_set(args, solver.config)
+    orientation, rolls_deg = orientation_of(args, dataset.names)
+    settings = {
+        'data_set': args.data_set, 'part': crossview.part_of(args),
+        'solver': 'RANSAC' if args.ransac else 'Procrustes', 'orientation': orientation,
+        'seed': args.seed, 'precision': args.precision,
+        'weights': crossview_run.file_fingerprint(args.weights),
+        'labels': crossview_run.labels_fingerprint(dataset)}
+    store = ResultFile(args.out, settings)
+    try:
+        with tqdm(total=len(running.indices(len(dataset))), desc='localizing', unit='frame',
+                  dynamic_ncols=True) as bar:
+            outcome = crossview_run.evaluate(
+                dataset, solver, store, running, rolls_deg, bar.update)
+    finally:
+        store.close()
+    by_axis = args.data_set == 'kitti'
+    figures = settings | crossview_results.figures(outcome.results, by_axis) | {
+        'groups': crossview_results.figures_by_group(outcome.results, by_axis),
+        'unreadable': outcome.unreadable, 'broken_labels': outcome.broken_labels}
+    if getattr(args, 'first_run', False):
+        FirstRun.of(outcome.results).write(args.out / FIRST_RUN_FILE)
+    if args.report:
+        write_report(args, figures, outcome, solver, dataset, rolls_deg)
+    return figures
+
+
+def orientation_of(
+        args: argparse.Namespace, names: list[str]) -> tuple[str, list[float] | None]:
+    """
+    Return what is known of the orientation, and the rolls of all frames if it is not known.
+
+    :raises ValueError: if options contradict each other or the first run's file is unusable.
+    """
+    from fg2_ros.evaluation.crossview_run import file_fingerprint
+    from fg2_ros.evaluation.orientation import FirstRun, random_rolls_deg
+    if args.data_set == 'kitti' or not args.random_orientation:
+        if args.data_set == 'vigor' and (args.first_run or args.first_run_predictions):
+            raise ValueError('a first or second run is one with --random-orientation')
+        return 'known', None
+    if args.first_run_predictions:
+        first = FirstRun.read(args.first_run_predictions)
+        return (f'predicted by a first run ({file_fingerprint(args.first_run_predictions)[:12]})',
+                first.remaining_deg(names, args.seed))
+    if args.first_run and not args.out:
+        raise ValueError('--first-run needs --out FOLDER for its predictions')
+    return 'unknown', random_rolls_deg(names, args.seed)
+
+
+def write_report(args: argparse.Namespace, figures: dict, outcome, solver, dataset,
+                 rolls_deg: list[float] | None) -> None:
+    """Localize the best and the worst frames once more, and write the page."""
+    from fg2_ros.evaluation import crossview_run
+    from fg2_ros.evaluation.crossview_report import write_crossview_report
+    cases = [crossview_run.drawn_cases(results, solver, dataset, rolls_deg)
+             for results in crossview_run.extremes(outcome.results, args.cases)]
+    write_crossview_report(args.report, figures, outcome.results, *cases, {
+        'weights': args.weights.name, 'root': args.root.name, 'limit': args.limit})
+
+
 def table(figures: dict) -> str:
-    """Return the figures one a line, with their units."""
+    """Return the figures one a line, with their units; sentences on lines of their own."""
     width = max(map(len, figures))
-    return '\n'.join(f'{name:<{width}}  {_text(name, value)}' for name, value in figures.items())
+    lines = []
+    for name, value in figures.items():
+        if isinstance(value, list) and name in ('unreadable', 'broken_labels'):
+            lines += [f'{name:<{width}}  {len(value)}', *(f'  {sentence}' for sentence in value)]
+        elif not isinstance(value, dict):
+            lines.append(f'{name:<{width}}  {_text(name, value)}')
+    return '\n'.join(lines)
+
+
+def group_table(groups: dict[str, dict]) -> str:
+    """Return one line for each city or drive."""
+    columns = ('frames', 'mean_error_m', 'median_error_m', 'median_yaw_error_deg')
+    width = max(map(len, groups))
+    lines = [' ' * width + ''.join(f'{name:>22}' for name in columns)]
+    lines += [f'{group:<{width}}' + ''.join(f'{_text(name, values[name]):>22}' for name in columns)
+              for group, values in groups.items()]
+    return '\n'.join(lines)
 
 
 def _text(name: str, value) -> str:

@@ -27,10 +27,19 @@ def seed_range(text: str) -> tuple[int, int]:
     return first, last
 
 
-def add_localizer_options(parser: argparse.ArgumentParser) -> None:
-    """Declare which weights run where, and the file for the figures."""
-    parser.add_argument(
-        '--weights', type=Path, default=SHIPPED_WEIGHTS, help="file (default: the package's own)")
+def add_localizer_options(
+        parser: argparse.ArgumentParser, own_weights_serve: bool = True) -> None:
+    """
+    Declare which weights run where, and the file for the figures.
+
+    :param own_weights_serve: whether the package's own ones are the default; else there is none.
+    """
+    if own_weights_serve:
+        parser.add_argument('--weights', type=Path, default=SHIPPED_WEIGHTS,
+                            help="file (default: the package's own)")
+    else:
+        parser.add_argument('--weights', type=Path, required=True,
+                            help='file that `fg2 convert` or `fg2 train` made')
     parser.add_argument('--device', default='auto', help='torch device (%(default)s)')
     parser.add_argument(
         '--precision', choices=['fp32', 'fp16', 'bf16'], default='fp32', help='(%(default)s)')

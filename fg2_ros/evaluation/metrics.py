@@ -68,6 +68,11 @@ def share_over(errors: Sequence[float], limit: float) -> float:
     return float(np.mean(~(np.asarray(errors, float) <= limit)))
 
 
+def share_below(errors: Sequence[float], limit: float) -> float:
+    """Return the share, 0 to 1, of errors below a limit (the recall); NaN is not below."""
+    return float(np.mean(np.asarray(errors, float) < limit))
+
+
 def anees(results: Sequence[FrameResult]) -> float | None:
     """
     Return the average NEES of the accepted results; None if there are none.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Protocol
 
 from fg2_ros.evaluation.drive_record import DriveRecord, summary
+from fg2_ros.evaluation.page import cards, figure, number, rendered, table
 from fg2_ros.evaluation.svg import data_uri, Limit, line_chart, Map, Series
 import numpy as np
 
@@ -34,36 +33,26 @@ def write_report(path: Path, record: DriveRecord, orthophoto: Orthophoto, title:
     :param orthophoto: the background of the map.
     """
     figures = summary(record)
-    page = Template(files('fg2_ros.evaluation').joinpath('report.html').read_text('utf-8'))
-    Path(path).write_text(page.substitute(
-        title=escape(title), subtitle=escape(subtitle), cards=_cards(figures),
+    Path(path).write_text(rendered(
+        'report.html', title=escape(title), subtitle=escape(subtitle), cards=_cards(figures),
         legend=_legend(), map=_map(record, orthophoto),
         position_chart=_position_chart(record), yaw_chart=_yaw_chart(record),
         latency_chart=_latency_chart(record), overlays=_overlays(record),
-        figures=_table(figures), notes=_table(record.notes)), 'utf-8')
+        figures=table(figures), notes=table(record.notes)), 'utf-8')
 
 
 def _cards(figures: dict) -> str:
     error_m, gnss_m = figures['median_error_m'], figures['gnss_median_error_m']
     better = f'GNSS: {gnss_m / error_m:.1f} times as much' if error_m and gnss_m else ''
-    cards = (
-        ('Median position error', _number(error_m, 'm', 2), better),
-        ('95 % of errors below', _number(figures['p95_error_m'], 'm', 2), ''),
-        ('Median heading error', _number(figures['median_yaw_error_deg'], '°', 2), ''),
-        ('GNSS median error', _number(gnss_m, 'm', 2), ''),
-        ('Latency', _number(figures['latency_p50_ms'], 'ms', 0),
-         f'95 % below {_number(figures["latency_p95_ms"], "ms", 0)}'),
+    return cards((
+        ('Median position error', number(error_m, 'm', 2), better),
+        ('95 % of errors below', number(figures['p95_error_m'], 'm', 2), ''),
+        ('Median heading error', number(figures['median_yaw_error_deg'], '°', 2), ''),
+        ('GNSS median error', number(gnss_m, 'm', 2), ''),
+        ('Latency', number(figures['latency_p50_ms'], 'ms', 0),
+         f'95 % below {number(figures["latency_p95_ms"], "ms", 0)}'),
         ('Poses published', str(figures['published']), f'of {figures["frames"]} frames'),
-        ('ANEES', _number(figures['anees'], '', 2), '1 is an honest covariance'))
-    return ''.join(
-        f'<div class="card"><div class="name">{name}</div><div class="value">{value}</div>'
-        f'<div class="note">{note}</div></div>' for name, value, note in cards)
-
-
-def _number(value: float | None, unit: str, digits: int) -> str:
-    if value is None:
-        return '–'
-    return f'{value:.{digits}f}' + (unit if unit in '°' else f'&thinsp;<small>{unit}</small>')
+        ('ANEES', number(figures['anees'], '', 2), '1 is an honest covariance')))
 
 
 def _legend() -> str:
@@ -120,13 +109,5 @@ def _overlays(record: DriveRecord) -> str:
         error = error_m.get(np.round(time_s, 3))
         caption = f'{time_s:.1f} s' + (
             f', {error:.2f} m off' if error is not None else ', rejected')
-        figures.append(
-            f'<figure><img src="{data_uri(jpeg)}" alt="matches at {time_s:.1f} s">'
-            f'<figcaption>{caption}</figcaption></figure>')
+        figures.append(figure(data_uri(jpeg), f'matches at {time_s:.1f} s', caption))
     return ''.join(figures)
-
-
-def _table(rows: dict) -> str:
-    return ''.join(
-        f'<tr><th>{escape(str(name))}</th><td>{"–" if value is None else escape(str(value))}'
-        '</td></tr>' for name, value in rows.items())

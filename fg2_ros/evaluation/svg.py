@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from html import escape
 
 import cv2
+from fg2_ros.drawing import ellipse_axes
 import numpy as np
 
 CHART_WIDTH, CHART_HEIGHT = 760, 210
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
 MAP_MARGIN_M, MAP_ASPECT = 14.0, 1.5  # a map is at least this much wider than it is high
-ELLIPSE_95 = np.sqrt(5.991)  # chi-squared of two degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,23 @@ def line_chart(series: Sequence[Series], y_label: str, x_label: str = 'time [s]'
             f'text-anchor="end">{escape(limit.text)}</text>')
     return (f'<svg class="chart" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img">'
             + ''.join(parts) + '</svg>')
+
+
+def histogram(values: np.ndarray, high: float, bins: int, x_label: str) -> str:
+    """Return an SVG chart of the shares of values in bins; the last one holds all beyond it."""
+    edges = np.linspace(0.0, high, bins + 1)
+    counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
+    shares = counts / max(len(values), 1)
+    axes = _Axes(0.0, high, 1.05 * float(shares.max(initial=0.0)) or 1.0)
+    x, tops, floor = axes.x(edges), axes.y(shares), CHART_HEIGHT - BOTTOM
+    bars = ''.join(
+        f'<rect x="{left}" y="{top}" width="{max(right - left - 1, 1):.1f}" '
+        f'height="{floor - top:.1f}"><title>{share:.1%}</title></rect>'
+        for left, right, top, share in zip(x, x[1:], tops, shares))
+    grid = _grid(axes, nice_ticks(0.0, high, 8), nice_ticks(0.0, axes.y_high, 5), x_label,
+                 'share of frames')
+    return (f'<svg class="chart" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img">'
+            f'{grid}<g class="bars">{bars}</g></svg>')
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
@@ -115,9 +132,8 @@ class Map:
         """Draw the 95 % ellipses of (N, 2, 2) covariances around (N, 2) points."""
         ellipses = []
         for x, y, covariance in zip(*self._place(points_m), covariances):
-            variances, axes = np.linalg.eigh(covariance)
-            minor_m, major_m = ELLIPSE_95 * np.sqrt(np.maximum(variances, 0))
-            turn_deg = -np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))  # y grows downwards
+            major_m, minor_m, angle_rad = ellipse_axes(covariance)
+            turn_deg = -np.degrees(angle_rad)  # y grows downwards
             ellipses.append(
                 f'<ellipse rx="{major_m:.3f}" ry="{minor_m:.3f}" '
                 f'transform="translate({x:.2f} {y:.2f}) rotate({turn_deg:.1f})"/>')

@@ -4,9 +4,10 @@ from html.parser import HTMLParser
 import re
 from types import SimpleNamespace
 
+from fg2_ros.drawing import ELLIPSE_95
 from fg2_ros.evaluation.drive_record import DriveRecord, summary
 from fg2_ros.evaluation.report import write_report
-from fg2_ros.evaluation.svg import ELLIPSE_95, Limit, line_chart, Map, nice_ticks, Series
+from fg2_ros.evaluation.svg import Limit, line_chart, Map, nice_ticks, Series
 import numpy as np
 import pytest
 

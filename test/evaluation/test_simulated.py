@@ -129,8 +129,8 @@ def test_bench_times_every_stage(tmp_path):
     stages = json.loads((tmp_path / 'bench.json').read_text())['stages']
     parts = set(stages) - {'total', 'total_same_patch'}
     assert parts == {
-        'patch', 'conversion', 'aerial_backbone', 'aerial_descriptors', 'ground_backbone',
-        'lifting', 'ground_descriptors', 'matching', 'solve'}
+        'patch', 'conversion', 'aerial_backbone', 'aerial_head', 'ground_backbone', 'ground_head',
+        'matching', 'solve'}
     assert all(stages[name]['median_ms'] > 0 for name in parts)
 
 
