@@ -16,13 +16,16 @@ CHARTS = (
     ('Learning rate', ('rate',)))
 
 
-def write_curves(records: Sequence[dict], path: Path) -> None:
+def write_curves(
+        records: Sequence[dict], path: Path,
+        charts: Iterable[tuple[str, Sequence[str]]] = CHARTS) -> None:
     """
     Write the page.
 
-    :param records: of the log, each with ``step`` and some of the values that `CHARTS` names.
+    :param records: of the log, each with ``step`` and some of the values that the charts name.
+    :param charts: titles and the values that each shows.
     """
-    charts = ''.join(_chart(title, names, records) for title, names in CHARTS)
+    charts = ''.join(_chart(title, names, records) for title, names in charts)
     path.write_text(
         '<!DOCTYPE html><meta charset="utf-8"><title>Training</title>'
         '<style>body{font:14px sans-serif;margin:2em}svg{display:block}</style>'

@@ -9,7 +9,9 @@ descriptors of either side. They are not part of the network.
 from __future__ import annotations
 
 import cv2
-from fg2_ros.simulation.city import City, corners, draw_polygon, Ground, HALF_SIZE_M
+from fg2_ros.simulation.city import City
+from fg2_ros.simulation.rasters import draw_polygon, HALF_SIZE_M
+from fg2_ros.simulation.shapes import corners, Ground
 import numpy as np
 from torch import nn, Tensor
 import torch.nn.functional as F

@@ -2,13 +2,13 @@
 The training loss of all pairs of cells, without ever keeping the matrix of their scores.
 
 It equals `losses.dense_info_nce` plus the virtual correspondence error of the pose that the best
-matches give. One matrix of 1681 x 1681 scores at a time stays in the processor's cache, which
+matches give. A few rows of the 1681 x 1681 scores at a time stay in the processor's cache, which
 makes a training step on a CPU several times faster.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
 
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import Alignment, weighted_procrustes
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 
 POSE_STRIDE = 3  # every third aerial cell votes for the pose
+_BLOCK_ROWS = 128  # of scores at a time: 0.9 MB for 1681 columns
 
 
 class MatchingLoss(NamedTuple):
@@ -37,18 +38,14 @@ class MatchingLoss(NamedTuple):
 
 def matching_loss(
         aerial: Tensor, ground: Tensor, rotation: Tensor, translation: Tensor, grid: BevGrid,
-        temperature: float, dustbin_score: Tensor, precision: torch.dtype = torch.float32
-        ) -> MatchingLoss:
+        temperature: float, dustbin_score: Tensor) -> MatchingLoss:
     """
     Return the losses of a batch of panoramas, whose ground grid is as large as the aerial one.
 
     :param aerial: (B, n * n, d) unit descriptors, float32; ``ground`` likewise.
     :param rotation: (B, 2, 2) and ``translation`` (B, 2): the true motion, aerial to ground.
-    :param precision: of the products which the log-sum-exp and its gradients are made of;
-        bfloat16 halves the time and adds 1 % of noise to them.
     """
-    over_ground, over_aerial, best = DualLogSumExp.apply(
-        aerial, ground, 1 / temperature, precision)
+    over_ground, over_aerial, best = DualLogSumExp.apply(aerial, ground, 1 / temperature)
     towards_ground = grid.aerial @ rotation.mT + translation[:, None]
     towards_aerial = (grid.ground - translation[:, None]) @ rotation
     info_nce = (
@@ -69,44 +66,57 @@ class DualLogSumExp(torch.autograd.Function):
     """
     Log-sum-exp of a matrix of scores over either side; every third row's likeliest column.
 
-    The scores are ``scale`` times the products of unit vectors, hence at most ``scale``.
+    The scores are ``scale`` times the products of unit vectors, hence at most ``scale``, which
+    must be below 80: their exponentials are summed as they are.
     """
 
     @staticmethod
-    def forward(ctx, aerial: Tensor, ground: Tensor, scale: float, precision: torch.dtype):
+    def forward(ctx, aerial: Tensor, ground: Tensor, scale: float):
         """Return (B, M) over ground, (B, N) over aerial, and (B, ceil(M / 3)) indices."""
         over_ground, over_aerial, best = [], [], []
-        aerial, ground = aerial.to(precision), ground.to(precision)
-        for rows, columns in zip(aerial, ground):
-            exponentials = _exponentials(rows, columns, scale)
-            row_sum, column_sum = exponentials.sum(1), exponentials.sum(0)
-            best.append((exponentials[::POSE_STRIDE] * column_sum.rsqrt()).argmax(1))
-            over_ground.append(row_sum)
+        for rows, columns in zip(aerial * scale, ground):
+            row_sums, column_sum = [], 0
+            for _, exponentials in _blocks(rows, columns):
+                row_sums.append(exponentials.sum(1))
+                column_sum = column_sum + exponentials.sum(0)
+            rarity = column_sum.rsqrt()
+            best.append(torch.cat([
+                exponentials.mul_(rarity).argmax(1)
+                for _, exponentials in _blocks(rows[::POSE_STRIDE], columns)]))
+            over_ground.append(torch.cat(row_sums))
             over_aerial.append(column_sum)
         over_ground, over_aerial, best = map(torch.stack, (over_ground, over_aerial, best))
         ctx.save_for_backward(aerial, ground, over_ground, over_aerial)
         ctx.scale = scale
         ctx.mark_non_differentiable(best)
-        return over_ground.log() + scale, over_aerial.log() + scale, best
+        return over_ground.log(), over_aerial.log(), best
 
     @staticmethod
     def backward(ctx, ground_gradient: Tensor, aerial_gradient: Tensor, _):
         """Return the gradients of the two sides' vectors."""
         aerial, ground, row_sum, column_sum = ctx.saved_tensors
         row_factor, column_factor = ground_gradient / row_sum, aerial_gradient / column_sum
-        by_aerial, by_ground = [], []
+        aerial = aerial * ctx.scale
+        by_aerial, by_ground = torch.empty_like(aerial), torch.zeros_like(ground)
+        factor = aerial.new_empty(_BLOCK_ROWS, ground.shape[1])
         for index, (rows, columns) in enumerate(zip(aerial, ground)):
-            factor = torch.add(row_factor[index][:, None], column_factor[index])
-            factor.mul_(_exponentials(rows, columns, ctx.scale))
-            factor = factor.to(rows.dtype)
-            by_aerial.append(torch.mm(factor, columns).float().mul_(ctx.scale))
-            by_ground.append(torch.mm(factor.T, rows).float().mul_(ctx.scale))
-        return torch.stack(by_aerial), torch.stack(by_ground), None, None
+            for block, exponentials in _blocks(rows, columns):
+                part = factor[:len(exponentials)]
+                torch.add(row_factor[index, block, None], column_factor[index], out=part)
+                part.mul_(exponentials)
+                torch.mm(part, columns, out=by_aerial[index, block])
+                by_ground[index].addmm_(part.T, rows[block])
+        return by_aerial.mul_(ctx.scale), by_ground, None
 
 
-def _exponentials(rows: Tensor, columns: Tensor, scale: float) -> Tensor:
-    """Return (M, N) exp(score - scale), about one at most, in float32."""
-    return torch.mm(rows, columns.T).float().sub_(1).mul_(scale).exp_()
+def _blocks(rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield (slice, (m, N) exponentials of the scores) of a few rows at a time, in one buffer."""
+    buffer = rows.new_empty(min(_BLOCK_ROWS, len(rows)), len(columns))
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        block = slice(start, min(start + _BLOCK_ROWS, len(rows)))
+        exponentials = buffer[:block.stop - start]
+        torch.mm(rows[block], columns.T, out=exponentials).exp_()
+        yield block, exponentials
 
 
 def _info_nce(source: Tensor, target: Tensor, partner_m: Tensor, log_sum: Tensor, grid: BevGrid,

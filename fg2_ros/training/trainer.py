@@ -16,9 +16,9 @@ from fg2_ros.network.fg2 import FG2Network
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.solver.ransac import RansacSettings, solve
-from fg2_ros.training.curves import write_curves
 from fg2_ros.training.layers import LayerReader
 from fg2_ros.training.matching_loss import matching_loss, MatchingLoss
+from fg2_ros.training.run_folder import RunFolder
 from fg2_ros.training.samples import Sample
 import numpy as np
 import torch
@@ -49,7 +49,6 @@ class TrainSettings:
     checkpoint_every: int = 250
     threads: int = 2
     loader_workers: int = 1
-    bfloat16: bool = True
 
 
 class Losses(NamedTuple):
@@ -70,6 +69,7 @@ class Trainer:
     :param training: endless samples; the i-th must depend on i only.
     :param validation: samples to measure on.
     :param start: a network of the same configuration whose weights a new run starts with.
+    :raises ValueError: if it has another one.
     :raises ValueError: if the folder holds another run.
     """
 
@@ -77,9 +77,12 @@ class Trainer:
                  validation: Dataset, folder: Path, resume: bool = False,
                  start: FG2Network | None = None):
         """Build the network, or take up a run where its last checkpoint was written."""
+        if start is not None:
+            _require_same(config, start.config)
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
-        self.config, self.settings, self.folder = config, settings, folder
+        self.config, self.settings = config, settings
+        self.folder = RunFolder(folder, self._identity())
         self.training, self.validation = training, validation
         self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
         if start is not None:
@@ -91,8 +94,9 @@ class Trainer:
             _parameter_groups(self.network, settings.weight_decay)
             + _parameter_groups(self.reader, 0.0), lr=0.0, betas=(0.9, 0.98))
         self.step = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        self._start(resume)
+        saved = self.folder.start(resume)
+        if saved is not None:
+            self._go_on_from(saved)
 
     def run(self, on_step: Callable[[dict], None] = lambda record: None) -> dict:
         """
@@ -112,7 +116,7 @@ class Trainer:
             if done or self.step % self.settings.checkpoint_every == 0:
                 self._write_checkpoint()
             on_step(record)
-        return self.records()[-1]
+        return self.folder.records()[-1]
 
     def validate(self) -> dict:
         """Return loss and pose errors of the averaged network on the validation samples."""
@@ -131,13 +135,6 @@ class Trainer:
             'validation_mean_m': float(np.mean(metres)),
             'validation_over_5m': float(np.mean(metres > 5)),
             'validation_median_deg': float(np.median(degrees))}
-
-    def records(self) -> list[dict]:
-        """Return what was logged so far."""
-        path = self.folder / 'log.jsonl'
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text().splitlines()]
 
     def _learn(self, batch: Sample) -> dict:
         for group in self.optimizer.param_groups:
@@ -165,21 +162,18 @@ class Trainer:
         Positions alone already tell a lot, for the prior is not far off. What makes the network
         look at the images instead is to match without positions, and to tell what stands where.
         """
-        with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
-            bev, _, _ = network.lifting(network.ground_tokens(image_batch(batch.ground)))
-            ground = network.ground_head.local_and_final(bev)
-            aerial = network.aerial_head.local_and_final(
-                network.aerial_map(network.aerial_tokens(image_batch(batch.aerial))))
-        precision = torch.bfloat16 if self.settings.bfloat16 else torch.float32
+        bev, _, _ = network.lifting(network.ground_tokens(image_batch(batch.ground)))
+        ground = network.ground_head.local_and_final(bev)
+        aerial = network.aerial_head.local_and_final(
+            network.aerial_map(network.aerial_tokens(image_batch(batch.aerial))))
         local, final = (
             matching_loss(*pair, batch.rotation, batch.translation, self.grid,
-                          self.config.temperature, network.dustbin_score, precision)
+                          self.config.temperature, network.dustbin_score)
             for pair in zip(aerial, ground))
         return Losses(local, final, self.reader(aerial[0], ground[0], batch.coverage))
 
     def _measure(self, batch: Sample, generator: torch.Generator):
-        with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
-            matching = self.average(image_batch(batch.ground), image_batch(batch.aerial))
+        matching = self.average(image_batch(batch.ground), image_batch(batch.aerial))
         found = solve(
             matching.probabilities, self.grid, RansacSettings.real_time(), None,
             generator).alignment
@@ -208,46 +202,26 @@ class Trainer:
             [averaged[name] for name in floating], [current[name] for name in floating],
             1 - decay)
 
-    def _start(self, resume: bool) -> None:
-        path = self.folder / 'checkpoint.pt'
-        if path.exists() and not resume:
-            raise ValueError(
-                f'{self.folder} holds a run already: resume it or name another folder')
-        if path.exists():
-            self._read_checkpoint(path)
-        kept = [record for record in self.records() if record['step'] <= self.step]
-        (self.folder / 'log.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in kept))
-
-    def _read_checkpoint(self, path: Path) -> None:
-        saved = torch.load(path, weights_only=True)
-        if saved['run'] != self._identity():
-            raise ValueError(f'{path} was written by a run with other settings')
-        self.network.load_state_dict(saved['network'])
-        self.average.load_state_dict(saved['average'])
-        self.reader.load_state_dict(saved['reader'])
-        self.optimizer.load_state_dict(saved['optimizer'])
+    def _go_on_from(self, saved: dict) -> None:
+        for name in ('network', 'average', 'reader', 'optimizer'):
+            getattr(self, name).load_state_dict(saved[name])
         torch.set_rng_state(saved['random'])
         self.step = saved['step']
         log.info('going on after step %d', self.step)
 
     def _write_checkpoint(self) -> None:
-        path = self.folder / 'checkpoint.pt'
-        partial = path.with_suffix('.partial')
-        torch.save({
-            'run': self._identity(), 'step': self.step, 'random': torch.get_rng_state(),
+        self.folder.write_checkpoint({
+            'step': self.step, 'random': torch.get_rng_state(),
             'network': self.network.state_dict(), 'average': self.average.state_dict(),
-            'reader': self.reader.state_dict(), 'optimizer': self.optimizer.state_dict()},
-            partial)
-        partial.replace(path)
+            'reader': self.reader.state_dict(), 'optimizer': self.optimizer.state_dict()})
 
     def _identity(self) -> str:
         return json.dumps({'network': self.config.to_dict(), 'training': asdict(self.settings)})
 
     def _write_log(self, record: dict) -> None:
-        with open(self.folder / 'log.jsonl', 'a') as file:
-            file.write(json.dumps(record) + '\n')
+        self.folder.log(record)
         if 'validation_loss' in record:
-            write_curves(self.records(), self.folder / 'curves.html')
+            self.folder.write_curves()
 
 
 def image_batch(images: Tensor) -> Tensor:
@@ -268,6 +242,13 @@ def pose_weight(step: int, settings: TrainSettings) -> float:
     """Return the weight of the virtual correspondence error in a step, in nats a metre."""
     start = max(1.0, settings.pose_from_share * settings.steps)
     return settings.pose_weight * min(max(step / start - 1, 0.0), 1.0)
+
+
+def _require_same(config: FG2Config, other: FG2Config) -> None:
+    mine, theirs = config.to_dict(), other.to_dict()
+    if different := [name for name in mine if mine[name] != theirs[name]]:
+        raise ValueError('the weights to start from are of another network, which differs in '
+                         f'{", ".join(different)}')
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:

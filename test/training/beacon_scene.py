@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import cv2
 from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.simulation.cameras import CameraPose
-from fg2_ros.simulation.city import City, Ground, GROUND_CELLS, Post
+from fg2_ros.simulation.city import City, GROUND_CELLS
+from fg2_ros.simulation.shapes import Ground, Post
 import numpy as np
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255))

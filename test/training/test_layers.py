@@ -1,6 +1,7 @@
 """The layers are where the city has its things, and can be learned."""
 
-from fg2_ros.simulation.city import City, HALF_SIZE_M
+from fg2_ros.simulation.city import City
+from fg2_ros.simulation.rasters import HALF_SIZE_M
 from fg2_ros.training.layers import city_layers, coverage_at, LayerReader, NAMES, RESOLUTION_M
 import numpy as np
 import torch

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from fg2_ros.network import FG2Network
 from fg2_ros.training.trainer import (
     image_batch, learning_rate, pose_weight, Trainer, TrainSettings)
 import numpy as np
@@ -67,6 +68,13 @@ def test_run_starts_with_given_weights(tmp_path):
     trainer = Trainer(CONFIG, SETTINGS, data, data, tmp_path / 'second', start=start)
     for network in (trainer.network, trainer.average):
         assert all(torch.equal(*pair) for pair in zip(network.parameters(), start.parameters()))
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    start = FG2Network(replace(CONFIG, height_count=4, temperature=0.3))
+    with pytest.raises(ValueError, match='which differs in height_count, temperature'):
+        Trainer(CONFIG, SETTINGS, None, None, tmp_path / 'run', start=start)
+    assert not (tmp_path / 'run').exists()
 
 
 def test_finished_folder_is_not_overwritten(tmp_path):

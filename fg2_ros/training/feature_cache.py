@@ -1,0 +1,81 @@
+"""Features of a frozen backbone on disk: images that do not change need to be seen once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+from fg2_ros.network.fg2 import FG2Network
+import numpy as np
+import torch
+from torch import nn, Tensor
+
+log = logging.getLogger(__name__)
+
+
+class FeatureCache:
+    """
+    A folder of token maps in half precision, one file an image.
+
+    An image is known by its pixels: files that are renamed, resized or rolled are never mistaken
+    for one another, and the aerial image that several panoramas share is kept once. It holds
+    10.7 MB of a VIGOR panorama and 4.1 MB of its aerial image.
+
+    :param folder: may be shared by runs, backbones and processes.
+    :param backbone: tells backbones apart; see `backbone_hash`.
+    """
+
+    def __init__(self, folder: Path, backbone: str):
+        """Remember where files go."""
+        self.folder = folder / backbone[:16]
+        self.is_full = False
+
+    def path(self, image: np.ndarray) -> Path:
+        """Return the file of an (h, w, 3) uint8 image."""
+        content = np.ascontiguousarray(image)
+        digest = hashlib.sha256(repr(content.shape).encode() + content.data).hexdigest()
+        return self.folder / digest[:2] / f'{digest[2:]}.npy'
+
+    def read(self, path: Path) -> Tensor | None:
+        """Return the (C, h, w) float16 map of a file; None if it is missing or damaged."""
+        try:
+            features = np.load(path, allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError) as error:
+            log.warning('%s is damaged and made anew: %s', path, error)
+            return None
+        return torch.from_numpy(features)
+
+    def write(self, path: Path, features: Tensor) -> None:
+        """Keep a map: complete or, when the disk is full, not at all and nothing further."""
+        if self.is_full:
+            return
+        partial = path.with_suffix(f'.{os.getpid()}.partial')
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, 'wb') as file:
+                np.save(file, features.cpu().numpy())
+            partial.replace(path)
+        except OSError as error:
+            self.is_full = True
+            partial.unlink(missing_ok=True)
+            log.warning('no more features are kept on disk: %s', error)
+
+
+def backbone_modules(network: FG2Network) -> dict[str, nn.Module]:
+    """Return the one or two backbones of a network by the names their tensors begin with."""
+    both = {'backbone': network.backbone, 'aerial_backbone': network.aerial_backbone}
+    return {name: module for name, module in both.items() if module is not None}
+
+
+def backbone_hash(network: FG2Network) -> str:
+    """Return the SHA-256 of the names and values of the backbone's tensors."""
+    digest = hashlib.sha256()
+    for prefix, module in backbone_modules(network).items():
+        for name, tensor in module.state_dict().items():
+            digest.update(f'{prefix}.{name}'.encode())
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

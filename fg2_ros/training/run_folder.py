@@ -1,0 +1,75 @@
+"""The folder of a training run: its checkpoint, log and curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Iterable
+
+from fg2_ros.training.curves import CHARTS, write_curves
+import torch
+
+
+class RunFolder:
+    """
+    What a run writes, and all it needs to go on after a kill.
+
+    ``checkpoint.pt`` is complete at any moment, ``log.jsonl`` has one record a line and
+    ``curves.html`` shows them.
+
+    :param path: is made if it does not exist.
+    :param identity: what must not differ between a run and its continuation.
+    :param charts: of the curves, see `curves.CHARTS`.
+    """
+
+    def __init__(self, path: Path, identity: str, charts: Iterable[tuple] = CHARTS):
+        """Make the folder."""
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._identity = identity
+        self._charts = charts
+        self._checkpoint = path / 'checkpoint.pt'
+        self._log = path / 'log.jsonl'
+
+    def start(self, resume: bool) -> dict[str, Any] | None:
+        """
+        Return the state of the last checkpoint, or None for a new run; later records are dropped.
+
+        :raises ValueError: if there is a run which is not to be resumed, or which differs.
+        """
+        saved = None
+        if self._checkpoint.exists():
+            saved = self._read_checkpoint(resume)
+        step = saved['step'] if saved else 0
+        kept = [record for record in self.records() if record['step'] <= step]
+        self._log.write_text(''.join(json.dumps(record) + '\n' for record in kept))
+        return saved
+
+    def write_checkpoint(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint by a state with its ``step``, at once."""
+        partial = self._checkpoint.with_suffix('.partial')
+        torch.save({'run': self._identity} | state, partial)
+        partial.replace(self._checkpoint)
+
+    def records(self) -> list[dict]:
+        """Return what was logged so far."""
+        if not self._log.exists():
+            return []
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def log(self, record: dict) -> None:
+        """Append a record, which has its ``step``."""
+        with open(self._log, 'a') as file:
+            file.write(json.dumps(record) + '\n')
+
+    def write_curves(self) -> None:
+        """Draw what was logged so far."""
+        write_curves(self.records(), self.path / 'curves.html', self._charts)
+
+    def _read_checkpoint(self, resume: bool) -> dict[str, Any]:
+        if not resume:
+            raise ValueError(f'{self.path} holds a run already: resume it or name another folder')
+        saved = torch.load(self._checkpoint, map_location='cpu', weights_only=True)
+        if saved['run'] != self._identity:
+            raise ValueError(f'{self._checkpoint} was written by a run with other settings')
+        return saved
