@@ -1,0 +1,56 @@
+"""Messages of `rosbags` as those of ROS, which the node's own code takes."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from typing import Any
+
+import cv2
+from fg2_ros.ros.conversions import image_from_rgb
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+
+
+def ros_message(message: Any) -> Any:
+    """
+    Return the ROS 2 message of a deserialized one of a ROS 1 or ROS 2 bag.
+
+    Fields that ROS 2 does not have (a header's ``seq``) are left out; ROS 1 writes the names of
+    some others with capitals.
+    """
+    package, *_, name = message.__msgtype__.split('/')
+    converted = getattr(import_module(f'{package}.msg'), name)()
+    known = converted.get_fields_and_field_types()
+    for field in fields(message):
+        if field.name.lower() in known:
+            value = getattr(message, field.name)
+            setattr(converted, field.name.lower(),
+                    _value(value, is_sequence=known[field.name.lower()].startswith('sequence')))
+    return converted
+
+
+def _value(value: Any, is_sequence: bool) -> Any:
+    if is_dataclass(value):
+        return ros_message(value)
+    if isinstance(value, list):
+        return [_value(each, is_sequence=False) for each in value]
+    if isinstance(value, np.ndarray) and is_sequence:
+        return array(value.dtype.char, value.tobytes())
+    return value
+
+
+def decoded_image(message: Image | CompressedImage) -> Image:
+    """
+    Return the raw image of one that may be compressed.
+
+    :raises ValueError: if it cannot be decoded.
+    """
+    if isinstance(message, Image):
+        return message
+    data = np.frombuffer(message.data, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if pixels is None:
+        raise ValueError(f'a compressed image is damaged, or no readable {message.format!r}')
+    return image_from_rgb(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), message.header)

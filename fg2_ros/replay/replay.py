@@ -1,0 +1,167 @@
+"""Put the messages of a recording through the node's pipeline, one after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+import time
+
+import cv2
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.replay.messages import decoded_image
+from fg2_ros.replay.recording import Recorded, Recording, Topics
+from fg2_ros.ros import conversions
+from fg2_ros.ros.diagnostics import Rejected
+from fg2_ros.ros.overlays import match_overlay
+from fg2_ros.ros.pipeline import Pipeline, Question
+from fg2_ros.ros.transforms import mount_in, NoTransform
+import numpy as np
+from tf2_msgs.msg import TFMessage
+from tf2_ros import Buffer
+
+STATIC = '/tf_static'
+
+
+class StaticMounts:
+    """The sensors' places on the vehicle that a bag has on /tf_static."""
+
+    def __init__(self, recording: Recording):
+        """
+        Read them all.
+
+        :raises ValueError: if the bag is damaged.
+        """
+        self._buffer = Buffer()
+        for recorded in recording.messages([STATIC]):
+            self._add(recorded.message())
+
+    def mount(self, base_frame: str, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Return (translation (3,), quaternion (4,) x y z w) of a sensor on the vehicle.
+
+        :raises NoTransform: if it is not known.
+        """
+        if not sensor_frame:
+            raise NoTransform('the messages name no frame')
+        return mount_in(self._buffer, base_frame, sensor_frame.lstrip('/'))
+
+    def _add(self, message: TFMessage) -> None:
+        for each in message.transforms:
+            each.header.frame_id = each.header.frame_id.lstrip('/')  # ROS 1 had such names
+            each.child_frame_id = each.child_frame_id.lstrip('/')
+            self._buffer.set_transform_static(each, 'bag')
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    What became of an image.
+
+    :param stamp_ns: of the image.
+    :param time_ns: when it was recorded.
+    :param latency_ms: from the message to the pose.
+    :param base: base_link in the map; None if it came to no estimate.
+    :param covariance: (3, 3) of east m, north m, yaw rad.
+    :param place_deg: latitude and longitude of base_link.
+    :param kind: of the rejection, one of few words; '' if the pose is accepted.
+    :param rejection: a sentence.
+    :param overlay: JPEG of the matches, if it was to be drawn.
+    """
+
+    stamp_ns: int
+    time_ns: int
+    latency_ms: float
+    base: Pose2 | None = None
+    covariance: np.ndarray | None = None
+    place_deg: tuple[float, float] | None = None
+    kind: str = ''
+    rejection: str = ''
+    overlay: bytes | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the node would publish it."""
+        return not self.kind
+
+
+class Replay:
+    """
+    A recording, a pipeline, and what became of the messages.
+
+    Messages come in the order of their recording, and an image is localized before the next
+    message is read: a later one cannot help it, as little as it can help a node.
+
+    :param overlay_every: the matches of one in so many images are drawn; 0 for none.
+    """
+
+    def __init__(self, recording: Recording, topics: Topics, pipeline: Pipeline,
+                 overlay_every: int = 0):
+        """Begin at the beginning."""
+        self._recording, self._topics, self._pipeline = recording, topics, pipeline
+        self._overlay_every = overlay_every
+        self._listeners = {
+            topics.fix: pipeline.add_fix, topics.odom: pipeline.add_odometry,
+            topics.imu: pipeline.add_imu, topics.camera_info: pipeline.intrinsics.hear}
+        self.unusable: Counter[str] = Counter()  # messages by topic
+        self.last_trouble: dict[str, str] = {}   # by topic
+
+    def outcomes(self, every: int = 1, limit: int | None = None) -> Iterator[Outcome]:
+        """
+        Yield what becomes of one in ``every`` images, up to ``limit`` of them.
+
+        :raises ValueError: where the bag is damaged.
+        """
+        seen = localized = 0
+        for recorded in self._recording.messages(filter(None, self._topics.heard)):
+            if recorded.topic != self._topics.image:
+                self._hear(recorded)
+                continue
+            seen += 1
+            if (seen - 1) % every == 0:
+                draws = self._overlay_every > 0 and localized % self._overlay_every == 0
+                yield self._outcome(recorded, draws)
+                localized += 1
+                if localized == limit:
+                    return
+
+    def _hear(self, recorded: Recorded) -> None:
+        try:
+            self._listeners[recorded.topic](recorded.message())
+        except ValueError as error:
+            self.unusable[recorded.topic] += 1
+            self.last_trouble[recorded.topic] = str(error)
+
+    def _outcome(self, recorded: Recorded, draws: bool) -> Outcome:
+        begin_s = time.perf_counter()
+        stamp_ns, estimate = recorded.time_ns, None
+        try:
+            message = recorded.message()
+            stamp_ns = conversions.stamp_ns(message.header.stamp)
+            question = self._pipeline.question(decoded_image(message))
+            estimate = self._pipeline.estimate(question)
+            found = self._judged(question, estimate)
+        except Rejected as rejected:
+            found = {'kind': rejected.kind, 'rejection': str(rejected)}
+        except ValueError as error:
+            found = {'kind': 'image', 'rejection': str(error)}
+        latency_ms = 1e3 * (time.perf_counter() - begin_s)
+        if draws and estimate is not None:
+            found['overlay'] = _jpeg(match_overlay(
+                question.image, estimate, question.camera_prior))
+        return Outcome(stamp_ns, recorded.time_ns, latency_ms, **found)
+
+    def _judged(self, question: Question, estimate) -> dict:
+        """Return what to tell of an estimate, and let later priors know it."""
+        if not estimate.accepted:
+            self._pipeline.tracker.estimate_rejected()
+            return {'kind': 'estimate', 'rejection': estimate.rejection}
+        base, covariance = question.base_of(estimate)
+        self._pipeline.accept(question.stamp_ns, base, covariance)
+        return {'base': base, 'covariance': covariance,
+                'place_deg': self._pipeline.map_frame.geodetic_from_map(base.x, base.y)}
+
+
+def _jpeg(rgb: np.ndarray) -> bytes:
+    _, data = cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return data.tobytes()
