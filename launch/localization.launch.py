@@ -8,7 +8,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-INPUTS = ('image', 'fix', 'odom', 'imu')
+INPUTS = ('image', 'camera_info', 'fix', 'odom', 'imu')
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -24,8 +24,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'weights', default_value='', description='Weights file; empty: as params_file says.'),
         DeclareLaunchArgument(
-            'tile_url', default_value='',
-            description='Template of the tiles, with {z}, {x}, {y}; empty: as params_file says.'),
+            'imagery_sources', default_value='',
+            description='Catalogue name, file or URL of the imagery; empty: as params_file says.'),
         DeclareLaunchArgument(
             'autostart', default_value='true', description='Configure and activate at start.'),
         DeclareLaunchArgument(
@@ -43,8 +43,9 @@ def localization_node(context: LaunchContext) -> list:
 
     overrides = {'use_sim_time': argument('use_sim_time').lower() == 'true',
                  'autostart': argument('autostart').lower() == 'true'}
-    overrides |= {name: value for name, value in (
-        ('weights', argument('weights')), ('imagery.url', argument('tile_url'))) if value}
+    overrides |= {
+        name: argument(name.replace('.', '_')) for name in ('weights', 'imagery.sources')
+        if argument(name.replace('.', '_'))}
     return [LifecycleNode(
         package='fg2_ros', executable='fg2_node', name='fg2', namespace=argument('namespace'),
         parameters=[argument('params_file'), overrides],

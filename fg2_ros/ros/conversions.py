@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 
+from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2
@@ -27,6 +28,11 @@ _bridge = CvBridge()
 def stamp_ns(stamp) -> int:
     """Return a builtin_interfaces Time as whole nanoseconds."""
     return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+def stamp_message(nanoseconds: int) -> Time:
+    """Return whole nanoseconds as a builtin_interfaces Time."""
+    return Time(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
 
 
 # Images ----------------------------------------------------------------------------------------

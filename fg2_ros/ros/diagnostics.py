@@ -148,14 +148,13 @@ class Health:
         return DiagnosticStatus.OK, f'{self._image_rate_hz(now):.1f} images/s', values
 
     def _imagery(self, imagery: dict):
+        values = _imagery_values(imagery)
         trouble = self._troubles.get('imagery')
-        if trouble and self._is_recent(trouble[1]):
-            return DiagnosticStatus.WARN, trouble[0], imagery
-        if imagery.get('offline'):
-            return DiagnosticStatus.WARN, 'offline: only cached tiles', imagery
-        if str(imagery.get('cache', '')).startswith('off'):
-            return DiagnosticStatus.WARN, f'the cache is {imagery["cache"]}', imagery
-        return DiagnosticStatus.OK, 'ok' if imagery else 'not configured', imagery
+        problem = trouble[0] if trouble and self._is_recent(trouble[1]) else ''
+        problem = problem or _imagery_problem(imagery)
+        if problem:
+            return DiagnosticStatus.WARN, problem, values
+        return DiagnosticStatus.OK, 'ok' if imagery else 'not configured', values
 
     def _recent_troubles(self) -> list[tuple[str, float]]:
         return [entry for entry in self._troubles.values() if self._is_recent(entry[1])]
@@ -177,6 +176,37 @@ def resident_memory_mb() -> float:
     except (OSError, ValueError, IndexError):
         return 0.0
     return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
+
+
+def _imagery_problem(imagery: dict) -> str:
+    """Return what is wrong with the imagery for longer than a moment, '' if nothing is."""
+    if imagery.get('offline'):
+        return f'{imagery.get("last_error") or "offline"}: only cached tiles of it are used'
+    if str(imagery.get('cache', '')).startswith('off'):
+        return f'the cache is {imagery["cache"]}'
+    if '(not written' in str(imagery.get('cache', '')):
+        return f'cache: {imagery["cache"]}'
+    if imagery.get('stale'):
+        return f'{imagery["stale"]} tiles are out of date and cannot be had anew'
+    wanted_m, given_m = imagery.get('patch_resolution_m'), imagery.get('imagery_resolution_m')
+    if wanted_m and given_m and given_m > 1.01 * wanted_m:
+        return (f'the imagery of {imagery["patch_source"]} has {given_m:.2f} m per pixel, coarser '
+                f'than the {wanted_m:.2f} m that the network wants')
+    return ''
+
+
+def _imagery_values(imagery: dict) -> dict:
+    """Return the statistics of the imagery as diagnostics show them: flat, with units."""
+    values = {}
+    for key, value in imagery.items():
+        if key.endswith('_m'):
+            values[f'{key[:-2]} [m]'] = 'unknown' if value is None else f'{value:.3f}'
+        elif key != 'sources':
+            values[key] = value
+    for number, source in enumerate(imagery.get('sources', ()), 1):
+        state = source.get('last_error') if source.get('offline') else 'ok'
+        values[f'source {number}'] = f'{source.get("source", "")}: {state}'
+    return values
 
 
 def _status(name: str, level: bytes, summary: str, values: dict) -> DiagnosticStatus:

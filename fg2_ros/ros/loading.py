@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
 
-from fg2_ros.imagery.patch import Imagery
-from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.imagery import HttpSettings, Imagery, open_imagery
+from fg2_ros.ros.node_settings import ImagerySettings, NodeSettings
 
 if TYPE_CHECKING:
     from fg2_ros.localizer import Localizer
@@ -16,10 +16,17 @@ SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'fg2_sim.safetensors'
 
 
 class Loaded(NamedTuple):
-    """The localizer and the imagery that it draws on."""
+    """
+    The localizer and the imagery that it draws on.
+
+    :param needs_intrinsics: whether the camera is a pinhole camera.
+    :param finds_headings: whether the prior may lack one.
+    """
 
     localizer: Localizer
     imagery: Imagery
+    needs_intrinsics: bool = False
+    finds_headings: bool = False
 
     def close(self) -> None:
         """Stop the imagery's background work."""
@@ -35,37 +42,61 @@ def load_localizer(settings: NodeSettings) -> Loaded:
     if importlib.util.find_spec('torch') is None:
         raise ValueError('torch is not installed: see "Installation" in the README')
     from fg2_ros.localizer import Localizer
-    weights = Path(settings.weights).expanduser() if settings.weights else SHIPPED_WEIGHTS
-    if not weights.is_file():
-        raise ValueError(f'the weights file {weights} does not exist (parameter weights)')
-    imagery = open_imagery(settings)
+    weights = weights_file('weights', settings.weights) or SHIPPED_WEIGHTS
+    orientation = weights_file('orientation_weights', settings.orientation_weights)
+    imagery = load_imagery(settings.imagery)
     try:
         localizer = Localizer.load(
             weights, imagery, device=settings.device, precision=settings.precision,
-            settings=settings.localizer)
+            settings=settings.localizer, orientation_weights=orientation)
     except Exception:
         imagery.close()
         raise
-    return Loaded(localizer, imagery)
+    return Loaded(
+        localizer, imagery, localizer.needs_intrinsics, localizer.finds_headings)
 
 
-def open_imagery(settings: NodeSettings) -> Imagery:
+def weights_file(parameter: str, path: str) -> Path | None:
+    """
+    Return the path that a parameter names, None if it names none.
+
+    :raises ValueError: if there is no such file.
+    """
+    if not path:
+        return None
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ValueError(f'the weights file {file} does not exist (parameter {parameter})')
+    return file
+
+
+def load_imagery(wanted: ImagerySettings) -> Imagery:
     """
     Return the imagery that the settings ask for.
 
-    :raises ValueError: if there is no address.
+    :raises ValueError: with a sentence that names the source at fault.
     """
-    from fg2_ros.imagery import TileImagery
-    if not settings.imagery.url:
-        raise ValueError('there is no imagery: set the parameter imagery.url to the address of a '
-                         'tile server, such as http://localhost:8080/{z}/{x}/{y}.png')
-    wanted = settings.imagery
-    return TileImagery(
-        wanted.url, cache_path=Path(wanted.cache_path).expanduser() if wanted.cache_path else None,
-        cache_bytes=int(wanted.cache_mb * 1e6), key=wanted.key, tile_px=wanted.tile_px,
+    sources = [source for source in (wanted.url, *wanted.sources) if source]
+    if not sources:
+        raise ValueError(
+            'there is no imagery: set the parameter imagery.sources to names of the catalogue '
+            '(config/sources.yaml) or files, or imagery.url to the address of a tile server, such '
+            'as http://localhost:8080/{z}/{x}/{y}.png')
+    return open_imagery(
+        sources, wanted.catalogue, cache_path=wanted.cache_path,
+        cache_bytes=int(wanted.cache_mb * 1e6), key=wanted.key,
+        coarsest_resolution_m=wanted.coarsest_resolution_m,
+        http=HttpSettings(contact=wanted.contact), tile_px=wanted.tile_px,
         min_zoom=wanted.min_zoom, max_zoom=wanted.max_zoom)
 
 
 def trained_in_simulation(metadata: dict[str, Any]) -> bool:
     """Return whether weights say of themselves that they saw nothing but simulation."""
     return metadata.get('trained_on') == 'simulation'
+
+
+def trained_on(metadata: dict[str, Any]) -> str:
+    """Return what weights say that they were trained on, in words."""
+    if trained_in_simulation(metadata):
+        return 'simulation only'
+    return str(metadata.get('trained_on', 'they do not say'))

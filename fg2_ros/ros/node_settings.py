@@ -13,24 +13,45 @@ from fg2_ros.settings import setting
 class ImagerySettings:
     """Where aerial imagery comes from."""
 
+    sources: tuple = setting(
+        (), 'Where imagery comes from, first choice first: names of the catalogue, paths of files '
+        '(MBTiles, PMTiles, GeoTIFF, a folder of tiles) or URL templates. What one lacks comes '
+        'from the next, and everything while it fails. There is no default: choose sources whose '
+        'terms allow machine interpretation.', of=str, read_only=True)
+    catalogue: str = setting(
+        '', 'YAML file that describes sources by name. Empty: config/sources.yaml of the package, '
+        'which is also the manual for one of your own.', read_only=True)
     url: str = setting(
-        '', 'Template of the tile addresses (XYZ, Web Mercator), with {z}, {x} and {y}. There is '
-        'no default: choose a source whose terms allow machine interpretation.', read_only=True)
-    key: str = setting(
-        '', 'API key put in the place of {key} in the address; never logged.', read_only=True)
-    tile_px: int = setting(
-        256, 'Side of a tile.', unit='px', choices=(256, 512), read_only=True)
-    min_zoom: int = setting(
-        0, 'Coarsest zoom that the source has.', between=(0, 24), read_only=True)
-    max_zoom: int = setting(
-        19, 'Finest zoom that the source has. Too high: tiles are asked for that do not exist; '
-        'too low: the patch is blurred.', between=(0, 24), read_only=True)
-    cache_path: str = setting(
-        '~/.cache/fg2_ros/tiles.mbtiles', 'MBTiles file that keeps downloaded tiles. Empty: keep '
-        'them in memory only.', read_only=True)
-    cache_mb: float = setting(
-        512.0, 'The cache is kept below this size.', unit='MB', between=(1.0, 1e6),
+        '', 'Template of tile addresses in Web Mercator, with {z}, {x} and {y}, or {q}, or '
+        '{bbox}: a source that is in no catalogue; it comes before those of imagery.sources.',
         read_only=True)
+    key: str = setting(
+        '', 'API key put in the place of {key} in an address; never logged, but whoever may ask '
+        'the node for its parameters sees it. Better: leave it empty and put the key into the '
+        'environment variable that the catalogue names, or for a URL into FG2_IMAGERY_KEY.',
+        read_only=True, secret=True)
+    tile_px: int = setting(
+        256, 'Side of a tile of sources given as a URL.', unit='px', choices=(256, 512),
+        read_only=True)
+    min_zoom: int = setting(
+        0, 'Coarsest zoom of sources given as a URL.', between=(0, 24), read_only=True)
+    max_zoom: int = setting(
+        19, 'Finest zoom of sources given as a URL. Too high: tiles are asked for that do not '
+        'exist; too low: the patch is blurred.', between=(0, 24), read_only=True)
+    coarsest_resolution_m: float = setting(
+        1.0, 'Imagery with more metres per pixel on the ground is refused. What is finer than '
+        'this, but coarser than the network wants, is magnified; diagnostics say so.',
+        unit='m', between=(0.01, 1000.0), read_only=True)
+    cache_path: str = setting(
+        '~/.cache/fg2_ros', 'Folder in which downloaded tiles are kept, in an MBTiles file for '
+        'each source; or such a file, if it ends in .mbtiles. Tiles that their terms forbid to '
+        'keep are not kept. Empty: keep them in memory only.', read_only=True)
+    cache_mb: float = setting(
+        512.0, 'The cache of each source is kept below this size.', unit='MB', between=(1.0, 1e6),
+        read_only=True)
+    contact: str = setting(
+        '', 'Mail address or URL at which those who run tile servers can reach you; it goes into '
+        'the User-Agent.', read_only=True)
 
 
 @dataclass(frozen=True)
@@ -55,8 +76,14 @@ class NodeSettings:
         True, 'Configure and activate at start. Off where a lifecycle manager does that.',
         read_only=True)
     weights: str = setting(
-        '', 'Weights file (safetensors); it decides image sizes and grid. Empty: those trained in '
-        'simulation that come with the package.', read_only=True)
+        '', 'Weights file (safetensors), of fg2 train or fg2 convert; it decides image sizes, '
+        'grid and whether the camera is a panorama or a pinhole camera, whose camera_info is then '
+        'needed. Empty: those trained in simulation that come with the package.', read_only=True)
+    orientation_weights: str = setting(
+        '', 'Weights file whose network finds the heading in the panorama while neither IMU nor '
+        'motion tells it; may be the same file as weights, if that was trained with panoramas of '
+        'any orientation. Takes a second run of the network. Empty: without a heading there is no '
+        'pose.', read_only=True)
     device: str = setting(
         'auto', 'Where the network runs: auto, cpu, cuda or cuda:N.', read_only=True)
     precision: str = setting(
@@ -83,6 +110,9 @@ class NodeSettings:
     tf_wait_s: float = setting(
         0.2, 'How long the worker waits for the transform odom -> base_link at the stamp of an '
         'image.', unit='s', between=(0.0, 1.0))
+    matches_rate_hz: float = setting(
+        2.0, 'At most so many pictures of the matches a second; drawing them takes time.',
+        unit='Hz', between=(0.1, 100.0))
     datum: tuple = setting(
         (), 'Origin of the map frame as [latitude, longitude] in degrees; give '
         'navsat_transform_node the same. Empty: the first good fix.', read_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from fg2_ros.geometry.frames import MapFrame
@@ -35,6 +36,7 @@ class Outputs:
         """Create the publishers."""
         self._node, self._settings, self._transforms = node, settings, transforms
         self._all: list = []
+        self._next_matches_s = 0.0
         self.pose = self._publisher(PoseWithCovarianceStamped, '~/pose')
         self.fix = self._publisher(NavSatFix, '~/fix')
         self.matches = self._publisher(Image, '~/matches')
@@ -74,8 +76,13 @@ class Outputs:
         self.datum.publish(conversions.datum_message(header, frame))
 
     def publish_matches(self, header: Header, panorama: np.ndarray, estimate: Estimate,
-                        camera_prior: Pose2) -> None:
-        """Draw and publish the matches, if anybody looks."""
-        if self.matches.get_subscription_count() > 0:
+                        camera_prior: Pose2 | None) -> None:
+        """
+        Draw and publish the matches if anybody looks, `matches_rate_hz` times a second.
+
+        :param camera_prior: None where it had no heading.
+        """
+        if time.monotonic() >= self._next_matches_s and self.matches.get_subscription_count() > 0:
+            self._next_matches_s = time.monotonic() + 1 / self._settings.matches_rate_hz
             overlay = match_overlay(panorama, estimate, camera_prior)
             self.matches.publish(conversions.image_from_rgb(overlay, header))

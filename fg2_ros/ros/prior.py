@@ -94,6 +94,17 @@ class BasePrior:
     source: str
     age_s: float  # of the newest fix or estimate that it stands on
 
+    @property
+    def has_heading(self) -> bool:
+        """Whether the yaw is known; else it is NaN."""
+        return bool(np.isfinite(self.pose.yaw))
+
+    def of_camera(self, base_from_camera: Pose2) -> tuple[Pose2, float]:
+        """Return a camera's pose and the sigma of its position, which may lie anywhere around."""
+        if self.has_heading:
+            return self.pose.compose(base_from_camera), self.sigma_m
+        return self.pose, float(np.hypot(self.sigma_m, np.hypot(*base_from_camera[:2])))
+
 
 @dataclass(frozen=True)
 class Fix:
@@ -174,17 +185,25 @@ class PriorTracker:
             if self._rejections >= self.settings.estimate_rejections:
                 self._estimate = None
 
-    def at(self, stamp_ns: int) -> BasePrior:
+    def at(self, stamp_ns: int, needs_heading: bool = True) -> BasePrior:
         """
         Return the prior of base_link at a stamp.
 
+        :param needs_heading: if not, an unknown yaw is NaN, and nothing is carried along.
         :raises NoPrior: if position or heading are unknown or too uncertain.
         """
         with self._lock:
             if self._estimate is None and not self._fixes:
                 raise NoPrior('no position yet: there was no good GNSS fix')
             heading = self._heading_at(stamp_ns)
-            prior = self._position_at(stamp_ns, heading)
+            if heading is not None:
+                prior = self._position_at(stamp_ns, heading)
+            elif needs_heading:
+                raise NoPrior(
+                    'no heading yet: neither an IMU orientation, nor an earlier estimate, nor '
+                    'enough motion for a course over ground')
+            else:
+                prior = self._without_heading(stamp_ns)
         if prior.sigma_m > self.settings.max_sigma_m:
             raise NoPrior(
                 f'the prior position from {prior.source} is only good to {prior.sigma_m:.0f} m '
@@ -193,14 +212,9 @@ class PriorTracker:
 
     # Heading -----------------------------------------------------------------------------------
 
-    def _heading_at(self, stamp_ns: int) -> _Yaw:
-        heading = (self._imu_heading(stamp_ns) or self._estimate_heading(stamp_ns)
-                   or self._course_over_ground(stamp_ns))
-        if heading is None:
-            raise NoPrior(
-                'no heading yet: neither an IMU orientation, nor an earlier estimate, nor enough '
-                'motion for a course over ground')
-        return heading
+    def _heading_at(self, stamp_ns: int) -> _Yaw | None:
+        return (self._imu_heading(stamp_ns) or self._estimate_heading(stamp_ns)
+                or self._course_over_ground(stamp_ns))
 
     def _imu_heading(self, stamp_ns: int) -> _Yaw | None:
         before, after = self._headings.around(stamp_ns)
@@ -260,9 +274,28 @@ class PriorTracker:
             self._estimate = estimate = None
         prior = estimate or gnss
         if prior is None:
-            raise NoPrior('no position yet: no good GNSS fix in the '
-                          f'{self.settings.fix_timeout_s:g} s around the image')
+            raise self._no_fix()
         return prior
+
+    def _without_heading(self, stamp_ns: int) -> BasePrior:
+        """Return where the nearest fix is; how far the vehicle drove since makes it vaguer."""
+        nearest = self._fixes.nearest(stamp_ns)
+        if nearest is None or abs(stamp_ns - nearest[0]) > 1e9 * self.settings.fix_timeout_s:
+            raise self._no_fix()
+        from_ns, fix = nearest
+        seconds = abs(stamp_ns - from_ns) / 1e9
+        motion = self._odometry_between(from_ns, stamp_ns)
+        away_m = float(np.hypot(*fix.lever_m)) + (
+            self.settings.speed_without_odometry * seconds if motion is None
+            else abs(motion[1].path_m - motion[0].path_m))
+        x, y = fix.position_m
+        return BasePrior(
+            Pose2(float(x), float(y), np.nan), float(np.hypot(fix.sigma_m, away_m)), np.inf,
+            'GNSS alone', seconds)
+
+    def _no_fix(self) -> NoPrior:
+        return NoPrior('no position yet: no good GNSS fix in the '
+                       f'{self.settings.fix_timeout_s:g} s around the image')
 
     def _contradicts(self, estimate: BasePrior, gnss: BasePrior) -> bool:
         distance_m = np.hypot(estimate.pose.x - gnss.pose.x, estimate.pose.y - gnss.pose.y)

@@ -62,15 +62,7 @@ class Transforms:
 
         :raises NoTransform: if it is not known (yet); never waits.
         """
-        if sensor_frame == base_frame:
-            return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
-        try:
-            found = self._buffer.lookup_transform(base_frame, sensor_frame, Time())
-        except TransformException as error:
-            raise NoTransform(
-                f'no transform {base_frame} -> {sensor_frame}: publish the mount of that sensor '
-                'on /tf_static') from error
-        return _translation(found), _quaternion(found)
+        return mount_in(self._buffer, base_frame, sensor_frame)
 
     def odometry_at(self, odom_frame: str, base_frame: str, stamp, wait_s: float) -> OdometryPose:
         """
@@ -105,6 +97,23 @@ class Transforms:
         rotation.x, rotation.y, rotation.z, rotation.w = (
             float(value) for value in quaternion_from_euler(0.0, 0.0, parent_from_child.yaw))
         self._broadcaster.sendTransform(message)
+
+
+def mount_in(buffer: Buffer, base_frame: str, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Return (translation (3,), quaternion (4,) x y z w) of a sensor on the vehicle.
+
+    :raises NoTransform: if the buffer does not have it.
+    """
+    if sensor_frame == base_frame:
+        return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
+    try:
+        found = buffer.lookup_transform(base_frame, sensor_frame, Time())
+    except TransformException as error:
+        raise NoTransform(
+            f'no transform {base_frame} -> {sensor_frame}: publish the mount of that sensor '
+            'on /tf_static') from error
+    return _translation(found), _quaternion(found)
 
 
 def planar_mount(translation: np.ndarray, quaternion: np.ndarray, axes: str = 'body') -> Pose2:

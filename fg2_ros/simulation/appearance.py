@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-from fg2_ros.simulation.city import City, corners, draw_line, draw_polygon, Ground, HALF_SIZE_M
+from fg2_ros.simulation.city import City
+from fg2_ros.simulation.rasters import draw_line, draw_polygon, HALF_SIZE_M
+from fg2_ros.simulation.shapes import corners, Ground
 import numpy as np
 
 # hue (degrees), saturation and value ranges of the ground, by season where it matters

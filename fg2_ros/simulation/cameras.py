@@ -32,6 +32,23 @@ class CameraPose:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """How the cameras of a difficulty are carried: heights in metres, sigma of roll and pitch."""
+
+    height_m: tuple[float, float]
+    tilt_sigma_rad: float
+
+    def draw_height_m(self, rng: np.random.Generator) -> float:
+        """Return the height of a vehicle's camera above the ground."""
+        return float(rng.uniform(*self.height_m))
+
+
+MOUNTS = {
+    'standard': Mount((1.7, 2.3), np.radians(0.4)),
+    'hard': Mount((1.4, 3.2), np.radians(2.0))}
+
+
+@dataclass(frozen=True)
 class PanoramaCamera:
     """An equirectangular camera of ``width`` x ``height`` pixels (2:1 for the full sphere)."""
 

@@ -8,86 +8,16 @@ how it looks on a given day is the business of `appearance`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
-
-import cv2
+from fg2_ros.simulation.rasters import (
+    cell_at, draw_line, draw_polygon, HALF_SIZE_M, moved_left, rectangle_path, resampled, smoothed,
+    window_around)
+from fg2_ros.simulation.shapes import (
+    Building, corners, Ground, OPEN_GROUND, ParkingSlot, Post, Road, Tree)
 import numpy as np
 
-HALF_SIZE_M = 192.0
 GROUND_RESOLUTION_M = 0.125
 GROUND_CELLS = int(2 * HALF_SIZE_M / GROUND_RESOLUTION_M)
 EDGE_MARGIN_M = 50.0  # nobody drives closer to the end of the world
-_SUBPIXEL_BITS = 4
-
-
-class Ground(IntEnum):
-    """What covers a cell of the ground."""
-
-    GRASS = 0
-    SOIL = 1
-    ASPHALT = 2
-    PAVEMENT = 3
-    KERB = 4
-    PAVING = 5
-    CAR_PARK = 6
-    PATH = 7
-    DRIVEWAY = 8
-    WATER = 9
-    BED = 10
-    MARKING = 11
-
-
-OPEN_GROUND = [int(kind) for kind in Ground
-               if kind not in (Ground.ASPHALT, Ground.PAVEMENT, Ground.KERB)]
-
-
-@dataclass(frozen=True)
-class Road:
-    """A street between two corners of the grid: centre line (K, 2) and widths in metres."""
-
-    polyline: np.ndarray
-    width_m: float
-    pavement_m: float
-    start: tuple[int, int]
-    end: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Building:
-    """A prism on a rectangle: centre, (along, across) size, yaw, eaves and ridge heights."""
-
-    centre: tuple[float, float]
-    size: tuple[float, float]
-    yaw_rad: float
-    height_m: float
-    roof_m: float  # ridge above the eaves; 0 is a flat roof
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A trunk with an ellipsoid crown."""
-
-    position: tuple[float, float]
-    height_m: float
-    radius_m: float
-
-
-@dataclass(frozen=True)
-class ParkingSlot:
-    """Where a car may stand: centre and heading."""
-
-    centre: tuple[float, float]
-    yaw_rad: float
-
-
-@dataclass(frozen=True)
-class Post:
-    """A thin vertical object: lamp, sign, bollard or pillar."""
-
-    position: tuple[float, float]
-    height_m: float
-    radius_m: float
 
 
 class City:
@@ -197,7 +127,7 @@ class City:
 
     def _paint_where(self, draw, points, allowed, value: int) -> None:
         """Paint what ``draw(raster, points)`` covers, but only over the ``allowed`` types."""
-        rows, columns = _bounds(points, GROUND_RESOLUTION_M, len(self.ground))
+        rows, columns = window_around(points, GROUND_RESOLUTION_M, len(self.ground))
         window = self.ground[rows, columns]
         if not window.size:  # beyond the end of the world
             return
@@ -209,10 +139,11 @@ class City:
         """Mark a polygon as built on; return False, changing nothing, where something stands."""
         if np.abs(polygon).max() >= HALF_SIZE_M:
             return False
-        rows, columns = _bounds(polygon, HALF_SIZE_M * 2 / len(self._taken), len(self._taken))
+        cells = len(self._taken)
+        rows, columns = window_around(polygon, HALF_SIZE_M * 2 / cells, cells)
         window = self._taken[rows, columns]
         mask = np.zeros_like(window)
-        draw_polygon(mask, polygon, 1, (rows.start, columns.start), len(self._taken))
+        draw_polygon(mask, polygon, 1, (rows.start, columns.start), cells)
         if (window & mask).any():
             return False
         window |= mask
@@ -231,7 +162,7 @@ class City:
 
     def _mark_street(self, road: Road, marking: int) -> None:
         """Paint lane lines, stop lines and zebra crossings; each kind has its own id."""
-        line = _resample(road.polyline, 0.5)
+        line = resampled(road.polyline, 0.5)
         total = 0.5 * (len(line) - 1)
         clear = int(12 / 0.5)
         if road.width_m > 6.5 and total > 30:
@@ -240,7 +171,7 @@ class City:
                 self._mark_line(line[start:start + dash], 0.15, marking)
         if road.width_m > 8 and total > 30:
             for side in (-1, 1):
-                edge = _offset(line, side * (road.width_m / 2 - 0.6))
+                edge = moved_left(line, side * (road.width_m / 2 - 0.6))
                 self._mark_line(edge[clear:-clear], 0.13, marking + 1)
         for end in (line, line[::-1]):
             if total > 30 and self._rng.uniform() < 0.55:
@@ -253,10 +184,11 @@ class City:
         start = int((road.width_m / 2 + 5.0) / 0.5)
         stripe = line[start:start + 7]
         for offset in np.arange(-road.width_m / 2 + 0.6, road.width_m / 2 - 0.3, 1.0):
-            self._mark_line(_offset(stripe, offset), 0.5, marking)
-        self._mark_line(np.stack([
-            _offset(line, 0.2)[start + 10], _offset(line, road.width_m / 2 - 0.3)[start + 10]]),
-            0.4, marking + 1)
+            self._mark_line(moved_left(stripe, offset), 0.5, marking)
+        ends_m = (0.2, road.width_m / 2 - 0.3)
+        self._mark_line(
+            np.stack([moved_left(line, left_m)[start + 10] for left_m in ends_m]), 0.4,
+            marking + 1)
 
     # -- blocks --------------------------------------------------------------------------------
 
@@ -274,7 +206,7 @@ class City:
         def fill(raster, points, origin):
             draw_polygon(raster, points, 1, origin, GROUND_CELLS)
 
-        self._paint_where(fill, self._warp(_rectangle_path(low, high)), OPEN_GROUND, value)
+        self._paint_where(fill, self._warp(rectangle_path(low, high)), OPEN_GROUND, value)
 
     def _frontages(self, low, high):
         """Yield (start, along, inward, length): the four sides of a block in grid axes."""
@@ -374,7 +306,7 @@ class City:
             self.slots.append(ParkingSlot(tuple(centre), yaw))
 
     def _is_built(self, point) -> bool:
-        column, row = _cell(point, 4 * GROUND_RESOLUTION_M)
+        column, row = cell_at(point, 4 * GROUND_RESOLUTION_M)
         size = len(self._taken)
         return not (0 <= row < size and 0 <= column < size) or bool(self._taken[row, column])
 
@@ -382,8 +314,8 @@ class City:
         rng = self._rng
         for _ in range(rng.integers(2, 5)):
             ends = low + rng.uniform(0, 1, (3, 2)) * (high - low)
-            curve = self._warp(_resample(ends, 2.0))
-            self._paint_line(_smooth(curve), rng.uniform(1.6, 3.0), Ground.PATH)
+            curve = self._warp(resampled(ends, 2.0))
+            self._paint_line(smoothed(curve), rng.uniform(1.6, 3.0), Ground.PATH)
         if rng.uniform() < 0.5:
             self._cover_patches(low, high, Ground.WATER, 1, (5.0, 9.0))
         self._cover_patches(low, high, Ground.BED, 5, (1.0, 3.5))
@@ -431,7 +363,7 @@ class City:
         """Put parking slots along the kerb of streets that are wide enough."""
         if road.width_m < 8 or self._rng.uniform() < 0.25:
             return
-        line = _resample(_offset(road.polyline, side * (road.width_m / 2 - 1.05)), 5.8)
+        line = resampled(moved_left(road.polyline, side * (road.width_m / 2 - 1.05)), 5.8)
         for first, second in zip(line[2:-3], line[3:-2]):
             heading = second - first
             self.slots.append(ParkingSlot(
@@ -440,7 +372,7 @@ class City:
     def _line_pavement(self, road: Road, side: int) -> None:
         """Plant street trees in pits and set lamps and signs along a pavement."""
         rng = self._rng
-        line = _resample(_offset(road.polyline, side * (road.width_m / 2 + 0.8)), 1.0)
+        line = resampled(moved_left(road.polyline, side * (road.width_m / 2 + 0.8)), 1.0)
         trees = rng.uniform() < 0.5
         at = int(rng.uniform(9, 16))
         while at < len(line) - 9:
@@ -451,84 +383,3 @@ class City:
                 self.posts.append(Post(
                     tuple(line[at]), float(rng.uniform(2.2, 7.5)), float(rng.uniform(.06, .16))))
             at += int(rng.uniform(6, 15))
-
-
-def corners(centre, size, yaw_rad: float) -> np.ndarray:
-    """Return the (4, 2) corners, counter-clockwise, of a turned rectangle."""
-    half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.asarray(size) / 2
-    c, s = np.cos(yaw_rad), np.sin(yaw_rad)
-    return np.asarray(centre) + half @ np.array([[c, s], [-s, c]])
-
-
-def _cell(point, resolution_m: float) -> tuple[int, int]:
-    """Return the integer (column, row) of a map point in a raster of the city."""
-    return (int((point[0] + HALF_SIZE_M) // resolution_m),
-            int((HALF_SIZE_M - point[1]) // resolution_m))
-
-
-def draw_polygon(raster, points, value: int, origin=(0, 0), cells: int = 0) -> None:
-    """Fill a map polygon in a raster of the city, or in the window of one (see `_to_pixels`)."""
-    cv2.fillPoly(raster, [_to_pixels(raster, points, origin, cells)], int(value),
-                 shift=_SUBPIXEL_BITS)
-
-
-def draw_line(raster, points, width_m: float, value: int, origin=(0, 0), cells: int = 0) -> None:
-    """Draw a map polyline of a metric width in a raster of the city, or in a window of one."""
-    resolution_m = 2 * HALF_SIZE_M / (cells or len(raster))
-    cv2.polylines(raster, [_to_pixels(raster, points, origin, cells)], False, int(value),
-                  max(1, round(width_m / resolution_m)), cv2.LINE_8, _SUBPIXEL_BITS)
-
-
-def _to_pixels(raster, points, origin, cells: int) -> np.ndarray:
-    """
-    Return (K, 1, 2) OpenCV fixed-point (column, row) of map points; pixel centres at .5.
-
-    ``raster`` covers the city, or is the window at ``origin`` (row, column) of a raster of
-    ``cells`` rows that does.
-    """
-    resolution_m = 2 * HALF_SIZE_M / (cells or len(raster))
-    points = np.asarray(points, float)
-    column = (points[:, 0] + HALF_SIZE_M) / resolution_m - 0.5 - origin[1]
-    row = (HALF_SIZE_M - points[:, 1]) / resolution_m - 0.5 - origin[0]
-    pixels = np.stack([column, row], axis=-1) * 2 ** _SUBPIXEL_BITS
-    return np.round(pixels).astype(np.int32)[:, None]
-
-
-def _bounds(points, resolution_m: float, cells: int, margin_m: float = 4.0):
-    """Return (row, column) slices of the window of a raster around map points."""
-    low, high = np.min(points, axis=0) - margin_m, np.max(points, axis=0) + margin_m
-    column0, row1 = _cell(low, resolution_m)
-    column1, row0 = _cell(high, resolution_m)
-    return (slice(*np.clip([row0, row1 + 1], 0, cells)),
-            slice(*np.clip([column0, column1 + 1], 0, cells)))
-
-
-def _resample(polyline, step_m: float) -> np.ndarray:
-    """Return a polyline's points every ``step_m`` along it."""
-    polyline = np.asarray(polyline, float)
-    length = np.concatenate([
-        [0.0], np.cumsum(np.linalg.norm(np.diff(polyline, axis=0), axis=1))])
-    at = np.arange(0, length[-1], step_m)
-    return np.stack([np.interp(at, length, polyline[:, k]) for k in (0, 1)], axis=-1)
-
-
-def _offset(polyline, left_m: float) -> np.ndarray:
-    """Return a polyline moved sideways, left of its direction."""
-    polyline = np.asarray(polyline, float)
-    tangent = np.gradient(polyline, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    return polyline + left_m * np.stack([-tangent[:, 1], tangent[:, 0]], axis=-1)
-
-
-def _smooth(polyline: np.ndarray) -> np.ndarray:
-    kernel = np.ones(7) / 7
-    padded = np.pad(polyline, ((3, 3), (0, 0)), mode='edge')
-    return np.stack([np.convolve(padded[:, k], kernel, 'valid') for k in (0, 1)], axis=-1)
-
-
-def _rectangle_path(low, high) -> np.ndarray:
-    """Return a closed-by-fill path of 4 x 8 points around a rectangle in grid axes."""
-    (u0, v0), (u1, v1) = low, high
-    t = np.linspace(0, 1, 8, endpoint=False)[:, None]
-    ring = np.array([[u0, v0], [u1, v0], [u1, v1], [u0, v1], [u0, v0]])
-    return np.concatenate([a + t * (b - a) for a, b in zip(ring[:-1], ring[1:])])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from fg2_ros.geometry.panorama import rotation3
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.simulation.cameras import CameraPose
+from fg2_ros.simulation.cameras import CameraPose, MOUNTS
 from fg2_ros.simulation.lane_path import lane_path, LanePath
 from fg2_ros.simulation.sensors import (
     gauss_markov, GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss,
@@ -41,12 +41,11 @@ class DriveSettings:
 
     @classmethod
     def drawn(cls, seed: int, difficulty: str = 'standard') -> DriveSettings:
-        """Return a vehicle whose camera's height and tilt are as in `Scene.mounted`."""
-        rng = np.random.default_rng([11, seed])
-        low_m, high_m, tilt_deg = (1.4, 3.2, 2.0) if difficulty == 'hard' else (1.7, 2.3, 0.4)
+        """Return a vehicle whose camera's height and tilt are as the difficulty has them."""
+        mount = MOUNTS[difficulty]
         return cls(
-            camera_m=(0.2, 0.0, float(rng.uniform(low_m, high_m))),
-            tilt_sigma_rad=float(np.radians(tilt_deg)))
+            camera_m=(0.2, 0.0, mount.draw_height_m(np.random.default_rng([11, seed]))),
+            tilt_sigma_rad=mount.tilt_sigma_rad)
 
     @property
     def duration_s(self) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
-from fg2_ros.simulation.city import Building, corners, ParkingSlot, Post, Tree
+from fg2_ros.simulation.shapes import Building, corners, ParkingSlot, Post, Tree
 import numpy as np
 import trimesh
 

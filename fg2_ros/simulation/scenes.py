@@ -10,9 +10,11 @@ from embreex.rtcore_scene import EmbreeScene
 from fg2_ros.simulation import meshes
 from fg2_ros.simulation.appearance import (
     colour, colours, ground_pyramid, Look, paint_ground, sample_ground, SEASONS)
-from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera
-from fg2_ros.simulation.city import City, HALF_SIZE_M, ParkingSlot
+from fg2_ros.simulation.cameras import CameraPose, MOUNTS, PanoramaCamera
+from fg2_ros.simulation.city import City
 from fg2_ros.simulation.meshes import Beacon, Mesh, Surface
+from fg2_ros.simulation.rasters import HALF_SIZE_M
+from fg2_ros.simulation.shapes import ParkingSlot
 import numpy as np
 
 DIFFICULTIES = ('standard', 'hard')
@@ -90,10 +92,10 @@ class Scene:
     def mounted(self, east_m: float, north_m: float, yaw_rad: float,
                 rng: np.random.Generator) -> CameraPose:
         """Return the pose of a camera whose height and tilt are as the difficulty has them."""
-        height = rng.uniform(1.4, 3.2) if self.hard else rng.uniform(1.7, 2.3)
-        tilt = np.radians(2.0 if self.hard else 0.4)
-        roll, pitch = rng.normal(0, tilt, 2)
-        return CameraPose(east_m, north_m, float(height), yaw_rad, float(roll), float(pitch))
+        mount = MOUNTS['hard' if self.hard else 'standard']
+        height_m = mount.draw_height_m(rng)
+        roll, pitch = rng.normal(0, mount.tilt_sigma_rad, 2)
+        return CameraPose(east_m, north_m, height_m, yaw_rad, float(roll), float(pitch))
 
     def orthophoto(self, resolution_m: float = 0.2) -> Orthophoto:
         """Return the whole city from above, on the aerial day."""

@@ -159,6 +159,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'  # keeps connections, as real tile servers do
+    disable_nagle_algorithm = True  # or the body waits for the answer to the header
 
     def do_GET(self) -> None:  # noqa: N802
         """Answer one request."""

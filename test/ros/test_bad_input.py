@@ -90,7 +90,7 @@ def test_no_heading_yet(vehicle):
     vehicle.until_logged('the IMU gives no orientation')
     vehicle.send(odometry(at(1.0)))
     vehicle.send(fix(at(1.0)))
-    vehicle.until(lambda: len(node._tracker._fixes), 'the fix has arrived')
+    vehicle.until(lambda: len(node._pipeline.tracker._fixes), 'the fix has arrived')
     vehicle.send(image(at(1.0)))
     require_recovery(vehicle, 'prior', 'no heading yet')
 
@@ -108,7 +108,8 @@ def test_no_odometry_transform(vehicle):
     vehicle.send_mount()
     vehicle.send_prior(at(1.0))
     wait_for_mount(vehicle)
-    vehicle.until(lambda: len(node._tracker._fixes) and len(node._tracker._headings), 'a prior')
+    tracker = node._pipeline.tracker
+    vehicle.until(lambda: len(tracker._fixes) and len(tracker._headings), 'a prior')
     vehicle.send_odometry_tf(at(-30.0))
     vehicle.send(image(at(1.0)))
     require_recovery(vehicle, 'transform', 'no transform odom -> base_link')

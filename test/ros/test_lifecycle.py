@@ -10,7 +10,7 @@ import threading
 import time
 
 from fg2_ros.ros.node_settings import NodeSettings
-from fg2_ros.ros.settings import settings_of
+from fg2_ros.settings import settings_of
 import pytest
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters

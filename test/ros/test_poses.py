@@ -143,6 +143,17 @@ def test_overlay_is_drawn_for_those_who_look(vehicle):
     assert (message.height, message.width, message.encoding) == (512, 1536, 'rgb8')
 
 
+def test_overlays_are_drawn_now_and_then(vehicle):
+    vehicle.hear(Image, 'fg2/matches')
+    overlays = vehicle.start(datum=DATUM, matches_rate_hz=0.1)._outputs.matches
+    vehicle.until(lambda: overlays.get_subscription_count() > 0, 'the overlay is heard')
+    for time_s in (1.0, 1.1, 1.2):
+        vehicle.send_all(at(time_s))
+        vehicle.pose_at(at(time_s))
+    vehicle.until(lambda: vehicle.heard['fg2/matches'], 'an overlay comes')
+    assert [overlay.header.stamp for overlay in vehicle.heard['fg2/matches']] == [at(1.0)]
+
+
 def test_rejected_estimate_is_not_published(vehicle):
     """A rejection has a reason and a counter (O3)."""
     vehicle.start(datum=DATUM)

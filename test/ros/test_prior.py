@@ -99,6 +99,44 @@ def test_estimate_bridges_an_outage():
     require_at(tracker.at(12 * S), truth(12.0))
 
 
+def test_without_a_heading_the_fix_stays_where_it_is():
+    """Nobody knows where to; how far the vehicle drove and its size are in the sigma."""
+    tracker = PriorTracker(PriorSettings())
+    tracker.add_fix(0, Fix(np.array([3.0, 4.0]), 2.0, (-1.2, 0.5)))
+    for seconds in (0, 1, 2):
+        tracker.add_odometry(seconds * S, Odometry(
+            Pose2(1.5 * seconds, 0.0, 0.3), Pose2(1.5, 0.0, 0.0)))
+    with pytest.raises(NoPrior, match='no heading yet'):
+        tracker.at(2 * S)
+    prior = tracker.at(2 * S, needs_heading=False)
+    assert prior.pose[:2] == (3.0, 4.0)
+    assert not prior.has_heading and np.isnan(prior.pose.yaw) and prior.yaw_sigma_rad == np.inf
+    assert prior.sigma_m == pytest.approx(np.hypot(2.0, 1.3 + 3.0))
+    camera, sigma_m = prior.of_camera(Pose2(3.0, 4.0, 1.0))
+    assert camera[:2] == (3.0, 4.0) and sigma_m == pytest.approx(np.hypot(prior.sigma_m, 5.0))
+    with pytest.raises(NoPrior, match='no good GNSS fix in the 10 s'):
+        tracker.at(11 * S, needs_heading=False)
+
+
+def test_without_heading_and_odometry_a_fix_soon_is_no_prior():
+    """At an unknown speed."""
+    tracker = PriorTracker(PriorSettings())
+    tracker.add_fix(0, Fix(np.zeros(2), 2.0))
+    assert tracker.at(S // 2, needs_heading=False).sigma_m == pytest.approx(np.hypot(2.0, 5.0))
+    with pytest.raises(NoPrior, match='only good to 30 m'):
+        tracker.at(3 * S, needs_heading=False)
+
+
+def test_a_heading_is_used_wherever_there_is_one():
+    """Also where none is needed."""
+    tracker = PriorTracker(PriorSettings())
+    drive(tracker, 3.0)
+    prior = tracker.at(3 * S, needs_heading=False)
+    assert prior.has_heading and prior == tracker.at(3 * S)
+    assert prior.of_camera(Pose2(1.0, 0.5, 0.1)) == (
+        prior.pose.compose(Pose2(1.0, 0.5, 0.1)), prior.sigma_m)
+
+
 def test_course_over_ground_is_a_heading():
     """A moving vehicle without an IMU heading learns it from its fixes."""
     tracker = PriorTracker(PriorSettings())

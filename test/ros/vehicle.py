@@ -269,7 +269,7 @@ class Vehicle:
         """Return whether the node under test has heard everything but the image."""
         for node in self.under_test:
             try:
-                node._tracker.at(stamp.sec * 10 ** 9 + stamp.nanosec)
+                node._pipeline.tracker.at(stamp.sec * 10 ** 9 + stamp.nanosec)
                 node._transforms.mount('base_link', 'camera')
                 node._transforms.odometry_at('odom', 'base_link', stamp, 0.0)
             except Exception:

@@ -1,0 +1,53 @@
+"""The intrinsics of a pinhole camera, from `camera_info` to the images it belongs to."""
+
+from __future__ import annotations
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image
+
+
+class Intrinsics:
+    """Remembers the newest calibration; it is rarely sent at the very stamp of an image."""
+
+    def __init__(self):
+        """Start without one."""
+        self._newest: CameraInfo | None = None
+
+    def hear(self, message: CameraInfo) -> None:
+        """
+        Remember a calibration.
+
+        :raises ValueError: if it is none.
+        """
+        matrix = matrix_of(message)
+        if not np.isfinite(matrix).all() or min(matrix[0, 0], matrix[1, 1]) <= 0 \
+                or 0 in (message.width, message.height):
+            raise ValueError('the camera_info is not that of a calibrated camera: its focal '
+                             'lengths (p or k), width and height must be positive')
+        self._newest = message
+
+    def of(self, image: Image) -> np.ndarray:
+        """
+        Return the (3, 3) intrinsics of a rectified image, in its own pixels.
+
+        What `camera_info` says of cropping is applied, and binning, or any other scale, is seen
+        in the size of the image.
+
+        :raises ValueError: if there is no calibration yet.
+        """
+        info = self._newest
+        if info is None:
+            raise ValueError('the weights are for a pinhole camera, and there was no camera_info '
+                             'yet, which tells its intrinsics')
+        matrix, size = matrix_of(info), np.array([info.width, info.height], float)
+        if info.roi.width and info.roi.height:
+            matrix[:2, 2] -= info.roi.x_offset, info.roi.y_offset
+            size[:] = info.roi.width, info.roi.height
+        matrix[:2] *= (np.array([image.width, image.height]) / size)[:, None]
+        return matrix
+
+
+def matrix_of(info: CameraInfo) -> np.ndarray:
+    """Return the (3, 3) matrix of the rectified image; of a driver that gives none, the raw's."""
+    projection = np.array(info.p, float).reshape(3, 4)[:, :3]
+    return projection if projection[0, 0] else np.array(info.k, float).reshape(3, 3)

@@ -1,0 +1,161 @@
+"""Where the node takes imagery from, and what it says about it."""
+
+import logging
+
+from builtin_interfaces.msg import Time
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery import ImageryError
+from fg2_ros.ros.diagnostics import Health
+from fg2_ros.ros.loading import load_imagery, Loaded
+from fg2_ros.ros.node_settings import ImagerySettings
+from fg2_ros.simulation.tile_server import Faults, TileServer
+import numpy as np
+import pytest
+from vehicle import FRAME
+import yaml
+
+PATCH = (FRAME, (0.0, 0.0), 56.0, 256)
+ENTRY = {'kind': 'xyz', 'attribution': '(c) Survey', 'terms': 'Look, do not think.',
+         'offline_allowed': True, 'machine_interpretation_allowed': True, 'vintage': 'May 2021',
+         'min_zoom': 10, 'max_zoom': 19}
+
+
+@pytest.fixture
+def tiles():
+    """Serve a grey orthophoto around the vehicle."""
+    grey = np.full((400, 400, 3), 80, np.uint8)
+    with TileServer(grey, FRAME, (0.0, 0.0), 0.5, min_zoom=10, max_zoom=20) as server:
+        yield server
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a catalogue and returns its path."""
+    def write_one(**sources):
+        path = tmp_path / 'mine.yaml'
+        path.write_text(yaml.safe_dump(sources))
+        return str(path)
+    return write_one
+
+
+@pytest.fixture
+def start(vehicle):
+    """Return a function that starts a node with a fake localizer and real imagery."""
+    def start_one(active=True, **parameters):
+        return vehicle.start(
+            lambda settings: Loaded(vehicle.localizer, load_imagery(settings.imagery)), active,
+            **{f'imagery__{name}': value for name, value in parameters.items()},
+            imagery__cache_path='')
+    return start_one
+
+
+def diagnosed(stats: dict, trouble: str = '') -> dict:
+    """Return level, message and values of the diagnostics of some statistics of imagery."""
+    health = Health(logging.getLogger('test'))
+    if trouble:
+        health.trouble('imagery', trouble)
+    status = health.report('node', Time(), {}, stats).status[2]
+    return {'level': status.level, 'message': status.message,
+            **{item.key: item.value for item in status.values}}
+
+
+@pytest.mark.parametrize('parameters, words', [
+    ({'sources': ['closed']}, ('closed do not allow machine', 'Look, do not think.')),
+    ({'sources': ['open', 'atlantis']}, ("'atlantis' is neither", 'mine.yaml', 'closed, open')),
+    ({'sources': ['/no/such/file.mbtiles']}, ('/no/such/file.mbtiles does not exist',)),
+    ({'sources': 'closed'}, ('closed do not allow machine',)),
+    ({'url': 'ftp://h/{z}/{x}/{y}?token=S3CRET'}, ('starts with http',)),
+    ({'sources': [1.0, 2.0]}, ('imagery.sources = [1.0, 2.0] is not a list of texts',)),
+    ({'sources': 7}, ('imagery.sources = 7 is not a list',)),
+    ({'url': 'http://h/{z}/{x}/{y}?k={key}', 'key': 531975}, ('imagery.key is not a text',)),
+    ({}, ('imagery.sources', 'imagery.url'))])
+def test_unusable_imagery_keeps_the_node_unconfigured(vehicle, start, write, parameters, words):
+    """The reason is one sentence in the log and in /diagnostics, and tells no key."""
+    url = 'http://localhost:1/{z}/{x}/{y}'
+    mine = write(open=ENTRY | {'url': url},
+                 closed=ENTRY | {'url': url, 'machine_interpretation_allowed': False})
+    node = start(active=False, catalogue=mine, **parameters)
+    assert not vehicle.change(node, 'configure')
+    message = vehicle.until_logged('cannot configure').msg
+    assert all(word in message for word in words) and 'Traceback' not in message
+    found = vehicle.until_diagnosed(lambda found: words[0] in found['message'], 'diagnosed')
+    assert 'S3CRET' not in message + str(found) and '531975' not in message + str(found)
+
+
+def test_sources_are_tried_in_their_order(vehicle, start, write, tiles):
+    """The URL first, then those by name; diagnostics name who serves and who fails."""
+    mine = write(mine=ENTRY | {'url': tiles.url_template, 'max_zoom': 18})
+    dead = TileServer(np.zeros((9, 9, 3), np.uint8), FRAME, (0.0, 0.0), 1.0)
+    dead.faults = Faults(status=503)
+    with dead:
+        node = start(catalogue=mine, sources=['mine'], url=dead.url_template,
+                     contact='ops@example.org')
+        imagery = node._loaded.imagery
+        patch = vehicle.until(lambda: attempt(imagery), 'a patch comes of the second source')
+        assert (patch.source, patch.vintage) == ('mine', 'May 2021')
+        found = vehicle.until_diagnosed(
+            lambda found: found.get('patch_source') == 'mine', 'the patch is diagnosed', 'imagery')
+    assert f'127.0.0.1:{dead.port} answered 503' in found['message']
+    assert found['source 1'].startswith(f'127.0.0.1:{dead.port}: ')
+    assert found['source 2'] == 'mine: ok' and found['patch_vintage'] == 'May 2021'
+    assert found['patch_attribution'] == '(c) Survey'
+    assert {'ops@example.org' in headers['User-Agent'] for headers in tiles.request_headers} == {
+        True}
+
+
+def attempt(imagery):
+    """Return a patch, or None as long as there is none."""
+    try:
+        return imagery.patch(*PATCH, wait_s=0.1)
+    except ImageryError:
+        return None
+
+
+def test_imagery_coarser_than_the_network_wants_is_diagnosed_and_refused_beyond_a_limit(tiles):
+    """It is magnified with a warning up to the limit, and then there is no patch."""
+    def load(**changes):
+        return load_imagery(ImagerySettings(
+            url=tiles.url_template, cache_path='', max_zoom=17, **changes))
+    imagery = load()
+    imagery.patch(*PATCH, wait_s=20.0)
+    found = diagnosed(imagery.stats())
+    imagery.close()
+    assert found['level'] != b'\0' and found['message'].endswith(
+        'has 0.81 m per pixel, coarser than the 0.22 m that the network wants')
+    assert (found['patch_resolution [m]'], found['imagery_resolution [m]']) == ('0.219', '0.809')
+    imagery = load(coarsest_resolution_m=0.8)
+    asked = tiles.requests
+    with pytest.raises(ImageryError, match=r'has 0\.81 m per pixel here, .* the 0\.80 m allowed'):
+        imagery.patch(*PATCH, wait_s=20.0)
+    imagery.close()
+    assert tiles.requests == asked
+
+
+def test_a_map_frame_elsewhere_has_no_imagery(write):
+    """Outside the bounds of all sources there is a reason for each, and nothing is asked."""
+    mine = write(**{name: ENTRY | {'url': 'http://localhost:1/{z}/{x}/{y}',
+                                   'bounds': [5.0, 45.0, 11.0, 48.0]} for name in ('a', 'b')})
+    imagery = load_imagery(ImagerySettings(catalogue=mine, sources=('a', 'b'), cache_path=''))
+    with pytest.raises(ImageryError, match='a has no imagery here: .*; b has no imagery here'):
+        imagery.patch(MapFrame(0.0, 0.0), *PATCH[1:])
+    assert imagery.stats()['errors'] == 0
+    imagery.close()
+
+
+@pytest.mark.parametrize('stats, trouble, level, message', [
+    ({}, '', b'\0', 'not configured'),
+    ({'hits': 3, 'offline': False}, '', b'\0', 'ok'),
+    ({'hits': 3}, 'no pose: no tiles', b'\1', 'no pose: no tiles'),
+    ({'offline': True, 'last_error': 'mine answered 503'}, '', b'\1',
+     'mine answered 503: only cached tiles of it are used'),
+    ({'cache': 'off: full'}, '', b'\1', 'the cache is off: full'),
+    ({'patch_source': 'a', 'patch_resolution_m': 0.1, 'imagery_resolution_m': None}, '', b'\0',
+     'ok'),
+    ({'patch_source': 'a', 'patch_resolution_m': 0.1, 'imagery_resolution_m': 0.1}, '', b'\0',
+     'ok')])
+def test_diagnostics_say_what_is_wrong_with_the_imagery(stats, trouble, level, message):
+    """The gravest first; the values are flat."""
+    found = diagnosed(stats, trouble)
+    assert (found['level'], found['message']) == (level, message)
+    if 'imagery_resolution_m' in stats:
+        assert found['imagery_resolution [m]'] in ('unknown', '0.100')

@@ -1,0 +1,135 @@
+"""A pinhole camera's intrinsics, and how the node uses them."""
+
+from fg2_ros.ros.intrinsics import Intrinsics
+from fg2_ros.ros.loading import Loaded
+from fg2_ros.ros.transforms import NoTransform
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image
+from vehicle import (
+    at, FakeImagery, FakeLocalizer, fix, FRAME, image, later, MOUNT, odometry, RELIABLE, TRUTH)
+
+RAW = [300.0, 0.0, 160.0, 0.0, 310.0, 120.0, 0.0, 0.0, 1.0]
+RECTIFIED = [200.0, 0.0, 150.0, 0.0, 0.0, 210.0, 110.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def calibration(p=RECTIFIED, k=RAW, width=320, height=240, roi=(0, 0, 0, 0)):
+    """Return a camera_info."""
+    info = CameraInfo(width=width, height=height, p=p, k=k)
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = roi
+    return info
+
+
+def heard(info, width=320, height=240):
+    """Return fx, fy, cx, cy of an image after a calibration was heard."""
+    intrinsics = Intrinsics()
+    intrinsics.hear(info)
+    matrix = intrinsics.of(Image(width=width, height=height))
+    assert matrix[2].tolist() == [0, 0, 1] and matrix[0, 1] == matrix[1, 0] == 0
+    return [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]
+
+
+def test_rectified_images_have_the_projection_matrix():
+    """A driver that gives none has nothing to rectify."""
+    assert heard(calibration()) == [200, 210, 150, 110]
+    assert heard(calibration(p=[0.0] * 12)) == [300, 310, 160, 120]
+
+
+def test_intrinsics_follow_the_size_of_the_image():
+    """Binning, decimation and resizing are all the same."""
+    assert heard(calibration(), 160, 120) == [100, 105, 75, 55]
+    assert heard(calibration(), 640, 240) == [400, 210, 300, 110]
+
+
+def test_intrinsics_follow_the_crop():
+    """And the scale of what was cropped."""
+    cropped = calibration(roi=(100, 40, 200, 120))
+    assert heard(cropped, 200, 120) == [200, 210, 50, 70]
+    assert heard(cropped, 100, 60) == [100, 105, 25, 35]
+
+
+@pytest.mark.parametrize('broken', [
+    calibration(p=[0.0] * 12, k=[0.0] * 9), calibration(width=0),
+    calibration(p=[float('nan')] * 12), calibration(p=[-1.0, *RECTIFIED[1:]])])
+def test_no_calibration(broken):
+    """What an uncalibrated camera sends is refused, and an earlier calibration stays."""
+    intrinsics = Intrinsics()
+    intrinsics.hear(calibration())
+    with pytest.raises(ValueError, match='not that of a calibrated camera'):
+        intrinsics.hear(broken)
+    assert intrinsics.of(Image(width=320, height=240))[0, 0] == 200
+    with pytest.raises(ValueError, match='there was no camera_info yet'):
+        Intrinsics().of(Image(width=320, height=240))
+
+
+class FakePinholeLocalizer(FakeLocalizer):
+    """Notes the intrinsics."""
+
+    def __init__(self):
+        """Start without any."""
+        super().__init__()
+        self.intrinsics = []
+
+    def estimate(self, panorama, prior, camera_k):
+        """Return the camera's true pose."""
+        self.intrinsics.append(camera_k)
+        return super().estimate(panorama, prior)
+
+
+def test_the_node_gives_the_localizer_the_intrinsics(vehicle):
+    """Without a camera_info there is no pose, and the topic is named."""
+    vehicle.localizer = FakePinholeLocalizer()
+    publisher = vehicle.node.create_publisher(CameraInfo, 'camera_info', RELIABLE)
+    node = vehicle.start(
+        lambda settings: Loaded(vehicle.localizer, FakeImagery(), needs_intrinsics=True),
+        datum=list(FRAME.datum))
+    vehicle.until(lambda: publisher.get_subscription_count() > 0, 'the node hears camera_info')
+    vehicle.send_all(at(1.0))
+    vehicle.until_logged('there was no camera_info yet')
+    publisher.publish(calibration(p=[0.0] * 12, k=[0.0] * 9))
+    vehicle.until_logged('not that of a calibrated camera')
+    publisher.publish(calibration(width=128, height=64))
+    intrinsics = node._pipeline.intrinsics
+    vehicle.until(lambda: intrinsics._newest is not None, 'the calibration has arrived')
+    vehicle.send_all(at(2.0))
+    vehicle.pose_at(at(2.0))
+    matrix, = vehicle.localizer.intrinsics
+    np.testing.assert_allclose(matrix[:2, 2], [75, 55])  # the image has half the size
+
+
+def test_panoramas_need_no_intrinsics(vehicle):
+    """The node does not even listen."""
+    publisher = vehicle.node.create_publisher(CameraInfo, 'camera_info', RELIABLE)
+    vehicle.start(datum=list(FRAME.datum))
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    assert publisher.get_subscription_count() == 0
+
+
+def test_a_heading_is_found_when_there_is_none(vehicle):
+    """The localizer gets a prior without one; afterwards the estimate's is carried along."""
+    node = vehicle.start(
+        lambda settings: Loaded(vehicle.localizer, FakeImagery(), finds_headings=True),
+        datum=list(FRAME.datum))
+    stamp = at(1.0)
+    vehicle.send_mount()
+    vehicle.send_odometry_tf(stamp)
+    vehicle.send(odometry(stamp))
+    vehicle.send(fix(stamp))
+
+    def all_is_heard():
+        try:
+            node._transforms.mount('base_link', 'camera')
+            node._transforms.odometry_at('odom', 'base_link', stamp, 0.0)
+        except NoTransform:
+            return False
+        return len(node._pipeline.tracker._fixes) and len(node._pipeline.tracker._odometry)
+    vehicle.until(all_is_heard, 'all is heard')
+    vehicle.send(image(stamp))
+    vehicle.pose_at(stamp)
+    prior, = vehicle.localizer.priors
+    assert np.isnan(prior.yaw_rad) and prior.yaw_sigma_rad == np.inf
+    assert prior.sigma_m == pytest.approx(np.hypot(2.0, np.hypot(MOUNT.x, MOUNT.y)))
+    soon = later(stamp, 0.1)
+    prior = node._pipeline.tracker.at(soon.sec * 10 ** 9 + soon.nanosec)
+    assert prior.pose.yaw == pytest.approx(TRUTH.yaw)
