@@ -23,7 +23,8 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/requirements', [
-            'requirements/simulation.txt', 'requirements/vehicle.txt']),
+            'requirements/imagery.txt', 'requirements/simulation.txt',
+            'requirements/training.txt', 'requirements/vehicle.txt']),
         *shared('config'),
         *shared('launch'),
     ],
@@ -35,7 +36,7 @@ setup(
     maintainer_email='maintainers@fg2-ros.org',
     description='Localizes ground panoramas in aerial imagery by fine-grained feature matching',
     license='Apache-2.0',
-    extras_require={'test': ['hypothesis', 'pytest']},
+    extras_require={'imagery': ['pmtiles', 'rasterio'], 'test': ['hypothesis', 'pytest']},
     entry_points={
         'console_scripts': [
             'fg2 = fg2_ros.commands:main',

@@ -1,7 +1,7 @@
 """
 What all tests share: a ROS network of their own, and a clean shared memory afterwards.
 
-The variables are set here, on import, since ROS 2 reads them when its modules are first imported.
+The variables are set here, on import, since ROS 2 and torch read them when first imported.
 """
 
 import fcntl
@@ -16,6 +16,10 @@ SHARED_MEMORY = Path('/dev/shm')
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['ROS_DOMAIN_ID'] = str(os.getpid() % LAST_DOMAIN + 1)
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'  # an int in a float field is an error, not garbage
+
+# Threads that wait for each other at every small step take many times as long as one where the
+# machine has other work, too.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -83,3 +84,38 @@ def test_the_installed_code_is_what_runs(workspace, prefix):
 def test_the_installed_command_runs(workspace, prefix):
     version = run_sourced(workspace, str(prefix / 'lib/fg2_ros/fg2'), '--version')
     assert version.strip() == fg2_ros.__version__
+
+
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+service = LaunchService()
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
+    PythonLaunchDescriptionSource(sys.argv[1]),
+    launch_arguments=[tuple(argument.split(':=')) for argument in sys.argv[2:]])]))
+sys.exit(service.run())
+"""
+
+
+def test_launch_file_starts_an_active_node_that_ends_without_a_complaint(workspace, prefix):
+    pytest.importorskip('launch_ros')
+    script = workspace / 'run_launch.py'
+    script.write_text(LAUNCH)
+    process = subprocess.Popen(
+        ['bash', '-c', 'source install/setup.bash && exec "$@"', 'bash', sys.executable,
+         str(script), str(prefix / 'share/fg2_ros/launch/localization.launch.py'),
+         'imagery_sources:=http://127.0.0.1:9/{z}/{x}/{y}.jpg', 'namespace:=car',
+         'image_topic:=/front/panorama'],
+        cwd=workspace, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    printed = ''
+    for line in process.stdout:
+        printed += line
+        if '[car.fg2]: active' in line:
+            process.send_signal(signal.SIGINT)
+            break
+    printed += process.communicate(timeout=60)[0]
+    assert process.returncode == 0, printed
+    assert 'Traceback' not in printed
+    assert 'finished cleanly' in printed

@@ -23,18 +23,24 @@ FORBIDDEN = {  # folder or file of fg2_ros: what it must not import, at any dept
     'network': ROS_MODULES,
     'solver': ROS_MODULES,
     'checkpoints.py': ROS_MODULES,
+    'conversion.py': ROS_MODULES,
+    'drawing.py': ROS_MODULES | {'torch'},
     'localizer.py': ROS_MODULES,
+    'matcher.py': ROS_MODULES,
+    'views.py': ROS_MODULES | {'torch'},
     'ros': {
-        'fg2_ros.commands', 'fg2_ros.demo', 'fg2_ros.evaluation', 'fg2_ros.simulation',
-        'fg2_ros.training'},
+        'fg2_ros.commands', 'fg2_ros.demo', 'fg2_ros.evaluation', 'fg2_ros.replay',
+        'fg2_ros.simulation', 'fg2_ros.training'},
 }
 DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
     'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'numpy': 'python3-numpy',
     'pyproj': 'python3-pyproj', 'scipy': 'python3-scipy', 'tqdm': 'python3-tqdm',
     'urllib3': 'python3-urllib3', 'yaml': 'python3-yaml', 'embreex': 'simulation.txt',
-    'rosbags': 'simulation.txt', 'trimesh': 'simulation.txt', 'safetensors': 'vehicle.txt',
+    'onnx': 'export.txt', 'onnxruntime': 'export.txt', 'onnxscript': 'export.txt',
+    'pmtiles': 'imagery.txt', 'rasterio': 'imagery.txt', 'rosbags': 'simulation.txt',
+    'trimesh': 'simulation.txt', 'tensorboardX': 'training.txt', 'safetensors': 'vehicle.txt',
     'torch': 'vehicle.txt'}
-LOADED_BY_THE_NODE = re.compile(r'fg2_ros\.(demo|evaluation|simulation|training)')
+LOADED_BY_THE_NODE = re.compile(r'fg2_ros\.(demo|evaluation|replay|simulation|training)')
 
 
 def imported_modules(source: Path) -> set[str]:
@@ -96,8 +102,8 @@ def test_dependencies_are_declared():
     """All that is imported is an exec_depend, or for pip, which must not be one."""
     declared = {
         element.text for element in ElementTree.parse(ROOT / 'package.xml').iter('exec_depend')}
-    for name in ('simulation.txt', 'vehicle.txt'):
-        packages = re.findall(r'^[a-z0-9]+', (ROOT / 'requirements' / name).read_text(), re.M)
+    for name in ('export.txt', 'imagery.txt', 'simulation.txt', 'training.txt', 'vehicle.txt'):
+        packages = re.findall(r'^[A-Za-z0-9]+', (ROOT / 'requirements' / name).read_text(), re.M)
         assert sorted(packages) == [
             module for module, origin in sorted(DECLARED_AS.items()) if origin == name]
         declared.add(name)
