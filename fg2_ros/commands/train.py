@@ -114,7 +114,8 @@ def train_simulated(args: argparse.Namespace) -> None:
         training, args.frames_per_city, cache, config, SampleSettings(), args.seed)
     settings = TrainSettings(
         steps=args.steps, batch=args.batch, seed=args.seed, peak_rate=args.rate,
-        threads=args.threads, validate_every=args.validate_every)
+        threads=args.threads, validate_every=args.validate_every,
+        local_weight=0.0 if args.start_from else TrainSettings.local_weight)
     unseen = FrameDataset(
         validation, args.frames_per_city, cache, config, SampleSettings.validation(), 0)
     start = load_network(args.start_from) if args.start_from else None
@@ -134,7 +135,7 @@ def train_simulated(args: argparse.Namespace) -> None:
 
 def _show(bar, record: dict) -> None:
     bar.update()
-    shown = ('info_nce', 'local', 'layers', 'pose_m')
+    shown = ('info_nce', 'local', 'layers', 'pose')
     bar.set_postfix({key: f'{record[key]:.3g}' for key in shown}, refresh=False)
     if 'validation_loss' in record:
         figures = ', '.join(

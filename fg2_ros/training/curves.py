@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Iterable, Sequence
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 240, 48
-_COLOURS = ('#1f6fb2', '#c4541a', '#3b8a3e', '#7a4fa3')
+_COLOURS = ('#1f6fb2', '#c4541a', '#3b8a3e', '#7a4fa3', '#8a6d1f')
 CHARTS = (
-    ('Loss (nats a cell)', ('info_nce', 'local', 'layers', 'validation_loss')),
-    ('Position error (m)', ('pose_m', 'validation_mean_m', 'validation_median_m')),
+    ('Loss (nats a cell)', ('info_nce', 'local', 'layers', 'pose', 'validation_loss')),
+    ('Position error (m)', ('validation_mean_m', 'validation_median_m')),
     ('Yaw error (degrees)', ('validation_median_deg',)),
     ('Learning rate', ('rate',)))
 

@@ -1,9 +1,8 @@
 """
 The training loss of all pairs of cells, without ever keeping the matrix of their scores.
 
-It equals `losses.dense_info_nce` plus the virtual correspondence error of the pose that the best
-matches give. A few rows of the 1681 x 1681 scores at a time stay in the processor's cache, which
-makes a training step on a CPU several times faster.
+It equals `losses.dense_info_nce`. A few rows of the 1681 x 1681 scores at a time stay in the
+processor's cache, which makes a training step on a CPU several times faster.
 """
 
 from __future__ import annotations
@@ -11,60 +10,49 @@ from __future__ import annotations
 from typing import Iterator, NamedTuple
 
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.procrustes import Alignment, weighted_procrustes
-from fg2_ros.training.losses import virtual_correspondence_error
+from fg2_ros.solver.procrustes import Alignment
 import torch
 from torch import Tensor
 import torch.nn.functional as F
 
 
-POSE_STRIDE = 3  # every third aerial cell votes for the pose
 _BLOCK_ROWS = 128  # of scores at a time: 0.9 MB for 1681 columns
 
 
-class MatchingLoss(NamedTuple):
+class Cells(NamedTuple):
     """
-    Losses of a batch and what they were computed from.
-
-    :param info_nce: (B,) nats.
-    :param correspondence_m: (B,) virtual correspondence error; 0 where there is no pose.
-    :param alignment: (B) motions from the best matches.
-    """
-
-    info_nce: Tensor
-    correspondence_m: Tensor
-    alignment: Alignment
-
-
-def matching_loss(
-        aerial: Tensor, ground: Tensor, rotation: Tensor, translation: Tensor, grid: BevGrid,
-        temperature: float, dustbin_score: Tensor) -> MatchingLoss:
-    """
-    Return the losses of a batch of panoramas, whose ground grid is as large as the aerial one.
+    What the cells of two views look like, and how well each matches all of the other view's.
 
     :param aerial: (B, n * n, d) unit descriptors, float32; ``ground`` likewise.
-    :param rotation: (B, 2, 2) and ``translation`` (B, 2): the true motion, aerial to ground.
+    :param over_ground: (B, n * n) log-sum-exp over the ground cells of each aerial cell's scores.
+    :param over_aerial: (B, n * n) log-sum-exp over the aerial cells of each ground cell's scores.
     """
-    over_ground, over_aerial, best = DualLogSumExp.apply(aerial, ground, 1 / temperature)
+
+    aerial: Tensor
+    ground: Tensor
+    over_ground: Tensor
+    over_aerial: Tensor
+
+
+def matched_cells(aerial: Tensor, ground: Tensor, temperature: float) -> Cells:
+    """Return the cells of descriptors (B, n * n, d), whose ground grid is as large as the aerial."""
+    return Cells(aerial, ground, *DualLogSumExp.apply(aerial, ground, 1 / temperature))
+
+
+def dense_loss(cells: Cells, truth: Alignment, grid: BevGrid, temperature: float) -> Tensor:
+    """Return the (B,) InfoNCE loss in nats of all cells, in both directions."""
+    rotation, translation, _ = truth
     towards_ground = grid.aerial @ rotation.mT + translation[:, None]
     towards_aerial = (grid.ground - translation[:, None]) @ rotation
-    info_nce = (
-        _info_nce(aerial, ground, towards_ground, over_ground, grid, temperature)
-        + _info_nce(ground, aerial, towards_aerial, over_aerial, grid, temperature)) / 2
-    partner = ground.gather(1, best[..., None].expand(-1, -1, ground.shape[2]))
-    weight = (2 * (aerial[:, ::POSE_STRIDE] * partner).sum(-1) / temperature
-              - torch.logaddexp(over_ground[:, ::POSE_STRIDE], dustbin_score)
-              - torch.logaddexp(over_aerial.gather(1, best), dustbin_score)).exp()
-    points = grid.aerial[::POSE_STRIDE].expand(len(best), -1, -1)
-    alignment = weighted_procrustes(points, grid.ground[best], weight)
-    error_m = virtual_correspondence_error(
-        alignment.rotation, alignment.translation, rotation, translation)
-    return MatchingLoss(info_nce, torch.where(alignment.ok, error_m, 0.0), alignment)
+    return (_info_nce(cells.aerial, cells.ground, towards_ground, cells.over_ground, grid,
+                      temperature)
+            + _info_nce(cells.ground, cells.aerial, towards_aerial, cells.over_aerial, grid,
+                        temperature)) / 2
 
 
 class DualLogSumExp(torch.autograd.Function):
     """
-    Log-sum-exp of a matrix of scores over either side; every third row's likeliest column.
+    Log-sum-exp of a matrix of scores over either side.
 
     The scores are ``scale`` times the products of unit vectors, hence at most ``scale``, which
     must be below 80: their exponentials are summed as they are.
@@ -72,27 +60,22 @@ class DualLogSumExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, aerial: Tensor, ground: Tensor, scale: float):
-        """Return (B, M) over ground, (B, N) over aerial, and (B, ceil(M / 3)) indices."""
-        over_ground, over_aerial, best = [], [], []
+        """Return (B, M) over ground and (B, N) over aerial."""
+        over_ground, over_aerial = [], []
         for rows, columns in zip(aerial * scale, ground):
             row_sums, column_sum = [], 0
             for _, exponentials in _blocks(rows, columns):
                 row_sums.append(exponentials.sum(1))
                 column_sum = column_sum + exponentials.sum(0)
-            rarity = column_sum.rsqrt()
-            best.append(torch.cat([
-                exponentials.mul_(rarity).argmax(1)
-                for _, exponentials in _blocks(rows[::POSE_STRIDE], columns)]))
             over_ground.append(torch.cat(row_sums))
             over_aerial.append(column_sum)
-        over_ground, over_aerial, best = map(torch.stack, (over_ground, over_aerial, best))
+        over_ground, over_aerial = torch.stack(over_ground), torch.stack(over_aerial)
         ctx.save_for_backward(aerial, ground, over_ground, over_aerial)
         ctx.scale = scale
-        ctx.mark_non_differentiable(best)
-        return over_ground.log(), over_aerial.log(), best
+        return over_ground.log(), over_aerial.log()
 
     @staticmethod
-    def backward(ctx, ground_gradient: Tensor, aerial_gradient: Tensor, _):
+    def backward(ctx, ground_gradient: Tensor, aerial_gradient: Tensor):
         """Return the gradients of the two sides' vectors."""
         aerial, ground, row_sum, column_sum = ctx.saved_tensors
         row_factor, column_factor = ground_gradient / row_sum, aerial_gradient / column_sum

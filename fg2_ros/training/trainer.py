@@ -14,10 +14,12 @@ import cv2
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.fg2 import FG2Network
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.procrustes import alignment_from_camera
-from fg2_ros.solver.ransac import RansacSettings, solve
+from fg2_ros.solver.pose import solve_pose
+from fg2_ros.solver.procrustes import Alignment
+from fg2_ros.solver.ransac import RansacSettings
 from fg2_ros.training.layers import LayerReader
-from fg2_ros.training.matching_loss import matching_loss, MatchingLoss
+from fg2_ros.training.matching_loss import Cells, dense_loss, matched_cells
+from fg2_ros.training.pose_contrast import PoseContrast
 from fg2_ros.training.run_folder import RunFolder
 from fg2_ros.training.samples import Sample
 import numpy as np
@@ -26,6 +28,9 @@ from torch import nn, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 log = logging.getLogger(__name__)
+
+TRAINED = ('network', 'average', 'reader', 'contrast', 'optimizer')  # what a checkpoint keeps
+SEED_STRIDE = 2 ** 24  # between the seeds of runs, each of whose steps has its own
 
 
 @dataclass(frozen=True)
@@ -40,23 +45,28 @@ class TrainSettings:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     ema_decay: float = 0.999  # of the averaged weights, which are validated and shipped
-    local_weight: float = 1.0  # of the matching of descriptors that know no positions yet
+    local_weight: float = 1.0  # of matching descriptors without positions; 0 saves a tenth
     layer_weight: float = 1.0  # of reading from them what stands where
-    pose_weight: float = 0.2  # of the virtual correspondence error, in nats a metre
-    pose_from_share: float = 0.15  # poses are noise before; then it takes as long to count fully
-    pose_limit_m: float = 5.0  # one lost frame must not dominate a batch
+    pose_weight: float = 2.0  # of telling the true pose from others
     validate_every: int = 500
     checkpoint_every: int = 250
     threads: int = 2
     loader_workers: int = 1
+    bfloat16: bool = True  # in the backbones, whose convolutions are most of the work
 
 
 class Losses(NamedTuple):
-    """Of a batch: matching before and after position code, and the reading of layers."""
+    """Of a batch in nats: matching before and after position code, layers read, poses told."""
 
-    local: MatchingLoss
-    final: MatchingLoss
+    local: Tensor
+    info_nce: Tensor
     layers: Tensor
+    pose: Tensor
+
+    def total(self, settings: TrainSettings) -> Tensor:
+        """Return what is minimised."""
+        return (self.info_nce + settings.local_weight * self.local
+                + settings.layer_weight * self.layers + settings.pose_weight * self.pose)
 
 
 class Trainer:
@@ -90,9 +100,10 @@ class Trainer:
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.grid = BevGrid.of(config)
         self.reader = LayerReader(config.descriptor_channels, self.grid.ground)
+        self.contrast = PoseContrast(self.grid, config.temperature)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.network, settings.weight_decay)
-            + _parameter_groups(self.reader, 0.0), lr=0.0, betas=(0.9, 0.98))
+            + _parameter_groups(self.reader, 0.0) + _parameter_groups(self.contrast, 0.0), lr=0.0, betas=(0.9, 0.98))
         self.step = 0
         saved = self.folder.start(resume)
         if saved is not None:
@@ -121,6 +132,7 @@ class Trainer:
     def validate(self) -> dict:
         """Return loss and pose errors of the averaged network on the validation samples."""
         losses, metres, degrees = [], [], []
+        torch.manual_seed(0)
         generator = torch.Generator().manual_seed(0)
         with torch.inference_mode():
             for batch in DataLoader(self.validation, self.settings.batch):
@@ -137,23 +149,20 @@ class Trainer:
             'validation_median_deg': float(np.median(degrees))}
 
     def _learn(self, batch: Sample) -> dict:
+        torch.manual_seed(self.settings.seed * SEED_STRIDE + self.step)  # as it is when resumed
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(self.step, self.settings)
         losses = self._losses(self.network, batch)
-        local, info_nce = losses.local.info_nce.mean(), losses.final.info_nce.mean()
-        pose_m = losses.final.correspondence_m.clamp(max=self.settings.pose_limit_m).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        total = (info_nce + self.settings.local_weight * local
-                 + self.settings.layer_weight * losses.layers)
-        (total + pose_weight(self.step, self.settings) * pose_m).backward()
+        losses.total(self.settings).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(f'the gradient is not finite in step {self.step}')
         self.optimizer.step()
         self._update_average()
-        return {'step': self.step + 1, 'info_nce': info_nce.item(), 'local': local.item(),
-                'layers': losses.layers.item(), 'pose_m': pose_m.item(),
-                'rate': self.optimizer.param_groups[0]['lr']}
+        return {'step': self.step + 1} | {
+            name: value.item() for name, value in losses._asdict().items()} | {
+            'rate': self.optimizer.param_groups[0]['lr']}
 
     def _losses(self, network: FG2Network, batch: Sample) -> Losses:
         """
@@ -162,28 +171,36 @@ class Trainer:
         Positions alone already tell a lot, for the prior is not far off. What makes the network
         look at the images instead is to match without positions, and to tell what stands where.
         """
-        bev, _, _ = network.lifting(network.ground_tokens(image_batch(batch.ground)))
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
+            ground = network.ground_tokens(image_batch(batch.ground))
+            aerial = network.aerial_tokens(image_batch(batch.aerial))
+        bev, _, _ = network.lifting(ground.float())
         ground = network.ground_head.local_and_final(bev)
-        aerial = network.aerial_head.local_and_final(
-            network.aerial_map(network.aerial_tokens(image_batch(batch.aerial))))
-        local, final = (
-            matching_loss(*pair, batch.rotation, batch.translation, self.grid,
-                          self.config.temperature, network.dustbin_score)
-            for pair in zip(aerial, ground))
-        return Losses(local, final, self.reader(aerial[0], ground[0], batch.coverage))
+        aerial = network.aerial_head.local_and_final(network.aerial_map(aerial.float()))
+        truth = truth_of(batch)
+        temperature = self.config.temperature
+
+        def dense(cells: Cells) -> Tensor:
+            return dense_loss(cells, truth, self.grid, temperature).mean()
+
+        local, final = zip(aerial, ground)
+        cells = matched_cells(*final, temperature)
+        return Losses(
+            dense(matched_cells(*local, temperature)) if self.settings.local_weight
+            else torch.zeros(()),
+            dense(cells), self.reader(*local, batch.coverage), self.contrast(cells, truth).mean())
 
     def _measure(self, batch: Sample, generator: torch.Generator):
         matching = self.average(image_batch(batch.ground), image_batch(batch.aerial))
-        found = solve(
-            matching.probabilities, self.grid, RansacSettings.real_time(), None,
-            generator).alignment
-        bearing = torch.atan2(batch.rotation[:, 1, 0], batch.rotation[:, 0, 0])
-        camera = -(batch.rotation.mT @ batch.translation[..., None])[..., 0]
-        truth = alignment_from_camera(camera, bearing)
+        solution = solve_pose(
+            matching.scores, matching.probabilities, self.grid, RansacSettings.real_time(),
+            generator=generator)
+        found = Alignment(solution.rotation, solution.translation, solution.ok)
+        truth = truth_of(batch)
         error_m = (found.camera - truth.camera).norm(dim=-1)
         error_deg = torch.rad2deg(found.bearing - truth.bearing).abs()
         losses = self._losses(self.average, batch)
-        return losses.final.info_nce.mean().item(), error_m.numpy(), error_deg.numpy()
+        return losses.info_nce.item(), error_m.numpy(), error_deg.numpy()
 
     def _batches(self) -> Iterator[Sample]:
         batch, workers = self.settings.batch, self.settings.loader_workers
@@ -203,17 +220,14 @@ class Trainer:
             1 - decay)
 
     def _go_on_from(self, saved: dict) -> None:
-        for name in ('network', 'average', 'reader', 'optimizer'):
+        for name in TRAINED:
             getattr(self, name).load_state_dict(saved[name])
-        torch.set_rng_state(saved['random'])
         self.step = saved['step']
         log.info('going on after step %d', self.step)
 
     def _write_checkpoint(self) -> None:
         self.folder.write_checkpoint({
-            'step': self.step, 'random': torch.get_rng_state(),
-            'network': self.network.state_dict(), 'average': self.average.state_dict(),
-            'reader': self.reader.state_dict(), 'optimizer': self.optimizer.state_dict()})
+            'step': self.step, **{name: getattr(self, name).state_dict() for name in TRAINED}})
 
     def _identity(self) -> str:
         return json.dumps({'network': self.config.to_dict(), 'training': asdict(self.settings)})
@@ -222,6 +236,12 @@ class Trainer:
         self.folder.log(record)
         if 'validation_loss' in record:
             self.folder.write_curves()
+
+
+def truth_of(batch: Sample) -> Alignment:
+    """Return the true motions of a batch."""
+    return Alignment(
+        batch.rotation, batch.translation, torch.ones(len(batch.rotation), dtype=torch.bool))
 
 
 def image_batch(images: Tensor) -> Tensor:
@@ -236,12 +256,6 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
         return settings.peak_rate * (step + 1) / (warmup + 1)
     progress = (step - warmup) / max(1.0, settings.steps - warmup)
     return settings.peak_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
-
-
-def pose_weight(step: int, settings: TrainSettings) -> float:
-    """Return the weight of the virtual correspondence error in a step, in nats a metre."""
-    start = max(1.0, settings.pose_from_share * settings.steps)
-    return settings.pose_weight * min(max(step / start - 1, 0.0), 1.0)
 
 
 def _require_same(config: FG2Config, other: FG2Config) -> None:

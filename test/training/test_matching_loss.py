@@ -1,10 +1,9 @@
 """The memory-saving loss equals the plain one, gradients included."""
 
-from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.training.losses import dense_info_nce
-from fg2_ros.training.matching_loss import DualLogSumExp, matching_loss, POSE_STRIDE
+from fg2_ros.training.matching_loss import dense_loss, matched_cells
 import torch
 import torch.nn.functional as F
 
@@ -36,9 +35,8 @@ def test_info_nce_equals_the_plain_loss_with_its_gradients():
             scores = aerial @ ground.mT / TEMPERATURE
             loss = dense_info_nce(scores, pose.rotation, pose.translation, EXTENT_M)
         else:
-            loss = matching_loss(
-                aerial, ground, pose.rotation, pose.translation, grid(), TEMPERATURE,
-                torch.tensor(1.0)).info_nce
+            loss = dense_loss(
+                matched_cells(aerial, ground, TEMPERATURE), pose, grid(), TEMPERATURE)
         values.append(loss.detach())
         gradients.append(torch.autograd.grad(loss.sum(), (aerial, ground)))
     torch.testing.assert_close(*values)
@@ -46,20 +44,8 @@ def test_info_nce_equals_the_plain_loss_with_its_gradients():
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
 
 
-def test_best_partner_is_that_of_the_dual_softmax():
-    aerial, ground = descriptors(3), descriptors(4)
-    probabilities = dual_softmax(aerial @ ground.mT / TEMPERATURE, torch.tensor(-1e9))
-    best = DualLogSumExp.apply(aerial, ground, 1 / TEMPERATURE)[2]
-    assert torch.equal(best, probabilities.argmax(2)[:, ::POSE_STRIDE])
-
-
-def test_pose_of_perfect_descriptors_is_right_and_can_be_learned_from():
-    aerial = descriptors(5)
-    pose = alignment_from_camera(torch.zeros(3, 2), torch.zeros(3))
-    loss = matching_loss(
-        aerial, aerial.detach(), pose.rotation, pose.translation, grid(), TEMPERATURE,
-        torch.tensor(1.0))
-    assert loss.alignment.ok.all()
-    assert loss.correspondence_m.max() < 1e-3
-    gradient, = torch.autograd.grad(loss.correspondence_m.sum(), aerial)
-    assert gradient.isfinite().all()
+def test_sums_over_either_side_are_those_of_the_scores():
+    cells = matched_cells(descriptors(3), descriptors(4), TEMPERATURE)
+    scores = cells.aerial @ cells.ground.mT / TEMPERATURE
+    torch.testing.assert_close(cells.over_ground, scores.logsumexp(2))
+    torch.testing.assert_close(cells.over_aerial, scores.logsumexp(1))
