@@ -105,7 +105,8 @@ def require_mounts(args: argparse.Namespace, recording: Recording) -> None:
     if not recording.types.get(STATIC) and args.camera_frame != args.base_frame:
         raise ValueError(
             f'{recording.path} has no {STATIC}, which tells where the camera is on the vehicle: '
-            f'record it, or say --camera-frame {args.base_frame} if it sits there and looks ahead')
+            f'record it, or say --camera-frame {args.base_frame} if all sensors sit there and '
+            'look ahead')
 
 
 def node_settings(args: argparse.Namespace) -> NodeSettings:

@@ -24,7 +24,11 @@ STATIC = '/tf_static'
 
 
 class StaticMounts:
-    """The sensors' places on the vehicle that a bag has on /tf_static."""
+    """
+    The sensors' places on the vehicle that a bag has on /tf_static.
+
+    Of a bag without it all are taken to be at the vehicle's frame.
+    """
 
     def __init__(self, recording: Recording):
         """
@@ -33,6 +37,7 @@ class StaticMounts:
         :raises ValueError: if the bag is damaged.
         """
         self._buffer = Buffer()
+        self._are_known = bool(recording.types.get(STATIC))
         for recorded in recording.messages([STATIC]):
             self._add(recorded.message())
 
@@ -44,6 +49,8 @@ class StaticMounts:
         """
         if not sensor_frame:
             raise NoTransform('the messages name no frame')
+        if not self._are_known:
+            return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
         return mount_in(self._buffer, base_frame, sensor_frame.lstrip('/'))
 
     def _add(self, message: TFMessage) -> None:

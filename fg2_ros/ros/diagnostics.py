@@ -34,15 +34,15 @@ class Health:
     """
     Counts what happens, from any thread, and reports it once a second.
 
-    :param logger: of the node; every kind of trouble is logged once, and again each ten seconds
-        while it lasts.
+    :param logger: of the node; every trouble is logged once, and again each ten seconds while it
+        lasts.
     """
 
     def __init__(self, logger):
         """Start with nothing counted."""
         self._logger = logger
         self._lock = threading.Lock()
-        self._logged: dict[str, tuple[str, float]] = {}
+        self._logged_s: dict[str, float] = {}  # when, by what was said but for its numbers
         self.state = 'unconfigured'
         self.setup_error = ''  # why the node could not be configured
         self.notes: dict[str, str] = {}
@@ -84,10 +84,11 @@ class Health:
         now, pattern = time.monotonic(), re.sub(r'[-\d.]+', '#', reason)
         with self._lock:
             self._troubles[kind] = reason, now
-            last_pattern, logged_s = self._logged.get(kind, ('', -np.inf))
-            due = pattern != last_pattern or now - logged_s >= REPEAT_LOG_S
+            self._logged_s = {said: when for said, when in self._logged_s.items()
+                              if now - when < REPEAT_LOG_S}
+            due = pattern not in self._logged_s
             if due:
-                self._logged[kind] = pattern, now
+                self._logged_s[pattern] = now
         if due:
             self._logger.warning(reason)
 

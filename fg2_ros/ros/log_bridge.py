@@ -17,6 +17,8 @@ class LogBridge(logging.Handler):
         super().__init__(logging.INFO)
         self._logger = logger
         self._source = logging.getLogger('fg2_ros')
+        self._level = self._source.level
+        self._source.setLevel(logging.INFO)  # or else the root logger's level counts
         self._source.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -32,4 +34,5 @@ class LogBridge(logging.Handler):
     def close(self) -> None:
         """Stop forwarding."""
         self._source.removeHandler(self)
+        self._source.setLevel(self._level)
         super().close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import threading
 import time
 import traceback
 from typing import Any, Callable, NamedTuple
@@ -25,7 +26,7 @@ from nav_msgs.msg import Odometry
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
@@ -72,6 +73,7 @@ class FG2Node(LifecycleNode):
         self._log_bridge: LogBridge | None = None
         self._forget_time()
         self._epoch = 0
+        self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RESULT_QOS)
         self._diagnostics_timer = self.create_timer(  # ticks before there is a /clock, too
             1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -125,6 +127,9 @@ class FG2Node(LifecycleNode):
         try:
             act()
         except Exception as error:
+            if not self.context.ok():  # Ctrl-C came first
+                undo()
+                return _FAILURE
             expected = isinstance(error, (ValueError, OSError, ImageryError))
             self.get_logger().error(
                 f'cannot {name}: {error}' if expected else
@@ -248,8 +253,14 @@ class FG2Node(LifecycleNode):
     # Time --------------------------------------------------------------------------------------
 
     def _notice_stamp(self, topic: str, header: Header) -> None:
-        """Start again if a sender's stamps go far back: it has been started again."""
+        """
+        Start again if a sender's stamps go far back: it has been started again.
+
+        :raises ValueError: if the message has no stamp.
+        """
         stamp_ns = conversions.stamp_ns(header.stamp)
+        if not stamp_ns:
+            raise ValueError(f'a message on {topic} has no stamp and is not used')
         newest_ns = self._newest_ns.get(topic, stamp_ns)
         if newest_ns - stamp_ns > TIME_JUMP_S * 1e9:
             self._start_again(f'the stamps of {topic} went back by '
@@ -259,8 +270,9 @@ class FG2Node(LifecycleNode):
     def _start_again(self, why: str) -> None:
         """Forget everything that has a stamp: a recording is played again."""
         self.get_logger().info(f'{why}: starting again')
-        self._epoch += 1
-        self._pipeline.clear()
+        with self._epoch_lock:
+            self._epoch += 1
+            self._pipeline.clear()
         self._transforms.clear()
         self._newest_ns.clear()
         if self._worker is not None:
@@ -307,11 +319,12 @@ class FG2Node(LifecycleNode):
         header = arrival.image.header
         base, covariance = question.base_of(estimate)
         odometry = self._odometry_pose(header)
-        if arrival.epoch != self._epoch:
-            raise Rejected('order', 'time jumped back while an image was worked on')
-        self._pipeline.accept(question.stamp_ns, base, covariance)
-        self._outputs.publish_pose(
-            header.stamp, base, covariance, odometry, self._pipeline.map_frame)
+        with self._epoch_lock:
+            if arrival.epoch != self._epoch:
+                raise Rejected('order', 'time jumped back while an image was worked on')
+            self._pipeline.accept(question.stamp_ns, base, covariance)
+            self._outputs.publish_pose(
+                header.stamp, base, covariance, odometry, self._pipeline.map_frame)
         self._health.estimate_published(time.monotonic() - arrival.monotonic_s)
 
     def _odometry_pose(self, header: Header) -> OdometryPose:
@@ -343,11 +356,13 @@ def main(args: list[str] | None = None) -> None:
     node = None
     try:
         rclpy.init(args=args)
+        executor = SingleThreadedExecutor()  # rclpy's own is None once Ctrl-C was pressed
         node = FG2Node()
+        executor.add_node(node)
         if node.wants_autostart:
             node.autostart()
         node.get_logger().debug('ready')
-        rclpy.spin(node)
+        executor.spin()
     except ExternalShutdownException:
         pass
     except RuntimeError:

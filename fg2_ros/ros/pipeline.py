@@ -14,7 +14,7 @@ from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.prior import BasePrior, Fix, NoPrior, PriorTracker
-from fg2_ros.ros.transforms import base_from_camera_estimate, NoTransform, planar_mount
+from fg2_ros.ros.transforms import base_from_camera_estimate, planar_mount
 from nav_msgs.msg import Odometry
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix
@@ -116,10 +116,10 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         place = conversions.position_from_fix(message, self._settings.prior)
+        lever_m = self.mount_of(message.header.frame_id)[0][:2]
         if self.map_frame is None:
             self.set_datum(place.latitude_deg, place.longitude_deg)
         position_m = self.map_frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
-        lever_m = self.mount_of(message.header.frame_id)[0][:2]
         self.tracker.add_fix(
             conversions.stamp_ns(message.header.stamp),
             Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
@@ -146,11 +146,13 @@ class Pipeline:
             *conversions.heading_from_imu(message, self._settings.prior, base_from_imu))
 
     def mount_of(self, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return a sensor's mount; without a transform it is taken to sit at base_link."""
-        try:
-            return self._mounts.mount(self._settings.base_frame, sensor_frame)
-        except NoTransform:
-            return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
+        """
+        Return the mount of a sensor; one that names no frame sits at base_link.
+
+        :raises NoTransform: (a ValueError) if it is not known.
+        """
+        base_frame = self._settings.base_frame
+        return self._mounts.mount(base_frame, sensor_frame or base_frame)
 
     # Images ------------------------------------------------------------------------------------
 
@@ -206,7 +208,7 @@ class Pipeline:
         try:
             mount = self._mounts.mount(self._settings.base_frame, frame)
             return planar_mount(*mount, self._settings.camera_axes)
-        except (NoTransform, ValueError) as error:
+        except ValueError as error:
             raise Rejected('transform', str(error)) from error
 
     def _prior(self, stamp_ns: int) -> BasePrior:

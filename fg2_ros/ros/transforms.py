@@ -18,7 +18,7 @@ _POLL_S = 0.005
 _FORWARD = {'body': (1.0, 0.0, 0.0), 'optical': (0.0, 0.0, 1.0)}
 
 
-class NoTransform(Exception):
+class NoTransform(ValueError):
     """A transform is not known; the sentence says which and what to do."""
 
 

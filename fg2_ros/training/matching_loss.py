@@ -35,7 +35,7 @@ class Cells(NamedTuple):
 
 
 def matched_cells(aerial: Tensor, ground: Tensor, temperature: float) -> Cells:
-    """Return the cells of descriptors (B, n * n, d), whose ground grid is as large as the aerial."""
+    """Return the cells of (B, n * n, d) descriptors; both grids are equally large."""
     return Cells(aerial, ground, *DualLogSumExp.apply(aerial, ground, 1 / temperature))
 
 

@@ -103,7 +103,8 @@ class Trainer:
         self.contrast = PoseContrast(self.grid, config.temperature)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.network, settings.weight_decay)
-            + _parameter_groups(self.reader, 0.0) + _parameter_groups(self.contrast, 0.0), lr=0.0, betas=(0.9, 0.98))
+            + _parameter_groups(self.reader, 0.0) + _parameter_groups(self.contrast, 0.0),
+            lr=0.0, betas=(0.9, 0.98))
         self.step = 0
         saved = self.folder.start(resume)
         if saved is not None:

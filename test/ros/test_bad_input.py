@@ -1,5 +1,6 @@
 """Bad input: one clear message, no pose, and recovery when the input is good again."""
 
+from builtin_interfaces.msg import Time
 from fg2_ros.imagery import ImageryError, ImageryNotReady
 import numpy as np
 import pytest
@@ -71,14 +72,7 @@ def test_unusable_fix(vehicle, kind, words):
 
 def wait_for_mount(vehicle: Vehicle) -> None:
     """Wait until the node knows the camera's mount."""
-    transforms = vehicle.under_test[0]._transforms
-
-    def known():
-        try:
-            return transforms.mount('base_link', 'camera') is not None
-        except Exception:
-            return False
-    vehicle.until(known, 'the mount has arrived')
+    vehicle.until(vehicle.has_mount, 'the mount has arrived')
 
 
 def test_no_heading_yet(vehicle):
@@ -100,6 +94,49 @@ def test_no_mount(vehicle):
     vehicle.start(datum=DATUM)
     vehicle.send(image(at(1.0)))
     require_recovery(vehicle, 'transform', 'no transform base_link -> camera')
+
+
+@pytest.mark.parametrize('sensor, lacking', [(fix, 'position'), (imu, 'heading')])
+def test_no_mount_of_a_sensor(vehicle, sensor, lacking):
+    """What a sensor says is not used while nobody says where it is (O4)."""
+    vehicle.start(datum=DATUM)
+    message = sensor(at(1.0))
+    message.header.frame_id = 'mast'
+    vehicle.send_mount()
+    wait_for_mount(vehicle)
+    vehicle.send(message)
+    vehicle.until_logged('no transform base_link -> mast')
+    vehicle.until_diagnosed(lambda found: 'base_link -> mast' in found['message'], 'diagnosed')
+    if sensor is imu:
+        vehicle.send(fix(at(1.0)))
+        tracker = vehicle.under_test[0]._pipeline.tracker
+        vehicle.until(lambda: len(tracker._fixes), 'the fix has arrived')
+    vehicle.send(image(at(1.0)))
+    require_recovery(vehicle, 'prior', f'no {lacking} yet')
+
+
+def test_message_without_a_stamp_is_not_used(vehicle):
+    """It does not make the node forget what it knows, either."""
+    vehicle.start(datum=DATUM)
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    vehicle.send(odometry(Time()))
+    vehicle.until_logged('a message on odom has no stamp')
+    assert not vehicle.logged('starting again')
+    vehicle.send_all(at(1.1))
+    vehicle.pose_at(at(1.1))
+
+
+def test_alternating_reasons_are_each_told_once(vehicle):
+    """One message each, however often they take turns."""
+    vehicle.start(datum=DATUM)
+    reasons = ['only 3 matches agree', 'the position is uncertain by 9.1 m']
+    for number in range(6):
+        vehicle.localizer.rejection = reasons[number % 2]
+        vehicle.send_all(at(1.0 + number / 10))
+        vehicle.until_diagnosed(
+            lambda found: found.get('rejected: estimate') == str(number + 1), 'it is counted')
+    assert [len(vehicle.logged(reason)) for reason in reasons] == [1, 1]
 
 
 def test_no_odometry_transform(vehicle):

@@ -114,6 +114,33 @@ def test_recording_that_starts_over_is_followed(vehicle):
     vehicle.pose_at(at(5.1))
 
 
+def test_time_that_jumps_back_during_an_estimate_voids_it(vehicle):
+    """What was seen before the jump is not published after it, nor in the new run's way (N5)."""
+    vehicle.start(datum=DATUM, publish_tf=False)
+    vehicle.localizer.proceed.clear()
+    vehicle.send_all(at(100.0))
+    assert vehicle.localizer.entered.wait(10)
+    vehicle.send_prior(at(5.0))
+    vehicle.until_logged('starting again')
+    vehicle.localizer.proceed.set()
+    vehicle.until_logged('time jumped back while an image was worked on')
+    vehicle.send_all(at(5.1))
+    vehicle.pose_at(at(5.1))
+    assert [pose.header.stamp for pose in vehicle.heard['fg2/pose']] == [at(5.1)]
+
+
+def test_transform_is_left_to_an_ekf(vehicle):
+    """With publish_tf off poses need no odometry transform, and none is broadcast (F1)."""
+    vehicle.start(datum=DATUM, publish_tf=False)
+    vehicle.send_mount()
+    vehicle.send_prior(at(1.0))
+    vehicle.until(lambda: vehicle.has_prior(at(1.0)), 'the prior has arrived')
+    vehicle.send(image(at(1.0)))
+    vehicle.pose_at(at(1.0))
+    assert not any(item.header.frame_id == 'map'
+                   for message in vehicle.heard['/tf'] for item in message.transforms)
+
+
 def test_newest_image_wins(vehicle):
     """Of images that come while the worker is busy, only the newest is processed (N1)."""
     vehicle.start(datum=DATUM)

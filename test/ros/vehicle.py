@@ -266,15 +266,30 @@ class Vehicle:
         self.send(image(stamp))
 
     def is_ready(self, stamp: Time) -> bool:
-        """Return whether the node under test has heard everything but the image."""
-        for node in self.under_test:
-            try:
-                node._pipeline.tracker.at(stamp.sec * 10 ** 9 + stamp.nanosec)
-                node._transforms.mount('base_link', 'camera')
-                node._transforms.odometry_at('odom', 'base_link', stamp, 0.0)
-            except Exception:
-                return False
-        return True
+        """Return whether the nodes under test have heard everything but the image."""
+        return self.has_prior(stamp) and all(
+            _answers(node._transforms.odometry_at, 'odom', 'base_link', stamp, 0.0)
+            for node in self.under_test)
+
+    def has_prior(self, stamp: Time) -> bool:
+        """Return whether the nodes under test know the camera's mount and a prior."""
+        stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
+        return self.has_mount() and all(
+            _answers(node._pipeline.tracker.at, stamp_ns) for node in self.under_test)
+
+    def has_mount(self) -> bool:
+        """Return whether the nodes under test know where the camera is."""
+        return all(_answers(node._transforms.mount, 'base_link', 'camera')
+                   for node in self.under_test)
+
+
+def _answers(question, *about) -> bool:
+    """Return whether a question can be answered by now."""
+    try:
+        question(*about)
+    except Exception:
+        return False
+    return True
 
 
 # Messages --------------------------------------------------------------------------------------
