@@ -96,15 +96,18 @@ def load_truthful(settings) -> Loaded:
 
 def drive_until_localized(vehicle: Vehicle, seconds: float):
     """Send panoramas of the truth until a pose comes of one; return it."""
-    stamps = count(seconds, 0.5)
+    stamps = count(seconds, 0.1)
     vehicle.send_all(at(next(stamps)))
+    health = vehicle.under_test[0]._health
+    answered = []
 
     def localized():
-        stamp = at(next(stamps))
-        vehicle.send_odometry_tf(stamp)
-        vehicle.send_prior(stamp)
-        message = image(stamp)
-        vehicle.send(image_from_rgb(panorama_at(CAMERA.yaw), message.header))
+        if (answers := health.accepted + sum(health.rejected.values())) not in answered:
+            answered.append(answers)  # one image at a time: no sensor is as fast as this loop
+            stamp = at(next(stamps))
+            vehicle.send_odometry_tf(stamp)
+            vehicle.send_prior(stamp)
+            vehicle.send(image_from_rgb(panorama_at(CAMERA.yaw), image(stamp).header))
         return vehicle.heard['fg2/pose']
     return vehicle.until(localized, 'a pose comes', PATIENCE_S)[0]
 
