@@ -79,7 +79,7 @@ def convert(
     metadata = {
         'trained_on': DATA_SETS.get(config.name, config.name),
         'converter': f'fg2_ros {__version__}',
-        'origin': {'head': _origin(head), 'backbone': _origin(backbone)},
+        'origin': {'head': origin_of(head), 'backbone': origin_of(backbone)},
         'queries': 'of the checkpoint' if QUERIES in head_file else 'made as in training',
         'unused': unused_tensors(network), 'licence_note': LICENCE_NOTE}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def _require_finite(tensors: dict[str, Tensor]) -> None:
             f'the checkpoints hold numbers that are not finite, in {", ".join(sorted(broken))}')
 
 
-def _origin(path: Path) -> dict[str, str]:
+def origin_of(path: Path) -> dict[str, str]:
     """Return what tells later which file it was; no folder, which may say too much."""
     with path.open('rb') as file:
         return {'file': path.name, 'sha256': hashlib.file_digest(file, 'sha256').hexdigest()}

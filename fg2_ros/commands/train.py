@@ -94,6 +94,7 @@ def train_simulated(args: argparse.Namespace) -> None:
     """Render what is missing, then train; the weights end up in ``OUT/fg2_sim.safetensors``."""
     from tqdm import tqdm
     from fg2_ros.checkpoints import load_network, read_metadata, save_weights
+    from fg2_ros.conversion import origin_of
     from fg2_ros.network.config import FG2Config
     from fg2_ros.training.calibration import calibrated_scale
     from fg2_ros.training.frames import cities, render_missing, RenderSettings
@@ -121,7 +122,8 @@ def train_simulated(args: argparse.Namespace) -> None:
     start = load_network(args.start_from) if args.start_from else None
     trainer = Trainer(
         config, settings, samples, unseen.first(args.validation_frames), args.out, args.resume,
-        start)
+        start, {'cities': args.cities, 'frames_per_city': args.frames_per_city,
+                'start': origin_of(args.start_from) if start else None})
     with tqdm(total=args.steps, initial=trainer.step, desc='training', dynamic_ncols=True) as bar:
         accuracy = trainer.run(lambda record: _show(bar, record))
     scale = calibrated_scale(trainer.average, unseen.first(args.validation_frames), args.batch)

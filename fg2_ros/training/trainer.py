@@ -79,20 +79,22 @@ class Trainer:
     :param training: endless samples; the i-th must depend on i only.
     :param validation: samples to measure on.
     :param start: a network of the same configuration whose weights a new run starts with.
+    :param origin: JSON-ready words on data and start: a run resumes with the same only.
     :raises ValueError: if it has another one.
     :raises ValueError: if the folder holds another run.
     """
 
     def __init__(self, config: FG2Config, settings: TrainSettings, training: Dataset,
                  validation: Dataset, folder: Path, resume: bool = False,
-                 start: FG2Network | None = None):
+                 start: FG2Network | None = None, origin: dict | None = None):
         """Build the network, or take up a run where its last checkpoint was written."""
         if start is not None:
             _require_same(config, start.config)
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
         self.config, self.settings = config, settings
-        self.folder = RunFolder(folder, self._identity())
+        self.folder = RunFolder(folder, json.dumps({
+            'network': config.to_dict(), 'training': asdict(settings), 'origin': origin}))
         self.training, self.validation = training, validation
         self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
         if start is not None:
@@ -229,9 +231,6 @@ class Trainer:
     def _write_checkpoint(self) -> None:
         self.folder.write_checkpoint({
             'step': self.step, **{name: getattr(self, name).state_dict() for name in TRAINED}})
-
-    def _identity(self) -> str:
-        return json.dumps({'network': self.config.to_dict(), 'training': asdict(self.settings)})
 
     def _write_log(self, record: dict) -> None:
         self.folder.log(record)

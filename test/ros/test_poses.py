@@ -114,6 +114,29 @@ def test_recording_that_starts_over_is_followed(vehicle):
     vehicle.pose_at(at(5.1))
 
 
+@pytest.mark.parametrize('clock_s', [None, 100.0])
+def test_simulated_time_may_not_have_begun(vehicle, clock_s):
+    """With use_sim_time poses follow the stamps, with or without a /clock yet (N5)."""
+    vehicle.start(datum=DATUM, use_sim_time=True)
+    if clock_s is not None:
+        vehicle.send_clock(clock_s)
+    vehicle.send_all(at(100.0))
+    vehicle.pose_at(at(100.0))
+    vehicle.until(lambda: vehicle.diagnosed().get('accepted') == '1', 'diagnostics go on')
+
+
+def test_clock_that_goes_back_starts_again(vehicle):
+    """A recording that `ros2 bag play --clock --loop` starts over is followed (N5)."""
+    vehicle.start(datum=DATUM, use_sim_time=True)
+    vehicle.send_clock(100.0)
+    vehicle.send_all(at(100.0))
+    vehicle.pose_at(at(100.0))
+    vehicle.send_clock(5.0)
+    vehicle.until_logged('the ROS clock went back')
+    vehicle.send_all(at(5.1))
+    vehicle.pose_at(at(5.1))
+
+
 def test_time_that_jumps_back_during_an_estimate_voids_it(vehicle):
     """What was seen before the jump is not published after it, nor in the new run's way (N5)."""
     vehicle.start(datum=DATUM, publish_tf=False)

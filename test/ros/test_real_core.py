@@ -7,6 +7,7 @@ from fg2_ros.checkpoints import save_weights
 from fg2_ros.localizer import Localizer
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.ros.conversions import image_from_rgb
+from fg2_ros.ros.diagnostics import resident_memory_mb
 from fg2_ros.ros.loading import load_imagery, load_localizer, Loaded
 from fg2_ros.simulation.tile_server import Faults, TileServer
 import numpy as np
@@ -129,6 +130,30 @@ def test_tile_server_down_or_slow(vehicle, readable_tiles, faults):
     found = planar(pose.position, pose.orientation)
     assert math.dist(found[:2], TRUTH[:2]) < 0.5
     assert abs(found.yaw - TRUTH.yaw) < math.radians(2)
+
+
+def test_memory_stays_flat_over_a_long_drive(vehicle, readable_tiles):
+    """Two thousand images leave nothing behind."""
+    node = vehicle.start(load_truthful, datum=list(FRAME.datum), device='cpu',
+                         imagery__url=readable_tiles.url_template, imagery__cache_path='')
+    drive_until_localized(vehicle, 1.0)
+    health, megabytes = node._health, []
+    message = image_from_rgb(panorama_at(CAMERA.yaw), image(at(0)).header)
+    for number in range(2000):
+        stamp = at(1000.0 + number / 10)
+        vehicle.send_odometry_tf(stamp)
+        vehicle.send_prior(stamp)
+        message.header.stamp = stamp
+        answers = health.accepted + sum(health.rejected.values())
+        vehicle.send(message)
+        vehicle.until(lambda: health.accepted + sum(health.rejected.values()) > answers,
+                      'the image is answered')
+        for messages in vehicle.heard.values():
+            messages.clear()
+        if number % 500 == 499:
+            megabytes.append(resident_memory_mb())
+    assert health.accepted > 1000
+    assert megabytes[-1] - megabytes[0] < 10, megabytes
 
 
 @pytest.mark.parametrize('damage', ['missing', 'corrupt', 'truncated', 'shape'])

@@ -26,6 +26,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, NavSatFix
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -116,6 +117,7 @@ class Vehicle:
             NavSatFix: self.node.create_publisher(NavSatFix, 'fix', RELIABLE),
             Odometry: self.node.create_publisher(Odometry, 'odom', RELIABLE),
             Imu: self.node.create_publisher(Imu, 'imu', RELIABLE)}
+        self._clock = self.node.create_publisher(Clock, '/clock', LATCHED)
         self._tf = self.node.create_publisher(TFMessage, '/tf', RELIABLE)
         self._tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
         self.hear(PoseWithCovarianceStamped, 'fg2/pose')
@@ -239,6 +241,13 @@ class Vehicle:
     def send(self, message) -> None:
         """Publish a sensor's message."""
         self._publishers[type(message)].publish(message)
+
+    def send_clock(self, seconds: float) -> None:
+        """Publish the time of a made-up day until the nodes under test have it."""
+        self._clock.publish(Clock(clock=at(seconds)))
+        self.until(lambda: all(
+            node.get_clock().now().to_msg() == at(seconds) for node in self.under_test),
+            'the clock is heard')
 
     def send_mount(self) -> None:
         """Publish the camera's mount."""

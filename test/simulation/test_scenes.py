@@ -2,8 +2,10 @@
 
 import cv2
 from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera, PinholeCamera
+from fg2_ros.simulation.drive import DriveSettings, simulate_drive
 from fg2_ros.simulation.meshes import Beacon
 from fg2_ros.simulation.scenes import Scene
+from fg2_ros.simulation.shapes import corners, Ground
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def test_beacons_appear_where_the_maths_says_in_both_views(difficulty):
                 assert np.allclose(centroid(image, beacon.colour), expected, atol=1.5)
 
 
-def test_a_wall_seen_from_the_street_stands_where_the_aerial_view_has_it():
+def test_a_camera_that_turns_left_moves_the_city_right():
     scene = Scene(8)
     pose = open_spot(scene)
     east = CameraPose(pose.east_m, pose.north_m, 2.0, 0.0)
@@ -60,7 +62,7 @@ def test_a_wall_seen_from_the_street_stands_where_the_aerial_view_has_it():
     image = scene.panorama(east, 512, 256).astype(int)
     turned = scene.panorama(north, 512, 256).astype(int)
     difference = np.abs(np.roll(turned, -128, axis=1) - image)[20:200]
-    assert np.median(difference) < 12  # columns grow clockwise: turning left moves the city right
+    assert np.median(difference) < 12  # columns grow clockwise
 
 
 def test_a_seed_gives_the_same_pictures_and_another_seed_others():
@@ -68,6 +70,8 @@ def test_a_seed_gives_the_same_pictures_and_another_seed_others():
     first, again, other = (Scene(seed).panorama(pose, 128, 64) for seed in (11, 11, 12))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+    above, above_again = (Scene(11).orthophoto(1.0).image for _ in range(2))
+    assert np.array_equal(above, above_again)
 
 
 def test_surfaces_share_meaning_not_pixels():
@@ -80,6 +84,44 @@ def test_surfaces_share_meaning_not_pixels():
         grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel() for image in (aerial, street)]
         correlations.append(np.corrcoef(*grey)[0, 1])
     assert abs(np.median(correlations)) < .5
+
+
+@pytest.mark.parametrize('difficulty, heights, tilt_deg', [
+    ('standard', (1.7, 2.3), 0.4), ('hard', (1.4, 3.2), 2.0)])
+def test_cameras_are_mounted_as_the_difficulty_says(difficulty, heights, tilt_deg):
+    poses = Scene(3, difficulty).camera_poses(400, np.random.default_rng(0))
+    height_m = [pose.height_m for pose in poses]
+    assert heights[0] <= min(height_m) and max(height_m) <= heights[1]
+    assert np.ptp(height_m) > 0.9 * (heights[1] - heights[0])
+    tilts = np.degrees([(pose.roll_rad, pose.pitch_rad) for pose in poses])
+    assert np.std(tilts) == pytest.approx(tilt_deg, rel=0.1)
+
+
+def test_hard_views_are_of_two_seasons_and_standard_ones_of_one():
+    for seed in range(6):
+        standard, hard = Scene(seed), Scene(seed, 'hard')
+        assert standard._aerial_look.season == standard._ground_look.season
+        assert hard._aerial_look.season != hard._ground_look.season
+
+
+@pytest.mark.parametrize('seed', [*range(0, 10 ** 6, 99_991), 10 ** 6])
+def test_every_seed_is_a_city_to_drive_in(seed):
+    scene = Scene(seed)
+    city = scene.city
+    assert len(city.buildings) > 20 and len(city.trees) > 10
+    assert {Ground.ASPHALT, Ground.MARKING, Ground.KERB, Ground.PAVEMENT} <= set(
+        np.unique(city.ground))
+    for pose in scene.camera_poses(20, np.random.default_rng(0)):
+        assert not any(
+            is_inside(building, (pose.east_m, pose.north_m)) for building in city.buildings)
+    drive = simulate_drive(city, seed, DriveSettings(frames=20))
+    assert len(drive.cameras) == 20
+
+
+def is_inside(building, point) -> bool:
+    """Return whether a point lies within a building's footprint."""
+    outline = corners(building.centre, building.size, building.yaw_rad).astype(np.float32)
+    return cv2.pointPolygonTest(outline, tuple(map(float, point)), False) > 0
 
 
 def test_an_unknown_difficulty_is_named():

@@ -83,6 +83,8 @@ def test_finished_folder_is_not_overwritten(tmp_path):
         make_trainer(tmp_path)
     with pytest.raises(ValueError, match='other settings'):
         make_trainer(tmp_path, resume=True, settings=replace(SETTINGS, peak_rate=0.5))
+    with pytest.raises(ValueError, match='other settings'):
+        make_trainer(tmp_path, resume=True, origin={'cities': [0, 7]})
 
 
 def test_rates_rise_then_fall():

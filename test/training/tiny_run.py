@@ -44,11 +44,12 @@ class NoiseDataset(Dataset):
             coverage)
 
 
-def make_trainer(folder: Path, resume: bool = False,
-                 settings: TrainSettings = SETTINGS) -> Trainer:
+def make_trainer(folder: Path, resume: bool = False, settings: TrainSettings = SETTINGS,
+                 origin: dict | None = None) -> Trainer:
     """Return the run's trainer."""
     data = NoiseDataset()
-    return Trainer(CONFIG, settings, data, Subset(data, range(6)), folder, resume)
+    return Trainer(
+        CONFIG, settings, data, Subset(data, range(6)), folder, resume, origin=origin)
 
 
 def main() -> None:
