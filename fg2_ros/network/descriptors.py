@@ -45,14 +45,17 @@ def linear_attention(query: Tensor, key: Tensor, value: Tensor, eps: float = 1e-
     """
     Return attention with the feature map elu + 1 in place of a softmax (Katharopoulos 2020).
 
+    In the precision of its inputs even under autocast: its sums are over all cells.
+
     :param query: (B, N, heads, d); ``key``, ``value`` likewise (B, M, heads, d).
     :return: (B, N, heads, d).
     """
     query, key = F.elu(query) + 1, F.elu(key) + 1
     count = value.shape[1]
-    summary = torch.einsum('bmhd,bmhv->bhdv', key, value / count)
-    normaliser = torch.einsum('bnhd,bhd->bnh', query, key.sum(dim=1)) + eps
-    return torch.einsum('bnhd,bhdv->bnhv', query, summary) * (count / normaliser)[..., None]
+    with torch.autocast(query.device.type, enabled=False):
+        summary = torch.einsum('bmhd,bmhv->bhdv', key, value / count)
+        normaliser = torch.einsum('bnhd,bhd->bnh', query, key.sum(dim=1)) + eps
+        return torch.einsum('bnhd,bhdv->bnhv', query, summary) * (count / normaliser)[..., None]
 
 
 class LinearEncoderLayer(nn.Module):

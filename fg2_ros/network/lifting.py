@@ -41,7 +41,7 @@ def project_to_panorama(points: Tensor) -> Tensor:
 def project_to_pinhole(
         points: Tensor, camera_k: Tensor, image_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """
-    Project lifted points through pinhole intrinsics.
+    Project lifted points through pinhole intrinsics, in their precision even under autocast.
 
     :param points: (N, K, 3) (down, right, up); the optical axis points to BEV "up" (row 0).
     :param camera_k: (B, 3, 3) intrinsics in pixels of an image of ``image_hw``.
@@ -49,7 +49,8 @@ def project_to_pinhole(
     """
     down, right, up = points.unbind(-1)
     optical = torch.stack([right, -up, -down], dim=-1).to(camera_k.dtype)
-    image = torch.einsum('bij,nkj->bnki', camera_k, optical)
+    with torch.autocast(points.device.type, enabled=False):
+        image = torch.einsum('bij,nkj->bnki', camera_k, optical)
     height, width = image_hw
     column, row, depth = image.unbind(-1)
     relative = torch.stack([column / depth / width, row / depth / height], dim=-1)

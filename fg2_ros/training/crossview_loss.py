@@ -100,7 +100,15 @@ class CrossViewLoss(nn.Module):
         return self.losses_of(self.network.match(aerial, ground), batch)
 
     def losses_of(self, matching: Matching, batch: Batch) -> FrameLosses:
-        """Return the losses of frames that are matched already."""
+        """
+        Return the losses of frames that are matched already.
+
+        In float32 even under autocast: half precision would move poses and cells by metres.
+        """
+        with torch.autocast(matching.scores.device.type, enabled=False):
+            return self._losses_of(matching, batch)
+
+    def _losses_of(self, matching: Matching, batch: Batch) -> FrameLosses:
         config = self.network.config
         aerial, ground, weight = drawn_matches(matching.probabilities, self.pairs, batch.seeds)
         grid = BevGrid.of(config, weight.device)

@@ -17,6 +17,14 @@ def test_linear_attention_is_attention_with_another_kernel():
     torch.testing.assert_close(linear_attention(query, key, value), expected, atol=1e-6, rtol=0)
 
 
+def test_linear_attention_keeps_its_precision_under_autocast():
+    query, key, value = torch.randn(3, 1, 1681, 8, 16, generator=torch.Generator().manual_seed(3))
+    expected = linear_attention(query, key, value)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = linear_attention(query, key, value)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_encoding_interleaves_sines_of_column_and_row_from_one():
     encoding = sine_encoding(8, height=3, width=5)
     assert encoding.shape == (8, 3, 5)

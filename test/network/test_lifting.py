@@ -33,6 +33,17 @@ def test_pinhole_projection():
     assert visible.tolist() == [[True, False, False]]
 
 
+def test_pinhole_projection_keeps_its_precision_under_autocast():
+    camera_k = torch.tensor([[[721.5, 0, 609.6], [0, 721.5, 172.9], [0, 0, 1]]])
+    config = FG2Config.preset('kitti')
+    inputs = grid_points(config).float(), camera_k, config.ground_image_hw
+    expected, expected_visible = project_to_pinhole(*inputs)
+    with torch.autocast('cpu', torch.bfloat16):
+        relative, visible = project_to_pinhole(*inputs)
+    torch.testing.assert_close(relative, expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(visible, expected_visible)
+
+
 def test_points_start_ahead_on_the_left_below():
     points = grid_points(FG2Config.preset('kitti'))
     assert points.shape == (21 * 41, 11, 3)

@@ -1,11 +1,12 @@
 """Drawn matches, their pose's gradient, and features that are computed once."""
 
+from dataclasses import replace
 import math
 
 from crossview_tiny import make_network, PANORAMA
 from fg2_ros.network.matching import Matching
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.procrustes import weighted_procrustes
+from fg2_ros.solver.procrustes import alignment_from_camera, weighted_procrustes
 from fg2_ros.training.crossview_loss import (
     Batch, CrossViewLoss, differentiable_procrustes, drawn_matches)
 from fg2_ros.training.losses import virtual_correspondence_error
@@ -63,3 +64,18 @@ def test_scores_of_the_truth_cost_nothing(yaw_deg, shift):
     losses = CrossViewLoss(make_network(), 625).losses_of(matching, batch)
     assert losses.ok.all() and losses.correspondence_m.item() == pytest.approx(0, abs=1e-3)
     torch.testing.assert_close(losses.rotation[0], rotation, atol=1e-4, rtol=0)
+
+
+def test_mixed_precision_leaves_the_losses_alone():
+    """On the published grid, whose cells are finer than half precision at its rim."""
+    config = replace(PANORAMA, grid_cells=41, grid_extent_m=71.0)
+    scores = 3 * torch.randn(1, 1681, 1681, generator=torch.Generator().manual_seed(2))
+    rotation = alignment_from_camera(torch.zeros(1, 2), torch.tensor([0.7])).rotation
+    matching = Matching(scores, torch.tensor(1.0), None, torch.ones(1, 1681, dtype=torch.bool))
+    batch = Batch(None, None, rotation, torch.tensor([[7.3, -4.1]]), None, [4])
+    loss = CrossViewLoss(make_network(config), 1024)
+    expected = loss.losses_of(matching, batch)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = loss.losses_of(replace(matching), batch)  # without what is computed once
+    for value, truth in zip(found, expected):
+        torch.testing.assert_close(value, truth, rtol=1e-6, atol=1e-6)
