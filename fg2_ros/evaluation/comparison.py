@@ -59,7 +59,13 @@ def compare_head(
     return compare(
         lambda: network.head(ground, aerial, camera_k).scores,
         lambda: straightforward.head(network, ground, aerial, camera_k).scores,
-        lambda found, expected: (found - expected).abs().nan_to_num().max(), device, runs)
+        score_difference, device, runs)
+
+
+def score_difference(found: Tensor, expected: Tensor) -> Tensor:
+    """Return the largest difference; where both are -inf (of cells that are not visible) none."""
+    invisible = found.isneginf() & expected.isneginf()
+    return (found - expected).abs().masked_fill(invisible, 0).max()
 
 
 def headed(config: FG2Config) -> FG2Network:

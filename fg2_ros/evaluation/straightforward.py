@@ -65,7 +65,7 @@ def deformable_attention(
         attention: DeformableAttention, query: Tensor, values: Tensor,
         reference: Tensor) -> Tensor:
     """
-    Return the attended (B, N, C) features plus the query itself.
+    Return the attended (B, N, C) features plus the query itself; samples are float32.
 
     :param query: (B, N, C).
     :param values: (B, C, h, w) feature map.
@@ -77,14 +77,14 @@ def deformable_attention(
     value = value.unflatten(2, (attention.heads, -1)).permute(0, 2, 3, 1).flatten(0, 1)
     offsets = attention.sampling_offsets(query).view(
         batch, count, attention.heads, attention.points, 2) / query.new_tensor([width, height])
-    locations = reference.expand(batch, -1, -1)[:, :, None, None] + offsets
+    locations = reference.expand(batch, -1, -1)[:, :, None, None] + offsets.float()
     sampled = F.grid_sample(
-        value.unflatten(2, (height, width)), 2 * locations.transpose(1, 2).flatten(0, 1) - 1,
-        padding_mode='zeros', align_corners=False)
+        value.unflatten(2, (height, width)).float(),
+        2 * locations.transpose(1, 2).flatten(0, 1) - 1, padding_mode='zeros', align_corners=False)
     weights = attention.attention_weights(query).view(
         batch, count, attention.heads, attention.points).softmax(-1)
     mixed = (sampled * weights.transpose(1, 2).flatten(0, 1)[:, None]).sum(-1)
-    mixed = mixed.view(batch, -1, count).transpose(1, 2)
+    mixed = mixed.view(batch, -1, count).transpose(1, 2).to(query.dtype)
     return attention.dropout(attention.output_proj(mixed)) + query
 
 

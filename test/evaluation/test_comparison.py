@@ -31,6 +31,15 @@ def test_heads_that_are_compared_have_the_same_scores(preset):
     assert found.ratio == found.straightforward_ms / found.fast_ms > 0
 
 
+def test_scores_that_are_no_numbers_are_no_agreement():
+    """Unlike those of cells that neither way sees."""
+    scores = torch.tensor([1.0, -torch.inf])
+    assert comparison.score_difference(scores, scores + 0.5) == 0.5
+    for wrong in (torch.nan, -torch.inf):
+        found = comparison.score_difference(torch.tensor([wrong, -torch.inf]), scores)
+        assert not found <= 1e9
+
+
 def test_robust_poses_that_are_compared_agree():
     settings = RansacSettings(draws=2, samples=512, hypotheses=30, finalists=1)
     found = comparison.compare_ransac(
