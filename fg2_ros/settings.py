@@ -6,6 +6,8 @@ from dataclasses import Field, field, fields, is_dataclass
 import math
 from typing import Any
 
+MAINTAINERS = 'maintainers@fg2-ros.org'  # tile servers are told, unless a user is to be asked
+
 
 def setting(default: Any, text: str, *, unit: str = '', between: tuple | None = None,
             choices: tuple = (), of: type = float, read_only: bool = False,
@@ -40,13 +42,11 @@ def converted(name: str, value: Any, declared: Field, default: Any = None) -> An
         return default
     wanted = type(declared.default)
     if wanted is tuple:
-        value = _items(name, value, declared.metadata.get('of', float))
+        value = _items(name, value, declared)
     elif wanted is float:
-        value = _number(name, value)
+        value = _number(name, value, declared)
     elif type(value) is not wanted:
-        shown = '' if declared.metadata.get('secret') else f' = {value!r}'
-        raise ValueError(
-            f'parameter {name}{shown} is not a {_TYPE_NAMES.get(wanted, wanted.__name__)}')
+        raise _wrong(name, value, declared, f'a {_TYPE_NAMES.get(wanted, wanted.__name__)}')
     _require_allowed(name, value, declared)
     return value
 
@@ -70,21 +70,26 @@ def settings_of(settings: Any, prefix: str = '') -> dict[str, tuple[Field, Any]]
 _TYPE_NAMES = {bool: 'boolean', int: 'whole number', str: 'text'}
 
 
-def _items(name: str, value: Any, of: type) -> tuple:
+def _items(name: str, value: Any, declared: Field) -> tuple:
     if isinstance(value, (bool, int, float)):
-        raise ValueError(f'parameter {name} = {value!r} is not a list')
-    if of is float:
-        return tuple(_number(name, item) for item in value)
+        raise _wrong(name, value, declared, 'a list')
+    if declared.metadata.get('of', float) is float:
+        return tuple(_number(name, item, declared) for item in value)
     value = (value,) if isinstance(value, str) else tuple(value)
     if not all(isinstance(item, str) for item in value):
-        raise ValueError(f'parameter {name} = {list(value)!r} is not a list of texts')
+        raise _wrong(name, list(value), declared, 'a list of texts')
     return value
 
 
-def _number(name: str, value: Any) -> float:
+def _number(name: str, value: Any, declared: Field) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f'parameter {name} = {value!r} is not a number')
+        raise _wrong(name, value, declared, 'a number')
     return float(value)
+
+
+def _wrong(name: str, value: Any, declared: Field, wanted: str) -> ValueError:
+    shown = '' if declared.metadata.get('secret') else f' = {value!r}'
+    return ValueError(f'parameter {name}{shown} is not {wanted}')
 
 
 def _require_allowed(name: str, value: Any, declared: Field) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from fg2_ros.commands.options import write_json
 from fg2_ros.commands.route_options import (
     add_resolution_options, add_route_options, chosen_route, wanted_patch)
+from fg2_ros.settings import MAINTAINERS
 
 if TYPE_CHECKING:
     from fg2_ros.imagery.catalogue import CatalogueSource
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 USABLE_SHARE = 0.85  # of the cache's bound; the rest is its own book-keeping
 CACHE = '~/.cache/fg2_ros'
-MAINTAINERS = 'maintainers@fg2-ros.org'
 INTERRUPTED = 'interrupted; the same command goes on from here'
 
 

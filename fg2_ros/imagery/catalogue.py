@@ -22,7 +22,7 @@ import yaml
 
 KEY_VARIABLE = 'FG2_IMAGERY_KEY'  # holds the API key of a URL that is in no catalogue
 TILE_KINDS = ('xyz', 'tms', 'quadkey', 'wmts', 'wms')
-_FILE_SUFFIXES = ('.mbtiles', '.pmtiles', '.tif', '.tiff', '.vrt')
+_FILE_SUFFIXES = ('.mbtiles', '.pmtiles', '.tif', '.tiff')
 _CALLED = {str: 'text', bool: 'true or false', int: 'a whole number', float: 'a number',
            list: 'a list', dict: 'a mapping', type(None): 'empty'}
 _logger = logging.getLogger(__name__)
@@ -237,13 +237,23 @@ def _choose(text: str, known: dict[str, CatalogueSource], catalogue: str | Path,
     if '://' in text:
         return _unlisted('xyz', url=text, key_env=KEY_VARIABLE, **of_urls)
     path = Path(text).expanduser()
-    if path.exists():
+    if os.path.exists(path):  # which, unlike Path.exists, is False for whatever cannot be one
         return _unlisted('file', path=str(path))
+    shown = _without_keys(str(path))
+    if '{' in text:
+        raise ValueError(f'the imagery {shown} is no URL, which begins with https:// or http://, '
+                         'and no file or folder')
     if os.sep in text or path.suffix.lower() in _FILE_SUFFIXES:
-        raise ValueError(f'the imagery {path} does not exist')
+        raise ValueError(f'the imagery {shown} does not exist')
     raise ValueError(
-        f'{text!r} is neither a URL, nor a file, nor in the catalogue '
+        f'{shown!r} is neither a URL, nor a file, nor in the catalogue '
         f'{catalogue or shipped_catalogue()}, which has {", ".join(known) or "nothing"}')
+
+
+def _without_keys(text: str) -> str:
+    """Return what may be an address without what may be an API key or a login in it."""
+    shown = re.sub(r'^[^/?]*@', '', re.split('[?;]', text)[0])
+    return shown if '{' not in shown else shown.partition('/')[0] + '/...'
 
 
 def _unlisted(kind: str, **values: Any) -> CatalogueSource:

@@ -15,6 +15,7 @@ from fg2_ros.imagery import connections
 from fg2_ros.imagery.connections import Attempt
 from fg2_ros.imagery.decoding import TileProblem
 from fg2_ros.imagery.sources import TileId, TileSource
+from fg2_ros.settings import MAINTAINERS
 import urllib3
 from urllib3 import exceptions
 
@@ -37,6 +38,8 @@ class HttpSettings:
     :param backoff_s: pause after the first failure; it doubles with each further one ...
     :param max_backoff_s: ... up to this.
     :param absent_s: how long a 404 or an empty tile is believed if the server does not say.
+    :param revalidate_s: a tile in memory is used for at least so long before the server is asked
+        whether it changed, whatever it says: 'no-cache' would mean with every fix of GNSS.
     :param placeholders: SHA-256 in hexadecimals of the files by which a server says that it has no
         imagery somewhere; transparent, black and white ones are recognised without.
     """
@@ -45,11 +48,12 @@ class HttpSettings:
     read_timeout_s: float = 10.0
     total_timeout_s: float = 20.0
     max_tile_bytes: int = 8_000_000
-    contact: str = ''
+    contact: str = MAINTAINERS
     user_agent: str = ''
     backoff_s: float = 1.0
     max_backoff_s: float = 60.0
     absent_s: float = 3600.0
+    revalidate_s: float = 60.0
     placeholders: tuple[str, ...] = ()
 
 
@@ -170,7 +174,7 @@ class Downloader:
         if new.scheme != 'https' and new.scheme != old.scheme:
             known = new.scheme in ('data', 'file', 'ftp', 'http')
             raise TileProblem(f'redirected to a {new.scheme if known else "strange"} address')
-        if elsewhere and any(secret in target for secret in self._source.secrets()):
+        if elsewhere and self._source.is_told_by(target):
             raise TileProblem('redirected to another host, which would see the API key')
         return target
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 import logging
 import threading
 import time
+from traceback import format_tb
 
 from fg2_ros.imagery.backoff import Backoff, Notices
 from fg2_ros.imagery.cache import TileCache
@@ -86,8 +87,9 @@ class TileFetcher:
         self._stale = 0
         self._closed = False
         self._settled = threading.Condition()  # guards all of the above; told when tiles settle
-        self._disk = Lane('fg2 tile cache', 1, self._look_on_disk, self._rank) if cache else None
-        self._network = Lane('fg2 tile download', 2, self._download, self._rank)
+        self._disk = Lane(
+            'fg2 tile cache', 1, self._guarded(self._look_on_disk), self._rank) if cache else None
+        self._network = Lane('fg2 tile download', 2, self._guarded(self._download), self._rank)
 
     def get(self, tiles: Iterable[TileId], wait_s: float = 0.0) -> Lookup:
         """Return what there is of some tiles, after at most ``wait_s``; fetch what is missing."""
@@ -176,6 +178,20 @@ class TileFetcher:
         pending = sum(tile not in found and tile not in self._failures for tile in wanted)
         return Lookup(found, 0 if self._closed else pending, problem)
 
+    def _guarded(self, handle: Callable[[TileId], None]) -> Callable[[TileId], None]:
+        """Return what handles a tile so that an accident does not leave it pending for ever."""
+        def handle_or_fail(tile: TileId) -> None:
+            try:
+                handle(tile)
+            except Exception as error:
+                # What an exception says may hold the address, and with it the API key.
+                sentence = f'{self._source.name}: {type(error).__name__} while a tile was handled'
+                self._note_error(sentence)
+                _logger.debug('%s', ''.join(format_tb(error.__traceback__)))
+                self._fail([tile], sentence, self._pause_of(tile), tried=1)
+
+        return handle_or_fail
+
     def _look_on_disk(self, tile: TileId) -> None:
         found = self._take_from_disk(tile)
         absence = self._cache.get_absence(tile)
@@ -217,11 +233,11 @@ class TileFetcher:
             return
         self._server_works()
         download = fetched.download
+        expires = max(fetched.expires, time.time() + self._settings.revalidate_s)
         if fetched.image is None:
-            decoded = replace(known, expires=fetched.expires)
+            decoded = replace(known, expires=expires)
         else:
-            decoded = _Decoded(
-                fetched.image, download.etag, fetched.expires, download.modified)
+            decoded = _Decoded(fetched.image, download.etag, expires, download.modified)
         self._keep(tile, decoded, 'downloads', len(download.data or b''))
         self._origin.keep(tile, fetched)
 
@@ -247,17 +263,20 @@ class TileFetcher:
             self._server_works()
             self._note_absence(tile, problem)
             return
-        with self._settled:
-            if self._closed:
-                return
-            self._counters['errors'] += 1
-            self._last_error = sentence
-        self._notices.warn(sentence)
+        if self._closed:
+            return
+        self._note_error(sentence)
         self._backoff.failed(began_s, problem.retry_after_s)
         pause_s = self._backoff.remaining_s()
         # The others would only run into the same wall: let them know at once.
         self._fail(self._network.clear(), sentence, pause_s)
         self._fail([tile], sentence, max(pause_s, self._pause_of(tile)), tried=1)
+
+    def _note_error(self, sentence: str) -> None:
+        with self._settled:
+            self._counters['errors'] += 1
+            self._last_error = sentence
+        self._notices.warn(sentence)
 
     def _note_absence(self, tile: TileId, problem: TileProblem) -> None:
         """Believe the server that it has nothing there, for a while; what we had stays in use."""

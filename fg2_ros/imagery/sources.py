@@ -7,7 +7,7 @@ import math
 import re
 import string
 from typing import NamedTuple
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 
 from fg2_ros.geometry import mercator
 
@@ -19,6 +19,7 @@ _HARMLESS_PARAMETERS = {
     'service', 'request', 'version', 'layer', 'layers', 'style', 'styles', 'format', 'crs', 'srs',
     'tilematrixset', 'tilematrix', 'tilerow', 'tilecol', 'bbox', 'bboxsr', 'imagesr', 'size',
     'width', 'height', 'transparent', 'bgcolor', 'exceptions', 'map', 'f', 'time'}
+_SHORTEST_KEY = 8
 _MERCATOR = re.compile(r'(^|:)(3857|900913|102100)$')
 
 
@@ -117,6 +118,16 @@ class TileSource:
                    parts.password]
         return tuple(value for value in values if value)
 
+    def is_told_by(self, url: str) -> bool:
+        """
+        Return whether an address holds the API key or what may be one, however it is quoted.
+
+        Short values of a template's parameters are none: 'v=2', 'retina=true'.
+        """
+        plain = _unquoted(url)
+        return any(_unquoted(secret) in plain for secret in self.secrets()
+                   if secret == self.key or len(secret) >= _SHORTEST_KEY)
+
     def _set(self, name: str, value) -> None:
         object.__setattr__(self, name, value)
 
@@ -127,7 +138,7 @@ class TileSource:
             raise ValueError(
                 f'the tile URL of {self.name} needs {{z}}, {{x}} and {{y}} or {{-y}}, or {{q}}, '
                 'or {bbox}, may have {s}, {r}, {width}, {height} and {key}, and has '
-                f'{", ".join(sorted(used)) or "none of them"}')
+                f'{_told(used)}')
         if 'bbox' in used:
             self._check_wms()
         if 'key' in used and not self.key:
@@ -182,6 +193,13 @@ def _placeholders(template: str, name: str) -> set[str]:
         raise ValueError(f'the braces in the tile URL of {name} do not match') from None
 
 
+def _told(placeholders: set[str]) -> str:
+    """Return the names of placeholders; only known ones, as others may be an API key."""
+    unknown = len(placeholders - _PLACEHOLDERS)
+    known = [f'{{{name}}}' for name in sorted(placeholders & _PLACEHOLDERS)]
+    return ', '.join(known + [f'{unknown} with other names'] * bool(unknown)) or 'none of them'
+
+
 def _quadkey(tile: TileId) -> str:
     return ''.join(str((tile.x >> bit & 1) + 2 * (tile.y >> bit & 1))
                    for bit in reversed(range(tile.zoom)))
@@ -206,6 +224,13 @@ def _are_bounds(bounds: tuple[float, ...]) -> bool:
 def _may_be_secret(name: str, value: str) -> bool:
     literal = re.sub(r'\{[^{}]*\}', '', value)
     return name.lower() not in _HARMLESS_PARAMETERS and any(map(str.isalnum, literal))
+
+
+def _unquoted(text: str) -> str:
+    """Return what a text means in an address, also in an address inside an address."""
+    while (plain := unquote_plus(text)) != text:
+        text = plain
+    return text
 
 
 def _redacted(parameter: re.Match) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fg2_ros.ros.prior import PriorSettings
-from fg2_ros.settings import setting
+from fg2_ros.settings import MAINTAINERS, setting
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class ImagerySettings:
         (), 'Where imagery comes from, first choice first: names of the catalogue, paths of files '
         '(MBTiles, PMTiles, GeoTIFF, a folder of tiles) or URL templates. What one lacks comes '
         'from the next, and everything while it fails. There is no default: choose sources whose '
-        'terms allow machine interpretation.', of=str, read_only=True)
+        'terms allow machine interpretation.', of=str, read_only=True, secret=True)
     catalogue: str = setting(
         '', 'YAML file that describes sources by name. Empty: config/sources.yaml of the package, '
         'which is also the manual for one of your own.', read_only=True)
     url: str = setting(
         '', 'Template of tile addresses in Web Mercator, with {z}, {x} and {y}, or {q}, or '
         '{bbox}: a source that is in no catalogue; it comes before those of imagery.sources.',
-        read_only=True)
+        read_only=True, secret=True)
     key: str = setting(
         '', 'API key put in the place of {key} in an address; never logged, but whoever may ask '
         'the node for its parameters sees it. Better: leave it empty and put the key into the '
@@ -50,8 +50,8 @@ class ImagerySettings:
         512.0, 'The cache of each source is kept below this size.', unit='MB', between=(1.0, 1e6),
         read_only=True)
     contact: str = setting(
-        '', 'Mail address or URL at which those who run tile servers can reach you; it goes into '
-        'the User-Agent.', read_only=True)
+        MAINTAINERS, 'Mail address or URL at which those who run tile servers can reach you; it '
+        'goes into the User-Agent.', read_only=True)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import time
 
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery import ImageryError
+from fg2_ros.imagery import ImageryError, ImageryNotReady
 
 FRAME = MapFrame(47.0, 8.5)
 CENTRE = (0.0, 0.0)
@@ -30,7 +30,11 @@ def ask_until(imagery, good, within_s: float = 60.0, centre=CENTRE):
 
 def ask_for_error(imagery) -> str:
     """Return the sentence of the final error."""
-    return str(ask_until(imagery, lambda outcome: type(outcome) is ImageryError))
+    return str(ask_until(imagery, is_final_error))
+
+
+def is_final_error(outcome) -> bool:
+    return isinstance(outcome, ImageryError) and not isinstance(outcome, ImageryNotReady)
 
 
 def is_patch(outcome) -> bool:

@@ -10,6 +10,14 @@ from http_stub import GREY_TILE, HttpStub, quick_http, Reply
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """Let no proxy of the environment stand between the tests and their servers."""
+    for name in ('http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 @pytest.fixture
 def serve():
     """Return a function that starts a stub server from its reply function."""

@@ -55,6 +55,12 @@ def image(pixels: np.ndarray, image_format: str = 'PNG') -> Callable:
     return body(encoded(np.asarray(pixels, np.uint8), image_format))
 
 
+def half_of(image_format: str) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    data = encoded(noise, image_format)
+    return data[:len(data) // 2]
+
+
 def redirect(target: str) -> Callable:
     return lambda server: Reply(302, headers={'Location': target})
 
@@ -150,6 +156,8 @@ FAULTS = [
     Fault('headers byte by byte', 'timed out', lambda server: drip(
         server, b'HTTP/1.1 200 OK\r\n' + b'X' * 9999, False), http=QUICK),
     Fault('truncated image', 'sent a damaged image', body(GREY_TILE[:len(GREY_TILE) // 2])),
+    Fault('truncated JPEG', 'sent a damaged image', body(half_of('JPEG'))),
+    Fault('truncated WebP', 'sent a damaged image', body(half_of('WEBP'))),
     Fault('wrong content type', 'sent JSON instead of an image',
           body(b'{"error": 7}', Content_Type='application/json; charset=utf-8')),
     Fault('WMS exception', 'sent XML instead of an image',

@@ -131,4 +131,4 @@ def quick_http(**changes) -> HttpSettings:
     """Return settings under which a fault is over soon, and nothing else fails for time."""
     return HttpSettings(**{
         'connect_timeout_s': 10.0, 'read_timeout_s': 10.0, 'total_timeout_s': 20.0,
-        'backoff_s': 0.05, 'max_backoff_s': 0.2, **changes})
+        'backoff_s': 0.05, 'max_backoff_s': 0.2, 'revalidate_s': 0.0, **changes})

@@ -1,6 +1,7 @@
 """Servers that fail in every known way: bounded, said once, left alone, and healed."""
 
 from contextlib import closing
+from email.utils import formatdate
 import logging
 from pathlib import Path
 import re
@@ -8,10 +9,10 @@ import socket
 import sqlite3
 import time
 
-from asking import ask_for_error, ask_until, FRAME, is_patch, SIZE_M, SIZE_PX
+from asking import (
+    ask_for_error, ask_until, FRAME, is_final_error, is_patch, SIZE_M, SIZE_PX)
 from faults import Fault, FAULTS, status
 from fg2_ros.geometry import mercator
-from fg2_ros.imagery import ImageryError
 from http_stub import address, GREY_TILE, quick_http, Reply
 import pytest
 
@@ -128,8 +129,32 @@ def test_a_host_without_an_address_is_found_once_it_has_one(
     ask_until(imagery, is_patch)
 
 
-def test_retry_after_is_honoured(serve, open_imagery):
-    server = serve(lambda path, headers: Reply(429, headers={'Retry-After': '30'}))
+@pytest.mark.parametrize('host', ['127.0.0.1', 'tiles.invalid'])
+def test_a_server_that_cannot_be_reached_is_not_called_again_and_again(
+        host, open_imagery, folder, monkeypatch):
+    attempts = []
+
+    def refuse(address, *_, **__):
+        attempts.append(address)
+        raise ConnectionRefusedError if host == '127.0.0.1' else socket.gaierror
+
+    monkeypatch.setattr('urllib3.util.connection.create_connection', refuse)
+    imagery = open_imagery(
+        f'http://{host}/{{z}}/{{x}}/{{y}}', folder / 'c.mbtiles', http=quick_http(**PATIENT))
+    error = ask_for_error(imagery)
+    for east in range(0, 2000, 20):
+        imagery.request(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX)
+    ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+    assert error == ask_for_error(imagery) and imagery.stats()['offline']
+    assert 1 <= len(attempts) <= 2  # two are under way together
+    imagery.close()
+    assert tiles_in(folder / 'c.mbtiles') == 0
+
+
+@pytest.mark.parametrize('as_date', [False, True])
+def test_retry_after_is_honoured(as_date, serve, open_imagery):
+    server = serve(lambda path, headers: Reply(429, headers={
+        'Retry-After': formatdate(time.time() + 30, usegmt=True) if as_date else '30'}))
     imagery = open_imagery(server.template, http=quick_http(backoff_s=0.001, max_backoff_s=0.002))
     ask_for_error(imagery)
     ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
@@ -172,8 +197,29 @@ def test_a_patch_that_is_mostly_missing_is_none(fault, missing, serve, open_imag
         assert patch.valid.mean() == pytest.approx(1 - missing, abs=0.02)
         return
     error = ask_until(imagery, lambda outcome: is_patch(outcome) or (
-        imagery.stats()['downloads'] >= 1 and type(outcome) is ImageryError), centre=centre)
+        imagery.stats()['downloads'] >= 1 and is_final_error(outcome)), centre=centre)
     assert fault.sentence in str(error)
+
+
+@pytest.mark.parametrize('broken', [
+    'fg2_ros.imagery.origin.TileOrigin.fetch', 'fg2_ros.imagery.cache.TileCache.get'])
+def test_an_accident_fails_its_tile_which_is_tried_again(
+        broken, grey_server, open_imagery, folder, caplog, monkeypatch):
+    secret = 'S3CRETVALUE'
+
+    def break_down(*_):
+        raise RuntimeError(secret)
+
+    caplog.set_level(logging.DEBUG)
+    with monkeypatch.context() as patched:
+        patched.setattr(broken, break_down)
+        imagery = open_imagery(grey_server.template, folder / 'c.mbtiles', name='Orthos')
+        assert 'Orthos: RuntimeError while a tile was handled' in ask_for_error(imagery)
+        ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+    assert warnings(caplog) == ['Orthos: RuntimeError while a tile was handled']
+    assert 'break_down' in caplog.text and secret not in caplog.text
+    assert imagery.stats()['errors'] > 0
+    assert ask_until(imagery, is_patch).valid is None
 
 
 def test_what_is_not_there_is_remembered_when_the_next_drive_begins(

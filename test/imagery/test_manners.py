@@ -1,21 +1,24 @@
 """How servers are treated: connections, proxies, freshness, redirects, and keys kept to us."""
 
+from contextlib import closing
 from email.utils import formatdate
 import logging
 import shutil
 import socket
+import sqlite3
 import ssl
 import subprocess
 import threading
 import time
 
-from asking import ask, ask_for_error, ask_until, FRAME, is_patch
+from asking import ask, ask_for_error, ask_until, FRAME, is_patch, SIZE_M, SIZE_PX
 from faults import drip
 from fg2_ros.imagery import HttpSettings, ImageryNotReady
 from fg2_ros.imagery.connections import Attempt
 from fg2_ros.imagery.decoding import TileProblem
 from fg2_ros.imagery.download import Downloader
 from fg2_ros.imagery.sources import TileId, TileSource
+from fg2_ros.ros.node_settings import ImagerySettings
 from http_stub import encoded, GREY_TILE, quick_http, Reply
 import numpy as np
 import pytest
@@ -38,13 +41,6 @@ def download():
         downloader.close()
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    for name in ('http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 # Politeness ------------------------------------------------------------------------------------
 
 def test_at_most_two_connections_for_all_sources_of_a_host_together(serve, open_imagery):
@@ -61,9 +57,11 @@ def test_at_most_two_connections_for_all_sources_of_a_host_together(serve, open_
 
 def test_the_user_agent_says_whom_to_write_to(serve, download):
     server = serve(lambda path, headers: Reply(body=GREY_TILE))
-    download(server.template, HttpSettings(contact='ops@example.org'))
-    agent = server.headers[0]['User-Agent']
-    assert agent.startswith('fg2_ros/') and 'ops@example.org' in agent
+    for settings in (HttpSettings(contact='ops@example.org'), HttpSettings()):
+        download(server.template, settings)
+    agents = [headers['User-Agent'] for headers in server.headers]
+    assert all(agent.startswith('fg2_ros/') for agent in agents)
+    assert 'ops@example.org' in agents[0] and '@' in ImagerySettings().contact in agents[1]
 
 
 def test_connections_end_with_their_last_user(serve, open_imagery):
@@ -120,6 +118,30 @@ def test_how_long_a_tile_is_current_is_up_to_the_server(headers, fresh_s, serve,
     assert download(server.template).fresh_s == fresh_s
 
 
+@pytest.mark.parametrize('control', ['no-cache', 'max-age=0'])
+def test_a_server_that_says_no_cache_is_not_asked_with_every_fix(control, serve, open_imagery):
+    server = serve(lambda path, headers: Reply(
+        body=GREY_TILE, headers={'Cache-Control': control, 'ETag': '"1"'}))
+    imagery = open_imagery(server.template, http=quick_http(revalidate_s=60.0))
+    ask_until(imagery, is_patch)
+    for _ in range(50):
+        imagery.request(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX)
+    assert imagery.stats()['pending'] == 0
+    assert len(server.paths) == len(set(server.paths))
+
+
+def test_on_disk_a_tile_is_as_fresh_as_the_server_says(serve, open_imagery, folder):
+    server = serve(lambda path, headers: Reply(
+        body=GREY_TILE, headers={'Cache-Control': 'no-cache', 'ETag': '"1"'}))
+    for _ in range(2):
+        imagery = open_imagery(
+            server.template, folder / 'c.mbtiles', http=quick_http(revalidate_s=60.0))
+        ask_until(imagery, is_patch)
+        ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+        imagery.close()
+    assert len(server.paths) == 2 * len(set(server.paths))
+
+
 def test_what_must_not_be_stored_is_not(serve, open_imagery, folder):
     server = serve(lambda path, headers: Reply(
         body=GREY_TILE, headers={'Cache-Control': 'no-store'}))
@@ -156,6 +178,22 @@ def test_a_changed_tile_replaces_the_old_one(tag, condition, serve, open_imagery
     colour = 120
     ask_until(second, lambda patch: np.all(patch.image == 120))
     assert second.stats()['stale'] == 0
+
+
+def test_a_changed_tile_that_is_broken_does_not_replace_the_old_one(
+        serve, open_imagery, folder):
+    broken = Reply(body=GREY_TILE[:len(GREY_TILE) // 2], headers={'ETag': '"2"'})
+    server = serve(lambda path, headers: Reply(
+        body=GREY_TILE, headers={'ETag': '"1"', 'Cache-Control': 'max-age=0'}))
+    imagery = open_imagery(server.template, folder / 'c.mbtiles')
+    ask_until(imagery, is_patch)
+    server.reply = lambda path, headers: broken
+    ask_until(imagery, lambda _: imagery.stats()['errors'] > 0)
+    assert np.all(ask(imagery).image == 99)
+    imagery.close()
+    with closing(sqlite3.connect(folder / 'c.mbtiles')) as database:
+        kept = database.execute('SELECT tile_data, etag FROM tiles NATURAL JOIN fg2_tiles')
+        assert set(kept) == {(GREY_TILE, '"1"')}
 
 
 def test_offline_what_is_out_of_date_is_used_and_flagged(serve, open_imagery, folder):
@@ -312,6 +350,17 @@ def test_what_comes_too_slowly_is_broken_off_though_encrypted(
     server = serve_encrypted(lambda path, headers: drip(server, b'X' * 9999, False))
     with pytest.raises(TileProblem, match='timed out'):
         download(server.template, quick_http(total_timeout_s=0.5))
+
+
+def test_a_redirect_to_what_is_not_encrypted_is_refused(
+        serve, serve_encrypted, certificate, download, monkeypatch):
+    monkeypatch.setenv('SSL_CERT_FILE', str(certificate))
+    open_to_all = serve(lambda path, headers: Reply(body=GREY_TILE))
+    server = serve_encrypted(lambda path, headers: Reply(
+        302, headers={'Location': open_to_all.url + path}))
+    with pytest.raises(TileProblem, match='redirected to a http address'):
+        download(server.template)
+    assert server.paths and not open_to_all.paths
 
 
 def test_what_is_not_encrypted_is_told(serve, download):

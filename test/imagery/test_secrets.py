@@ -1,12 +1,16 @@
 """API keys reach the server that wants them, whatever it answers, and nothing else."""
 
+from dataclasses import fields
 import logging
+import re
 import traceback
 from urllib.parse import quote
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError, ImageryNotReady, open_imagery
 from fg2_ros.imagery.catalogue import choose_sources
+from fg2_ros.ros.node_settings import ImagerySettings
+from fg2_ros.settings import converted
 from http_stub import GREY_TILE, quick_http, Reply
 import pytest
 import yaml
@@ -88,3 +92,26 @@ def test_a_missing_key_names_the_variable_only(monkeypatch):
     with pytest.raises(ValueError, match='wants an API key: .* FG2_IMAGERY_KEY') as error:
         open_imagery('https://user:S3CRET@h/{z}/{x}/{y}?k={key}&other=S3CRET')
     assert 'S3CRET' not in f'{error.value!r} {error.value}'
+
+
+@pytest.mark.parametrize('text, words', [
+    ('tiles.example.org/{z}/{x}/{y}?key=S3CRET', 'tiles.example.org/... is no URL, which begins'),
+    ('me:S3CRET@tiles.example.org/S3CRET/{z}/{x}/{y}', 'tiles.example.org/... is no URL'),
+    ('tiles.example.org/wms;key=S3CRET', 'tiles.example.org/wms does not exist'),
+    ('tiles.example.org?key=S3CRET', "'tiles.example.org' is neither"),
+    ('S3CRET@tiles.example.org', "'tiles.example.org' is neither"),
+    ('h/{z}?' + 'S3CRET' * 1000, 'h/... is no URL'),
+    ('https://h/{z}/{x}/{y}?key={S3CRET}', 'has {x}, {y}, {z}, 1 with other names')])
+def test_an_address_that_is_none_is_refused_without_its_key(text, words):
+    with pytest.raises(ValueError) as error:
+        open_imagery(text)
+    assert words in str(error.value) and 'S3CRET' not in told(error.value)
+
+
+@pytest.mark.parametrize('name', ['sources', 'url', 'key'])
+@pytest.mark.parametrize('value', [531975, ['S3CRET', 531975]])
+def test_a_parameter_of_the_wrong_type_is_refused_without_its_value(name, value):
+    declared, = (each for each in fields(ImagerySettings) if each.name == name)
+    with pytest.raises(ValueError, match=f'parameter {name} is not a ') as error:
+        converted(name, value, declared)
+    assert not {'S3CRET', '531975'} & set(re.findall(r'\w+', told(error.value)))

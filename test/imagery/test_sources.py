@@ -34,6 +34,20 @@ def test_what_is_shown_has_no_secrets():
     assert not any(secret in repr(source) for secret in source.secrets())
 
 
+@pytest.mark.parametrize('template, key, url, told', [
+    ('https://h/{z}/{x}/{y}?v=2', '', 'https://cdn/2/1/2?v=2', False),
+    ('https://h/{z}/{x}/{y}?retina=true', '', 'https://cdn/1/1/1?retina=true', False),
+    ('https://h/{z}/{x}/{y}?token=abcdefgh', '', 'https://cdn/1/1/1?t=abcdefgh', True),
+    ('https://h/{z}/{x}/{y}?token=a%2Fcdefgh', '', 'https://cdn/a%2fcdefgh/1/1/1', True),
+    ('https://h/{z}/{x}/{y}?token=a%2Fcdefgh', '', 'https://cdn/a/cdefgh/1/1/1', True),
+    ('https://h/{z}/{x}/{y}?k={key}', 'a/b c', 'https://cdn/1/1/1?k=a%2fb+c', True),
+    ('https://h/{z}/{x}/{y}?k={key}', 'a/b c', 'https://cdn/in?next=h%3Fk%3Da%252Fb%2520c', True),
+    ('https://h/{z}/{x}/{y}?k={key}', 'a+b', 'https://cdn/1/1/1?k=a%2Bb', True),
+    ('https://h/{z}/{x}/{y}?k={key}', 'a/b c', 'https://cdn/1/1/1?k=ab', False)])
+def test_an_address_that_tells_the_key_is_known(template, key, url, told):
+    assert TileSource(template, key=key).is_told_by(url) == told
+
+
 def test_placeholders_of_services_are_no_secrets():
     wmts = 'https://h/w?LAYER=o&TILEMATRIX=EPSG:3857:{z}&TILEROW={y}&TILECOL={x}&apikey={key}'
     source = TileSource(wmts, key='ghijkl')
@@ -94,7 +108,8 @@ def test_retina_tiles_have_512_pixels():
     (PLAIN, {'resolution_m': -1.0}, 'resolution_m is wrong'),
     (PLAIN, {'bounds': (0.0, 10.0, 5.0, 9.0)}, 'bounds of tiles.example.org are not west'),
     (PLAIN, {'bounds': (0.0, 10.0, 5.0)}, 'bounds of tiles.example.org are not west'),
-    ('https://h/{z}/{x}/{y}/{banana}', {}, 'banana'),
+    ('https://h/{z}/{x}/{y}/{banana}', {}, 'has {x}, {y}, {z}, 1 with other names'),
+    ('https://h/{y}/{y}', {}, 'has {y}$'), ('https://h/', {}, 'has none of them'),
     ('https://h/{z}/{x}/{y', {}, 'braces'),
     ('https://h/{z}/{x}/{y}?k={key}', {}, 'wants an API key'),
     (PLAIN, {'tile_px': 300}, '256 or 512'),

@@ -1,5 +1,6 @@
 """Where the node takes imagery from, and what it says about it."""
 
+import io
 import logging
 
 from builtin_interfaces.msg import Time
@@ -10,10 +11,13 @@ from fg2_ros.ros.loading import load_imagery, Loaded
 from fg2_ros.ros.node_settings import ImagerySettings
 from fg2_ros.simulation.tile_server import Faults, TileServer
 import numpy as np
+from PIL import Image
 import pytest
-from vehicle import FRAME
+from vehicle import at, FakeLocalizer, FRAME
 import yaml
 
+WHITE = io.BytesIO()
+Image.new('RGB', (256, 256), 'white').save(WHITE, 'JPEG')
 PATCH = (FRAME, (0.0, 0.0), 56.0, 256)
 ENTRY = {'kind': 'xyz', 'attribution': '(c) Survey', 'terms': 'Look, do not think.',
          'offline_allowed': True, 'machine_interpretation_allowed': True, 'vintage': 'May 2021',
@@ -65,8 +69,10 @@ def diagnosed(stats: dict, trouble: str = '') -> dict:
     ({'sources': ['/no/such/file.mbtiles']}, ('/no/such/file.mbtiles does not exist',)),
     ({'sources': 'closed'}, ('closed do not allow machine',)),
     ({'url': 'ftp://h/{z}/{x}/{y}?token=S3CRET'}, ('starts with http',)),
-    ({'sources': [1.0, 2.0]}, ('imagery.sources = [1.0, 2.0] is not a list of texts',)),
-    ({'sources': 7}, ('imagery.sources = 7 is not a list',)),
+    ({'url': 'h/{z}/{x}/{y}?token=S3CRET'}, ('h/... is no URL', 'begins with https://')),
+    ({'url': 531975}, ('imagery.url is not a text',)),
+    ({'sources': [531975.0, 2.0]}, ('imagery.sources is not a list of texts',)),
+    ({'sources': 531975}, ('imagery.sources is not a list',)),
     ({'url': 'http://h/{z}/{x}/{y}?k={key}', 'key': 531975}, ('imagery.key is not a text',)),
     ({}, ('imagery.sources', 'imagery.url'))])
 def test_unusable_imagery_keeps_the_node_unconfigured(vehicle, start, write, parameters, words):
@@ -101,6 +107,49 @@ def test_sources_are_tried_in_their_order(vehicle, start, write, tiles):
     assert found['patch_attribution'] == '(c) Survey'
     assert {'ops@example.org' in headers['User-Agent'] for headers in tiles.request_headers} == {
         True}
+
+
+class LookingLocalizer(FakeLocalizer):
+    """Tells the truth if there is imagery."""
+
+    def __init__(self, imagery):
+        """Look there."""
+        super().__init__()
+        self._imagery = imagery
+
+    def estimate(self, panorama, prior):
+        """Return the camera's true pose."""
+        self._imagery.patch(*PATCH)
+        return super().estimate(panorama, prior)
+
+
+def load_looking(settings) -> Loaded:
+    """Return a fake localizer that needs the real imagery."""
+    imagery = load_imagery(settings.imagery)
+    return Loaded(LookingLocalizer(imagery), imagery)
+
+
+@pytest.mark.parametrize('faults, said', [
+    (Faults(status=404), 'answered 404'),
+    (Faults(body=WHITE.getvalue()), 'has only an empty tile there')])
+def test_where_a_server_has_no_imagery_there_is_no_pose_and_it_is_named(
+        vehicle, tiles, faults, said):
+    """However many images come: they are counted, and neither log nor server are bothered."""
+    tiles.faults = faults
+    node = vehicle.start(load_looking, datum=list(FRAME.datum), imagery__cache_path='',
+                         imagery__url=tiles.url_template)
+    sentence = f'no pose: 127.0.0.1:{tiles.port} {said}'
+    rejected = node._health.rejected
+    for images in range(1, 9):
+        vehicle.send_all(at(float(images)))
+        vehicle.until(lambda: rejected['imagery'] == images, 'the image is rejected')
+        vehicle.until(lambda: not node._loaded.imagery.stats()['pending'], 'all is answered')
+    found = vehicle.until_diagnosed(
+        lambda found: sentence in found['message'], 'the source is named', 'imagery')
+    assert found['level'] == b'\1' and found['offline'] == 'False'
+    assert vehicle.heard['fg2/pose'] == [] and set(rejected) == {'imagery'}
+    assert len(vehicle.logged(sentence)) == 1
+    assert len(tiles.requested) == len(set(tiles.requested)) > 0
 
 
 def attempt(imagery):
