@@ -76,8 +76,8 @@ class AerialMemory:
         distance_m = self._distance_m(frame, centre_m)
         if distance_m > self._settings.recentre_m:
             self._move(frame, centre_m, distance_m)
-        elif self._has_gaps() and self._clock() - self._fetched_s >= self._settings.retry_s:
-            self._fill_gaps()
+        elif self._may_improve() and self._clock() - self._fetched_s >= self._settings.retry_s:
+            self._improve()
         return self._patch
 
     def features(self) -> Tensor:
@@ -112,16 +112,16 @@ class AerialMemory:
             return
         self._keep(patch)
 
-    def _fill_gaps(self) -> None:
-        """Take the patch again where it was incomplete, if more of it has arrived."""
+    def _improve(self) -> None:
+        """Take the patch again where it was, if more of it or finer imagery has arrived."""
         old = self._patch
         try:
             patch = self._fetch(old.frame, old.centre_m)
         except ImageryError as error:
             self._fetched_s = self._clock()
-            _log.debug('gaps of the aerial patch stay: %s', error)
+            _log.debug('the aerial patch stays as it is: %s', error)
             return
-        if patch.valid is None or patch.valid.sum() > old.valid.sum():
+        if _quality(patch) > _quality(old):
             self._keep(patch)
         else:
             self._fetched_s = self._clock()
@@ -134,5 +134,9 @@ class AerialMemory:
         self._patch, self._features = patch, None
         self._fetched_s = self._clock()
 
-    def _has_gaps(self) -> bool:
-        return self._patch.valid is not None and not self._patch.valid.all()
+    def _may_improve(self) -> bool:
+        return self._patch.valid_share < 1 or self._patch.is_coarse
+
+
+def _quality(patch: AerialPatch) -> tuple[float, float]:
+    return patch.valid_share, -(patch.native_resolution_m or 0.0)

@@ -59,6 +59,7 @@ class Found:
     :param extent_m: side of the square that the network saw.
     :param inlier_ratio: share of the matches that agree with the pose.
     :param patch: north-up; that of a pinhole camera is larger than what the network sees of it.
+    :param valid_share: how much of what the network saw shows imagery.
     """
 
     pose: Pose2
@@ -69,11 +70,7 @@ class Found:
     inlier_ratio: float
     matches: Matches
     patch: AerialPatch
-
-    @property
-    def valid_share(self) -> float:
-        """How much of the patch shows imagery."""
-        return 1.0 if self.patch.valid is None else float(self.patch.valid.mean())
+    valid_share: float
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,8 @@ class Matcher:
             Pose2(place.x, place.y, wrap_angle(view.heading_rad + offset.yaw - math.pi / 2)),
             _turned_covariance(solution.covariance[0].double().numpy(), grid.yaw),
             bool(solution.ok[0]), (offset.x, offset.y), self.config.grid_extent_m,
-            float(solution.inlier_ratio[0]), self._matches(solution, grid, heights, view), patch)
+            float(solution.inlier_ratio[0]), self._matches(solution, grid, heights, view), patch,
+            self._valid_share(patch, up_yaw))
 
     def _aerial_features(self, patch: AerialPatch, yaw_rad: float) -> tuple[Tensor, float]:
         """Return the features of a patch and the map yaw that is up in them."""
@@ -164,6 +162,13 @@ class Matcher:
             image = turned(patch.image, yaw_rad, self.config.aerial_image_hw[0])
             self._turned = patch, yaw_rad, self._describe(image)
         return self._turned[2], self._turned[1]
+
+    def _valid_share(self, patch: AerialPatch, up_yaw_rad: float) -> float:
+        if patch.valid is None or not self._is_pinhole:
+            return patch.valid_share
+        seen = turned(
+            patch.valid.astype(np.float32), up_yaw_rad, self.config.aerial_image_hw[0])
+        return float(seen.mean())
 
     def _view(self, image: np.ndarray, camera_k: np.ndarray | None, yaw_rad: float,
               up_yaw_rad: float) -> PanoramaView | PinholeView:

@@ -14,7 +14,7 @@ class ScriptedImagery:
 
     def __init__(self):
         """Start without any."""
-        self.missing_rows, self.problem = 0, None
+        self.missing_rows, self.problem, self.resolution_m = 0, None, None
         self.asked, self.requested = [], []
 
     def patch(self, frame, centre_m, size_m, size_px, wait_s=0.0):
@@ -25,7 +25,8 @@ class ScriptedImagery:
         valid = np.ones((size_px, size_px), bool)
         valid[:self.missing_rows] = False
         image = np.full((size_px, size_px, 3), len(self.asked), np.uint8)
-        return AerialPatch(image, frame, centre_m, size_m, valid, 'scripted')
+        return AerialPatch(image, frame, centre_m, size_m, valid, 'scripted',
+                           native_resolution_m=self.resolution_m)
 
     def stats(self):
         """Return that nothing is under way."""
@@ -109,6 +110,18 @@ def test_gaps_are_filled_when_more_imagery_has_come(memory, imagery, clock):
     clock.now = 20.0
     memory.patch(FRAME, (0, 0))
     assert len(imagery.asked) == 4
+
+
+def test_a_coarse_patch_is_replaced_when_finer_imagery_has_come(memory, imagery, clock):
+    """A server failed when the vehicle came; it stands still since. Coarser is no gain."""
+    for now, resolution_m, missing_rows, features in (
+            (0.0, 7.0, 0, 1), (1.0, 1.75, 0, 1), (3.0, 14.0, 0, 1), (6.0, 3.5, 4, 1),
+            (9.0, 3.5, 0, 4), (12.0, 1.75, 0, 5), (15.0, 0.5, 0, 5)):
+        clock.now, imagery.resolution_m = now, resolution_m
+        imagery.missing_rows = missing_rows
+        memory.patch(FRAME, (0, 0))
+        assert memory.features() == features
+    assert len(imagery.asked) == 5
 
 
 def test_the_surroundings_are_requested_then_the_patch(memory, imagery):

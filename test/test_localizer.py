@@ -90,6 +90,19 @@ def test_aerial_features_are_kept_until_the_prior_has_moved():
         assert network.aerial_calls == calls
 
 
+@pytest.mark.parametrize('resolution_m, is_coarse', [(0.25, False), (1.0, True), (None, False)])
+def test_an_estimate_says_which_imagery_it_is_made_of(resolution_m, is_coarse):
+    """Its source, its vintage, and whether it had to be magnified."""
+    imagery = orthophoto()
+    whole = imagery.patch
+    imagery.patch = lambda *wanted, **options: dataclasses.replace(
+        whole(*wanted, **options), source='Orthos', vintage='May 2021',
+        native_resolution_m=resolution_m)
+    patch = Localizer(TruthfulNetwork((0.0, 0.0)), imagery, FRAME).estimate(
+        panorama_at(0.5), prior_at(1.0, 2.0, 0.5)).patch
+    assert (patch.source, patch.vintage, patch.is_coarse) == ('Orthos', 'May 2021', is_coarse)
+
+
 def test_the_first_prior_places_the_map_unless_it_is_given():
     """And the map can be moved afterwards: the patch follows."""
     localizer = Localizer(TruthfulNetwork((0.0, 0.0)), orthophoto())

@@ -127,6 +127,42 @@ def test_the_patch_holds_what_is_seen_of_it_turned():
     assert patch.image[0, 0, 1] > patch.image[-1, 0, 1]  # green grows with north
 
 
+class GappyImagery:
+    """The orthophoto, as imagery that says that parts of each patch are missing."""
+
+    def __init__(self, is_valid):
+        """Say what is there, as a function of metres right of and above the patch's centre."""
+        self._whole, self._is_valid = orthophoto(), is_valid
+        self.stats, self.request = self._whole.stats, self._whole.request
+
+    def patch(self, *wanted, **options):
+        """Return a patch with its mask."""
+        patch = self._whole.patch(*wanted, **options)
+        axis_m = (np.arange(len(patch.image)) + 0.5) * patch.resolution_m - patch.size_m / 2
+        return dataclasses.replace(patch, valid=self._is_valid(axis_m, -axis_m[:, None]))
+
+
+@pytest.mark.parametrize('yaw', [0.0, math.pi / 4, 2.0])
+def test_a_hole_in_what_is_seen_of_the_patch_rejects(yaw):
+    """Of the patch it is less than half, of the part of it that is cut out it is more."""
+    imagery = GappyImagery(lambda right, up: np.maximum(np.abs(right), np.abs(up)) > 11.2)
+    localizer = Localizer(PinholeNetwork((0.0, 0.0)), imagery, FRAME)
+    estimate = estimate_of(localizer, yaw, prior_at(0.0, 0.0, yaw))
+    assert estimate.patch.valid_share > 0.6
+    assert not estimate.accepted
+    assert 'of the aerial patch shows imagery' in estimate.rejection
+
+
+def test_gaps_that_are_not_seen_do_not_reject():
+    """The corners that are cut off when the patch is turned by half a quarter."""
+    imagery = GappyImagery(lambda right, up: np.abs(right) + np.abs(up) < 19.7)
+    localizer = Localizer(PinholeNetwork((0.0, 0.0)), imagery, FRAME)
+    for yaw in (math.pi / 4, 0.0):
+        estimate = estimate_of(localizer, yaw, prior_at(0.0, 0.0, yaw))
+        assert estimate.patch.valid_share < 0.5
+        assert estimate.accepted, estimate.rejection
+
+
 def test_a_yaw_outside_the_gate_is_rejected():
     """However the patch was turned."""
     localizer = Localizer(PinholeNetwork((0.0, 0.0)), orthophoto(), FRAME)

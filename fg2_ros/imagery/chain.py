@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import logging
 import math
 import time
+from typing import Any
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.backoff import Notices
 from fg2_ros.imagery.patch import (
-    AerialPatch, Imagery, ImageryError, ImageryNotReady, require_fine_enough)
+    AerialPatch, Imagery, ImageryError, ImageryGaps, ImageryNotReady, MAX_MISSING,
+    require_fine_enough)
 
 _logger = logging.getLogger(__name__)
 
@@ -21,7 +23,8 @@ class ImageryChain:
 
     A source is passed over where it has nothing, or nothing fine enough, and while it fails. One
     that is only slow is waited for: the imagery does not change from patch to patch by chance.
-    Gaps of a patch are filled from the sources after its own.
+    Gaps of a patch are filled from the sources after its own; so parts that are too little alone
+    may together be enough.
 
     :param members: the sources, first choice first; closed with the chain.
     :param coarsest_m: imagery with more metres per pixel is refused.
@@ -57,29 +60,45 @@ class ImageryChain:
         for asked, member in enumerate(self.members, 1):
             waits = asked == len(self.members) or not _fails(member)
             left_s = max(0.0, deadline - time.monotonic()) if waits else 0.0
-            try:
-                part = member.patch(frame, centre_m, size_m, size_px, left_s)
-                require_fine_enough(part.native_resolution_m, self._coarsest_m, part.source)
-            except ImageryError as error:
-                problems.append(error)
-                if isinstance(error, ImageryNotReady) and not _fails(member):
-                    break
-                continue
-            patch = part if patch is None else patch.filled_from(part)
-            if patch.valid is None:
+            part, problem = self._part_of(member, frame, centre_m, size_m, size_px, left_s)
+            if problem is not None:
+                problems.append(problem)
+            if part is not None:
+                patch = part if patch is None else patch.filled_from(part)
+            if patch is not None and patch.valid is None or (
+                    isinstance(problem, ImageryNotReady) and not _fails(member)):
                 break
         self._asked = asked
-        if patch is None:
+        if patch is None or patch.valid_share < 1 - MAX_MISSING:
             raise _united(problems)
         self._note(patch)
         return patch
 
+    def _part_of(self, member: Imagery, *patch: Any) -> tuple[
+            AerialPatch | None, ImageryError | None]:
+        """Return what a source has of a patch, however little, and what it has to say to that."""
+        try:
+            try:
+                part, problem = member.patch(*patch), None
+            except ImageryGaps as gaps:
+                part, problem = gaps.patch, gaps
+            require_fine_enough(part.native_resolution_m, self._coarsest_m, part.source)
+        except ImageryError as error:
+            return None, error
+        return part, problem
+
     def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
                 size_px: int) -> None:
-        """Start fetching such a patch from the sources that the last one took."""
-        for member in self.members[:self._asked]:
+        """
+        Start fetching such a patch from as many sources as the last one took.
+
+        Those that have nothing at the place do not count: the next is asked instead.
+        """
+        members, left = iter(self.members), self._asked
+        while left and (member := next(members, None)):
             try:
                 member.request(frame, centre_m, size_m, size_px)
+                left -= 1
             except ImageryError as error:
                 _logger.debug('nothing is fetched ahead: %s', error)
 

@@ -127,11 +127,10 @@ class LocalImagery(ABC):
             if self._closed:
                 raise ImageryError(f'{self.name} is closed')
             cutout = self._counted_cut(view)
-        require_enough(cutout.valid, self.name, cutout.problem)
-        return AerialPatch(
+        return require_enough(AerialPatch(
             cutout.image, frame, tuple(centre_m), size_m, cutout.valid, self.name,
             vintage=self.label.vintage, attribution=self.label.attribution,
-            native_resolution_m=cutout.resolution_m)
+            native_resolution_m=cutout.resolution_m), cutout.problem)
 
     def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
                 size_px: int) -> None:
@@ -144,11 +143,10 @@ class LocalImagery(ABC):
             self._close()
 
     def stats(self) -> dict:
-        """Return the counters of `Imagery.stats`."""
-        with self._lock:
-            return {'source': self.name, 'hits': self._hits, 'misses': self._misses,
-                    'errors': self._errors, 'pending': 0, 'offline': self._failing,
-                    'last_error': self._last_error}
+        """Return the counters of `Imagery.stats`, at once, also while a patch is being cut."""
+        return {'source': self.name, 'hits': self._hits, 'misses': self._misses,
+                'errors': self._errors, 'pending': 0, 'offline': self._failing,
+                'last_error': self._last_error}
 
     def _counted_cut(self, view: PatchView) -> Cutout:
         try:

@@ -34,10 +34,11 @@ def turned(image: np.ndarray, up_yaw_rad: float, size_px: int) -> np.ndarray:
     """
     Return the middle of a north-up image, turned so that up is another direction.
 
-    :param image: (H, H, 3) uint8, at least sqrt(2) times as large as what is cut.
+    :param image: (H, H, 3) uint8 or (H, H) float32, at least sqrt(2) times as large as what is
+        cut.
     :param up_yaw_rad: map yaw (0 east, counter-clockwise) to which up looks in the result.
-    :return: (size_px, size_px, 3) uint8 with the same pixel size and centre; black beyond the
-        image.
+    :return: (size_px, size_px) or (size_px, size_px, 3), with the same pixel size and centre;
+        black beyond the image.
     """
     cosine, sine = np.cos(up_yaw_rad), np.sin(up_yaw_rad)
     linear = np.array([[sine, -cosine], [cosine, sine]])

@@ -19,6 +19,20 @@ class ImageryNotReady(ImageryError):
     """The imagery is still being fetched in the background: ask again later."""
 
 
+class ImageryGaps(ImageryError):
+    """
+    More than half of a patch is missing.
+
+    :param sentence: says so, of which source, and why.
+    :param patch: the rest, for whoever has another source for the gaps.
+    """
+
+    def __init__(self, sentence: str, patch: AerialPatch):
+        """Keep the patch."""
+        super().__init__(sentence)
+        self.patch = patch
+
+
 @dataclass(frozen=True)
 class AerialPatch:
     """
@@ -50,6 +64,11 @@ class AerialPatch:
     def resolution_m(self) -> float:
         """Metres per pixel."""
         return self.size_m / self.image.shape[0]
+
+    @property
+    def valid_share(self) -> float:
+        """How much of it shows imagery."""
+        return 1.0 if self.valid is None else float(self.valid.mean())
 
     @property
     def is_coarse(self) -> bool:
@@ -123,17 +142,16 @@ class Imagery(Protocol):
         """
 
 
-def require_enough(valid: np.ndarray | None, source: str, why: str) -> None:
+def require_enough(patch: AerialPatch, why: str) -> AerialPatch:
     """
-    Accept a patch's mask unless more than half of it is missing.
+    Return a patch unless more than half of it is missing.
 
-    :raises ImageryError: if so, with the source and the reason.
+    :raises ImageryGaps: if so, with the source and the reason.
     """
-    if valid is None:
-        return
-    missing = 1 - np.mean(valid)
+    missing = 1 - patch.valid_share
     if missing > MAX_MISSING:
-        raise ImageryError(f'{source} lacks {missing:.0%} of the aerial patch: {why}')
+        raise ImageryGaps(f'{patch.source} lacks {missing:.0%} of the aerial patch: {why}', patch)
+    return patch
 
 
 def require_fine_enough(resolution_m: float | None, coarsest_m: float, source: str) -> None:

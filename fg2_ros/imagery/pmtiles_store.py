@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-import gzip
 import json
 import os
 from pathlib import Path
@@ -21,6 +20,7 @@ from pmtiles.tile import (
 _DEPTH = 4  # of directories, as the specification allows
 _DIRECTORIES_KEPT = 64
 _LARGEST, _LARGEST_DIRECTORY = 1 << 24, 1 << 20  # bytes that are read at once, still packed
+_LARGEST_UNPACKED = 1 << 24
 _DAMAGE = (EOFError, IndexError, OSError, UnicodeDecodeError, ValueError, zlib.error)
 _PICTURES = {TileType.UNKNOWN, TileType.JPEG, TileType.PNG, TileType.WEBP}
 
@@ -96,7 +96,9 @@ class _Archive:
         raise ValueError('its directories go round in circles')
 
     def _read_directory(self, offset: int, length: int) -> list:
-        return deserialize_directory(self._bytes(offset, length, _LARGEST_DIRECTORY))
+        packed = self._bytes(offset, length, _LARGEST_DIRECTORY)
+        _unpacked(packed)  # the library would unpack a bomb
+        return deserialize_directory(packed)
 
     def _bytes(self, offset: int, length: int, most: int = _LARGEST) -> bytes:
         if not 0 < length <= most:
@@ -126,7 +128,7 @@ class _Archive:
         metadata = {}
         if self._header['metadata_length']:
             packed = self._bytes(self._header['metadata_offset'], self._header['metadata_length'])
-            metadata = json.loads(gzip.decompress(packed))
+            metadata = json.loads(_unpacked(packed))
         attribution = metadata.get('attribution') if isinstance(metadata, dict) else ''
         return TileLayout(self._path.name, tile_side(first, self._path), *zooms,
                           plain_text(attribution))
@@ -152,3 +154,12 @@ class _Archive:
             raise FileProblem(f'{self._path} is no PMTiles archive') from None
         except _DAMAGE as error:
             raise FileProblem(f'{self._path} is damaged or cannot be read: {error}') from None
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """Return what gzip packed, unless it is too much to be kept in memory."""
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    data = unpacking.decompress(packed, _LARGEST_UNPACKED)
+    if not unpacking.eof:
+        raise ValueError('a part of it is cut off, or too large when unpacked')
+    return data

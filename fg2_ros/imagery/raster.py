@@ -52,10 +52,11 @@ class RasterImagery:
         else:
             nodes = self.pixel_from_geodetic(*view.geodetic_nodes())
         image, valid = self._pyramid.warp(*nodes, size_px)
-        require_enough(valid, self.name, 'the place is outside it')
+        patch = require_enough(AerialPatch(
+            image, frame, tuple(centre_m), size_m, valid, self.name,
+            native_resolution_m=self._resolution_m), 'the place is outside it')
         self._patches += 1
-        return AerialPatch(image, frame, tuple(centre_m), size_m, valid, self.name,
-                           native_resolution_m=self._resolution_m)
+        return patch
 
     def pixel_from_geodetic(self, latitude_deg, longitude_deg):
         """Return continuous (column, row) of the orthophoto of places in degrees."""

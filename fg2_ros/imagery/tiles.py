@@ -97,10 +97,10 @@ class TileImagery:
             raise ImageryError(f'{lookup.problem}: there are no tiles for the aerial patch')
         image, valid = patch_from_tiles(
             needed, lookup.tiles, self.source.tile_px, view.size_px)
-        require_enough(valid, self.name, lookup.problem or _OUTSIDE)
-        return AerialPatch(
+        return require_enough(AerialPatch(
             image, view.frame, tuple(view.centre_m), view.size_m, valid, self.name,
-            self.source.vintage, self.source.attribution, self._resolution_m(view, zoom))
+            self.source.vintage, self.source.attribution, self._resolution_m(view, zoom)),
+            lookup.problem or _OUTSIDE)
 
     def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
                 size_px: int) -> None:
@@ -140,9 +140,9 @@ class TileImagery:
         if not needed.addresses:
             raise ImageryError(f'{self.name} has no imagery here: {_OUTSIDE}')
         if len(needed.addresses) > self._most_tiles:
-            raise ValueError(
-                f'a patch of {view.size_m} m needs {len(needed.addresses)} tiles of {self.name}, '
-                f'more than the {self._most_tiles} allowed')
+            raise ImageryError(
+                f'{self.name} has no coarser tiles: a patch of {view.size_m:g} m would need '
+                f'{len(needed.addresses)} of them, more than {self._most_tiles}')
         return needed
 
     def _resolution_m(self, view: PatchView, zoom: int) -> float:

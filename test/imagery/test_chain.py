@@ -2,10 +2,14 @@
 
 import dataclasses
 
+from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import (
     AerialPatch, ImageryChain, ImageryError, ImageryNotReady, RasterImagery)
+from fg2_ros.imagery.local import open_local
+from fg2_ros.imagery.patch import ImageryGaps
 from http_stub import encoded, GREY_TILE, quick_http, Reply
+from local_files import write_folder
 import numpy as np
 import pytest
 
@@ -26,6 +30,9 @@ class Scripted:
         self.waits.append(wait_s)
         if self.problem:
             raise self.problem
+        return self.given(frame, centre_m, size_m, size_px)
+
+    def given(self, frame, centre_m, size_m, size_px):
         valid = np.ones((size_px, size_px), bool)
         valid[self.missing_rows] = False
         image = np.where(valid[..., None], np.uint8(self.brightness), np.uint8(0))
@@ -144,17 +151,62 @@ def test_a_filler_that_adds_nothing_is_not_named(chain, first, second):
     assert ask(chain).source == 'first'
 
 
+def test_parts_that_are_too_small_alone_are_enough_together(tmp_path):
+    """One has the west of a patch, 45 % of it, the other its north-east, 28 %."""
+    x, y = (int(value) for value in mercator.world_pixel_from_geodetic(*FRAME.datum, 19, 1))
+    corner = FRAME.map_from_geodetic(*mercator.geodetic_from_world_pixel(x, y, 19, 1))
+    centre = corner[0] + 0.05 * SIZE_M, corner[1]
+    members = [
+        open_local(write_folder(tmp_path / name, {
+            (19, *tile): encoded(np.full((256, 256, 3), shade, np.uint8)) for tile in tiles}))
+        for name, shade, tiles in (('west', 10, [(x - 1, y - 1), (x - 1, y)]),
+                                   ('east', 20, [(x, y - 1)]))]
+    for member, missing in zip(members, ('west lacks 5[56]%', 'east lacks 7[23]%')):
+        with pytest.raises(ImageryError, match=missing):
+            member.patch(FRAME, centre, SIZE_M, SIZE_PX)
+    chain = ImageryChain(members)
+    patch = chain.patch(FRAME, centre, SIZE_M, SIZE_PX)
+    assert patch.source == 'west + east' and patch.valid_share == pytest.approx(0.71, abs=0.02)
+    assert set(np.unique(patch.image[patch.valid])) == {10, 20}
+    with pytest.raises(ImageryError, match='west lacks .*; east lacks 100%'):
+        chain.patch(FRAME, (centre[0], centre[1] - SIZE_M / 2), SIZE_M, SIZE_PX)
+    chain.close()
+
+
+def test_a_part_that_is_too_small_waits_for_the_rest(chain, first, second):
+    first.missing_rows, second.problem = slice(0, 80), ImageryNotReady('second is fetching')
+    first.problem = ImageryGaps('first lacks much', first.given(FRAME, CENTRE, SIZE_M, SIZE_PX))
+    with pytest.raises(ImageryNotReady, match='first lacks much; second is fetching'):
+        ask(chain)
+    second.problem = None
+    assert ask(chain).source == 'first + second'
+    first.resolution_m = 1.5
+    first.problem = ImageryGaps('first lacks much', first.given(FRAME, CENTRE, SIZE_M, SIZE_PX))
+    assert ask(chain).source == 'second'
+
+
 def test_requests_go_where_the_last_patch_came_from(chain, first, second):
     chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
     assert (first.requests, second.requests) == (1, 0)
-    first.problem = ImageryError('first has nothing here')
+    first.missing_rows = slice(0, 40)
     ask(chain)
     chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
     assert (first.requests, second.requests) == (2, 1)
-    first.problem = None
+    first.missing_rows = slice(0, 0)
     ask(chain)
     chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
     assert (first.requests, second.requests) == (3, 1)
+
+
+def test_what_the_first_has_nothing_of_is_requested_from_the_next(chain, first, second):
+    """Before any patch is asked for there: the vehicle is still inside the first's bounds."""
+    ask(chain)
+    first.problem = ImageryError('first has no imagery there')
+    chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    assert (first.requests, second.requests) == (1, 1)
+    second.problem = ImageryError('second has no imagery there')
+    chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    assert (first.requests, second.requests) == (2, 2)
 
 
 def test_statistics_are_summed_and_name_the_source_that_fails(chain, first, second):

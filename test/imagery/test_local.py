@@ -2,17 +2,19 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, ExitStack
+import gzip
 import os
 from pathlib import Path
 import sqlite3
 import sys
 from tempfile import TemporaryDirectory
+import threading
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError
 from fg2_ros.imagery.decoding import decode_tile
-from fg2_ros.imagery.files import Label
+from fg2_ros.imagery.files import Cutout, Label, LocalImagery
 from fg2_ros.imagery.local import open_local
 from fg2_ros.imagery.pyramids import LocalTiles
 from fg2_ros.imagery.tile_stores import MbtilesStore
@@ -21,7 +23,7 @@ from local_files import (
     add_to_mbtiles, GroundGrid, plain_tiles, TILE_WRITERS, write_folder, write_mbtiles,
     write_pmtiles)
 import numpy as np
-from pmtiles.tile import TileType
+from pmtiles.tile import deserialize_header, serialize_header, TileType
 import pytest
 
 PLACE = (47.0, 8.5)
@@ -104,6 +106,41 @@ def test_beyond_the_mercator_limit_is_a_clear_error(writer, tmp_path, opened):
     with pytest.raises(ImageryError, match='ends at 85.0511|lacks 100%|ends or tears there'):
         imagery.patch(MapFrame(86.0, 8.5), (0.0, 0.0), SIZE_M, SIZE_PX)
     assert ask(imagery).valid is None
+
+
+def test_statistics_do_not_wait_for_a_patch_that_is_being_cut():
+    class Slow(LocalImagery):
+
+        def _cut(self, view):
+            cutting.set()
+            go_on.wait(30)
+            return Cutout(np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8), None, 0.4, '')
+
+        def _close(self):
+            pass
+
+    cutting, go_on = threading.Event(), threading.Event()
+    imagery = Slow(Label('Orthos'))
+    with ThreadPoolExecutor(1) as pool:
+        patch = pool.submit(ask, imagery)
+        assert cutting.wait(30)
+        assert imagery.stats()['source'] == 'Orthos' and not patch.done()
+        go_on.set()
+    assert patch.result().source == 'Orthos'
+
+
+@pytest.mark.parametrize('bombed', ['metadata', 'directory'])
+def test_archives_that_unpack_to_too_much_are_damaged(bombed, tmp_path):
+    path = write_pmtiles(tmp_path / 'a', grey(99))
+    data = bytearray(path.read_bytes())
+    header = deserialize_header(bytes(data[:127]))
+    bomb = gzip.compress(bytes(1 << 25))
+    part = 'root' if bombed == 'directory' else 'metadata'
+    header |= {f'{part}_offset': len(data), f'{part}_length': len(bomb)}
+    data[:127] = serialize_header(header)
+    path.write_bytes(data + bomb)
+    with pytest.raises(ImageryError, match='too large when unpacked'):
+        open_local(path)
 
 
 def test_a_closed_source_says_so(writer, tmp_path):

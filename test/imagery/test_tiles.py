@@ -156,11 +156,18 @@ def test_beyond_the_mercator_limit_is_a_clear_error(grey_server, open_imagery):
 
 
 @pytest.mark.parametrize('centre, size_m, size_px', [
-    ((np.nan, 0.0), 50.0, 100), ((0.0, 0.0), 0.0, 100), ((0.0, 0.0), 50.0, 0),
-    ((0.0, 0.0), 9000.0, 8000)])
+    ((np.nan, 0.0), 50.0, 100), ((0.0, 0.0), 0.0, 100), ((0.0, 0.0), 50.0, 0)])
 def test_senseless_patches_are_refused(centre, size_m, size_px, grey_server, open_imagery):
     with pytest.raises(ValueError):
         open_imagery(grey_server.template).patch(FRAME, centre, size_m, size_px)
+    assert grey_server.paths == []
+
+
+def test_a_patch_of_too_many_tiles_is_an_error_of_its_source(grey_server, open_imagery):
+    imagery = open_imagery(grey_server.template, min_zoom=17, name='Orthos')
+    for ask_for in (imagery.patch, imagery.request):
+        with pytest.raises(ImageryError, match='Orthos has no coarser tiles: a patch of 9000 m'):
+            ask_for(FRAME, (0.0, 0.0), 9000.0, 8000)
     assert grey_server.paths == []
 
 
