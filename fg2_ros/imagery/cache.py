@@ -76,7 +76,8 @@ class TileCache:
 
     :param path: the MBTiles file; made, with its folder, if it does not exist.
     :param max_bytes: bound of what it takes on the disk; what was not used for longest goes first.
-    :param source: what the tiles are from; a file with tiles from elsewhere is not touched.
+    :param source: the address that the tiles are from; a file with tiles from elsewhere is not
+        touched.
     :param attribution: whom the file names as the tiles' owner.
     :raises CacheError: if the file cannot be used.
     """
@@ -88,6 +89,7 @@ class TileCache:
         self._metadata = {'fg2_source': source, 'attribution': attribution}
         self._lock = threading.Lock()
         self._used: dict[TileId, float] = {}
+        self._last_use = 0.0  # Unix time, of any tile
         self._notices = Notices(_logger)
         self._database: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -139,7 +141,7 @@ class TileCache:
             self._execute('INSERT OR REPLACE INTO fg2_tiles (zoom_level, tile_column, tile_row,'
                           ' etag, expires, last_used, bytes, modified, checksum)'
                           ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)', *row_of(tile), etag, expires,
-                          time.time(), len(data), modified, zlib.crc32(data))
+                          self._use_time(), len(data), modified, zlib.crc32(data))
             self._execute(f'DELETE FROM fg2_absent WHERE {_IS_TILE}', *row_of(tile))
             describe(self._database, tile, data)
 
@@ -202,7 +204,8 @@ class TileCache:
         if cache_file.is_damage(error):
             self._rename_damaged(error)
             self._open_to_write()
-        elif cache_file.is_unwritable(error) and self.path.is_file() and self.path.stat().st_size:
+        elif (cache_file.is_unwritable(error) or cache_file.is_busy(error)) and (
+                self.path.is_file() and self.path.stat().st_size):
             self._adopt(cache_file.connect_read_only(self.path), self._identify)
             self._read_only = True
             self._pause_writing(error)
@@ -219,11 +222,13 @@ class TileCache:
         self._database = database
         try:
             check()
+            newest, = database.execute('SELECT max(last_used) FROM fg2_tiles').fetchone()
         except BaseException:
             self._database = None
             database.close()
             raise
         self._identity = cache_file.identity(self.path)
+        self._last_use = newest or 0.0
 
     def _identify(self) -> None:
         identify(self._database, self.path, self._metadata)
@@ -331,10 +336,15 @@ class TileCache:
 
     def _note_use(self, tile: TileId) -> None:
         with self._lock:
-            self._used[tile] = time.time()
+            self._used[tile] = self._use_time()
             many = len(self._used) > _USES_KEPT_IN_MEMORY
         if many:
             self._write(self._write_uses)
+
+    def _use_time(self) -> float:
+        """Return the time, but later than any use before: a clock that is wrong may go back."""
+        self._last_use = max(time.time(), self._last_use + 1e-3)
+        return self._last_use
 
     def _write_uses(self) -> None:
         self._database.executemany(

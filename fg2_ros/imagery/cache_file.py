@@ -31,6 +31,11 @@ def is_unwritable(error: sqlite3.Error) -> bool:
     return _kind(error) in _UNWRITABLE
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return whether an error says that another process would not let go of the file."""
+    return _kind(error) == sqlite3.SQLITE_BUSY
+
+
 def identity(path: Path) -> tuple[int, int] | None:
     """Return what tells a file from another that takes its place; None if there is none."""
     try:
@@ -58,16 +63,16 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """
-    Open a file that cannot be written, also on a medium where nothing can.
+    Open a file that cannot be written, at present or at all, also where nothing can.
 
     :raises sqlite3.Error: if it cannot be read.
     """
     try:
         return _readable(path, 'mode=ro')
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         # In write-ahead mode SQLite wants to make files beside it. Without a log that is pending
-        # the file itself is complete, and nobody changes it.
-        if log_bytes(path):
+        # the file itself is complete, and unless it is in use nobody changes it.
+        if log_bytes(path) or is_busy(error):
             raise
         return _readable(path, 'mode=ro&immutable=1')
 
@@ -80,7 +85,7 @@ def use_write_ahead_log(database: sqlite3.Connection) -> None:
             database.execute('PRAGMA journal_mode = WAL')
             return
         except sqlite3.OperationalError as error:  # SQLite does not wait for others here
-            if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.01)
 

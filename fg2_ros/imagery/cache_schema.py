@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import hashlib
 from pathlib import Path
 import sqlite3
 
@@ -10,7 +11,7 @@ from fg2_ros.geometry import mercator
 from fg2_ros.imagery import cache_file
 from fg2_ros.imagery.cache_file import CacheError
 from fg2_ros.imagery.decoding import tile_format
-from fg2_ros.imagery.sources import TileId
+from fg2_ros.imagery.sources import host_of, TileId
 
 _MBTILES_ID = 0x4D504258  # 'MPBX', registered for MBTiles in SQLite's magic file
 _TABLES = """
@@ -40,11 +41,20 @@ def row_of(tile: TileId) -> tuple[int, int, int]:
     return tile.zoom, tile.x, 2 ** tile.zoom - 1 - tile.y
 
 
+def owner_of(source: str) -> str:
+    """
+    Return how a file names the source whose tiles it holds: host and SHA-256 of the template.
+
+    An API key may stand anywhere in a template. Older files name the template itself.
+    """
+    return f'{host_of(source)} {hashlib.sha256(source.encode()).hexdigest()}'
+
+
 def prepare(database: sqlite3.Connection, path: Path, metadata: Mapping[str, str]) -> None:
     """
     Make a file a tile cache, or see that it is the one of a source.
 
-    :param metadata: what it says of itself; 'fg2_source' is whose tiles it holds.
+    :param metadata: what it says of itself; 'fg2_source' is whose tiles it holds, see `owner_of`.
     :raises CacheError: if it is something else.
     """
     tables = _names(database)
@@ -55,7 +65,7 @@ def prepare(database: sqlite3.Connection, path: Path, metadata: Mapping[str, str
         raise CacheError(f'{path} is not a tile cache of this package: it is left as it is')
     cache_file.use_write_ahead_log(database)
     database.execute('PRAGMA synchronous = NORMAL')
-    database.execute('PRAGMA secure_delete = OFF')
+    database.execute('PRAGMA secure_delete = ON')  # the name of an older file may hold a key
     database.execute('BEGIN IMMEDIATE')  # so that of several that begin, one makes it
     try:
         for statement in _TABLES.split(';'):
@@ -63,11 +73,14 @@ def prepare(database: sqlite3.Connection, path: Path, metadata: Mapping[str, str
         _add_later_columns(database)
         _describe_source(database, path, metadata)
         identify(database, path, metadata)
+        database.execute("UPDATE metadata SET value = ? WHERE name = 'fg2_source' AND value = ?",
+                         (owner_of(metadata['fg2_source']), metadata['fg2_source']))
         database.execute('COMMIT')
     except BaseException:
         if database.in_transaction:
             database.execute('ROLLBACK')
         raise
+    database.execute('PRAGMA secure_delete = OFF')
 
 
 def identify(database: sqlite3.Connection, path: Path, metadata: Mapping[str, str]) -> None:
@@ -78,10 +91,11 @@ def identify(database: sqlite3.Connection, path: Path, metadata: Mapping[str, st
     """
     if not {'metadata', 'fg2_tiles', 'fg2_absent'} <= _names(database):
         raise CacheError(f'{path} is not a tile cache of this version: it is left as it is')
-    owner = database.execute("SELECT value FROM metadata WHERE name = 'fg2_source'").fetchone()
-    if owner != (metadata['fg2_source'],):
+    row = database.execute("SELECT value FROM metadata WHERE name = 'fg2_source'").fetchone()
+    owner = str(row[0]) if row else '?'
+    if owner not in (owner_of(metadata['fg2_source']), metadata['fg2_source']):
         raise CacheError(f'the tile cache {path} holds the tiles of another source'
-                         f' ({owner[0] if owner else "?"}): give each source a file of its own')
+                         f' ({_host(owner)}): give each source a file of its own')
     database.execute(SELECT_TILE, (0, 0, 0)).fetchone()
 
 
@@ -107,6 +121,11 @@ def _covering(tile: TileId, known: Mapping[str, str]) -> dict[str, str]:
         'center': f'{(west + east) / 2:.7f},{(south + north) / 2:.7f},{max(zooms)}'}
 
 
+def _host(owner: str) -> str:
+    """Return the host of how a file names a source, see `owner_of`."""
+    return host_of(owner) if '://' in owner else owner.partition(' ')[0]
+
+
 def _names(database: sqlite3.Connection) -> set[str]:
     return {name for name, in database.execute(
         "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
@@ -121,7 +140,8 @@ def _add_later_columns(database: sqlite3.Connection) -> None:
 def _describe_source(database: sqlite3.Connection, path: Path,
                      metadata: Mapping[str, str]) -> None:
     described = {'name': path.stem, 'type': 'baselayer', 'version': '1.0', 'format': 'png',
-                 'description': 'Aerial tiles cached by fg2_ros', **metadata}
+                 'description': 'Aerial tiles cached by fg2_ros', **metadata,
+                 'fg2_source': owner_of(metadata['fg2_source'])}
     database.executemany('INSERT OR IGNORE INTO metadata VALUES (?, ?)',
                          [item for item in described.items() if item[1]])
 

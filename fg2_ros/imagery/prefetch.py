@@ -10,6 +10,7 @@ import math
 import queue
 import threading
 import time
+from traceback import format_tb
 from typing import Literal
 
 from fg2_ros.imagery.backoff import Backoff, Notices
@@ -135,6 +136,10 @@ class Prefetch:
                 if outcome is None:
                     return
                 results.put(outcome)
+        except Exception as error:
+            # What an exception says may hold the address, and with it the API key.
+            _logger.debug('%s', ''.join(format_tb(error.__traceback__)))
+            self._give_up(f'{self._name}: {type(error).__name__} while a tile was handled')
         finally:
             results.put(None)
 

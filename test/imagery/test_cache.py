@@ -7,7 +7,7 @@ import time
 
 from cache_kit import disk_bytes, MEMORY, rows, SOURCE, tile_data
 from fg2_ros.imagery.cache import CachedAbsence, CachedTile, CacheError, TileCache
-from fg2_ros.imagery.sources import TileId
+from fg2_ros.imagery.sources import TileId, TileSource
 from http_stub import encoded
 from hypothesis import given, settings, strategies
 import numpy as np
@@ -139,6 +139,19 @@ def test_a_tile_that_is_large_for_the_cache_is_not_kept(cache, caplog):
         f'the tile cache {cache.path} is too small for tiles of this size']
 
 
+def test_what_is_used_now_counts_as_newest_although_the_clock_went_back(folder, monkeypatch):
+    path = folder / 'c.mbtiles'
+    for now, tiles in ((2e9, range(4)), (1e9, range(4, 8))):
+        monkeypatch.setattr(time, 'time', lambda now=now: now)
+        cache = TileCache(path, 1_000_000, SOURCE)
+        for x in tiles:
+            cache.put(TileId(18, x, 0), tile_data(x), '', 0.0)
+        cache.get(TileId(18, 0, 0))
+        cache.close()
+    assert rows(path, 'SELECT tile_column FROM fg2_tiles ORDER BY last_used') == [
+        (x,) for x in (1, 2, 3, 4, 5, 6, 7, 0)]
+
+
 def test_a_file_of_the_first_version_is_brought_up_to_date(folder):
     path = folder / 'c.mbtiles'
     with closing(sqlite3.connect(path)) as database:
@@ -160,11 +173,27 @@ def test_a_file_of_the_first_version_is_brought_up_to_date(folder):
     cache.put(TileId(1, 1, 0), tile_data(0), '', 0.0)
     assert cache.get(TileId(1, 1, 0)).data == tile_data(0)
     cache.close()
+    assert SOURCE.encode() not in path.read_bytes()
 
 
 def test_a_file_of_another_source_is_refused(cache):
-    with pytest.raises(CacheError, match='holds the tiles of another source'):
+    with pytest.raises(CacheError, match=r'holds the tiles of another source \(h\)'):
         TileCache(cache.path, 1_000_000, 'https://elsewhere/{z}/{x}/{y}')
+
+
+@pytest.mark.parametrize('template', [
+    'https://h/v4/pk.S3CRET/{z}/{x}/{y}', 'https://h/{z}/{x}/{y};key=S3CRET',
+    'https://h/{z}/{x}/{y}?S3CRET'])
+def test_a_key_in_an_unusual_place_is_not_in_the_file_nor_told(template, folder, cache):
+    path = folder / 'keyed.mbtiles'
+    public = TileSource(template).public_template
+    TileCache(path, 1_000_000, public).close()
+    assert b'S3CRET' not in path.read_bytes()
+    for source, file in ((public, cache.path), (SOURCE, path)):
+        with pytest.raises(CacheError, match=r'another source \(h\)') as error:
+            TileCache(file, 1_000_000, source)
+        assert 'S3CRET' not in str(error.value)
+    TileCache(path, 1_000_000, public).close()
 
 
 def test_somebody_else_s_mbtiles_file_is_not_touched(folder):

@@ -216,6 +216,27 @@ def test_a_cache_on_a_read_only_medium_is_used(folder, caplog, killed):
         path, folder / 'c.mbtiles-wal', folder / 'c.mbtiles-shm'}
 
 
+def test_a_file_that_another_process_writes_for_long_is_read_and_written_later(
+        folder, monkeypatch, caplog):
+    monkeypatch.setattr('fg2_ros.imagery.cache._WRITE_PAUSE_S', 0.0)
+    monkeypatch.setattr('fg2_ros.imagery.cache_file._BUSY_S', 0.05)
+    path = folder / 'c.mbtiles'
+    fill(path, 3)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute('BEGIN IMMEDIATE')
+        cache = TileCache(path, ROOM, SOURCE)
+        assert cache.get(TileId(18, 2, 0)).data == tile_data(2)
+        for x in (7, 8):
+            cache.put(TileId(18, x, 0), tile_data(x), '', 0.0)
+        assert 'not written: database is locked' in cache.state
+        other.execute('ROLLBACK')
+    cache.put(TileId(18, 9, 0), tile_data(9), '', 0.0)
+    assert cache.get(TileId(18, 9, 0)).data == tile_data(9)
+    assert cache.get(TileId(18, 7, 0)) is None and cache.state == str(path)
+    assert len([each for each in sentences(caplog) if 'cannot be written' in each]) == 1
+    cache.close()
+
+
 def test_what_becomes_writable_is_written(folder, monkeypatch):
     folder.chmod(0o755)
     monkeypatch.setattr('fg2_ros.imagery.cache._WRITE_PAUSE_S', 0.0)

@@ -98,6 +98,17 @@ def test_tiles_out_of_date_are_asked_for_with_their_etag(serve, cache):
     assert plan_of(STREET, 50.0, source, cache).to_fetch == 0
 
 
+def test_an_accident_is_told_and_ends_it(grey_server, cache, monkeypatch):
+    def break_down(*_):
+        raise RuntimeError('S3CRET')
+
+    source = source_of(grey_server)
+    plan = plan_of(STREET, 50.0, source, cache)
+    monkeypatch.setattr('fg2_ros.imagery.origin.TileOrigin.fetch', break_down)
+    summary, gave_up = prefetched(source, cache, plan)
+    assert gave_up == 'Orthos: RuntimeError while a tile was handled' and not summary.tried
+
+
 def test_absent_tiles_are_counted_and_not_asked_for_again(serve, cache):
     def reply(path, headers):
         return Reply(404) if address(path)[1] % 2 else Reply(body=GREY_TILE)
