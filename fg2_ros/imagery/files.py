@@ -108,6 +108,7 @@ class LocalImagery(ABC):
         self._hits = self._misses = self._errors = 0
         self._failing = False
         self._last_error = ''
+        self._bounds: tuple[float, ...] = ()  # west, south, east, north in degrees, once known
 
     @property
     def name(self) -> str:
@@ -134,7 +135,15 @@ class LocalImagery(ABC):
 
     def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
                 size_px: int) -> None:
-        """Do nothing: files are read when a patch is asked for."""
+        """
+        Do nothing: files are read when a patch is asked for.
+
+        :raises ImageryError: if the place is outside the bounds that were found at the last patch,
+            so that another source is asked.
+        """
+        view = PatchView(frame, centre_m, size_m, size_px)
+        if self._bounds and not view.reaches(self._bounds):
+            raise ImageryError(f'{self.name} has no imagery here: the place is outside its bounds')
 
     def close(self) -> None:
         """Close the files."""

@@ -43,6 +43,7 @@ class GeotiffImagery(LocalImagery):
         try:
             with _explained(self._file.path):
                 orthophoto = self._file.get()
+                self._bounds = orthophoto.bounds
                 self._hits += 1
                 return orthophoto.cut(view)
         except FileProblem:
@@ -66,6 +67,7 @@ class _Orthophoto:
                 factor: level for level, factor in enumerate(full.overviews(1)) if factor > 1}
             self._pixel_from_crs = ~full.transform
             self._projection = _Projection(full, path)
+            self.bounds = self._projection.bounds(full)
             coarsest = self._level(max(self._overviews, default=1))
             self._bands = bands_of(full, coarsest)
             self.attribution = full.tags().get('TIFFTAG_COPYRIGHT', '')
@@ -147,6 +149,16 @@ class _Projection:
             raise ImageryError(f'{self._path} has no map of the place at {latitude:.4f},'
                                f' {longitude:.4f}: its projection ends or tears there')
         return x, y
+
+    def bounds(self, dataset: rasterio.DatasetReader) -> tuple[float, ...]:
+        """Return west, south, east, north in degrees; empty if they cannot be told."""
+        x, y = _applied(dataset.transform, np.array([0, 1, 0, 1]) * dataset.width,
+                        np.array([0, 0, 1, 1]) * dataset.height)
+        try:
+            return self._transformer.transform_bounds(
+                x.min(), y.min(), x.max(), y.max(), direction='INVERSE')
+        except ProjError:
+            return ()
 
     def _length_of_the_equator(self) -> float:
         """Return after what x the map repeats; 0 where x is not proportional to longitude."""

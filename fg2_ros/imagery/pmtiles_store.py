@@ -130,8 +130,10 @@ class _Archive:
             packed = self._bytes(self._header['metadata_offset'], self._header['metadata_length'])
             metadata = json.loads(_unpacked(packed))
         attribution = metadata.get('attribution') if isinstance(metadata, dict) else ''
+        bounds = (self._header[edge] / 1e7
+                  for edge in ('min_lon_e7', 'min_lat_e7', 'max_lon_e7', 'max_lat_e7'))
         return TileLayout(self._path.name, tile_side(first, self._path), *zooms,
-                          plain_text(attribution))
+                          plain_text(attribution), tuple(bounds))
 
     def _first_tile(self, offset: int, length: int) -> bytes:
         for _ in range(_DEPTH):

@@ -54,6 +54,7 @@ class LocalTiles(LocalImagery):
 
     def _cut(self, view: PatchView) -> Cutout:
         layout = self._store.layout()
+        self._bounds = layout.bounds
         first = None
         for zoom in zooms_to_try(view, layout):
             cutout = self._cut_at(view, layout, zoom)

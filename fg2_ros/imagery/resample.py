@@ -89,6 +89,13 @@ class PatchView:
         require_geodetic(*centre)
         return centre
 
+    def reaches(self, bounds: tuple[float, ...]) -> bool:
+        """Return whether some of it lies within west, south, east and north in degrees."""
+        west, south, east, north = bounds
+        latitudes, longitudes = self.geodetic_nodes()
+        across = (longitudes - west) % 360 <= ((east - west) % 360 or 360)
+        return bool(latitudes.max() >= south and latitudes.min() <= north and across.any())
+
 
 class Pyramid:
     """

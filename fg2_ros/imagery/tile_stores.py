@@ -35,6 +35,7 @@ class TileLayout:
     :param min_zoom: coarsest zoom.
     :param max_zoom: finest zoom.
     :param attribution: whom it says it belongs to.
+    :param bounds: west, south, east, north in degrees, as it says; empty if it does not.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TileLayout:
     min_zoom: int
     max_zoom: int
     attribution: str = ''
+    bounds: tuple[float, ...] = ()
 
 
 class TileStore(ABC):
@@ -258,7 +260,7 @@ def _database_layout(path: Path, database: sqlite3.Connection) -> TileLayout:
         raise FileProblem(f'{path} has tiles of no usual zoom: {zooms[0]} to {zooms[1]}')
     tile = sample[0] if isinstance(sample[0], bytes) else b''
     return TileLayout(path.name, tile_side(tile, path), *zooms,
-                      plain_text(metadata.get('attribution')))
+                      plain_text(metadata.get('attribution')), _stated_bounds(metadata))
 
 
 def _metadata(database: sqlite3.Connection) -> dict[str, str]:
@@ -273,6 +275,14 @@ def _stated_zooms(metadata: dict[str, str]) -> tuple[int, int] | None:
     except (KeyError, TypeError, ValueError):
         return None
     return zooms if 0 <= zooms[0] <= zooms[1] <= MAX_ZOOM else None
+
+
+def _stated_bounds(metadata: dict[str, str]) -> tuple[float, ...]:
+    try:
+        bounds = tuple(map(float, metadata['bounds'].split(',')))
+    except (AttributeError, KeyError, ValueError):
+        return ()
+    return bounds if len(bounds) == 4 else ()
 
 
 def _south_up(tile: TileId) -> int:

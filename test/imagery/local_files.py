@@ -34,7 +34,7 @@ def plain_tiles(place: tuple[float, float], zoom: int, shade: int, reach: int = 
     """Return tiles of one grey around a place."""
     x, y = (int(value) for value in mercator.world_pixel_from_geodetic(*place, zoom, 1))
     tile = encoded(np.full((256, 256, 3), shade, np.uint8))
-    return {(zoom, column, row): tile for column in range(x - reach, x + reach + 1)
+    return {(zoom, column % 2 ** zoom, row): tile for column in range(x - reach, x + reach + 1)
             for row in range(y - reach, y + reach + 1)}
 
 
@@ -62,14 +62,15 @@ def add_to_mbtiles(database: sqlite3.Connection, tiles: Tiles) -> None:
 
 
 def write_pmtiles(path: Path, tiles: Tiles, tile_type: TileType = TileType.PNG,
-                  **metadata: str) -> Path:
+                  header: dict | None = None, **metadata: str) -> Path:
     """Write a PMTiles archive, in the place of one that may be there."""
     fresh = path.with_name(path.name + '.new')
     with fresh.open('wb') as file:
         writer = Writer(file)
         for address in sorted(tiles, key=lambda tile: zxy_to_tileid(*tile)):
             writer.write_tile(zxy_to_tileid(*address), tiles[address])
-        writer.finalize({'tile_type': tile_type, 'tile_compression': Compression.NONE}, metadata)
+        writer.finalize({'tile_type': tile_type, 'tile_compression': Compression.NONE,
+                         **(header or {})}, metadata)
     fresh.rename(path)
     return path
 

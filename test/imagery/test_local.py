@@ -97,6 +97,32 @@ def test_outside_is_an_error_and_beside_the_edge_a_mask(writer, tmp_path, opened
     assert np.all(patch.image[patch.valid] == 99) and np.all(patch.image[~patch.valid] == 0)
 
 
+@pytest.mark.parametrize('kind', ['GeoTIFF', 'MBTiles', 'PMTiles'])
+@pytest.mark.parametrize('longitude', [8.5, 179.9999])
+def test_a_request_outside_the_bounds_of_a_file_is_refused(kind, longitude, tmp_path, opened):
+    place = 47.0, longitude
+    tiles = plain_tiles(place, ZOOM, 99)
+    frame = MapFrame(*place)
+    if kind == 'GeoTIFF':
+        path = GroundGrid('EPSG:3857' if longitude > 170 else 'EPSG:2056', place, 0.4, (
+            300, 300)).write(tmp_path / 'a', np.full((300, 300, 3), 99, np.uint8))
+    elif kind == 'MBTiles':
+        west, east = longitude - 0.001, longitude + 0.001
+        path = write_mbtiles(tmp_path / 'a', tiles, bounds=f'{west},46.9999,{east},47.0001')
+    else:
+        degrees = dict(zip(('min_lon_e7', 'min_lat_e7', 'max_lon_e7', 'max_lat_e7'), (
+            longitude - 0.001, 46.9999, longitude + 0.001, 47.0001)))
+        path = write_pmtiles(tmp_path / 'a', tiles, header={
+            edge: round(1e7 * value) for edge, value in degrees.items()})
+    imagery = opened(path, name='Orthos')
+    imagery.patch(frame, (0.0, 0.0), SIZE_M, SIZE_PX)
+    for centre in ((0.0, 0.0), (40.0, 0.0)):
+        imagery.request(frame, centre, SIZE_M, SIZE_PX)
+    for centre in ((500.0, 0.0), (-500.0, 0.0), (0.0, 500.0), (0.0, -500.0)):
+        with pytest.raises(ImageryError, match='Orthos has no imagery here: .* its bounds'):
+            imagery.request(frame, centre, SIZE_M, SIZE_PX)
+
+
 def is_partial(imagery, centre) -> bool:
     return ask(imagery, centre).valid is not None
 
