@@ -11,6 +11,7 @@ from typing import Any
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.backoff import Notices
 from fg2_ros.imagery.cache import CacheError, TileCache
 from fg2_ros.imagery.download import HttpSettings
 from fg2_ros.imagery.fetcher import TileFetcher
@@ -53,6 +54,7 @@ class TileImagery:
         self._most_tiles = memory_bytes // (3 * self.source.tile_px ** 2) // 2
         if self._most_tiles < 4:
             raise ValueError(f'{memory_bytes} bytes of memory are too few for a patch of tiles')
+        self._notices = Notices(_logger)
         self._coarser = 0  # zooms below the wanted one that the last patch was found at
         self._cache_state = 'none'
         cache = self._open_cache(cache_path, cache_bytes) if cache_path else None
@@ -140,9 +142,10 @@ class TileImagery:
         if not needed.addresses:
             raise ImageryError(f'{self.name} has no imagery here: {_OUTSIDE}')
         if len(needed.addresses) > self._most_tiles:
-            raise ImageryError(
-                f'{self.name} has no coarser tiles: a patch of {view.size_m:g} m would need '
-                f'{len(needed.addresses)} of them, more than {self._most_tiles}')
+            sentence = (f'a patch of {view.size_m:g} m needs more than the {self._most_tiles} '
+                        f'tiles of {self.name} that there is room for')
+            self._notices.warn(sentence)  # who only requests it does not care for the error
+            raise ImageryError(sentence)
         return needed
 
     def _resolution_m(self, view: PatchView, zoom: int) -> float:

@@ -227,5 +227,5 @@ def test_the_end_of_the_tiles_is_told_where_it_is_reached(grey_server, open_imag
 def test_a_ring_that_does_not_fit_is_left_out_and_told_once(grey_server, open_imagery, caplog):
     imagery, clock = open_imagery(grey_server.template, memory_bytes=6_000_000), Clock()
     drive(lookahead(imagery, clock, ring_m=100.0), clock, (0.0, 15.0), 8)
-    assert caplog.text.count('imagery ahead of the vehicle is not fetched') == 1
+    assert caplog.text.count('needs more than the') == 1
     assert imagery.patch(FRAME, (0.0, 50.0), SIZE_M, SIZE_PX, WAIT_S).valid is None
