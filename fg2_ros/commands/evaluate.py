@@ -140,7 +140,9 @@ def evaluate_crossview(args: argparse.Namespace) -> dict:
     by_axis = args.data_set == 'kitti'
     figures = settings | crossview_results.figures(outcome.results, by_axis) | {
         'groups': crossview_results.figures_by_group(outcome.results, by_axis),
-        'unreadable': outcome.unreadable, 'broken_labels': outcome.broken_labels}
+        'unreadable_count': len(outcome.unreadable), 'unreadable': outcome.unreadable,
+        'broken_label_count': len(outcome.broken_labels),
+        'broken_labels': outcome.broken_labels}
     if getattr(args, 'first_run', False):
         FirstRun.of(outcome.results).write(args.out / FIRST_RUN_FILE)
     if args.report:
@@ -182,12 +184,12 @@ def write_report(args: argparse.Namespace, figures: dict, outcome, solver, datas
 
 
 def table(figures: dict) -> str:
-    """Return the figures one a line, with their units; sentences on lines of their own."""
+    """Return the figures one a line, with their units; sentences below their count."""
     width = max(map(len, figures))
     lines = []
     for name, value in figures.items():
         if isinstance(value, list) and name in ('unreadable', 'broken_labels'):
-            lines += [f'{name:<{width}}  {len(value)}', *(f'  {sentence}' for sentence in value)]
+            lines += [f'  {sentence}' for sentence in value]
         elif not isinstance(value, dict):
             lines.append(f'{name:<{width}}  {_text(name, value)}')
     return '\n'.join(lines)

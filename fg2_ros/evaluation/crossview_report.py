@@ -38,7 +38,7 @@ def write_crossview_report(
 
     :param path: the HTML file; replaced if it exists.
     :param figures: as the command writes them: with ``data_set``, ``part``, ``groups``,
-        ``unreadable`` and ``broken_labels`` beside `crossview_results.figures`.
+        ``unreadable`` and ``broken_labels`` with their counts beside `crossview_results.figures`.
     :param settings: what else is worth telling.
     """
     metres = np.array([result.error_m for result in results if result.pose])
@@ -89,6 +89,9 @@ def _cards(figures: dict) -> str:
         ('Below 1 m', number(100 * figures['recall_1m'], '%', 1),
          f'below 5 m: {number(100 * figures["recall_5m"], "%", 1)}'),
         ('Without a pose', str(figures['without_pose']), f'of {figures["frames"]} frames'),
+        ('Left out', str(figures['unreadable_count'] + figures['broken_label_count']),
+         f'{figures["unreadable_count"]} unreadable, '
+         f'{figures["broken_label_count"]} with a broken label'),
         ('ANEES', number(figures['anees'], '', 2), '1 is an honest covariance')))
 
 
@@ -130,6 +133,12 @@ def _cases(cases: Sequence[Case]) -> str:
 
 
 def _left_out(figures: dict) -> str:
-    sentences = figures['unreadable'] + figures['broken_labels']
+    return ''.join(
+        f'<p>{title}: {len(sentences)}</p>{_items(sentences)}' for title, sentences in (
+            ('Frames that cannot be read', figures['unreadable']),
+            ('Broken label lines', figures['broken_labels'])))
+
+
+def _items(sentences: Sequence[str]) -> str:
     items = ''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)
-    return f'<ul class="note">{items}</ul>' if items else '<p>Nothing.</p>'
+    return f'<ul class="note">{items}</ul>' if items else ''

@@ -20,7 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 @dataclass(frozen=True)
 class RunSettings:
     """
-    How frames are gone through; none of it changes a result.
+    How frames are gone through.
+
+    The seed of a frame's random draws depends neither on its batch nor on who loads it. But in
+    batches of another size, which a run that goes on may have, too, networks round otherwise:
+    results then differ by that or, where it changes the draws, as those of other seeds do.
 
     :param limit: so many frames, evenly spread over the data set; None for all.
     :param workers: processes that load frames; 0 loads them in this one.
@@ -116,9 +120,10 @@ def evaluate(
 def extremes(
         results: Sequence[CrossViewResult],
         count: int) -> tuple[list[CrossViewResult], list[CrossViewResult]]:
-    """Return the results of the smallest and of the largest position errors."""
+    """Return the results of the smallest position errors and the worst: first those with no pose."""
     posed = sorted((result for result in results if result.pose), key=lambda each: each.error_m)
-    return posed[:count], posed[count:][::-1][:count]
+    lost = [result for result in results if not result.pose]
+    return posed[:count], (lost + posed[count:][::-1])[:count]
 
 
 def drawn_cases(

@@ -5,6 +5,7 @@ import math
 
 from fg2_ros.evaluation.crossview_results import (
     CrossViewResult, figures, figures_by_group, PoseFound)
+from fg2_ros.evaluation.crossview_run import extremes
 import numpy as np
 import pytest
 
@@ -69,6 +70,15 @@ def test_figures_are_the_published_ones():
     assert {name: values[name] for name in expected} == pytest.approx(expected)
     json.dumps(values, allow_nan=False)
     assert 'yaw_recall_1deg' not in figures(results)
+
+
+def test_the_worst_are_those_without_a_pose_then_those_of_the_largest_errors():
+    near, far, further = (result(translation_m=(metres, 0.0)) for metres in (1.0, 5.0, 9.0))
+    lost = without_pose()
+    results = [far, lost, near, further]
+    assert extremes(results, 1) == ([near], [lost])
+    assert extremes(results, 2) == ([near, far], [lost, further])
+    assert extremes(results, 4) == ([near, far, further], [lost])
 
 
 def test_honest_covariances_have_an_anees_of_one():

@@ -102,9 +102,11 @@ def test_unreadable_images_and_broken_labels_are_counted_and_named(evaluate, tmp
     options = ('--out', tmp_path / 'out', '--report', page, '--cases', 0)
     figures = evaluate('vigor', *options, root=root)
     assert figures['frames'] == 6
+    assert figures['unreadable_count'] == figures['broken_label_count'] == 1
     assert len(figures['unreadable']) == 1 and image.name in figures['unreadable'][0]
     assert len(figures['broken_labels']) == 1 and "'left'" in figures['broken_labels'][0]
     assert image.name in capsys.readouterr().out and image.name in page.read_text()
+    assert '1 unreadable, 1 with a broken label' in page.read_text()
     image.write_bytes(whole)
     assert evaluate('vigor', *options, root=root)['frames'] == 7  # repaired, it is caught up on
 
@@ -115,8 +117,10 @@ def test_two_runs_find_an_unknown_orientation(evaluate, tmp_path, monkeypatch):
     blind = dataset.names[5]
     rolls = random_rolls_deg(dataset.names, 0)
     use(monkeypatch, [rolled(frame, yaw) for frame, yaw in zip(dataset, rolls)], {blind})
-    figures = evaluate('vigor', '--random-orientation', '--first-run', '--out', tmp_path / 'one')
+    figures = evaluate('vigor', '--random-orientation', '--first-run', '--out', tmp_path / 'one',
+                       '--report', tmp_path / 'one.html', '--cases', 1)
     assert (figures['frames'], figures['without_pose']) == (8, 1)
+    assert f'{blind} (index 5): no pose' in (tmp_path / 'one.html').read_text()
     assert figures['median_yaw_error_deg'] < 3
     first = json.loads((tmp_path / 'one' / 'first_run.json').read_text())
     assert first['rolled_deg'] == pytest.approx(dict(zip(dataset.names, rolls)), abs=1e-4)
