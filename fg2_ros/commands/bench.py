@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--compile', action='store_true', help='run the network through torch.compile')
     parser.add_argument(
         '--full', action='store_true',
-        help='also compare the full-size network and published RANSAC with straightforward ones, '
-        'and measure a full-size frame (minutes on a CPU)')
+        help='also compare the full-size head, self-attention and published RANSAC with '
+        'straightforward ones, and measure a full-size frame (minutes on a CPU)')
     add_localizer_options(parser)
 
 
@@ -100,17 +100,21 @@ def compare_full_size(args: argparse.Namespace, device) -> dict:
     from fg2_ros.evaluation import comparison, full_size
     from fg2_ros.localizer import PRECISIONS
     from fg2_ros.network import FG2Config
-    config = FG2Config.preset('vigor')
+    config, dtype = FG2Config.preset('vigor'), PRECISIONS[args.precision]
     comparisons = {
-        'head': comparison.compare_head(config, device, PRECISIONS[args.precision]),
+        'head': comparison.compare_head(config, device, dtype),
+        'attention': comparison.compare_attention(config, device, dtype),
         'ransac': comparison.compare_ransac(config, device)}
-    units = {'head': 'at most between scores', 'ransac': 'm between poses'}
+    units = {'head': 'at most between scores', 'attention': 'at most between tokens',
+             'ransac': 'm between poses'}
     for name, found in comparisons.items():
-        print(f'{name:<8}{found.fast_ms:>9.1f} ms, straightforward '
+        print(f'{name:<10}{found.fast_ms:>9.1f} ms, straightforward '
               f'{found.straightforward_ms:>9.1f} ms: {found.ratio:.1f} times as fast; '
               f'{found.difference:.2g} {units[name]}')
     frame = full_size.in_own_process(
         'vigor', str(device), args.precision, torch.get_num_threads())
+    for name, value in frame['stages_ms'].items():
+        print(f'full-size {name:<20}{value:>9.1f} ms')
     print(f'full-size frame {frame["stages_ms"]["total"] / 1e3:.1f} s, '
           f'{frame["peak_bytes"] / 1e9:.2f} GB at most; ViT-L at '
           f'{frame["transformer_gflops"]:.0f} GFLOP/s, '

@@ -9,7 +9,7 @@ from typing import Callable
 from fg2_ros.evaluation import straightforward
 from fg2_ros.evaluation.planted import planted_scores
 from fg2_ros.network import FG2Config, FG2Network
-from fg2_ros.network.dinov2 import PATCH_PX
+from fg2_ros.network.dinov2 import Attention, PATCH_PX, SIZES
 from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver import ransac
@@ -84,6 +84,29 @@ def random_tokens(
     rows, columns = (side // PATCH_PX for side in image_hw)
     tokens = torch.randn(1, rows, columns, config.channels, device=device, dtype=dtype)
     return tokens.permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def compare_attention(
+        config: FG2Config, device: torch.device, dtype: torch.dtype, runs: int = 2) -> Comparison:
+    """
+    Compare self-attentions of the backbone's size to a ground image; they differ by so much.
+
+    The straightforward one holds the weights of all pairs of tokens twice: 4 GB at full size.
+    """
+    torch.manual_seed(0)
+    channels, _ = SIZES[config.backbone]
+    attention = Attention(channels).to(device, dtype)
+    x = torch.randn(
+        1, token_count(config.ground_image_hw), channels, device=device, dtype=dtype)
+    return compare(
+        lambda: attention(x), lambda: straightforward.self_attention(attention, x),
+        lambda found, expected: (found - expected).abs().max(), device, runs)
+
+
+def token_count(image_hw: tuple[int, int]) -> int:
+    """Return the patches of an image and the class token."""
+    return (image_hw[0] // PATCH_PX) * (image_hw[1] // PATCH_PX) + 1
 
 
 @torch.inference_mode()

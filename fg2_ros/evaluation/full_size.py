@@ -16,14 +16,14 @@ import subprocess
 import sys
 
 from fg2_ros.aerial_memory import PatchSettings
-from fg2_ros.evaluation.comparison import elapsed_ms
+from fg2_ros.evaluation.comparison import elapsed_ms, token_count
 from fg2_ros.evaluation.timing import Bench
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.localizer import LocalizerSettings, PRECISIONS
 from fg2_ros.network import FG2Config, FG2Network
-from fg2_ros.network.dinov2 import DinoV2, PATCH_PX
+from fg2_ros.network.dinov2 import DinoV2
 from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.solver.ransac import RansacSettings
 import numpy as np
@@ -111,11 +111,6 @@ class MatmulGauge:
 
     def _multiply(self) -> None:
         torch.mm(self._left, self._right, out=self._product)
-
-
-def token_count(image_hw: tuple[int, int]) -> int:
-    """Return the patches of an image and the class token."""
-    return (image_hw[0] // PATCH_PX) * (image_hw[1] // PATCH_PX) + 1
 
 
 def transformer_flops(backbone: DinoV2, image_hw: tuple[int, int]) -> float:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import json
+import re
 
 from fg2_ros.commands import bench, main
 from fg2_ros.evaluation import comparison, full_size
@@ -29,6 +30,12 @@ def test_heads_that_are_compared_have_the_same_scores(preset):
     found = comparison.compare_head(config, CPU, torch.float32, runs=1)
     assert found.difference < 1e-4
     assert found.ratio == found.straightforward_ms / found.fast_ms > 0
+
+
+def test_attentions_that_are_compared_have_the_same_tokens():
+    found = comparison.compare_attention(SMALL, CPU, torch.float32, runs=1)
+    assert found.difference < 1e-5 and found.ratio > 0
+    assert comparison.token_count(FG2Config.preset('vigor').ground_image_hw) == 5203
 
 
 def test_scores_that_are_no_numbers_are_no_agreement():
@@ -91,15 +98,17 @@ def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch)
 
 def test_bench_with_full_adds_the_comparisons(capsys, monkeypatch):
     frame = {
-        'stages_ms': {'total': 2000.0}, 'peak_bytes': 4.2e9, 'transformer_gflops': 90.0,
+        'stages_ms': {'ground_head': 345.6, 'total': 2000.0}, 'peak_bytes': 4.2e9, 'transformer_gflops': 90.0,
         'matmul_gflops': 100.0, 'transformer_share_of_matmul': 0.9}
     monkeypatch.setattr(full_size, 'in_own_process', lambda *_: frame)
     found = Comparison(10.0, 1000.0, 0.001)
-    monkeypatch.setattr(comparison, 'compare_head', lambda *_: found)
-    monkeypatch.setattr(comparison, 'compare_ransac', lambda *_: found)
+    for name in ('head', 'attention', 'ransac'):
+        monkeypatch.setattr(comparison, f'compare_{name}', lambda *_: found)
     args = bench.argparse.Namespace(precision='fp32')
     figures = bench.compare_full_size(args, CPU)
     assert figures['comparisons']['head']['ratio'] == 100
+    assert set(figures['comparisons']) == {'head', 'attention', 'ransac'}
     assert figures['full_size'] == frame
     said = capsys.readouterr().out
+    assert re.search(r'ground_head +345\.6 ms', said)
     assert '100.0 times as fast' in said and '4.20 GB' in said and '90%' in said
