@@ -68,15 +68,17 @@ class CrossViewLoss(nn.Module):
         self.network = network
         self.pairs = pairs
 
-    def forward(self, batch: Batch, at_once: int) -> FrameLosses:
+    def forward(self, batch: Batch | None, at_once: int) -> FrameLosses:
         """
-        Return the losses of a batch.
+        Return the losses of a batch, of which None is an empty one.
 
         The costly stages, lifting and scores, treat each frame on its own. Of more than
         ``at_once`` frames they keep nothing for the backward pass, which computes them again,
         part by part: memory is that of a small batch. The descriptors' batch normalisation
         between them sees the whole batch, so the result is the same but for rounding.
         """
+        if batch is None:
+            return self._losses_of_nothing()
         parts = [slice(start, start + at_once) for start in range(0, len(batch.seeds), at_once)]
         stage = _kept if len(parts) == 1 else _computed_again
         lifted = [
@@ -90,6 +92,21 @@ class CrossViewLoss(nn.Module):
                   visible[rows], batch.part(rows))
             for rows in parts]
         return FrameLosses(*map(torch.cat, zip(*losses)))
+
+    def _losses_of_nothing(self) -> FrameLosses:
+        """
+        Return (0,) losses whose gradients are zeros.
+
+        The descriptors' batch normalisation, which other processes may share, is passed through.
+        """
+        config, weight = self.network.config, self.network.dustbin_score
+        ground, aerial = (
+            head(weight.new_zeros(0, config.channels, rows, config.grid_cells))
+            for head, rows in ((self.network.ground_head, config.ground_rows),
+                               (self.network.aerial_head, config.grid_cells)))
+        nothing = ground.sum((1, 2)) + aerial.sum((1, 2))
+        return FrameLosses(
+            nothing, nothing, weight.new_zeros(0, 2, 2), weight.new_zeros(0, 2), nothing > 0)
 
     def _lifted(self, tokens: Tensor, camera_k: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         return self.network.lifting(tokens, camera_k)

@@ -140,12 +140,14 @@ class Trainer:
         return min(self.machine.micro_batch or share, share)
 
     def _learn(self, samples: list[CrossViewSample]) -> dict:
-        if not samples:
+        readable = torch.tensor(len(samples), device=self.processes.device)
+        if not self.processes.total(readable):
             raise ValueError(f'no frame of step {self.step + 1} could be read')
+        batch = self._batch(samples) if samples else None
         # Whatever came before, the same step draws the same numbers (of dropout) in a process.
         torch.manual_seed(_number(self.recipe.seed, self.step, self.processes.rank))
         with self._autocast():
-            losses: FrameLosses = self.shared(self._batch(samples), self.at_once)
+            losses: FrameLosses = self.shared(batch, self.at_once)
         share = self.recipe.batch // self.processes.count
         total = (self.recipe.beta * losses.info_nce + losses.correspondence_m).sum() / share
         self.optimizer.zero_grad(set_to_none=True)

@@ -1,8 +1,8 @@
 """
 A cross-view training of seconds, also as a process that can kill itself or fail.
 
-Usage: crossview_tiny.py FOLDER [--kill-after STEP] [--learn] [--fail-in RANK], as one process or,
-with the variables that torchrun sets, as one of several.
+Usage: crossview_tiny.py FOLDER [--kill-after STEP] [--learn] [--unreadable FRAME ...]
+[--fail-in RANK], as one process or, with the variables that torchrun sets, as one of several.
 """
 
 import argparse
@@ -125,6 +125,7 @@ def main():
     parser.add_argument('folder', type=Path)
     parser.add_argument('--kill-after', type=int)
     parser.add_argument('--learn', action='store_true', help='first three steps and a validation')
+    parser.add_argument('--unreadable', type=int, nargs='*', default=(), help='of those steps')
     parser.add_argument('--fail-in', type=int)
     args = parser.parse_args()
 
@@ -133,7 +134,8 @@ def main():
             os.kill(os.getpid(), signal.SIGKILL)
     with joined('cpu') as processes:
         if args.learn:
-            learned(make_trainer(processes=processes), 3)
+            frames = NoiseFrames(FRAMES, unreadable=args.unreadable)
+            learned(make_trainer(processes=processes, frames=frames), 3)
             make_trainer(processes=processes).validate()
         frames = NoiseFrames(FRAMES, failing=processes.rank == args.fail_in)
         trainer = make_trainer(

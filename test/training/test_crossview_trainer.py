@@ -11,7 +11,7 @@ import sys
 from crossview_tiny import (
     DROPPING, FRAMES, learned, MACHINE, make_network, make_trainer, NoiseFrames, PANORAMA, PINHOLE,
     RECIPE, VALIDATION_FRAMES, VARIED)
-from fg2_ros.training.crossview_samples import Key
+from fg2_ros.training.crossview_samples import Key, Schedule
 from fg2_ros.training.crossview_trainer import (
     freeze, head_state, is_better, pose_errors, validation_record)
 from fg2_ros.training.processes import joined, Processes
@@ -103,16 +103,21 @@ def test_parts_compute_the_lifting_again_instead_of_keeping_it():
 
 
 def test_two_processes_give_what_one_gives_and_end_together(tmp_path, pair):
-    other = started(tmp_path, '--learn', '--fail-in', 1, **pair[1])
+    """Even if one of them can read nothing of the second step."""
+    schedule = Schedule(FRAMES, RECIPE.batch, RECIPE.epochs, RECIPE.seed)
+    unreadable = [key.index for key in list(schedule.keys(0, 1, 2))[1]]
+    frames = NoiseFrames(FRAMES, unreadable=unreadable)
+    other = started(
+        tmp_path, '--learn', '--unreadable', *unreadable, '--fail-in', 1, **pair[1])
     with pytest.raises(ValueError, match='process 1 of 2: this data set is not what it seems'):
         with joined('cpu') as processes:
             assert (processes.count, processes.is_first) == (2, True)
-            here = learned(make_trainer(processes=processes), 3)
+            here = learned(make_trainer(processes=processes, frames=frames), 3)
             measured = make_trainer(processes=processes).validate()
             make_trainer(tmp_path, False, VARIED, MACHINE, DROPPING, processes).run()
     assert other.wait(timeout=PATIENCE_S) != 0
-    assert here[0][0]['frames'] == RECIPE.batch
-    assert_same(here, learned(make_trainer(), 3))
+    assert [record['frames'] for record in here[0][:2]] == [RECIPE.batch, RECIPE.batch // 2]
+    assert_same(here, learned(make_trainer(frames=frames), 3))
     assert measured == pytest.approx(make_trainer().validate(), rel=1e-5)
 
 
@@ -194,6 +199,12 @@ def test_unreadable_frames_are_named_once_and_skipped(caplog, tmp_path):
     assert records[-1]['skipped'] == 1
     # Two batches of four hold frame 2 in at most one of them; an epoch leaves two of ten out.
     assert {record['frames'] for record in records} == {3, 4}
+
+
+def test_a_step_without_any_frame_ends_the_run_in_a_sentence():
+    trainer = make_trainer(frames=NoiseFrames(FRAMES, unreadable=range(FRAMES)))
+    with pytest.raises(ValueError, match='no frame of step 1 could be read'):
+        trainer.run()
 
 
 def test_best_epoch_is_told_before_the_checkpoint_says_so(tmp_path):
