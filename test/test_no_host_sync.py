@@ -7,17 +7,22 @@ or that would upload one, is an error.
 
 from dataclasses import replace
 
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.localizer import LocalizerSettings
+from fg2_ros.matcher import Guess, Matcher, Stopwatch
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.attention import DeformableAttention
 from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.solver import sampling
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.pose import solve_pose
+from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
+import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from truthful_network import FRAME, orthophoto
 
 SMALL = {
     'grid_cells': 11, 'iterations': 2, 'ffn_of_iteration': (1, 2), 'height_count': 3,
@@ -91,6 +96,48 @@ def test_from_images_to_the_solution(preset, settings):
             matching.scores, matching.probabilities, grid, SETTINGS[settings], gate=gate)
     assert solution.covariance.isfinite().all()
     assert solution.weight.shape == (1, SETTINGS[settings].samples)
+
+
+class Arrived(Exception):
+    """The pose is on its way to the host."""
+
+
+@pytest.fixture
+def uploads(monkeypatch):
+    """Let the matcher upload, return what it does, and stop where it takes the pose home."""
+    made, upload = [], Matcher._uploaded
+
+    def noting(matcher, values):
+        made.append(values.shape)
+        with torch._C.DisableTorchFunction():
+            return upload(matcher, values)
+
+    def arriving(solution):
+        raise Arrived
+    monkeypatch.setattr(Matcher, '_uploaded', noting)
+    monkeypatch.setattr(Solution, 'cpu', arriving)
+    return made
+
+
+@pytest.mark.usefixtures('as_on_a_gpu')
+@pytest.mark.parametrize('camera', ['panorama', 'pinhole'])
+@torch.no_grad()
+def test_the_matcher_uploads_only_and_waits_for_the_pose(camera, uploads):
+    """Patch, image, intrinsics if there are any, and gate; of a patch already there, no patch."""
+    config = replace(CONFIGS['sim'], camera=camera)
+    matcher = Matcher(
+        optimise_for_inference(FG2Network(config)), orthophoto(),
+        LocalizerSettings(ransac=SETTINGS['real time']), 1.0)
+    image = np.zeros((*config.ground_image_hw, 3), np.uint8)
+    camera_k = np.array([[50.0, 0, 64], [0, 50.0, 32], [0, 0, 1]])
+    patch, limits = (*config.aerial_image_hw, 3), (1, 4)
+    each = [image.shape, (3, 3), limits] if camera == 'pinhole' else [image.shape, limits]
+    for east_m, expected in ((0.0, [patch, *each]), (0.5, each), (9.0, [patch, *each])):
+        uploads.clear()
+        guess = Guess(Pose2(east_m, 0.0, 1.0), 5.0, 0.3)
+        with NoCopying(), NoWaiting(), pytest.raises(Arrived):
+            matcher.find(image, camera_k, FRAME, guess, Stopwatch())
+        assert uploads == expected
 
 
 @pytest.mark.parametrize('wait', [
