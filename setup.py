@@ -23,8 +23,9 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/requirements', [
-            'requirements/imagery.txt', 'requirements/simulation.txt',
-            'requirements/training.txt', 'requirements/vehicle.txt']),
+            'requirements/export.txt', 'requirements/imagery.txt',
+            'requirements/simulation.txt', 'requirements/training.txt',
+            'requirements/vehicle.txt']),
         *shared('config'),
         *shared('launch'),
     ],

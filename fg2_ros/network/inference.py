@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 import logging
 from typing import Any, Callable
 
@@ -40,8 +41,8 @@ def compile_for_inference(
     """
     Let `torch.compile` make code of a network's stages when each is first called, in place.
 
-    A stage that cannot be compiled here (there is no compiler, say) runs as it is; the log says
-    so, once.
+    A stage that cannot be compiled here (there is no compiler, or torch refuses to) runs as it
+    is; the log says so, once.
 
     :return: the network.
     """
@@ -59,12 +60,15 @@ class _Stages:
 
     def compiled(self, name: str) -> Callable[..., Any]:
         plain = getattr(self._network, name)
-        fast = torch.compile(plain, dynamic=False, backend=self._backend)
+
+        @cache
+        def fast():
+            return torch.compile(plain, dynamic=False, backend=self._backend)
 
         def stage(*inputs):
             if self._works:
                 try:
-                    return fast(*inputs)
+                    return fast()(*inputs)
                 except Exception as error:  # noqa: B902, for backends raise whatever they like
                     result = plain(*inputs)  # raises if the inputs are at fault
                     self._works = False

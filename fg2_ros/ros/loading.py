@@ -48,7 +48,8 @@ def load_localizer(settings: NodeSettings) -> Loaded:
     try:
         localizer = Localizer.load(
             weights, imagery, device=settings.device, precision=settings.precision,
-            settings=settings.localizer, orientation_weights=orientation)
+            settings=settings.localizer, orientation_weights=orientation,
+            compiled=settings.compile)
     except Exception:
         imagery.close()
         raise

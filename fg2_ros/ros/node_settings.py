@@ -89,6 +89,10 @@ class NodeSettings:
     precision: str = setting(
         'fp32', 'Arithmetic of the network. fp16 is for GPUs.', choices=('fp32', 'fp16', 'bf16'),
         read_only=True)
+    compile: bool = setting(
+        False, 'Let torch.compile translate the network while the first images come in, which '
+        'then take a minute. Pays off on a GPU; where it is not possible the log says so, and '
+        'the network runs as it is.', read_only=True)
     simulated_camera: bool = setting(
         False, 'The images come from a simulation: do not warn that weights trained in simulation '
         'are used.', read_only=True)

@@ -68,6 +68,16 @@ def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(network, caplog)
     assert len(said) == 1 and 'uncompiled' in said[0] and '\n' not in said[0]
 
 
+def test_a_torch_that_refuses_to_compile_is_no_failure(network, caplog, monkeypatch):
+    def refusing(*args, **kwargs):
+        raise RuntimeError('torch.compile is not supported here')
+    expected = scores(network)
+    monkeypatch.setattr(torch, 'compile', refusing)
+    with caplog.at_level(logging.WARNING, 'fg2_ros'):
+        assert torch.equal(scores(compile_for_inference(network)), expected)
+    assert 'uncompiled: torch.compile is not supported here' in caplog.text
+
+
 def test_wrong_inputs_are_told_as_ever(network):
     compile_for_inference(network, 'eager')
     with pytest.raises(ValueError, match='multiples of 32'):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fg2_ros import localizer
 from fg2_ros.checkpoints import save_weights
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.ros.loading import load_localizer, trained_on
@@ -40,6 +41,15 @@ def test_the_weights_say_what_the_node_needs(folder):
         assert (found.needs_intrinsics, found.finds_headings) == expected
     with pytest.raises(ValueError, match='headings are found in panoramas only'):
         loaded(weights=panorama, orientation_weights=pinhole)
+
+
+def test_networks_are_compiled_if_asked(folder, monkeypatch):
+    """Off by default."""
+    compiled = []
+    monkeypatch.setattr(localizer, 'compile_for_inference', compiled.append)
+    for settings in ({}, {'compile': True}):
+        loaded(weights=str(folder / 'panorama'), **settings)
+        assert len(compiled) == len(settings)
 
 
 def test_missing_files_are_named_with_their_parameter(folder):
