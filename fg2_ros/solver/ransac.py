@@ -15,7 +15,6 @@ from torch import Tensor
 
 MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad sets show
 FEATURES = 10  # of a match; see `_features`
-AT_ONCE = 2 ** 15  # distances that become scores in a CPU core's cache, without other cores
 SURVEYED = 512  # matches that suffice to tell the hopeless hypotheses
 KEPT = 8  # one in so many hypotheses is then scored by all matches
 ROUND_OFF = 1e-5  # of covariances that are differences of moments, generously
@@ -102,8 +101,8 @@ def solve(
 
     Minimal sets are drawn by weight from matches which are themselves drawn by weight; each
     gives an unweighted Procrustes hypothesis, scored by its soft inlier count. The best ones are
-    fitted to their inliers again while these do not become fewer, and the one of the highest
-    score then wins. Nothing waits for the device.
+    fitted to their inliers again, see `_refined`, and the one of the highest score then wins.
+    Nothing waits for the device.
 
     :param probabilities: (B, aerial cells, ground cells).
     :param gate: where the pose may be; None for anywhere.
@@ -204,16 +203,9 @@ def _scores(
 
 
 def _soft_counts(motion: Tensor, matches: Tensor, settings: RansacSettings) -> Tensor:
-    """Return the (B, D, H) soft inlier counts of (B, D, H, 8) motions."""
-    count = motion.shape[2]
-    step = max(AT_ONCE // matches.shape[-1], 1) if matches.device.type == 'cpu' else count
-    squares = matches.new_empty(min(step, count), matches.shape[-1])
+    """Return the (B, D, H) soft inlier counts of (B, D, H, 8) motions, all in one product."""
     motion = motion * _steepness(settings) ** 2
-    scores = [
-        _soft_inliers(torch.mm(some, match[:8], out=squares[:len(some)]))
-        for one, match in zip(motion.flatten(0, 1), matches.flatten(0, 1))
-        for some in one.split(step)]
-    return torch.cat(scores).view(motion.shape[:-1])
+    return _soft_inliers(motion @ matches[..., :8, :])
 
 
 def _steepness(settings: RansacSettings) -> float:
@@ -237,19 +229,23 @@ def _refined(
         start: Alignment, matches: Tensor, settings: RansacSettings,
         gate: PoseGate | None) -> tuple[Alignment, Tensor, Tensor]:
     """
-    Fit (B, K) motions to their inliers among (B, K, FEATURES, N) while these are not fewer.
+    Fit (B, K) motions to their inliers among (B, K, FEATURES, N), again and again.
 
-    A fit that leaves the gate is not taken.
+    As published, a single finalist is fitted while its inliers become more. Several are compared
+    by their scores afterwards, which is fair between fits only: these are also taken, instead of
+    motions of three matches each, while inliers just do not become fewer. A fit that leaves the
+    gate is not taken.
 
     :return: the motions, their inliers (B, K, N) and their soft scores (B, K).
     """
     best, inlier = start, _inliers(start, matches, settings)
     moments, improving = _moments(matches, inlier), start.ok
+    grown = torch.gt if settings.finalists == 1 else torch.ge
     for _ in range(settings.refinements):
         fitted = _fitted(moments)
         fitted_inlier = _inliers(fitted, matches, settings)
         fitted_moments = _moments(matches, fitted_inlier)
-        improving = improving & fitted.ok & (fitted_moments[..., 1] >= moments[..., 1])
+        improving = improving & fitted.ok & grown(fitted_moments[..., 1], moments[..., 1])
         improving = improving if gate is None else improving & gate.holds(fitted)
         best = fitted.where(improving, best)
         inlier = torch.where(improving[..., None], fitted_inlier, inlier)
