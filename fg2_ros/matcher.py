@@ -81,11 +81,19 @@ class Guess:
     :param pose: of the camera in the map frame.
     :param radius_m: distance from it.
     :param angle_rad: difference from its yaw; pi or more for any.
+    :param expected: likeliest pose, which is put into the middle of what the network sees; by
+        default ``pose``.
     """
 
     pose: Pose2
     radius_m: float
     angle_rad: float
+    expected: Pose2 | None = None
+
+    @property
+    def middle(self) -> Pose2:
+        """What the network is to see in the middle and ahead."""
+        return self.expected or self.pose
 
 
 class Matcher:
@@ -127,11 +135,11 @@ class Matcher:
         :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
         :raises ImageryError: if there is no aerial imagery.
         """
-        patch = self._aerial.patch(frame, guess.pose[:2])
+        patch = self._aerial.patch(frame, guess.middle[:2])
         watch.lap('patch')
-        aerial, up_yaw = self._aerial_features(patch, guess.pose.yaw)
+        aerial, up_yaw = self._aerial_features(patch, guess.middle.yaw)
         watch.lap('aerial')
-        view = self._view(image, camera_k, guess.pose.yaw, up_yaw)
+        view = self._view(image, camera_k, guess.middle.yaw, up_yaw)
         ground = self._network.ground_descriptors(
             self._network.ground_tokens(self._tensor(view.image)), *self._intrinsics(view))
         watch.lap('ground')
@@ -235,9 +243,9 @@ class Stopwatch:
         self._laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """Give what happened since the last lap a name."""
+        """Add what happened since the last lap to what has this name."""
         now = time.perf_counter()
-        self._laps[name] = (now - self._last) * 1e3
+        self._laps[name] = self._laps.get(name, 0.0) + (now - self._last) * 1e3
         self._last = now
 
     def laps(self) -> dict[str, float]:

@@ -44,6 +44,27 @@ def test_finds_the_camera_whatever_the_prior(place, yaw, offset, yaw_error):
     assert set(estimate.timings_ms) == {'patch', 'aerial', 'ground', 'solve', 'total'}
 
 
+@pytest.mark.parametrize('offset, yaw_error, looks', [
+    ((0.0, 0.0), 0.02, 1), ((0.0, 0.0), 0.12, 2), ((8.0, 0.0), 0.0, 2)])
+def test_pose_off_the_middle_is_looked_for_again_from_there(offset, yaw_error, looks):
+    """The second look has the pose in the middle and straight ahead; the gate stays put."""
+    place, yaw = (2.0, -3.0), 0.7
+    network, seen = TruthfulNetwork(place), []
+    settings = LocalizerSettings()
+    localizer = Localizer(network, orthophoto(), FRAME, settings)
+    describe = network.ground_tokens
+    network.ground_tokens = lambda image: seen.append(image) or describe(image)
+    prior = prior_at(place[0] + offset[0], place[1] + offset[1], yaw + yaw_error)
+    estimate = localizer.estimate(panorama_at(yaw), prior)
+    assert estimate.accepted and len(seen) == looks
+    assert (estimate.east_m, estimate.north_m) == pytest.approx(place, abs=0.2)
+    assert math.dist(estimate.patch.centre_m, place) < settings.patch.recentre_m
+    seen.clear()
+    once = dataclasses.replace(settings, second_look_deg=180.0)
+    Localizer(network, orthophoto(), FRAME, once).estimate(panorama_at(yaw), prior)
+    assert len(seen) == 1
+
+
 def test_matches_point_at_the_same_things():
     """The panorama pixel of a match looks towards its place in the aerial image."""
     place, yaw = (4.0, -2.0), 1.1

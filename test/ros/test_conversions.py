@@ -13,7 +13,8 @@ ALPHA = np.full((4, 6, 1), 7, np.uint8)
 GREY = RGB[..., :1]
 PIXELS = {
     'rgb8': RGB, 'bgr8': RGB[..., ::-1], 'mono8': GREY,
-    'rgba8': np.concatenate([RGB, ALPHA], -1), 'bgra8': np.concatenate([RGB[..., ::-1], ALPHA], -1)}
+    'rgba8': np.concatenate([RGB, ALPHA], -1),
+    'bgra8': np.concatenate([RGB[..., ::-1], ALPHA], -1)}
 
 
 @pytest.mark.parametrize('padding', [0, 1, 13])
