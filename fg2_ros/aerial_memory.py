@@ -35,7 +35,7 @@ class PatchSettings:
         12.0, 'While imagery for a new patch is on its way the old one serves up to this '
         'distance.', unit='m', between=(0.0, 1000.0))
     retry_s: float = setting(
-        2.0, 'A patch with gaps is asked for again after this time.', unit='s',
+        2.0, 'A patch with gaps, or a coarse one, is asked for again after this time.', unit='s',
         between=(0.0, 3600.0))
     wait_s: float = setting(
         0.0, 'How long an estimate waits for imagery that is still being fetched.', unit='s',
