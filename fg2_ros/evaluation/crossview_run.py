@@ -120,7 +120,7 @@ def evaluate(
 def extremes(
         results: Sequence[CrossViewResult],
         count: int) -> tuple[list[CrossViewResult], list[CrossViewResult]]:
-    """Return the results of the smallest position errors and the worst: first those with no pose."""
+    """Return the results of smallest error, and the worst: those without a pose come first."""
     posed = sorted((result for result in results if result.pose), key=lambda each: each.error_m)
     lost = [result for result in results if not result.pose]
     return posed[:count], (lost + posed[count:][::-1])[:count]

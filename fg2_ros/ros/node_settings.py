@@ -89,7 +89,7 @@ class NodeSettings:
     precision: str = setting(
         'fp32', 'Arithmetic of the network. fp16 is for GPUs.', choices=('fp32', 'fp16', 'bf16'),
         read_only=True)
-    compile: bool = setting(
+    compile: bool = setting(  # noqa: A003, as torch calls it
         False, 'Let torch.compile translate the network while the first images come in, which '
         'then take a minute. Pays off on a GPU; where it is not possible the log says so, and '
         'the network runs as it is.', read_only=True)
