@@ -92,7 +92,7 @@ class Guess:
 
     @property
     def middle(self) -> Pose2:
-        """What the network is to see in the middle and ahead."""
+        """Return what the network is to see in the middle and ahead."""
         return self.expected or self.pose
 
 

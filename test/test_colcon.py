@@ -70,6 +70,14 @@ def test_shared_files_are_installed(prefix, folder):
     assert files_of(prefix / 'share' / 'fg2_ros' / folder) == sources
 
 
+def test_requirements_of_users_are_installed(prefix):
+    """Messages tell users to install them."""
+    wanted = {path.name for path in (ROOT / 'requirements').glob('*.txt')}
+    folder = prefix / 'share' / 'fg2_ros' / 'requirements'
+    assert {path.name for path in folder.iterdir()} == wanted - {
+        'constraints.txt', 'development.txt'}
+
+
 def test_all_of_the_package_is_installed(prefix):
     """Not only modules: weights, model cards and templates too."""
     installed, = prefix.glob('lib/python3*/site-packages/fg2_ros')
