@@ -43,10 +43,9 @@ class LocalizerSettings:
         6.0, 'A heading that was found in the panorama, for want of one in the prior, is never '
         'called better than this.', unit='deg', between=(0.1, 60.0))
     second_look_deg: float = setting(
-        4.0, 'A pose whose yaw is further than this from what was expected, or whose place is '
-        'further than patch.recentre_m from the middle of the patch, is looked for once more '
-        'with it in the middle, where networks see best: more accurate, and a second run. 180 '
-        'switches it off.', unit='deg', between=(0.0, 180.0))
+        5.0, 'A pose whose yaw is further than this from what was expected, or whose place is '
+        'further than patch.recentre_m, is looked for once more with it in the middle, where '
+        'networks see best: more accurate, and a second run. 180 switches it off.', unit='deg', between=(0.0, 180.0))
     patch: PatchSettings = PatchSettings()
     ransac: RansacSettings = field(default_factory=RansacSettings.real_time)
     refinement: RefinementSettings = RefinementSettings()
@@ -229,7 +228,7 @@ class Localizer:
         guess = Guess(
             pose, limits.radius_m(prior.sigma_m), limits.angle_rad(prior.yaw_sigma_rad))
         found = self._matcher.find(image, camera_k, self.map_frame, guess, watch)
-        if self._is_off_the_middle(found, guess):
+        if self._is_unexpected(found, guess):
             found = self._second_look(image, camera_k, guess, found, watch)
         return self._estimate(found, self._rejection(found, pose, prior, limits), watch)
 
@@ -244,10 +243,10 @@ class Localizer:
                 raise ValueError('the weights are for panoramas, which have no intrinsics')
         require_prior(prior, needs_heading=not self.finds_headings)
 
-    def _is_off_the_middle(self, found: Found, guess: Guess) -> bool:
+    def _is_unexpected(self, found: Found, guess: Guess) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)
         away_rad = abs(wrap_angle(found.pose.yaw - guess.middle.yaw))
-        away_m = max(map(abs, found.from_patch_m))
+        away_m = max(abs(found.pose.x - guess.middle.x), abs(found.pose.y - guess.middle.y))
         return found.ok and largest_rad < math.pi and (
             away_rad > largest_rad or away_m > self._settings.patch.recentre_m)
 

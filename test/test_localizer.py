@@ -46,7 +46,7 @@ def test_finds_the_camera_whatever_the_prior(place, yaw, offset, yaw_error):
 
 @pytest.mark.parametrize('offset, yaw_error, looks', [
     ((0.0, 0.0), 0.02, 1), ((0.0, 0.0), 0.12, 2), ((8.0, 0.0), 0.0, 2)])
-def test_pose_off_the_middle_is_looked_for_again_from_there(offset, yaw_error, looks):
+def test_unexpected_pose_is_looked_for_again_from_there(offset, yaw_error, looks):
     """The second look has the pose in the middle and straight ahead; the gate stays put."""
     place, yaw = (2.0, -3.0), 0.7
     network, seen = TruthfulNetwork(place), []

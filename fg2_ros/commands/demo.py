@@ -248,6 +248,8 @@ def _ros_environment() -> dict[str, str]:
     environment = {
         'ROS_DOMAIN_ID': str(1 + os.getpid() % 100),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        # Threads that wait for each other are slow where other processes need their cores.
+        'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // 2)),
     }
     profile = _share_folder() / 'config' / 'fastdds.xml'
     if profile.is_file():

@@ -21,7 +21,8 @@ import torch
 STAGES = {
     'aerial_tokens': 'aerial_backbone', 'aerial_descriptors': 'aerial_head',
     'ground_tokens': 'ground_backbone', 'ground_descriptors': 'ground_head', 'match': 'matching'}
-EVERY_PATCH_ANEW = LocalizerSettings(patch=PatchSettings(recentre_m=0.0))
+EVERY_PATCH_ANEW = LocalizerSettings(
+    second_look_deg=180.0, patch=PatchSettings(recentre_m=0.0))
 
 
 class StageClock:

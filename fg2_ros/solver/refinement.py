@@ -32,10 +32,10 @@ class RefinementSettings:
     """How the pose likelihood is smoothed and climbed."""
 
     steps: int = setting(
-        4, 'Newton steps to the most likely pose; 0 keeps the pose of the matched grid points.',
+        2, 'Newton steps to the most likely pose; 0 keeps the pose of the matched grid points.',
         between=(0, 100))
     bandwidth_cells: float = setting(
-        1.4, 'Standard deviation of the kernel that smooths the scores. Below half a cell the '
+        1.0, 'Standard deviation of the kernel that smooths the scores. Below half a cell the '
         'likelihood has bumps at the grid points; above two it forgets what the scores know.',
         unit='grid cells', between=(0.3, 4.0))
     window_cells: int = setting(
