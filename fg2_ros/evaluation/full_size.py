@@ -75,7 +75,7 @@ def noise_bench(network: FG2Network) -> Bench:
         rng.integers(0, 256, (800, 800, 3), np.uint8), frame, (0.0, 0.0), 0.2)
     panorama = rng.integers(0, 256, (*network.config.ground_image_hw, 3), np.uint8)
     settings = LocalizerSettings(
-        patch=PatchSettings(recentre_m=0.0), ransac=RansacSettings())
+        second_look_deg=180.0, patch=PatchSettings(recentre_m=0.0), ransac=RansacSettings())
     return Bench(network, imagery, frame, panorama, Pose2(0.0, 0.0, 1.0), settings)
 
 
