@@ -45,7 +45,8 @@ class LocalizerSettings:
     second_look_deg: float = setting(
         5.0, 'A pose whose yaw is further than this from what was expected, or whose place is '
         'further than patch.recentre_m, is looked for once more with it in the middle, where '
-        'networks see best: more accurate, and a second run. 180 switches it off.', unit='deg', between=(0.0, 180.0))
+        'networks see best: more accurate, and a second run. 180 switches it off.',
+        unit='deg', between=(0.0, 180.0))
     patch: PatchSettings = PatchSettings()
     ransac: RansacSettings = field(default_factory=RansacSettings.real_time)
     refinement: RefinementSettings = RefinementSettings()

@@ -219,7 +219,7 @@ def test_an_accident_fails_its_tile_which_is_tried_again(
     assert warnings(caplog) == ['Orthos: RuntimeError while a tile was handled']
     assert 'break_down' in caplog.text and secret not in caplog.text
     assert imagery.stats()['errors'] > 0
-    assert ask_until(imagery, is_patch).valid is None
+    ask_until(imagery, lambda outcome: is_patch(outcome) and outcome.valid is None)
 
 
 def test_what_is_not_there_is_remembered_when_the_next_drive_begins(
