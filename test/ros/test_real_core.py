@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
-from truthful_network import orthophoto, panorama_at, SIDE_M, TruthfulNetwork
+from truthful_network import FRAME as WORLD, orthophoto, panorama_at, SIDE_M, TruthfulNetwork
 from vehicle import at, FRAME, image, MOUNT, planar, TRUTH, Vehicle
 
 CAMERA = TRUTH.compose(MOUNT)
@@ -77,16 +77,10 @@ def test_random_weights_do_no_harm(vehicle, weights, tiles, tmp_path):
 @pytest.fixture
 def readable_tiles():
     """Serve an orthophoto whose colours tell a truthful network the place."""
-    image_ = orthophoto().patch(truthful_frame(), (0.0, 0.0), SIDE_M, 400).image
-    with TileServer(image_, FRAME, (0.0, 0.0), SIDE_M / 400, min_zoom=15, max_zoom=20,
+    world = orthophoto().patch(WORLD, (0.0, 0.0), SIDE_M, 400).image
+    with TileServer(world, FRAME, (0.0, 0.0), SIDE_M / 400, min_zoom=15, max_zoom=20,
                     image_format='png') as server:
         yield server
-
-
-def truthful_frame():
-    """Return the frame of the orthophoto's own world; its content does not depend on it."""
-    from truthful_network import FRAME as frame
-    return frame
 
 
 def load_truthful(settings) -> Loaded:
