@@ -42,7 +42,7 @@ def match_scores(aerial: Tensor, ground: GroundDescriptors, temperature: float) 
     """
     with torch.autocast(aerial.device.type, enabled=False):
         scores = aerial.float() @ (ground.descriptors.float() / temperature).transpose(1, 2)
-        return scores.masked_fill(~ground.visible[:, None], -torch.inf)
+        return scores.masked_fill_(~ground.visible[:, None], -torch.inf)
 
 
 def dual_softmax(scores: Tensor, dustbin_score: Tensor) -> Tensor:
@@ -51,16 +51,17 @@ def dual_softmax(scores: Tensor, dustbin_score: Tensor) -> Tensor:
 
     A dustbin adds one more constant entry to each normaliser, so the matrix itself need not
     be extended. One exponential serves both sides: scores of unit descriptors span too little
-    to underflow.
+    to underflow. Few matrices are made, for memory is what takes time here.
 
     :param scores: (B, M, N).
     :return: (B, M, N).
     """
     highest = torch.maximum(scores.amax(), dustbin_score.to(scores)).detach()
-    exponential = (scores - highest).exp()
+    exponential = (scores - highest).exp_()
     dustbin = (dustbin_score - highest).exp()
-    over_ground = exponential / (exponential.sum(dim=2, keepdim=True) + dustbin)
-    return over_ground * (exponential / (exponential.sum(dim=1, keepdim=True) + dustbin))
+    over_ground = exponential.sum(dim=2, keepdim=True) + dustbin
+    over_aerial = exponential.sum(dim=1, keepdim=True) + dustbin
+    return (exponential / over_ground).mul_(exponential / over_aerial)
 
 
 def resize_map(tokens: Tensor, cells: int, sampling: str) -> Tensor:

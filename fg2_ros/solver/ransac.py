@@ -210,19 +210,17 @@ def _soft_counts(motion: Tensor, matches: Tensor, settings: RansacSettings) -> T
 
 def _steepness(settings: RansacSettings) -> float:
     """Return the factor of distances that `_soft_inliers` wants."""
-    return 2.5 / settings.score_threshold_m
+    return 5 / settings.score_threshold_m
 
 
 def _soft_inliers(squares: Tensor) -> Tensor:
     """
     Return `procrustes.soft_inliers` of (..., N) squared distances, which are overwritten.
 
-    The sigmoid is written as the cheaper hyperbolic tangent.
-
-    :param squares: in units of 0.4 thresholds.
+    :param squares: in units of 0.2 thresholds.
     """
-    half = squares.clamp_(min=0).sqrt_().sub_(2.5).tanh_()
-    return (squares.shape[-1] - half.sum(-1)) / 2
+    outliers = squares.clamp_(min=0).sqrt_().sub_(5).sigmoid_()
+    return squares.shape[-1] - outliers.sum(-1)
 
 
 def _refined(

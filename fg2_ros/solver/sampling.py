@@ -104,13 +104,16 @@ def first_arrivals(
         arrival = rng.standard_exponential(len(pairs.heavy), np.float32)
         arrival /= heavy_weight
         arrival = np.concatenate((arrival, light_arrival))
-        first = slice(None)
-        if len(arrival) > count:
-            first = np.argpartition(arrival, count - 1)[:count]
         found = min(count, len(arrival))
+        first = _smallest(arrival, found)
         drawn[draw, :found] = np.concatenate((pairs.heavy, light))[first]
         weight[draw, :found] = np.concatenate((heavy_weight, flat[light]))[first]
     return drawn, weight
+
+
+def _smallest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return where the smallest values are; torch is twice as fast as NumPy's argpartition."""
+    return torch.from_numpy(values).topk(count, largest=False, sorted=False).indices.numpy()
 
 
 def _heavy_bound(flat: np.ndarray, wanted: int) -> float:
@@ -176,7 +179,7 @@ class _SortedOut:
         time_bits = min(31, 62 - index_bits - draws.bit_length())
         draw, when = (rng.integers(end, size=len(index)) for end in (draws, 1 << time_bits))
         event = (draw << index_bits | index) << time_bits | when
-        event.sort()  # by draw, then by pair, then by time
+        event = torch.from_numpy(event).sort().values.numpy()  # by draw, then pair, then time
         event = event[np.diff(event >> time_bits, prepend=-1) > 0]
         ends = np.searchsorted(event, np.arange(1, draws) << (index_bits + time_bits))
         for part in np.split(event, ends):
@@ -191,6 +194,6 @@ class _SortedOut:
         found, among = row * self._columns, self._columns
         while among > 1:
             half = among // 2
-            found += half * (self._cumulative[found + (half - 1)] <= wanted)
+            found += half * (self._cumulative.take(found + (half - 1)) <= wanted)
             among -= half
         return found
