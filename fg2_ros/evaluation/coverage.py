@@ -6,12 +6,11 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 import io
 from pathlib import Path
-from string import Template
 
 import cv2
+from fg2_ros.evaluation.page import figure, rendered
 from fg2_ros.geometry import mercator
 from fg2_ros.imagery.coverage import COARSER, FULL, NONE, PARTIAL, Stretch, Track
 from fg2_ros.imagery.holdings import Holding, Holdings, tiles_of
@@ -168,16 +167,14 @@ def _png(picture: np.ndarray) -> bytes:
 
 def _page(holdings: Holdings, panels: dict[int, np.ndarray], stretches: Sequence[Stretch],
           figures: dict) -> str:
-    page = Template(files('fg2_ros.evaluation').joinpath('coverage.html').read_text('utf-8'))
     pictures = ''.join(
-        f'<figure><figcaption>{escape(_caption(holdings.at(zoom)))}</figcaption>'
-        f'<img alt="zoom {zoom}" src="data:image/png;base64,'
-        f'{base64.b64encode(_png(panel)).decode()}"></figure>' for zoom, panel in panels.items())
+        figure(f'data:image/png;base64,{base64.b64encode(_png(panel)).decode()}', f'zoom {zoom}',
+               escape(_caption(holdings.at(zoom)))) for zoom, panel in panels.items())
     legend = ''.join(
         f'<span><i style="background:rgb{COLOURS[state]}"></i>{MEANINGS[state]}</span>'
         for state in COLOURS) if 'route' in figures else ''
-    return page.substitute(
-        title=escape(f'Coverage of {holdings.path.name}'),
+    return rendered(
+        'coverage.html', title=escape(f'Coverage of {holdings.path.name}'),
         subtitle=escape(holdings.metadata.get('attribution', '')), legend=legend,
         pictures=pictures or '<p>There are no tiles.</p>', route=_route(stretches, figures))
 
@@ -191,8 +188,8 @@ def _route(stretches: Sequence[Stretch], figures: dict) -> str:
         f'<td>{each.begin_m / 1000:.3f}</td><td>{each.end_m / 1000:.3f}</td>'
         f'<td>{each.length_m:,.0f}</td><td>{_place(each.begin)}</td><td>{_place(each.end)}</td>'
         '</tr>' for each in stretches)
-    table = ('<table><tr><th>state</th><th>line</th><th>from [km]</th><th>to [km]</th>'
-             f'<th>[m]</th><th>begin</th><th>end</th></tr>{rows}</table>')
+    table = ('<table><thead><tr><th>state</th><th>line</th><th>from [km]</th><th>to [km]</th>'
+             f'<th>[m]</th><th>begin</th><th>end</th></tr></thead><tbody>{rows}</tbody></table>')
     return (f'<section><h2>Route</h2><p>{route["length_km"]:.3f} km, of which '
             f'{route["none_km"]:.3f} km without imagery, {route["partial_km"]:.3f} km with gaps, '
             f'{route["coarser_km"]:.3f} km with coarser imagery only.</p>'

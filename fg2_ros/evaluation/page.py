@@ -8,11 +8,19 @@ from importlib.resources import files
 from string import Template
 
 
-def rendered(template: str, **parts: str) -> str:
-    """Return a template of this package with its parts, which must be HTML, and the style."""
-    folder = files('fg2_ros.evaluation')
-    page = Template(folder.joinpath(template).read_text('utf-8'))
-    return page.substitute(parts, style=folder.joinpath('style.css').read_text('utf-8'))
+def rendered(template: str, title: str, subtitle: str, **parts: str) -> str:
+    """Return a page of this package's style; all texts must be HTML."""
+    body = _template(template).substitute(parts)
+    return _template('page.html').substitute(
+        title=title, subtitle=subtitle, body=body, style=_read('style.css'))
+
+
+def _template(name: str) -> Template:
+    return Template(_read(name))
+
+
+def _read(name: str) -> str:
+    return files('fg2_ros.evaluation').joinpath(name).read_text('utf-8')
 
 
 def cards(rows: Iterable[tuple[str, str, str]]) -> str:
