@@ -10,6 +10,7 @@ from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.procrustes import Alignment
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
 from fg2_ros.training.samples import Sample, SampleSettings
+from fg2_ros.training.trainer import image_batch, truth_of
 import numpy as np
 import torch
 from torch import Tensor
@@ -67,10 +68,8 @@ def honest_scale(errors: np.ndarray, covariances: np.ndarray) -> float:
 def _solved(network: FG2Network, sample: Sample, settings: SampleSettings,
             generator: torch.Generator) -> Solution:
     """Solve as the localizer does, the prior being the patch's centre."""
-    ground, aerial = (
-        images.permute(0, 3, 1, 2).float() / 255 for images in (sample.ground, sample.aerial))
-    matching, limits = network(ground, aerial), AcceptanceSettings()
-    count = len(ground)
+    matching = network(image_batch(sample.ground), image_batch(sample.aerial))
+    limits, count = AcceptanceSettings(), len(sample.ground)
     gate = PoseGate(
         torch.zeros(count, 2),
         torch.full((count,), limits.radius_m(settings.prior_offset_m / 3 ** 0.5)),
@@ -89,9 +88,8 @@ def _enough_inliers(solution: Solution) -> Tensor:
 
 def _errors(solution: Solution, sample: Sample) -> Tensor:
     """Return the (B, 3) errors of the camera's east, north (m) and yaw (rad)."""
-    found, truth = (
-        Alignment(rotation, translation, solution.ok) for rotation, translation in (
-            (solution.rotation, solution.translation), (sample.rotation, sample.translation)))
+    found = Alignment(solution.rotation, solution.translation, solution.ok)
+    truth = truth_of(sample)
     row_m, column_m = (found.camera - truth.camera).unbind(-1)
     turn = found.bearing - truth.bearing
     return torch.stack([column_m, -row_m, -torch.atan2(turn.sin(), turn.cos())], -1)
