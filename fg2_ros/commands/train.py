@@ -46,6 +46,9 @@ def add_simulation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--steps', type=int, default=4000, help='optimiser steps (%(default)s)')
     parser.add_argument('--batch', type=int, default=8, help='samples a step (%(default)s)')
     parser.add_argument('--rate', type=float, default=1e-3, help='peak learning rate')
+    parser.add_argument(
+        '--pose-weight', type=float, default=2.0,
+        help='of the pose loss beside that of the matches (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of initial weights and samples')
     parser.add_argument(
         '--cities', type=seed_range, default=(0, 299), metavar='A-B',
@@ -116,6 +119,7 @@ def train_simulated(args: argparse.Namespace) -> None:
     settings = TrainSettings(
         steps=args.steps, batch=args.batch, seed=args.seed, peak_rate=args.rate,
         threads=args.threads, validate_every=args.validate_every,
+        pose_weight=args.pose_weight,
         local_weight=0.0 if args.start_from else TrainSettings.local_weight)
     unseen = FrameDataset(
         validation, args.frames_per_city, cache, config, SampleSettings.validation(), 0)
