@@ -155,16 +155,15 @@ class Localizer:
         Return a localizer with the network of a weights file.
 
         :param device: 'auto' (the GPU if there is one), or a torch device.
-        :param precision: 'fp32', 'fp16' or 'bf16'.
+        :param precision: see `usable_precision`.
         :param orientation_weights: file whose network finds headings where priors have none; may
             be the same file. None: images without a prior heading are refused.
         :param compiled: let `torch.compile` translate the networks when they first run, which
             takes a minute; pays off on a GPU.
         :raises ValueError: if a file, the device or the precision cannot be used.
         """
-        if precision not in PRECISIONS:
-            raise ValueError(f'precision {precision!r} is none of {", ".join(PRECISIONS)}')
-        how = usable_device(device), PRECISIONS[precision]
+        place = usable_device(device)
+        how = place, usable_precision(precision, place)
         network = optimise_for_inference(load_network(weights_path, *how))
         orientation = None
         if orientation_weights is not None and is_same_file(orientation_weights, weights_path):
@@ -317,6 +316,24 @@ def usable_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f'device {name!r} cannot be used here: {error}') from error
     return device
+
+
+def usable_precision(name: str, device: torch.device) -> torch.dtype:
+    """
+    Return the type of a network's numbers: 'fp32', 'fp16', 'bf16' or 'auto'.
+
+    'auto' is bf16 on a processor that has instructions for it, where it is a third faster, and
+    fp32 everywhere else.
+
+    :raises ValueError: if there is no such precision.
+    """
+    if name == 'auto':
+        capabilities = getattr(torch.cpu, 'get_capabilities', dict)()  # not in every torch
+        has_bfloat16 = device.type == 'cpu' and capabilities.get('avx512_bf16', False)
+        return torch.bfloat16 if has_bfloat16 else torch.float32
+    if name not in PRECISIONS:
+        raise ValueError(f'precision {name!r} is none of auto, {", ".join(PRECISIONS)}')
+    return PRECISIONS[name]
 
 
 def is_same_file(first: str | Path, second: str | Path) -> bool:

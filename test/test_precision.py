@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fg2_ros.checkpoints import save_weights
-from fg2_ros.localizer import Localizer, PRECISIONS
+from fg2_ros.localizer import Localizer, PRECISIONS, usable_precision
 from fg2_ros.network import dinov2, FG2Config, FG2Network
 import numpy as np
 import pytest
@@ -49,6 +49,22 @@ def test_the_localizer_runs_in_every_precision(weights, precision, resizes):
         estimate = localizer.estimate(panorama_at(1.0), prior_at(east_m, 0.0, 1.0))
         assert np.isfinite(estimate.covariance).all() and np.isfinite(estimate.yaw_rad)
     assert sorted(resizes) == [(5, 10), (6, 6)]
+
+
+@pytest.mark.parametrize('device, capabilities, expected', [
+    ('cpu', {'avx512_bf16': True}, torch.bfloat16), ('cpu', {'avx512_bf16': False}, torch.float32),
+    ('cpu', {}, torch.float32), ('cuda', {'avx512_bf16': True}, torch.float32)])
+def test_auto_is_bf16_where_the_processor_has_it(monkeypatch, device, capabilities, expected):
+    """What the processor cannot do makes no difference to the other precisions."""
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: capabilities, raising=False)
+    assert usable_precision('auto', torch.device(device)) == expected
+    assert usable_precision('fp16', torch.device(device)) == torch.float16
+
+
+def test_auto_is_fp32_where_torch_does_not_tell(monkeypatch):
+    """As older ones do not."""
+    monkeypatch.delattr(torch.cpu, 'get_capabilities')
+    assert usable_precision('auto', torch.device('cpu')) == torch.float32
 
 
 @pytest.mark.parametrize('precision', ['fp16', 'bf16'])

@@ -48,10 +48,10 @@ def time_stages(args: argparse.Namespace, device) -> dict:
     """Return the stages of a frame and the frames a second; print them."""
     from fg2_ros.checkpoints import load_network
     from fg2_ros.evaluation.timing import Bench
-    from fg2_ros.localizer import PRECISIONS
+    from fg2_ros.localizer import usable_precision
     from fg2_ros.network.inference import compile_for_inference, optimise_for_inference
     network = optimise_for_inference(
-        load_network(args.weights, device, PRECISIONS[args.precision]))
+        load_network(args.weights, device, usable_precision(args.precision, device)))
     if args.compile:
         compile_for_inference(network)
     bench = Bench.in_a_city(network, args.width, args.city_seed)
@@ -98,9 +98,9 @@ def compare_full_size(args: argparse.Namespace, device) -> dict:
     """Return ratios to the straightforward way and figures of a full-size frame; print them."""
     import torch
     from fg2_ros.evaluation import comparison, full_size
-    from fg2_ros.localizer import PRECISIONS
+    from fg2_ros.localizer import usable_precision
     from fg2_ros.network import FG2Config
-    config, dtype = FG2Config.preset('vigor'), PRECISIONS[args.precision]
+    config, dtype = FG2Config.preset('vigor'), usable_precision(args.precision, device)
     comparisons = {
         'head': comparison.compare_head(config, device, dtype),
         'attention': comparison.compare_attention(config, device, dtype),

@@ -71,11 +71,12 @@ def load_solver(args: argparse.Namespace) -> CrossViewSolver:
     """
     from fg2_ros.checkpoints import load_network, read_metadata
     from fg2_ros.evaluation.crossview_solver import CrossViewSolver
-    from fg2_ros.localizer import PRECISIONS, usable_device
+    from fg2_ros.localizer import usable_device, usable_precision
     from fg2_ros.network.inference import optimise_for_inference
     if not 0 <= args.seed < 2 ** 31:
         raise ValueError('the seed must lie between 0 and 2147483647')
+    device = usable_device(args.device)
     network = optimise_for_inference(
-        load_network(args.weights, usable_device(args.device), PRECISIONS[args.precision]))
+        load_network(args.weights, device, usable_precision(args.precision, device)))
     scale = float(read_metadata(args.weights).get('covariance_scale', 1.0))
     return CrossViewSolver(network, args.ransac, args.seed, scale)

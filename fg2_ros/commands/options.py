@@ -42,7 +42,8 @@ def add_localizer_options(
                             help='file that `fg2 convert` or `fg2 train` made')
     parser.add_argument('--device', default='auto', help='torch device (%(default)s)')
     parser.add_argument(
-        '--precision', choices=['fp32', 'fp16', 'bf16'], default='fp32', help='(%(default)s)')
+        '--precision', choices=['auto', 'fp32', 'fp16', 'bf16'], default='fp32',
+        help='auto: bf16 on a CPU with instructions for it, else fp32 (%(default)s)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
 
 

@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--wait', type=float, default=60.0, metavar='S',
                         help='how long an image waits for its imagery (%(default)s)')
     add_localizer_options(parser)
+    parser.set_defaults(precision='auto')  # as the node's
     parser.add_argument('--orientation-weights', default='', metavar='FILE',
                         help='finds headings where nothing else tells them')
     for name, meaning in INPUTS.items():

@@ -21,7 +21,7 @@ from fg2_ros.evaluation.timing import Bench
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.localizer import LocalizerSettings, PRECISIONS
+from fg2_ros.localizer import LocalizerSettings, usable_precision
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.dinov2 import DinoV2
 from fg2_ros.network.inference import optimise_for_inference
@@ -138,8 +138,9 @@ def main() -> None:
     parser.add_argument('threads', type=int)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
     print(json.dumps(measure(
-        FG2Config.preset(args.preset), torch.device(args.device), PRECISIONS[args.precision])))
+        FG2Config.preset(args.preset), device, usable_precision(args.precision, device))))
 
 
 if __name__ == '__main__':
