@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from fg2_ros.commands import crossview
-from fg2_ros.commands.options import add_localizer_options, seed_range, write_json
+from fg2_ros.commands.options import (
+    add_localizer_options, ConfigurableParser, seed_range, write_json)
 
 UNITS = {'_m': 'm', '_deg': 'deg', '_ms': 'ms'}
 FIRST_RUN_FILE = 'first_run.json'
@@ -14,7 +15,8 @@ FIRST_RUN_FILE = 'first_run.json'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of each data set."""
-    data_sets = parser.add_subparsers(dest='data_set', metavar='DATA_SET', required=True)
+    data_sets = parser.add_subparsers(
+        dest='data_set', metavar='DATA_SET', required=True, parser_class=ConfigurableParser)
     simulated = data_sets.add_parser('sim', help='simulated cities, rendered on the fly')
     simulated.add_argument(
         '--city-seeds', type=seed_range, default=(2000, 2009), metavar='A-B',

@@ -6,9 +6,42 @@ import argparse
 import json
 from pathlib import Path
 import re
+from typing import Any, Sequence
+
+from fg2_ros.training.run_config import read_yaml
 
 LARGEST_SEED = 10 ** 6
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'fg2_sim.safetensors'
+
+
+class ConfigurableParser(argparse.ArgumentParser):
+    """Takes options from a YAML file, too; those on the command line win."""
+
+    def __init__(self, *args: Any, **options: Any):
+        """Declare the option that names the file."""
+        super().__init__(*args, **options)
+        self.add_argument(
+            '--config', type=Path, metavar='FILE',
+            help='YAML file with these options, underscores or hyphens in their names; the '
+            'command line wins')
+
+    def parse_known_args(
+            self, args: Sequence[str], namespace: argparse.Namespace | None = None):
+        """Put the options of the file before the others."""
+        finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        finder.add_argument('--config', type=Path)
+        file = finder.parse_known_args(args)[0].config
+        try:
+            others = as_arguments(read_yaml(file)) if file else []
+        except ValueError as error:
+            self.error(str(error))
+        return super().parse_known_args([*others, *args], namespace)
+
+
+def as_arguments(values: dict[str, Any]) -> list[str]:
+    """Return the command line of a mapping; ``true`` is a flag, ``false`` its absence."""
+    return [f'--{name.replace("_", "-")}' + ('' if value is True else f'={value}')
+            for name, value in values.items() if value is not None and value is not False]
 
 
 def seed_range(text: str) -> tuple[int, int]:

@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from fg2_ros.commands import crossview
-from fg2_ros.commands.options import write_json
+from fg2_ros.commands.options import ConfigurableParser, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of each data set."""
-    data_sets = parser.add_subparsers(dest='data_set', metavar='DATA_SET', required=True)
+    data_sets = parser.add_subparsers(
+        dest='data_set', metavar='DATA_SET', required=True, parser_class=ConfigurableParser)
     vigor = crossview.add_data_set(data_sets, 'vigor', 'panoramas of four cities')
     vigor.add_argument(
         '--roll', type=float, metavar='DEG', help='roll the panorama to the right before')

@@ -87,8 +87,8 @@ class NodeSettings:
     device: str = setting(
         'auto', 'Where the network runs: auto, cpu, cuda or cuda:N.', read_only=True)
     precision: str = setting(
-        'auto', 'Arithmetic of the network. fp16 is for GPUs; auto is bf16 on a processor that has '
-        'instructions for it, fp32 elsewhere.', choices=('auto', 'fp32', 'fp16', 'bf16'),
+        'auto', 'Arithmetic of the network. fp16 is for GPUs; auto is bf16 on a processor that '
+        'has instructions for it, fp32 elsewhere.', choices=('auto', 'fp32', 'fp16', 'bf16'),
         read_only=True)
     compile: bool = setting(  # noqa: A003, as torch calls it
         False, 'Let torch.compile translate the network while the first images come in, which '

@@ -239,3 +239,31 @@ def test_show_refuses_in_a_sentence(weights, tmp_path, capsys, index, out, reaso
     assert main(['show', 'kitti', '--root', str(root), '--split', 'test1', '--weights',
                  str(weights['kitti']), f'--index={index}', '--out', str(tmp_path / out)]) == 1
     assert reason in capsys.readouterr().err
+
+
+def test_options_from_a_yaml_file(weights, tmp_path, capsys):
+    """The same figures as from the command line, which wins over the file."""
+    config = tmp_path / 'run.yaml'
+    config.write_text(
+        f'root: {mini_data.KITTI}\nsplit: test2\nransac: true\nseed: 0\nworkers: 0\n'
+        f'weights: {weights["kitti"]}\nlimit: null\nout: {tmp_path / "run"}\n')
+    figures = tmp_path / 'figures.json'
+    assert main(['evaluate', 'kitti', '--split', 'test1', '--config', str(config), '--json',
+                 str(figures)]) == 0
+    found = json.loads(figures.read_text())
+    assert (found['part'], found['solver'], found['seed']) == ('test1', 'RANSAC', 0)
+    assert (tmp_path / 'run' / 'results.jsonl').exists()
+
+
+@pytest.mark.parametrize('text, words', [
+    ('rot: here', 'unrecognized arguments: --rot=here'),
+    ('split: test9', "invalid choice: 'test9'"),
+    ('- root', 'holds no settings'), (None, 'cannot read')])
+def test_a_config_file_that_cannot_be_used(tmp_path, capsys, text, words):
+    config = tmp_path / 'run.yaml'
+    if text:
+        config.write_text(text)
+    with pytest.raises(SystemExit, match='2'):
+        main(['evaluate', 'kitti', '--root', 'r', '--split', 'test1', '--weights', 'w',
+              '--config', str(config)])
+    assert words in capsys.readouterr().err
