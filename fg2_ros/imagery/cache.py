@@ -194,7 +194,8 @@ class TileCache:
                     self._rename_damaged(damage)  # unless another process has done so
                 cache_file.refuse_foreign(self.path)
                 try:
-                    self._open_to_write()
+                    with cache_file.legible_errors():
+                        self._open_to_write()
                 except sqlite3.Error as error:
                     self._open_otherwise(error)
         except (sqlite3.Error, OSError) as error:
@@ -261,8 +262,9 @@ class TileCache:
         """Do something with the file; what goes wrong is dealt with and gives None."""
         with self._lock:
             try:
-                self._follow_path()
-                return work() if self._database is not None else None
+                with cache_file.legible_errors():
+                    self._follow_path()
+                    return work() if self._database is not None else None
             except sqlite3.Error as error:
                 self._handle(error, doing)
             except CacheError as error:

@@ -21,6 +21,19 @@ class CacheError(Exception):
     """A cache file cannot be used; the message says which and why."""
 
 
+@contextmanager
+def legible_errors() -> Iterator[None]:
+    """Raise SQLite's error of damage where Python stumbles over text that is none."""
+    try:
+        yield
+    except (sqlite3.OperationalError, UnicodeDecodeError) as error:
+        if hasattr(error, 'sqlite_errorcode'):
+            raise  # SQLite itself knows what is wrong
+        damage = sqlite3.DatabaseError('text in it is damaged')
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage from error
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether an error says that the file is damaged."""
     return _kind(error) in _DAMAGED
@@ -109,7 +122,7 @@ def refuse_foreign(path: Path) -> None:
     if identity(path) is None:
         return
     try:
-        with closing(_connect(path, 'mode=ro&immutable=1')) as database:
+        with legible_errors(), closing(_connect(path, 'mode=ro&immutable=1')) as database:
             names = {name for name, in database.execute('SELECT name FROM sqlite_master')}
     except sqlite3.Error:
         return  # damaged, or just being written: opening it in earnest will tell

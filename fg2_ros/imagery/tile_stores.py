@@ -123,7 +123,7 @@ class MbtilesStore(TileStore):
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
             yield self._file.get()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # a message quotes damaged names
             self.close()
             raise FileProblem(f'{self.path} cannot be read as MBTiles: {error}') from None
 
@@ -240,7 +240,7 @@ def _connected(path: Path, mode: str) -> sqlite3.Connection:
                                isolation_level=None, check_same_thread=False)
     try:
         database.execute('SELECT 1 FROM tiles LIMIT 1').fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         database.close()
         raise
     return database
