@@ -115,7 +115,7 @@ def test_launch_file_starts_an_active_node_that_ends_without_a_complaint(workspa
         ['bash', '-c', 'source install/setup.bash && exec "$@"', 'bash', sys.executable,
          str(script), str(prefix / 'share/fg2_ros/launch/localization.launch.py'),
          'imagery_sources:=http://127.0.0.1:9/{z}/{x}/{y}.jpg', 'namespace:=car',
-         'image_topic:=/front/panorama'],
+         'image_topic:=/front/panorama', 'sigterm_timeout:=120'],
         cwd=workspace, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     printed = ''
     for line in process.stdout:
@@ -123,7 +123,7 @@ def test_launch_file_starts_an_active_node_that_ends_without_a_complaint(workspa
         if '[car.fg2]: active' in line:
             process.send_signal(signal.SIGINT)
             break
-    printed += process.communicate(timeout=60)[0]
+    printed += process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
     assert 'Traceback' not in printed
     assert 'finished cleanly' in printed

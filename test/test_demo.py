@@ -17,9 +17,11 @@ import pytest
 FIGURES = [
     'frames', 'published', 'median_error_m', 'mean_error_m', 'p95_error_m',
     'median_yaw_error_deg', 'gnss_median_error_m', 'latency_p50_ms', 'latency_p95_ms', 'anees']
+PATIENCE_S = 900
 DEMO = """
 import fg2_ros.commands.demo as demo
 demo.NODE_MODULE, demo.MAP_RESOLUTION_M = 'fake_node', 1.0
+demo.START_UP_S, demo.DRAIN_S = 300.0, 30.0
 from fg2_ros.commands import main
 raise SystemExit(main())
 """
@@ -47,19 +49,22 @@ def processes_about(text):
     return found
 
 
-def has_ended(pid, timeout_s):
-    """Return whether a process, of whatever parent, ends in time."""
+def has_ended(pid):
+    """Return whether a process, of whatever parent, ends in time; the killed need a moment."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
-    return bool(select.select([handle], [], [], timeout_s)[0])
+    try:
+        return bool(select.select([handle], [], [], 60)[0])
+    finally:
+        os.close(handle)
 
 
 def test_the_demo_ends_with_its_figures_and_leaves_a_report(tmp_path):
     output, figures_file = tmp_path / 'out', tmp_path / 'figures.json'
     demo = start_demo(output, 'localize', '--json', str(figures_file))
-    out, err = demo.communicate(timeout=300)
+    out, err = demo.communicate(timeout=PATIENCE_S)
 
     assert demo.returncode == 0, err
     word, figures = out.splitlines()[-1].split(' ', 1)
@@ -78,7 +83,7 @@ def test_the_demo_ends_with_its_figures_and_leaves_a_report(tmp_path):
 
 def test_a_crash_of_the_node_ends_the_demo_with_a_sentence(tmp_path):
     demo = start_demo(tmp_path / 'out', 'crash')
-    _, err = demo.communicate(timeout=300)
+    _, err = demo.communicate(timeout=PATIENCE_S)
 
     assert demo.returncode == 1, err
     assert 'the node ended with code 3' in err and 'has had enough' in err
@@ -88,7 +93,7 @@ def test_a_crash_of_the_node_ends_the_demo_with_a_sentence(tmp_path):
 
 def test_a_node_that_does_not_become_active_ends_the_demo(tmp_path):
     demo = start_demo(tmp_path / 'out', 'refuse')
-    _, err = demo.communicate(timeout=300)
+    _, err = demo.communicate(timeout=PATIENCE_S)
 
     assert demo.returncode == 1 and 'the node is unconfigured, not active' in err
     assert processes_about(tmp_path) == []
@@ -101,7 +106,7 @@ def test_an_interrupted_demo_leaves_nobody_behind(tmp_path, number):
         if line.startswith('driving'):
             break
     demo.send_signal(number)
-    _, err = demo.communicate(timeout=60)
+    _, err = demo.communicate(timeout=PATIENCE_S)
 
     assert demo.returncode == 130, err
     assert 'Traceback' not in err
@@ -110,7 +115,7 @@ def test_an_interrupted_demo_leaves_nobody_behind(tmp_path, number):
 
 def test_wrong_weights_are_noticed_before_anything_is_rendered(tmp_path):
     demo = start_demo(tmp_path / 'out', 'localize', '--weights', 'nowhere.safetensors')
-    out, err = demo.communicate(timeout=60)
+    out, err = demo.communicate(timeout=PATIENCE_S)
 
     assert demo.returncode == 1 and 'there is no weights file nowhere.safetensors' in err
     assert 'rendering' not in out
@@ -154,14 +159,15 @@ def test_stubborn_children_and_their_children_are_ended(tmp_path, monkeypatch):
     program = (
         'import signal, subprocess, sys\n'
         'signal.signal(signal.SIGINT, signal.SIG_IGN)\n'
-        f'sleep = "import time; time.sleep(99)  # {tmp_path}"\n'
+        f'sleep = "import time; print(1, flush=True); time.sleep(99)  # {tmp_path}"\n'
         'child = subprocess.Popen([sys.executable, "-c", sleep])\n'
-        'print("ready", flush=True)\n'
         'child.wait()\n')
     with Children(tmp_path, os.environ) as children:
         children.start('stubborn', python(program), answers=True)
-        assert children.answer('stubborn') == 'ready'
-        assert len(processes_about(tmp_path)) == 2
+        assert children.answer('stubborn') == '1'  # its child is up
+        processes = processes_about(tmp_path)
+        assert len(processes) == 2
+    assert all(has_ended(int(process)) for process in processes)
     assert processes_about(tmp_path) == []
 
 
@@ -176,7 +182,7 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path):
         'print(children._processes["child"].pid, flush=True)\n'
         'os.kill(os.getpid(), 9)\n')
     done = subprocess.run(
-        python(program), capture_output=True, text=True, timeout=60,
+        python(program), capture_output=True, text=True, timeout=PATIENCE_S,
         cwd=Path(__file__).parents[1])
 
-    assert has_ended(int(done.stdout), timeout_s=10)
+    assert has_ended(int(done.stdout))

@@ -3,10 +3,10 @@
 from collections import namedtuple
 import importlib.util
 from pathlib import Path
+import resource
 import shutil
 import subprocess
 import sys
-from time import monotonic
 
 import pytest
 
@@ -157,8 +157,14 @@ def test_scripts_run_from_folders_with_spaces(tool, tmp_path):
 
 @pytest.mark.skipif(not (ROOT / '.venv').exists(), reason='runs outside of .venv')
 def test_the_environment_in_use_is_current():
-    started_s = monotonic()
+    before_s = children_s()
     finished = subprocess.run(
         [sys.executable, ROOT / 'tools' / 'setup.py'], capture_output=True, text=True)
     assert (finished.returncode, finished.stdout) == (0, '')
-    assert monotonic() - started_s < 5.0
+    assert children_s() - before_s < 5.0
+
+
+def children_s() -> float:
+    """Return the time that ended children have computed; others may have kept them waiting."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+import socket
 import tempfile
 
 from cache_kit import MEMORY
@@ -16,6 +17,18 @@ def no_proxy(monkeypatch):
     for name in ('http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_resolver(monkeypatch):
+    """Know at once that .invalid has no hosts: some resolvers take long to find that out."""
+    look_up = socket.getaddrinfo
+
+    def found(host, *arguments, **options):
+        if str(host).endswith('.invalid'):
+            raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+        return look_up(host, *arguments, **options)
+    monkeypatch.setattr(socket, 'getaddrinfo', found)
 
 
 @pytest.fixture

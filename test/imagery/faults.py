@@ -133,7 +133,7 @@ def white() -> np.ndarray:
     return np.full((256, 256, 3), 255)
 
 
-QUICK = {'read_timeout_s': 0.2, 'total_timeout_s': 0.5}
+QUICK = {'read_timeout_s': 1.0, 'total_timeout_s': 2.0}  # time enough to see the request
 EMPTY = 'has only an empty tile there'
 FAULTS = [
     Fault('403', 'answered 403', status(403)),

@@ -118,7 +118,8 @@ def test_the_size_is_bounded_and_the_least_recently_used_go(operations):
         cache.close()
 
 
-def test_a_cache_that_was_larger_shrinks_to_its_new_bound(folder):
+def test_a_cache_that_was_larger_shrinks_to_its_new_bound(folder, monkeypatch):
+    monkeypatch.setattr('fg2_ros.imagery.cache._SHRINKING_S', 60.0)
     path = folder / 'c.mbtiles'
     large = TileCache(path, 8_000_000, SOURCE)
     for x in range(200):

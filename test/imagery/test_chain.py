@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from asking import ask_until, is_patch
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import (
@@ -257,23 +258,10 @@ def test_real_servers_take_over_and_give_back(serve, open_imagery):
     members = [open_imagery(server.template, name=name, http=quick_http())
                for name, server in (('bad', bad), ('good', good))]
     chain = ImageryChain(members)
-    patch = until(chain, lambda outcome: isinstance(outcome, AerialPatch))
+    patch = ask_until(chain, is_patch)
     assert patch.source == 'good' and np.all(patch.image == 99)
     assert chain.stats()['offline'] and 'bad answered 503' in chain.stats()['last_error']
     healed = encoded(np.full((256, 256, 3), 50, np.uint8))
     bad.reply = lambda path, headers: Reply(body=healed)
-    until(chain, lambda outcome: isinstance(outcome, AerialPatch) and outcome.source == 'bad'
-          and np.all(outcome.image == 50))
-    assert not chain.stats()['offline']
-
-
-def until(chain, good, tries=400):
-    """Ask again and again, as the node does, until the patch or the error is as wished."""
-    for _ in range(tries):
-        try:
-            outcome = ask(chain, wait_s=0.05)
-        except ImageryError as error:
-            outcome = error
-        if good(outcome):
-            return outcome
-    raise AssertionError(f'still {outcome!r}')
+    ask_until(chain, lambda outcome: is_patch(outcome) and outcome.source == 'bad'
+              and np.all(outcome.image == 50) and not chain.stats()['offline'])

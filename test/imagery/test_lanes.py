@@ -24,33 +24,33 @@ def test_the_most_urgent_is_next_also_if_its_rank_changed_while_it_waited():
 
     def handle(tile):
         begun.set()
-        released.wait(10)
+        released.wait(60)
         handled.append(tile.x)
         if len(handled) == len(ranks):
             ended.set()
 
     lane = Lane('test', 1, handle, ranks.get)
     lane.push(tiles(0, 1))
-    begun.wait(10)
+    begun.wait(60)
     lane.push(tiles(2, 5))
     lane.push(tiles(1, 3))
     ranks[TileId(18, 3, 0)] = -1
     released.set()
-    assert ended.wait(10)
+    assert ended.wait(60)
     lane.stop()
-    assert lane.join(10)
+    assert lane.join(60)
     assert handled == [0, 3, 1, 2, 4]
 
 
 def test_too_many_wishes_drop_the_least_urgent():
     blocked = threading.Event()
-    lane = Lane('test', 1, lambda tile: blocked.wait(10), lambda tile: -tile.x)
+    lane = Lane('test', 1, lambda tile: blocked.wait(60), lambda tile: -tile.x)
     lane.push(tiles(0, 2000))
     dropped = lane.push(tiles(2000, 4000))
     assert dropped and all(tile.x < 2000 for tile in dropped)
     lane.stop()
     blocked.set()
-    assert lane.join(10)
+    assert lane.join(60)
 
 
 def test_an_accident_does_not_end_the_thread(caplog):
@@ -64,9 +64,9 @@ def test_an_accident_does_not_end_the_thread(caplog):
     lane = Lane('test', 1, handle, rank)
     lane.push(tiles(0, 1))
     lane.push(tiles(1, 2))
-    assert handled.wait(10)
+    assert handled.wait(60)
     lane.stop()
-    assert lane.join(10)
+    assert lane.join(60)
 
 
 def test_pauses_double_up_to_the_longest_and_end_with_a_success():

@@ -16,7 +16,7 @@ import pytest
 FRAME = MapFrame(47.0, 8.5)
 SIZE_M, SIZE_PX = 56.0, 256
 RING_M, AHEAD_S = 20.0, 6.0
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Clock:

@@ -16,7 +16,7 @@ from http_stub import address, encoded, GREY_TILE, quick_http, Reply
 import numpy as np
 import pytest
 
-WAIT_S = 60.0
+WAIT_S = 300.0
 ZOOM = 17
 SIZE_M, SIZE_PX = 56.0, 68  # zoom 17 at 47 degrees
 COMMAND = 'from fg2_ros.commands import main; raise SystemExit(main())'

@@ -40,7 +40,7 @@ WAYS_TO_GIVE_IT = [
 
 def ask(imagery):
     """Ask for a patch until there is one, or none can be had; return it or the error."""
-    for _ in range(200):
+    for _ in range(600):
         try:
             return imagery.patch(MapFrame(47.0, 8.5), (0.0, 0.0), 56.0, 128, wait_s=0.1)
         except ImageryNotReady:

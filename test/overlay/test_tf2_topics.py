@@ -12,7 +12,7 @@ from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Robot:

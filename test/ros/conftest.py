@@ -13,6 +13,13 @@ def ros():
     rclpy.try_shutdown()
 
 
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch):
+    """Let no warning be due again and no trouble be old, however long a test takes."""
+    monkeypatch.setattr('fg2_ros.ros.diagnostics.REPEAT_LOG_S', 1e6)
+    monkeypatch.setattr('fg2_ros.ros.diagnostics._RECENT_S', 1e6)
+
+
 @pytest.fixture
 def vehicle(ros):
     """Return a vehicle that can start nodes under test; all are gone at the end."""

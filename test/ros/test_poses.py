@@ -1,11 +1,14 @@
 """What the node publishes of a good image: frames, stamps, covariances, transforms."""
 
+import time
+
 from fg2_ros.geometry.se2 import wrap_angle
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, NavSatFix
-from vehicle import at, COVARIANCE, FRAME, image, MOUNT, ODOMETRY, planar, TRUTH, Vehicle
+from vehicle import (
+    at, COVARIANCE, FRAME, image, MOUNT, ODOMETRY, PATIENCE_S, planar, TRUTH, Vehicle)
 
 DATUM = list(FRAME.datum)
 
@@ -142,7 +145,7 @@ def test_time_that_jumps_back_during_an_estimate_voids_it(vehicle):
     vehicle.start(datum=DATUM, publish_tf=False)
     vehicle.localizer.proceed.clear()
     vehicle.send_all(at(100.0))
-    assert vehicle.localizer.entered.wait(10)
+    assert vehicle.localizer.entered.wait(PATIENCE_S)
     vehicle.send_prior(at(5.0))
     vehicle.until_logged('starting again')
     vehicle.localizer.proceed.set()
@@ -169,7 +172,7 @@ def test_newest_image_wins(vehicle):
     vehicle.start(datum=DATUM)
     vehicle.localizer.proceed.clear()
     vehicle.send_all(at(1.0))
-    assert vehicle.localizer.entered.wait(10)
+    assert vehicle.localizer.entered.wait(PATIENCE_S)
     arrivals = vehicle.under_test[0]._health._arrivals
     for count, seconds in enumerate((1.1, 1.2, 1.3), start=2):
         vehicle.send_odometry_tf(at(seconds))
@@ -197,11 +200,13 @@ def test_overlays_are_drawn_now_and_then(vehicle):
     vehicle.hear(Image, 'fg2/matches')
     overlays = vehicle.start(datum=DATUM, matches_rate_hz=0.1)._outputs.matches
     vehicle.until(lambda: overlays.get_subscription_count() > 0, 'the overlay is heard')
+    begin = time.monotonic()
     for time_s in (1.0, 1.1, 1.2):
         vehicle.send_all(at(time_s))
         vehicle.pose_at(at(time_s))
     vehicle.until(lambda: vehicle.heard['fg2/matches'], 'an overlay comes')
-    assert [overlay.header.stamp for overlay in vehicle.heard['fg2/matches']] == [at(1.0)]
+    found = [overlay.header.stamp for overlay in vehicle.heard['fg2/matches']]
+    assert found[0] == at(1.0) and len(found) <= 1 + 0.1 * (time.monotonic() - begin)
 
 
 def test_rejected_estimate_is_not_published(vehicle):

@@ -18,17 +18,19 @@ from truthful_network import FRAME as WORLD, orthophoto, panorama_at, SIDE_M, Tr
 from vehicle import at, FRAME, image, MOUNT, planar, TRUTH, Vehicle
 
 CAMERA = TRUTH.compose(MOUNT)
-PATIENCE_S = 40.0
+PATIENCE_S = 200.0
 
 
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
     """Return a file of weights that know nothing."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(2)
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('weights') / 'random.safetensors'
     save_weights(FG2Network(FG2Config.preset('sim')), path, {'trained_on': 'simulation'})
-    return path
+    yield path
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -50,13 +52,17 @@ def drive_until_estimated(vehicle: Vehicle, seconds: float) -> None:
     """Send images until the localizer has an opinion, accepted or not."""
     stamps = count(seconds, 0.5)
     vehicle.send_all(at(next(stamps)))
+    health = vehicle.under_test[0]._health
+    answered = []
 
     def estimated():
         found = vehicle.diagnosed()
-        stamp = at(next(stamps))
-        vehicle.send_odometry_tf(stamp)
-        vehicle.send_prior(stamp)
-        vehicle.send(image(stamp, width=640, height=320))
+        if (answers := health.accepted + sum(health.rejected.values())) not in answered:
+            answered.append(answers)  # one image at a time: no sensor is as fast as this loop
+            stamp = at(next(stamps))
+            vehicle.send_odometry_tf(stamp)
+            vehicle.send_prior(stamp)
+            vehicle.send(image(stamp, width=640, height=320))
         return found.get('rejected: estimate', '0') != '0' or found.get('accepted', '0') != '0'
     vehicle.until(estimated, 'an estimate is made', PATIENCE_S)
 
@@ -107,18 +113,20 @@ def drive_until_localized(vehicle: Vehicle, seconds: float):
     return vehicle.until(localized, 'a pose comes', PATIENCE_S)[0]
 
 
-@pytest.mark.parametrize('faults', [Faults(status=503), Faults(reset=True), Faults(delay_s=1.0)])
+@pytest.mark.parametrize('faults', [Faults(status=503), Faults(reset=True), Faults(delay_s=5.0)])
 def test_tile_server_down_or_slow(vehicle, readable_tiles, faults):
     """No tiles, no pose, one message; and the right pose when the server has recovered."""
     vehicle.start(load_truthful, datum=list(FRAME.datum), device='cpu',
                   imagery__url=readable_tiles.url_template, imagery__cache_path='')
     readable_tiles.faults = faults
     vehicle.send_all(at(1.0))
-    vehicle.until_diagnosed(lambda found: found.get('rejected: imagery', '0') != '0',
-                            'the imagery is missing')
+    vehicle.until_diagnosed(
+        lambda found: found.get('rejected: imagery', '0') != '0'
+        and f'tiles of 127.0.0.1:{readable_tiles.port}' in found['message'],
+        'the imagery is missing')
+    vehicle.until_logged('no pose')
     assert len(vehicle.logged('no pose')) == 1
     assert vehicle.heard['fg2/pose'] == []
-    assert f'tiles of 127.0.0.1:{readable_tiles.port}' in vehicle.diagnosed()['message']
     readable_tiles.faults = Faults()
     pose = drive_until_localized(vehicle, 2.0).pose.pose
     found = planar(pose.position, pose.orientation)

@@ -37,7 +37,7 @@ MOUNT = Pose2(1.5, 0.2, 0.1)  # base_from_camera
 ODOMETRY = Pose2(-3.0, 7.0, 2.0)  # odom_from_base
 TRUTH = Pose2(12.0, -8.0, 0.7)  # map_from_base
 COVARIANCE = np.array([[0.5, 0.1, 0.02], [0.1, 0.3, -0.01], [0.02, -0.01, 0.004]])
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 RELIABLE = QoSProfile(depth=50)
 _NUMBERS = count(1)
 LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL,

@@ -37,7 +37,7 @@ def world_pixel(frame, east, north, zoom) -> np.ndarray:
 
 def get(server, zoom, x, y, **headers):
     url = server.url_template.format(z=zoom, x=x, y=y)
-    return urllib3.request('GET', url, headers=headers, retries=False, timeout=10)
+    return urllib3.request('GET', url, headers=headers, retries=False, timeout=60)
 
 
 def pixels(response) -> np.ndarray:
@@ -162,5 +162,5 @@ def test_serving_in_the_foreground_ends_with_close():
     thread.start()
     assert get(server, 19, 0, 0).status == 404
     server.close()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()

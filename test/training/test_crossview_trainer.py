@@ -21,7 +21,7 @@ import torch
 
 SCRIPT = Path(__file__).with_name('crossview_tiny.py')
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 300
+PATIENCE_S = 900
 ROUNDING = {'rtol': 1e-4, 'atol': 3e-6}  # of Adam's steps, which small gradients double
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def train(folder: Path, *arguments: str) -> int:
     """Run the tiny training in a process of its own; return its exit code."""
     return subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), *arguments], check=False, timeout=100,
+        [sys.executable, str(SCRIPT), str(folder), *arguments], check=False, timeout=900,
         cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}).returncode
 
 
