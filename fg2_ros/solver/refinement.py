@@ -41,7 +41,7 @@ class RefinementSettings:
     window_cells: int = setting(
         3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8))
     floor: float = setting(
-        0.05, 'Density of a wrong match: larger trusts only sharp matches near the pose.',
+        0.02, 'Density of a wrong match: larger trusts only sharp matches near the pose.',
         unit='probability per grid cell', between=(1e-6, 1.0))
     largest_step_m: float = setting(
         1.0, 'A step moves no ground point within 15 m further than this.', unit='m',
