@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -353,6 +354,7 @@ def main(args: list[str] | None = None) -> None:
     # rclpy's handler ends `spin`; Python's would raise wherever it strikes, and `ros2 launch`
     # sends the signal twice.
     signal.signal(signal.SIGINT, lambda *_: None)
+    sys.setswitchinterval(0.0005)  # the worker needs the interpreter a thousand times an image
     node = None
     try:
         rclpy.init(args=args)
