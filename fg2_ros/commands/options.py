@@ -28,7 +28,7 @@ class ConfigurableParser(argparse.ArgumentParser):
     def parse_known_args(
             self, args: Sequence[str], namespace: argparse.Namespace | None = None):
         """Put the options of the file before the others."""
-        finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        finder = argparse.ArgumentParser(add_help=False)
         finder.add_argument('--config', type=Path)
         file = finder.parse_known_args(args)[0].config
         try:

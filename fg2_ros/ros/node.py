@@ -354,7 +354,7 @@ def main(args: list[str] | None = None) -> None:
     # rclpy's handler ends `spin`; Python's would raise wherever it strikes, and `ros2 launch`
     # sends the signal twice.
     signal.signal(signal.SIGINT, lambda *_: None)
-    sys.setswitchinterval(0.0005)  # the worker needs the interpreter a thousand times an image
+    sys.setswitchinterval(0.0005)  # so that callbacks do not keep the worker waiting
     node = None
     try:
         rclpy.init(args=args)

@@ -241,14 +241,15 @@ def test_show_refuses_in_a_sentence(weights, tmp_path, capsys, index, out, reaso
     assert reason in capsys.readouterr().err
 
 
-def test_options_from_a_yaml_file(weights, tmp_path, capsys):
+@pytest.mark.parametrize('option', ['--config', '--conf'])
+def test_options_from_a_yaml_file(weights, tmp_path, capsys, option):
     """The same figures as from the command line, which wins over the file."""
     config = tmp_path / 'run.yaml'
     config.write_text(
         f'root: {mini_data.KITTI}\nsplit: test2\nransac: true\nseed: 0\nworkers: 0\n'
         f'weights: {weights["kitti"]}\nlimit: null\nout: {tmp_path / "run"}\n')
     figures = tmp_path / 'figures.json'
-    assert main(['evaluate', 'kitti', '--split', 'test1', '--config', str(config), '--json',
+    assert main(['evaluate', 'kitti', '--split', 'test1', option, str(config), '--json',
                  str(figures)]) == 0
     found = json.loads(figures.read_text())
     assert (found['part'], found['solver'], found['seed']) == ('test1', 'RANSAC', 0)
