@@ -119,10 +119,10 @@ def test_processes_and_threads_share_a_file(folder):
             thread.start()
         for thread in threads:
             thread.join()
-        assert disk_bytes(path) < 2_100_000
         for writers, process in processes:
             writers.kill(process)
     cache.put(TileId(17, 9, 2), tile_data(9), '', 0.0)  # the writers may have made room of it
+    assert disk_bytes(path) < 2_100_000  # SQLite's log may have been longer while they read
     assert cache.get(TileId(17, 9, 2)).data == tile_data(9)
     cache.close()
     require_sound(path)
