@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-HEAVY_SHARE = 1.25  # times the drawn pairs race one by one on the CPU; see `first_arrivals`
+HEAVY_SHARE = 1.1  # times the drawn pairs race one by one on the CPU; see `first_arrivals`
 SURVEYED = 2 ** 16  # entries that are looked at to find them
-CACHED = 2 ** 17  # entries that stay in a core's cache while they are sorted out
+BLOCK = 8  # neighbouring entries whose light weights are summed first
+UNTIL = np.tri(BLOCK, dtype=np.float32).T  # multiplies weights of blocks to cumulative ones
 
 
 class Pairs(NamedTuple):
@@ -96,14 +97,14 @@ def first_arrivals(
     """
     flat = weights.ravel()
     bound = _heavy_bound(flat, int(HEAVY_SHARE * count))
-    pairs = _SortedOut(weights, bound)
+    pairs = _SortedOut(flat, bound)
     heavy_weight = flat[pairs.heavy]
     until = _horizon(heavy_weight.astype(float), pairs.light_mass, bound, count)
+    heavy_arrival = rng.standard_exponential((draws, len(pairs.heavy)), np.float32)
+    heavy_arrival /= heavy_weight
     drawn, weight = np.zeros((draws, count), np.int64), np.zeros((draws, count), np.float32)
     for draw, (light, light_arrival) in enumerate(pairs.light_events(until, draws, rng)):
-        arrival = rng.standard_exponential(len(pairs.heavy), np.float32)
-        arrival /= heavy_weight
-        arrival = np.concatenate((arrival, light_arrival))
+        arrival = np.concatenate((heavy_arrival[draw], light_arrival))
         found = min(count, len(arrival))
         first = _smallest(arrival, found)
         drawn[draw, :found] = np.concatenate((pairs.heavy, light))[first]
@@ -149,51 +150,58 @@ class _SortedOut:
     """
     The heavy entries of a matrix, and the others ready to be drawn by weight.
 
-    :param weights: (rows, columns).
-    :param bound: heavier entries are heavy.
+    :param flat: all entries.
+    :param bound: heavier entries are heavy, and so are those after the last whole block.
     """
 
-    def __init__(self, weights: np.ndarray, bound: float):
-        """Look for the heavy entries and sum the others along the rows."""
-        rows, self._columns = weights.shape
-        light, heavy = np.empty_like(weights), []
-        step = max(CACHED // self._columns, 1)
-        for start in range(0, rows, step):
-            part = light[start:start + step]
-            part[:] = weights[start:start + step]
-            found = np.flatnonzero(part > bound)
-            part.ravel()[found] = 0
-            torch.from_numpy(part).cumsum_(1)  # several times as fast as NumPy's
-            heavy.append(found + start * self._columns)
-        self.heavy = np.concatenate(heavy)
-        self._cumulative, self._row_mass = light.ravel(), light[:, -1].astype(float)
-        self.light_mass = float(self._row_mass.sum())
+    def __init__(self, flat: np.ndarray, bound: float):
+        """Look for the heavy entries and sum the others block by block."""
+        self._bound = bound
+        self._blocks = flat[:len(flat) // BLOCK * BLOCK].reshape(-1, BLOCK)
+        heavy = np.flatnonzero(self._blocks > bound)
+        mass = self._blocks @ np.ones(BLOCK, np.float32)
+        touched = heavy // BLOCK
+        mass[touched] = self._light(touched).sum(1)
+        self._cumulative = torch.from_numpy(mass).double().cumsum(0).numpy()
+        rest = self._blocks.size + np.flatnonzero(flat[self._blocks.size:])
+        self.heavy = np.concatenate((heavy, rest))
+        self.light_mass = float(self._cumulative[-1]) if len(self._cumulative) else 0.0
 
     def light_events(
             self, until: float, draws: int,
             rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield for each draw the flat indices of who arrives before a time, and when first."""
-        rate = self._row_mass * (until * draws) if self.light_mass else self._row_mass
-        index = self._drawn_within(np.repeat(np.arange(len(rate)), rng.poisson(rate)), rng)
-        index_bits = len(self._cumulative).bit_length()
-        time_bits = min(31, 62 - index_bits - draws.bit_length())
-        draw, when = (rng.integers(end, size=len(index)) for end in (draws, 1 << time_bits))
-        event = (draw << index_bits | index) << time_bits | when
-        event = torch.from_numpy(event).sort().values.numpy()  # by draw, then pair, then time
-        event = event[np.diff(event >> time_bits, prepend=-1) > 0]
-        ends = np.searchsorted(event, np.arange(1, draws) << (index_bits + time_bits))
-        for part in np.split(event, ends):
-            arrival = (part & ((1 << time_bits) - 1)) * (until / (1 << time_bits))
-            yield part >> time_bits & ((1 << index_bits) - 1), arrival.astype(np.float32)
+        """
+        Return for each draw the flat indices of who arrives before a time, and when first.
 
-    def _drawn_within(self, row: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a flat index drawn by weight for each row: a binary search in all at once."""
-        mass = self._row_mass[row].astype(np.float32)
-        wanted = np.minimum(
-            rng.random(len(row), np.float32) * mass, np.nextafter(mass, np.float32(0)))
-        found, among = row * self._columns, self._columns
-        while among > 1:
-            half = among // 2
-            found += half * (self._cumulative.take(found + (half - 1)) <= wanted)
-            among -= half
-        return found
+        :param draws: at most 65536.
+        """
+        events = rng.poisson(until * draws * self.light_mass) if self.light_mass else 0
+        # Sums of exponentials over their total are uniform numbers in ascending order.
+        place = rng.standard_exponential(events + 1).cumsum()
+        index = self._found(place[:-1] * (self.light_mass / place[-1]))
+        draw = rng.integers(draws, size=len(index), dtype=np.uint16)
+        order = draw.argsort(kind='stable')
+        index, draw = index[order], draw[order].astype(int)
+        first = np.flatnonzero(np.diff(draw * self._blocks.size + index, prepend=-1))
+        arrival = rng.random(len(index), np.float32) * np.float32(until)
+        arrival = np.minimum.reduceat(arrival, first) if len(first) else arrival
+        ends = np.searchsorted(draw[first], np.arange(1, draws))
+        return zip(np.split(index[first], ends), np.split(arrival, ends))
+
+    def _found(self, place: np.ndarray) -> np.ndarray:
+        """Return the flat indices of the light entries at ascending places in their mass."""
+        block = self._cumulative.searchsorted(place, side='right')
+        block = np.minimum(block, len(self._blocks) - 1)
+        weight = self._light(block)
+        cumulative = weight @ UNTIL
+        place = (place - self._cumulative[block]).astype(np.float32) + cumulative[:, -1]
+        entry = ((cumulative <= place[:, None]) @ np.ones(BLOCK, np.float32)).astype(int)
+        entry = np.minimum(entry, BLOCK - 1)
+        drawn = weight[np.arange(len(entry)), entry] > 0  # unless rounded to a neighbour
+        return (block * BLOCK + entry)[drawn]
+
+    def _light(self, block: np.ndarray) -> np.ndarray:
+        """Return the (N, BLOCK) weights in blocks, 0 for heavy ones."""
+        weight = self._blocks.take(block, axis=0)
+        weight[weight > self._bound] = 0
+        return weight
