@@ -76,7 +76,10 @@ class FG2Network(nn.Module):
 
     def match(self, aerial_descriptors: Tensor, ground: GroundDescriptors) -> Matching:
         """Return the scores of all pairs of an aerial and a ground cell."""
-        scores = match_scores(aerial_descriptors, ground, self.config.temperature)
+        hidden = self.config.camera == 'pinhole'  # a panorama shows all cells
+        scores = match_scores(
+            aerial_descriptors, ground.descriptors, self.config.temperature,
+            ground.visible if hidden else None)
         return Matching(scores, self.dustbin_score, ground.height_index, ground.visible)
 
     def head(

@@ -34,15 +34,19 @@ class Matching:
         return dual_softmax(self.scores, self.dustbin_score)
 
 
-def match_scores(aerial: Tensor, ground: GroundDescriptors, temperature: float) -> Tensor:
+def match_scores(
+        aerial: Tensor, ground: Tensor, temperature: float,
+        visible: Tensor | None = None) -> Tensor:
     """
     Return the (B, aerial cells, ground cells) float32 scores.
 
-    :param aerial: (B, n * n, d) unit descriptors.
+    :param aerial: (B, n * n, d) unit descriptors; ``ground``: (B, cells, d).
+    :param visible: (B, ground cells) bool; None if all are, which saves a pass over the matrix.
     """
     with torch.autocast(aerial.device.type, enabled=False):
-        scores = aerial.float() @ (ground.descriptors.float() / temperature).transpose(1, 2)
-        return scores.masked_fill_(~ground.visible[:, None], -torch.inf)
+        scores = aerial.float() @ (ground.float() / temperature).transpose(1, 2)
+        return scores if visible is None else scores.masked_fill_(
+            ~visible[:, None], -torch.inf)
 
 
 def dual_softmax(scores: Tensor, dustbin_score: Tensor) -> Tensor:

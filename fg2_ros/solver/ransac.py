@@ -17,6 +17,7 @@ MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad set
 FEATURES = 10  # of a match; see `_features`
 SURVEYED = 512  # matches that suffice to tell the hopeless hypotheses
 KEPT = 12  # one in so many hypotheses is then scored by all matches
+SATURATED = 40.0  # its sigmoid is 1; from 87 on one is slow, for exp(-87) is a denormal number
 ROUND_OFF = 1e-5  # of covariances that are differences of moments, generously
 
 
@@ -211,7 +212,7 @@ def _first_look(motion: Tensor, matches: Tensor, settings: RansacSettings) -> Te
     """
     motion = motion * (2.5 / settings.score_threshold_m ** 2)
     motion[..., 1] -= 2.5
-    return -(motion @ matches[..., :8, :]).sigmoid_().sum(-1)
+    return -(motion @ matches[..., :8, :]).clamp_(max=SATURATED).sigmoid_().sum(-1)
 
 
 def _soft_counts(motion: Tensor, matches: Tensor, settings: RansacSettings) -> Tensor:
@@ -231,7 +232,7 @@ def _soft_inliers(squares: Tensor) -> Tensor:
 
     :param squares: in units of 0.2 thresholds.
     """
-    outliers = squares.clamp_(min=0).sqrt_().sub_(5).sigmoid_()
+    outliers = squares.clamp_(0, (5 + SATURATED) ** 2).sqrt_().sub_(5).sigmoid_()
     return squares.shape[-1] - outliers.sum(-1)
 
 

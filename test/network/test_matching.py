@@ -1,7 +1,7 @@
 """Scores, the dual softmax, and the aerial grid."""
 
 from fg2_ros.network.matching import (
-    dual_softmax, GroundDescriptors, match_scores, Matching, resize_map)
+    dual_softmax, match_scores, Matching, resize_map)
 import pytest
 import torch
 
@@ -25,8 +25,7 @@ def test_dual_softmax_has_dustbins(dustbin):
 def test_invisible_cells_match_nothing_and_gradients_stay_finite():
     aerial, ground = torch.randn(1, 9, 4, requires_grad=True), torch.randn(1, 6, 4)
     visible = torch.tensor([[True, False, True, True, False, True]])
-    scores = match_scores(
-        aerial, GroundDescriptors(ground, torch.zeros(1, 2, 3), visible), temperature=0.1)
+    scores = match_scores(aerial, ground, temperature=0.1, visible=visible)
     assert torch.equal(scores == -torch.inf, ~visible[:, None].expand(-1, 9, -1))
     matching = Matching(scores, torch.tensor(1.0), torch.zeros(1, 2, 3), visible)
     assert (matching.probabilities[..., ~visible[0]] == 0).all()
@@ -36,9 +35,7 @@ def test_invisible_cells_match_nothing_and_gradients_stay_finite():
 
 def test_scores_are_cosines_over_the_temperature():
     descriptor = torch.nn.functional.normalize(torch.randn(1, 4, 8), dim=-1)
-    ground = GroundDescriptors(
-        descriptor, torch.zeros(1, 2, 2), torch.ones(1, 4, dtype=torch.bool))
-    scores = match_scores(descriptor, ground, temperature=0.1)
+    scores = match_scores(descriptor, descriptor, temperature=0.1)
     torch.testing.assert_close(scores.diagonal(dim1=1, dim2=2), torch.full((1, 4), 10.0))
 
 
