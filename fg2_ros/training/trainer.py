@@ -78,7 +78,8 @@ class Trainer:
 
     :param training: endless samples; the i-th must depend on i only.
     :param validation: samples to measure on.
-    :param start: a network of the same configuration whose weights a new run starts with.
+    :param start: a network of the same configuration, but for the extent of its grid, whose
+        weights a new run starts with.
     :param origin: JSON-ready words on data and start: a run resumes with the same only.
     :raises ValueError: if it has another one.
     :raises ValueError: if the folder holds another run.
@@ -89,7 +90,7 @@ class Trainer:
                  start: FG2Network | None = None, origin: dict | None = None):
         """Build the network, or take up a run where its last checkpoint was written."""
         if start is not None:
-            _require_same(config, start.config)
+            _require_fitting(config, start.config)
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
         self.config, self.settings = config, settings
@@ -258,8 +259,9 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return settings.peak_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def _require_same(config: FG2Config, other: FG2Config) -> None:
-    mine, theirs = config.to_dict(), other.to_dict()
+def _require_fitting(config: FG2Config, other: FG2Config) -> None:
+    mine = config.to_dict()
+    theirs = other.to_dict() | {'grid_extent_m': config.grid_extent_m}
     if different := [name for name in mine if mine[name] != theirs[name]]:
         raise ValueError('the weights to start from are of another network, which differs in '
                          f'{", ".join(different)}')

@@ -62,10 +62,12 @@ def test_average_follows_the_network_and_its_statistics(tmp_path):
             torch.testing.assert_close(averaged[name], value)
 
 
-def test_run_starts_with_given_weights(tmp_path):
-    start = make_trainer(tmp_path / 'first', settings=replace(SETTINGS, seed=7)).network
+def test_run_starts_with_given_weights_even_of_a_wider_grid(tmp_path):
+    torch.manual_seed(7)
+    start = FG2Network(replace(CONFIG, grid_extent_m=1.5 * CONFIG.grid_extent_m))
     data = NoiseDataset()
-    trainer = Trainer(CONFIG, SETTINGS, data, data, tmp_path / 'second', start=start)
+    trainer = Trainer(CONFIG, SETTINGS, data, data, tmp_path / 'run', start=start)
+    assert trainer.network.config == CONFIG
     for network in (trainer.network, trainer.average):
         assert all(torch.equal(*pair) for pair in zip(network.parameters(), start.parameters()))
 
