@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import Field, field, fields, is_dataclass
 import math
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 MAINTAINERS = 'maintainers@fg2-ros.org'  # tile servers are told, unless a user is to be asked
 
@@ -65,6 +68,21 @@ def settings_of(settings: Any, prefix: str = '') -> dict[str, tuple[Field, Any]]
         else:
             found[prefix + declared.name] = (declared, value)
     return found
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """
+    Return the mapping in a YAML file.
+
+    :raises ValueError: if it cannot be read, or is none.
+    """
+    try:
+        content = yaml.safe_load(path.read_text('utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f'cannot read {path}: {error}') from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ValueError(f'{path} holds no settings: expected are lines as "epochs: 25"')
+    return content
 
 
 _TYPE_NAMES = {bool: 'boolean', int: 'whole number', str: 'text'}

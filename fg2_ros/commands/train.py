@@ -13,6 +13,7 @@ import shlex
 import sys
 
 from fg2_ros.commands.options import seed_range
+from fg2_ros.settings import read_yaml
 from fg2_ros.training import run_config
 from fg2_ros.training.ini_import import read_ini
 
@@ -85,7 +86,7 @@ def train_published(args: argparse.Namespace) -> None:
         for ignored in imported.ignored:
             log.warning('%s: ignored: %s', args.import_ini, ignored)
     if args.config:
-        values |= run_config.read_yaml(args.config)
+        values |= read_yaml(args.config)
     values |= run_config.given(args, args.data_set)
     config = run_config.RunConfig.of(args.data_set, values)
 

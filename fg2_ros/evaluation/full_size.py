@@ -8,6 +8,7 @@ weights are random: neither time nor memory depend on them.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 import json
 from pathlib import Path
 import re
@@ -15,13 +16,12 @@ import resource
 import subprocess
 import sys
 
-from fg2_ros.aerial_memory import PatchSettings
 from fg2_ros.evaluation.comparison import elapsed_ms, token_count
-from fg2_ros.evaluation.timing import Bench
+from fg2_ros.evaluation.timing import Bench, EVERY_PATCH_ANEW
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.localizer import LocalizerSettings, usable_precision
+from fg2_ros.localizer import usable_precision
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.dinov2 import DinoV2
 from fg2_ros.network.inference import optimise_for_inference
@@ -74,8 +74,7 @@ def noise_bench(network: FG2Network) -> Bench:
     imagery = RasterImagery(
         rng.integers(0, 256, (800, 800, 3), np.uint8), frame, (0.0, 0.0), 0.2)
     panorama = rng.integers(0, 256, (*network.config.ground_image_hw, 3), np.uint8)
-    settings = LocalizerSettings(
-        second_look_deg=180.0, patch=PatchSettings(recentre_m=0.0), ransac=RansacSettings())
+    settings = replace(EVERY_PATCH_ANEW, ransac=RansacSettings())
     return Bench(network, imagery, frame, panorama, Pose2(0.0, 0.0, 1.0), settings)
 
 

@@ -99,7 +99,7 @@ PRESETS = {
     'sim': FG2Config(
         name='sim', backbone='cnn', ground_image_hw=(320, 640), aerial_image_hw=(256, 256),
         channels=64, attention_heads=4, attention_points=2,
-        grid_extent_m=56.0, height_range_m=(-3.0, 3.0), height_count=7, iterations=2,
+        grid_extent_m=44.0, height_range_m=(-3.0, 3.0), height_count=7, iterations=2,
         feedforward_channels=128, ffn_of_iteration=(1, 2), descriptor_widths=(64, 64, 64),
         descriptor_layers=2, dropout=0.0, aerial_sampling='points', panorama_wrap_tokens=8,
         image_resize='area'),

@@ -170,21 +170,6 @@ def add_options(parser: argparse.ArgumentParser, data_set: str) -> None:
         'understood is named. YAML file and command line win')
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """
-    Return the mapping in a YAML file.
-
-    :raises ValueError: if it cannot be read, or is none.
-    """
-    try:
-        content = yaml.safe_load(path.read_text('utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f'cannot read {path}: {error}') from error
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ValueError(f'{path} holds no settings: expected are lines as "epochs: 25"')
-    return content
-
-
 def given(args: argparse.Namespace, data_set: str) -> dict[str, Any]:
     """Return the settings that were given on the command line."""
     names = {*settings_of(data_set), 'network'}

@@ -2,9 +2,9 @@
 
 import argparse
 
+from fg2_ros.settings import read_yaml
 from fg2_ros.training.ini_import import read_ini
-from fg2_ros.training.run_config import (
-    add_options, given, read_yaml, RunConfig)
+from fg2_ros.training.run_config import add_options, given, RunConfig
 import pytest
 import yaml
 
