@@ -14,6 +14,7 @@ from fg2_ros.geometry.se2 import (
 from fg2_ros.imagery.fitting import turned
 from fg2_ros.imagery.patch import AerialPatch, Imagery
 from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.network.matching import Matching
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.ransac import PoseGate
@@ -145,8 +146,7 @@ class Matcher:
         watch.lap('ground')
         matching = self._network.match(aerial, ground)
         grid = Pose2(*patch.centre_m, up_yaw - math.pi / 2)  # x right, y up
-        solution = self._solve(
-            matching.scores, matching.probabilities, self._gate(guess, grid, view.heading_rad))
+        solution = self._solve(matching, self._gate(guess, grid, view.heading_rad))
         heights = ground.height_index[0].flatten().cpu().numpy()
         watch.lap('solve')
 
@@ -214,11 +214,12 @@ class Matcher:
             [[*grid_from_map(*right_up), guess.radius_m, guess.angle_rad + away_rad]], np.float32))
         return PoseGate(limits[:, :2], limits[:, 2], limits[:, 3])
 
-    def _solve(self, scores: Tensor, probabilities: Tensor, gate: PoseGate) -> Solution:
+    def _solve(self, matching: Matching, gate: PoseGate) -> Solution:
         self._generator.manual_seed(self._settings.seed)
         return solve_pose(
-            scores, probabilities, self._grid, self._settings.ransac, self._settings.refinement,
-            gate, self._scale, self._generator).cpu()
+            matching.scores, matching.probabilities, self._grid, self._settings.ransac,
+            self._settings.refinement, gate, self._scale, self._generator,
+            matching.log_partition).cpu()
 
     def _matches(self, solution: Solution, grid: Pose2, heights: np.ndarray,
                  view: PanoramaView | PinholeView) -> Matches:

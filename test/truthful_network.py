@@ -118,7 +118,7 @@ class TruthfulNetwork:
         scores = torch.log(self.shares(aerial, ground) + 1e-5)
         scores = scores.masked_fill(~ground.visible[:, None], -torch.inf)
         both = scores.softmax(1).nan_to_num(0.0) * scores.softmax(2)
-        return SimpleNamespace(scores=scores, probabilities=both)
+        return SimpleNamespace(scores=scores, probabilities=both, log_partition=None)
 
 
 class VagueNetwork(TruthfulNetwork):

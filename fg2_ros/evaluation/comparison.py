@@ -121,7 +121,7 @@ def compare_ransac(
     grid, generator = BevGrid.of(config), torch.Generator().manual_seed(0)
     camera, bearing = torch.tensor([3.0, -4.0]), torch.tensor(0.2)
     scores = planted_scores(grid, camera, bearing, outliers, generator)
-    probabilities = dual_softmax(scores, torch.tensor(1.0)).to(device)
+    probabilities = dual_softmax(scores, torch.tensor(1.0))[0].to(device)
     grid = BevGrid.of(config, device)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

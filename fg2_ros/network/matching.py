@@ -28,9 +28,18 @@ class Matching:
     height_index: Tensor  # (B, rows, columns) of the ground grid
     visible: Tensor  # (B, ground cells) bool
 
-    @cached_property
+    @property
     def probabilities(self) -> Tensor:
         """Return the dual softmax of the scores, (B, aerial cells, ground cells), no dustbins."""
+        return self._softmaxes[0]
+
+    @property
+    def log_partition(self) -> Tensor:
+        """Return the (B, ground cells) logarithms of the scores' sums of exponentials."""
+        return self._softmaxes[1]
+
+    @cached_property
+    def _softmaxes(self) -> tuple[Tensor, Tensor]:
         return dual_softmax(self.scores, self.dustbin_score)
 
 
@@ -49,23 +58,27 @@ def match_scores(
             ~visible[:, None], -torch.inf)
 
 
-def dual_softmax(scores: Tensor, dustbin_score: Tensor) -> Tensor:
+def dual_softmax(scores: Tensor, dustbin_score: Tensor) -> tuple[Tensor, Tensor]:
     """
     Return the product of the softmaxes over either side, each with a dustbin.
+
+    Beside it, as a by-product, the log-sum-exp over the M scores, without the dustbin.
 
     A dustbin adds one more constant entry to each normaliser, so the matrix itself need not
     be extended. One exponential serves both sides: scores of unit descriptors span too little
     to underflow. Few matrices are made, for memory is what takes time here.
 
     :param scores: (B, M, N).
-    :return: (B, M, N).
+    :return: (B, M, N) and (B, N).
     """
     highest = torch.maximum(scores.amax(), dustbin_score.to(scores)).detach()
     exponential = (scores - highest).exp_()
     dustbin = (dustbin_score - highest).exp()
     over_ground = exponential.sum(dim=2, keepdim=True) + dustbin
-    over_aerial = exponential.sum(dim=1, keepdim=True) + dustbin
-    return (exponential / over_ground).mul_(exponential / over_aerial)
+    partition = exponential.sum(dim=1)
+    over_aerial = partition[:, None] + dustbin
+    probabilities = (exponential / over_ground).mul_(exponential / over_aerial)
+    return probabilities, partition.log() + highest
 
 
 def resize_map(tokens: Tensor, cells: int, sampling: str) -> Tensor:

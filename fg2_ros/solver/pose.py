@@ -49,7 +49,8 @@ def solve_pose(
         ransac_settings: RansacSettings = RansacSettings(),
         refinement_settings: RefinementSettings = RefinementSettings(),
         gate: PoseGate | None = None, covariance_scale: float = 1.0,
-        generator: torch.Generator | None = None) -> Solution:
+        generator: torch.Generator | None = None,
+        log_partition: Tensor | None = None) -> Solution:
     """
     Return the poses on which matches agree, refined between the grid points.
 
@@ -58,9 +59,11 @@ def solve_pose(
     :param gate: where the poses may be; None for anywhere.
     :param covariance_scale: see `pose_covariance`.
     :param generator: of the scores' device, for repeatable results.
+    :param log_partition: (B, ground cells), the log-sum-exp of the scores, if it is known.
     """
     found = ransac.solve(probabilities, grid, ransac_settings, gate, generator)
-    likelihood = PoseLikelihood(scores, probabilities, grid, refinement_settings)
+    likelihood = PoseLikelihood(
+        scores, probabilities, grid, refinement_settings, log_partition)
     alignment, curvature = refine(likelihood, found.alignment)
     covariance = pose_covariance(curvature, alignment.ok, covariance_scale)
     inlier = _inliers(alignment, found, grid, ransac_settings.inlier_threshold_m)

@@ -18,8 +18,9 @@ def with_real_dustbins(scores, dustbin):
 def test_dual_softmax_has_dustbins(dustbin):
     torch.manual_seed(4)
     scores = torch.rand(2, 30, 20) * 20 - 10
-    found = dual_softmax(scores, torch.tensor(dustbin))
+    found, log_partition = dual_softmax(scores, torch.tensor(dustbin))
     torch.testing.assert_close(found, with_real_dustbins(scores, dustbin), rtol=1e-4, atol=0)
+    torch.testing.assert_close(log_partition, scores.logsumexp(1))
 
 
 def test_invisible_cells_match_nothing_and_gradients_stay_finite():

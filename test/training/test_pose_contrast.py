@@ -63,7 +63,7 @@ def test_likelihood_is_that_of_the_solver(grid, contrast):
 
     scores = aerial @ ground.mT / TEMPERATURE
     likelihood = PoseLikelihood(
-        scores, dual_softmax(scores, torch.tensor(-1e9)), grid, RefinementSettings())
+        scores, dual_softmax(scores, torch.tensor(-1e9))[0], grid, RefinementSettings())
     outer = torch.ones(CELLS ** 2).index_fill(0, inner, 0).bool()
     likelihood.cell_weight[:, outer] = 0
     expected = likelihood.curvature(camera[:, 0], torch.zeros(2)).log_likelihood
