@@ -77,8 +77,8 @@ def dual_softmax(scores: Tensor, dustbin_score: Tensor) -> tuple[Tensor, Tensor]
     over_ground = exponential.sum(dim=2, keepdim=True) + dustbin
     partition = exponential.sum(dim=1)
     over_aerial = partition[:, None] + dustbin
-    probabilities = (exponential / over_ground).mul_(exponential / over_aerial)
-    return probabilities, partition.log() + highest
+    roots = (exponential * over_ground.rsqrt()).mul_(over_aerial.rsqrt())
+    return roots.square_(), partition.log() + highest
 
 
 def resize_map(tokens: Tensor, cells: int, sampling: str) -> Tensor:

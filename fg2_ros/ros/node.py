@@ -22,7 +22,7 @@ from fg2_ros.ros.outputs import Outputs, RESULT_QOS
 from fg2_ros.ros.parameters import Parameters
 from fg2_ros.ros.pipeline import Pipeline, Question
 from fg2_ros.ros.transforms import NoTransform, OdometryPose, Transforms
-from fg2_ros.ros.worker import Worker
+from fg2_ros.ros.worker import keep_memory, Worker
 from nav_msgs.msg import Odometry
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold
@@ -354,6 +354,7 @@ def main(args: list[str] | None = None) -> None:
     # rclpy's handler ends `spin`; Python's would raise wherever it strikes, and `ros2 launch`
     # sends the signal twice.
     signal.signal(signal.SIGINT, lambda *_: None)
+    keep_memory()
     sys.setswitchinterval(0.0005)  # so that callbacks do not keep the worker waiting
     node = None
     try:

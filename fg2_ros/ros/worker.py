@@ -1,9 +1,28 @@
-"""A letter box for one letter, and the one thread that reads it."""
+"""A letter box for one letter, the one thread that reads it, and its memory."""
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any, Callable
+
+# Of glibc's malloc.h: what `mallopt` sets, and to what.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+KEPT_BYTES, LARGEST_KEPT_BYTES = 2 ** 28, 2 ** 25  # in all, and as one block: glibc's limit
+
+
+def keep_memory() -> None:
+    """
+    Let the matrices of one image serve the next; called before there are threads.
+
+    By default glibc gives the large blocks of a thread back to the system at once, which then
+    clears page after page anew. Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)  # the other threads' arenas have no room for large blocks
+        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 class Mailbox:
