@@ -16,7 +16,7 @@ from torch import Tensor
 MINIMAL_SET = 3  # two points determine a planar motion; the third makes bad sets show
 FEATURES = 10  # of a match; see `_features`
 SURVEYED = 512  # matches that suffice to tell the hopeless hypotheses
-KEPT = 12  # one in so many hypotheses is then scored by all matches
+KEPT = 16  # one in so many hypotheses is then scored by all matches
 SATURATED = 40.0  # its sigmoid is 1; from 87 on one is slow, for exp(-87) is a denormal number
 ROUND_OFF = 1e-5  # of covariances that are differences of moments, generously
 

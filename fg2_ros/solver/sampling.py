@@ -103,12 +103,12 @@ def first_arrivals(
     heavy_arrival = rng.standard_exponential((draws, len(pairs.heavy)), np.float32)
     heavy_arrival /= heavy_weight
     drawn, weight = np.zeros((draws, count), np.int64), np.zeros((draws, count), np.float32)
-    for draw, (light, light_arrival) in enumerate(pairs.light_events(until, draws, rng)):
-        arrival = np.concatenate((heavy_arrival[draw], light_arrival))
+    for draw, light in enumerate(pairs.light_events(until, draws, rng)):
+        arrival = np.concatenate((heavy_arrival[draw], light.arrival))
         found = min(count, len(arrival))
         first = _smallest(arrival, found)
-        drawn[draw, :found] = np.concatenate((pairs.heavy, light))[first]
-        weight[draw, :found] = np.concatenate((heavy_weight, flat[light]))[first]
+        drawn[draw, :found] = np.concatenate((pairs.heavy, light.index))[first]
+        weight[draw, :found] = np.concatenate((heavy_weight, light.weight))[first]
     return drawn, weight
 
 
@@ -146,6 +146,14 @@ def _horizon(heavy: np.ndarray, light_mass: float, bound: float, count: int) -> 
     return high
 
 
+class _Light(NamedTuple):
+    """The (N,) flat indices of light entries, their weights, and when they arrive first."""
+
+    index: np.ndarray
+    weight: np.ndarray
+    arrival: np.ndarray
+
+
 class _SortedOut:
     """
     The heavy entries of a matrix, and the others ready to be drawn by weight.
@@ -169,16 +177,16 @@ class _SortedOut:
 
     def light_events(
             self, until: float, draws: int,
-            rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            rng: np.random.Generator) -> Iterator[_Light]:
         """
-        Return for each draw the flat indices of who arrives before a time, and when first.
+        Return for each draw who arrives before a time.
 
         :param draws: at most 65536.
         """
         events = rng.poisson(until * draws * self.light_mass) if self.light_mass else 0
         # Sums of exponentials over their total are uniform numbers in ascending order.
         place = rng.standard_exponential(events + 1).cumsum()
-        index = self._found(place[:-1] * (self.light_mass / place[-1]))
+        index, weight = self._found(place[:-1] * (self.light_mass / place[-1]))
         draw = rng.integers(draws, size=len(index), dtype=np.uint16)
         order = draw.argsort(kind='stable')
         index, draw = index[order], draw[order].astype(int)
@@ -186,10 +194,11 @@ class _SortedOut:
         arrival = rng.random(len(index), np.float32) * np.float32(until)
         arrival = np.minimum.reduceat(arrival, first) if len(first) else arrival
         ends = np.searchsorted(draw[first], np.arange(1, draws))
-        return zip(np.split(index[first], ends), np.split(arrival, ends))
+        return map(_Light, *(
+            np.split(values, ends) for values in (index[first], weight[order][first], arrival)))
 
-    def _found(self, place: np.ndarray) -> np.ndarray:
-        """Return the flat indices of the light entries at ascending places in their mass."""
+    def _found(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return indices and weights of the light entries at ascending places in their mass."""
         block = self._cumulative.searchsorted(place, side='right')
         block = np.minimum(block, len(self._blocks) - 1)
         weight = self._light(block)
@@ -197,8 +206,9 @@ class _SortedOut:
         place = (place - self._cumulative[block]).astype(np.float32) + cumulative[:, -1]
         entry = ((cumulative <= place[:, None]) @ np.ones(BLOCK, np.float32)).astype(int)
         entry = np.minimum(entry, BLOCK - 1)
-        drawn = weight[np.arange(len(entry)), entry] > 0  # unless rounded to a neighbour
-        return (block * BLOCK + entry)[drawn]
+        weight = weight[np.arange(len(entry)), entry]
+        drawn = weight > 0  # unless rounded to a neighbour
+        return (block * BLOCK + entry)[drawn], weight[drawn]
 
     def _light(self, block: np.ndarray) -> np.ndarray:
         """Return the (N, BLOCK) weights in blocks, 0 for heavy ones."""
