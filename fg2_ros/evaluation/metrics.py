@@ -57,12 +57,6 @@ def pose_error(estimate: Pose2, truth: Pose2) -> Pose2:
         estimate.x - truth.x, estimate.y - truth.y, wrap_angle(estimate.yaw - truth.yaw))
 
 
-def lateral_longitudinal_m(error: Pose2, true_yaw_rad: float) -> tuple[float, float]:
-    """Return the position error (to the left, ahead) in metres in the vehicle's own axes."""
-    cosine, sine = np.cos(true_yaw_rad), np.sin(true_yaw_rad)
-    return (float(cosine * error.y - sine * error.x), float(cosine * error.x + sine * error.y))
-
-
 def share_over(errors: Sequence[float], limit: float) -> float:
     """Return the share, 0 to 1, of errors above a limit; NaN counts as above."""
     return float(np.mean(~(np.asarray(errors, float) <= limit)))

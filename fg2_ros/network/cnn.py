@@ -6,7 +6,6 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-STRIDE = 4  # of the token map
 STEM_WIDTH = 32
 STAGE_WIDTHS = (48, 64, 96, 128)  # at strides 4, 8, 16, 32
 STAGE_BLOCKS = (1, 2, 2, 2)

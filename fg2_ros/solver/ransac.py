@@ -205,10 +205,9 @@ def _scores(
 
 def _first_look(motion: Tensor, matches: Tensor, settings: RansacSettings) -> Tensor:
     """
-    Return (B, D, H) numbers that are about as large as the soft inlier counts would be.
+    Return (B, D, H) numbers that are in about the order of the soft inlier counts.
 
-    They fall as steeply at the threshold, but with the square of the distance: that takes half
-    the time.
+    A match counts as steeply at the threshold, but by the square of its distance, without a root.
     """
     motion = motion * (2.5 / settings.score_threshold_m ** 2)
     motion[..., 1] -= 2.5

@@ -2,8 +2,7 @@
 
 import json
 
-from fg2_ros.evaluation.metrics import (
-    anees, FrameResult, lateral_longitudinal_m, pose_error, share_over, summary)
+from fg2_ros.evaluation.metrics import anees, FrameResult, pose_error, share_over, summary
 from fg2_ros.geometry.se2 import Pose2
 import numpy as np
 import pytest
@@ -19,12 +18,6 @@ def test_pose_error_wraps_the_yaw():
     error = pose_error(Pose2(3, 4, np.radians(179)), Pose2(0, 0, np.radians(-179)))
     assert error[:2] == (3, 4)
     assert np.degrees(error.yaw) == pytest.approx(-2)
-
-
-def test_lateral_and_longitudinal_are_the_vehicle_s():
-    """A vehicle that faces north has east on its right."""
-    assert lateral_longitudinal_m(Pose2(2, 5, 0), np.pi / 2) == pytest.approx((-2, 5))
-    assert lateral_longitudinal_m(Pose2(2, 5, 0), 0.0) == pytest.approx((5, 2))
 
 
 def test_share_over_counts_nan_as_failure():
