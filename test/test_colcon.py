@@ -116,12 +116,13 @@ def test_launch_file_starts_an_active_node_that_ends_without_a_complaint(workspa
          str(script), str(prefix / 'share/fg2_ros/launch/localization.launch.py'),
          'imagery_sources:=http://127.0.0.1:9/{z}/{x}/{y}.jpg', 'namespace:=car',
          'image_topic:=/front/panorama', 'sigterm_timeout:=120'],
-        cwd=workspace, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        cwd=workspace, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True)
     printed = ''
     for line in process.stdout:
         printed += line
         if '[car.fg2]: active' in line:
-            process.send_signal(signal.SIGINT)
+            os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal does
             break
     printed += process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
