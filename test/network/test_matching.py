@@ -1,7 +1,6 @@
 """Scores, the dual softmax, and the aerial grid."""
 
-from fg2_ros.network.matching import (
-    dual_softmax, match_scores, Matching, resize_map)
+from fg2_ros.network.matching import dual_softmax, match_scores, Matching, resize_map
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The whole solver on planted scores: between grid points, with honest covariances."""
 
-from itertools import product
-
 from fg2_ros.evaluation.planted import planted_scores
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import alignment_from_camera
@@ -41,7 +39,7 @@ def test_finds_poses_between_grid_points(angle):
     Without a turn all cells lie equally between the grid points, the worst case for a bias.
     """
     grid, refined, coarse = small_grid(), [], []
-    for seed, fraction in product(range(8), (0.0, 0.25, 0.5, 0.8)):
+    for seed, fraction in enumerate((0.0, 0.25, 0.5, 0.8) * 8):
         camera = torch.tensor([2.8 + 1.4 * fraction, -1.4 - 1.4 * fraction])
         for settings, found in (
                 (SETTINGS, refined), (RefinementSettings(steps=0), coarse)):
@@ -50,7 +48,8 @@ def test_finds_poses_between_grid_points(angle):
                 outliers=0.3, noise_m=0.1)
             assert solution.ok.all()
             found.append(np.hypot(*errors(solution, camera, torch.tensor(angle))[:2]))
-    assert max(refined) < 0.2
+    assert max(refined[:4]) < 0.15
+    assert np.reshape(refined, (8, 4)).mean(0).max() < 0.15  # of each place
     assert np.mean(refined) < np.mean(coarse)
 
 
