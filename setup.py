@@ -28,7 +28,7 @@ setup(
     name=PACKAGE,
     version='0.1.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={'': ['*.css', '*.html', '*.js', '*.json', '*.yaml', 'py.typed', 'weights/*']},
+    package_data={'': ['py.typed', 'templates/*', 'weights/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

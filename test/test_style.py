@@ -4,11 +4,11 @@ import logging
 from pathlib import Path
 import re
 import shutil
+from test.helpers.paths import ROOT
 
 from catkin_pkg.package import parse_package
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [
     str(ROOT / name) for name in (
         'examples', 'fg2_ros', 'launch', 'ros_overlay', 'setup.py', 'test', 'tools')]

@@ -118,7 +118,7 @@ class CurrentCity:
 
 def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
     """Render frames of a city with their priors, and run the baseline on them."""
-    from fg2_ros.simulation.scenes import Scene  # costly to import
+    from fg2_ros.simulation.scenes import Scene
     scene = Scene(seed, settings.difficulty)
     orthophoto = scene.orthophoto()
     streets = RasterImagery(
@@ -201,7 +201,7 @@ def localized(
     return results
 
 
-def figures(results: Sequence[FrameResult]) -> dict:
+def simulated_metrics(results: Sequence[FrameResult]) -> dict:
     """Return `metrics.summary`, and the errors of the accepted frames and the baseline beside."""
     accepted = [result.position_error_m for result in results if result.accepted]
     baselines = [result.baseline_error_m for result in results

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
 
 from fg2_ros.imagery import HttpSettings, Imagery, open_imagery
+from fg2_ros.network.weights import SHIPPED_WEIGHTS
 from fg2_ros.ros.node_settings import ImagerySettings, NodeSettings
 
 if TYPE_CHECKING:
     from fg2_ros.localizer import Localizer
-
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'fg2_sim.safetensors'
 
 
 class Loaded(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fg2_ros.ros.prior import PriorSettings
+from fg2_ros.prior.settings import PriorSettings
 from fg2_ros.settings import MAINTAINERS, setting
 
 

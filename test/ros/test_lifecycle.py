@@ -2,10 +2,11 @@
 
 import gc
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
+from test.helpers.paths import ROOT
+from test.helpers.vehicle import at, FRAME, Vehicle
 import threading
 import time
 
@@ -14,11 +15,10 @@ from fg2_ros.settings import settings_of
 import pytest
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from vehicle import at, FRAME, Vehicle
 import yaml
 
 DATUM = list(FRAME.datum)
-MANUAL = Path(__file__).parents[2] / 'config' / 'fg2.yaml'
+MANUAL = ROOT / 'config' / 'fg2.yaml'
 
 
 def test_three_cycles_leave_nothing_behind(vehicle):
