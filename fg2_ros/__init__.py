@@ -3,12 +3,13 @@
 from importlib import import_module
 from typing import Any, TYPE_CHECKING
 
+from fg2_ros.version import __version__
+
 if TYPE_CHECKING:
     from fg2_ros.imagery import open_imagery
     from fg2_ros.localizer import Estimate, Localizer, Prior
 
-__version__ = '0.1.0'
-__all__ = ['Estimate', 'Localizer', 'open_imagery', 'Prior']
+__all__ = ['__version__', 'Estimate', 'Localizer', 'open_imagery', 'Prior']
 _HOMES = {'open_imagery': 'fg2_ros.imagery'}  # of the others: fg2_ros.localizer, which needs torch
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import Imagery, ImageryError
+from fg2_ros.imagery.patch import Imagery, ImageryError, NoImagery
 from fg2_ros.localizer.checks import (
     require_image, require_intrinsics, require_panorama, require_panoramic, require_prior)
 from fg2_ros.localizer.estimate import Estimate, Prior
@@ -19,6 +19,7 @@ from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.inference import compile_for_inference, optimise_for_inference, share_backbone
 from fg2_ros.network.weights import (
     is_same_file, load_network, read_metadata, usable_device, usable_precision)
+from fg2_ros.settings import SHIPPED_WEIGHTS
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
 import numpy as np
 import torch
@@ -61,13 +62,14 @@ class Localizer:
 
     @classmethod
     def load(
-            cls, weights_path: str | Path, imagery: Imagery, map_frame: MapFrame | None = None,
-            device: str = 'auto', precision: str = 'fp32',
+            cls, weights: str | Path = SHIPPED_WEIGHTS, imagery: Imagery | None = None,
+            map_frame: MapFrame | None = None, device: str = 'auto', precision: str = 'fp32',
             settings: LocalizerSettings = LocalizerSettings(),
             orientation_weights: str | Path | None = None, compiled: bool = False) -> Localizer:
         """
-        Return a localizer with the network of a weights file.
+        Return a localizer with the network of a weights file, by default the package's own.
 
+        :param imagery: None refuses every image.
         :param device: 'auto' (the GPU if there is one), or a torch device.
         :param precision: see `usable_precision`.
         :param orientation_weights: file whose network finds headings where priors have none; may
@@ -78,9 +80,9 @@ class Localizer:
         """
         place = usable_device(device)
         how = place, usable_precision(precision, place)
-        network = optimise_for_inference(load_network(weights_path, *how))
+        network = optimise_for_inference(load_network(weights, *how))
         orientation = None
-        if orientation_weights is not None and is_same_file(orientation_weights, weights_path):
+        if orientation_weights is not None and is_same_file(orientation_weights, weights):
             orientation = network
         elif orientation_weights is not None:
             orientation = optimise_for_inference(load_network(orientation_weights, *how))
@@ -89,7 +91,8 @@ class Localizer:
             for used in {network, orientation} - {None}:
                 compile_for_inference(used)
         return cls(
-            network, imagery, map_frame, settings, read_metadata(weights_path), orientation)
+            network, imagery or NoImagery(), map_frame, settings, read_metadata(weights),
+            orientation)
 
     @property
     def needs_intrinsics(self) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
 
 from fg2_ros.imagery import HttpSettings, Imagery, open_imagery
-from fg2_ros.network.weights import SHIPPED_WEIGHTS
 from fg2_ros.ros.node_settings import ImagerySettings, NodeSettings
+from fg2_ros.settings import SHIPPED_WEIGHTS
 
 if TYPE_CHECKING:
     from fg2_ros.localizer import Localizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 import math
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 from fg2_ros.datasets.frames import CrossViewFrame, rotation_of_yaw, yaw_deg_of
 from fg2_ros.evaluation.metrics import anees, FrameResult, pose_error, share_below
@@ -128,6 +128,13 @@ class CrossViewResult:
             return np.full(2, math.nan)
         error = np.subtract(self.pose.translation_m, self.true_translation_m)
         return error * self.metres_per_grid_metre
+
+
+class Case(NamedTuple):
+    """One frame with its (h, w, 3) uint8 RGB overlay."""
+
+    result: CrossViewResult
+    picture: np.ndarray
 
 
 def pose_metrics(results: Sequence[CrossViewResult], by_axis: bool = False) -> dict:

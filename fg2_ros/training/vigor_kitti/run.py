@@ -11,7 +11,7 @@ import shlex
 import sys
 from typing import Callable
 
-from fg2_ros import __version__
+from fg2_ros.version import __version__
 from fg2_ros.datasets.frames import CrossViewDataset
 from fg2_ros.datasets.kitti import KittiDataset
 from fg2_ros.datasets.vigor import VigorDataset
