@@ -3,6 +3,7 @@
 import re
 import shlex
 from test.helpers.paths import ROOT
+from test.test_package import imported_modules, PACKAGE
 
 from fg2_ros.commands import make_parser
 import pytest
@@ -83,3 +84,30 @@ def test_sections_that_messages_point_to_exist():
     assert named
     for section, page in named:
         assert section in sections(ROOT / page), f'{page} has no section {section!r}'
+
+
+def test_the_house_is_as_drawn():
+    """Each folder and file of the package has a floor, and imports from lower ones only."""
+    figure = re.search(
+        r'## The house.*?```mermaid\n(.*?)```', (ROOT / 'docs/architecture.md').read_text(), re.S)
+    drawn = re.findall(r'subgraph.*?\n(.*?)\n +end', figure[1])
+    floor = {part: -row for row, parts in enumerate(drawn) for part in parts.split(' ~~~ ')}
+    floor = {part.strip(): height for part, height in floor.items()}
+    sources = [file for file in PACKAGE.rglob('*.py') if file != PACKAGE / '__init__.py']
+    assert {part_of(file) for file in sources} == set(floor)
+    upwards = {
+        f'{file.relative_to(ROOT)}: fg2_ros.{part}' for file in sources
+        for part in (imported_parts(file) & set(floor)) - {part_of(file)}
+        if floor[part] >= floor[part_of(file)]}
+    assert not upwards
+
+
+def part_of(file):
+    """Return the folder, or else the file, of the package that a file is in."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix('.py')
+
+
+def imported_parts(file):
+    """Return the parts of the package that a file of it imports from."""
+    return {module.split('.')[1] for module in imported_modules(file)
+            if module.startswith('fg2_ros.')}

@@ -46,7 +46,8 @@ def pose(scene):
 def tiles(orthophoto):
     """Serve the city from above."""
     from fg2_ros.simulation.tile_server import TileServer
-    with TileServer(orthophoto.image, FRAME, (0.0, 0.0), orthophoto.resolution_m) as server:
+    city = RasterImagery(orthophoto.image, FRAME, (0.0, 0.0), orthophoto.resolution_m)
+    with TileServer(city.tile) as server:
         yield server
 
 

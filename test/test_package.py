@@ -94,7 +94,7 @@ def test_the_node_loads_no_training_code():
     assert not LOADED_BY_THE_NODE.findall(loaded)
 
 
-VERSIONED = ('package.xml', 'setup.py', 'fg2_ros/__init__.py', 'CITATION.cff', 'CHANGELOG.rst')
+VERSIONED = ('package.xml', 'setup.py', 'fg2_ros/version.py', 'CITATION.cff', 'CHANGELOG.rst')
 
 
 def versions(root: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """
 Raise the version everywhere: `python3 tools/release.py 0.2.0`.
 
-The package.xml, setup.py, fg2_ros/__init__.py and CITATION.cff get the version, the last one
+The package.xml, setup.py, fg2_ros/version.py and CITATION.cff get the version, the last one
 today's date, too; the section "Forthcoming" of CHANGELOG.rst becomes the version's.  Nothing is
 written unless all of it can be.  What remains is to commit and to tag.
 """
@@ -52,7 +52,7 @@ def raise_version(root: Path, version: str, date: datetime.date) -> None:
         for name, pattern, replacement in (
             ('package.xml', f'<version>{NUMBER}', f'<version>{version}'),
             ('setup.py', f" version='{NUMBER}'", f" version='{version}'"),
-            ('fg2_ros/__init__.py', f"__version__ = '{NUMBER}'", f"__version__ = '{version}'"),
+            ('fg2_ros/version.py', f"__version__ = '{NUMBER}'", f"__version__ = '{version}'"),
             ('CITATION.cff', f'\nversion: {NUMBER}\ndate-released: [0-9-]+',
              f'\nversion: {version}\ndate-released: {date}'),
             ('CHANGELOG.rst', '\nForthcoming\n-+', f'\n{heading(version, date)}'))}
