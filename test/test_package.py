@@ -2,6 +2,7 @@
 
 import ast
 import datetime
+import os
 from pathlib import Path
 import re
 import runpy
@@ -85,6 +86,20 @@ def test_the_core_is_importable_without_torch_and_ros():
         f'import sys; sys.modules.update(dict.fromkeys({blocked!r}))\n'
         'import fg2_ros.geometry, fg2_ros.imagery')
     subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(('lacking', 'command'), [
+    ('torch', 'export --out folder'), ('trimesh', 'bench'), ('rclpy', 'replay bag --source name')])
+def test_a_command_says_what_is_not_installed(lacking, command, tmp_path):
+    """As after `pip install .` without the extra that it belongs to."""
+    code = (f'import sys; sys.modules[{lacking!r}] = None\n'
+            f'from fg2_ros.commands import main; sys.exit(main({command.split()!r}))')
+    finished = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)}, timeout=120)
+    assert finished.returncode == 1
+    sentence = f'{lacking} is not installed: see "Installation" in the README\n'
+    assert finished.stderr == f'fg2 {command.split()[0]}: {sentence}'
 
 
 def test_the_node_loads_no_training_code():
