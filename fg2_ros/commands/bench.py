@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     if args.runs < 1 or args.warm_up < 0 or args.width < 64:
         raise ValueError('there must be a run, and a panorama of at least 64 pixels')
     import torch
-    from fg2_ros.localizer import usable_device
+    from fg2_ros.network.weights import usable_device
     if args.threads:
         torch.set_num_threads(args.threads)
     device = usable_device(args.device)
@@ -46,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
 def time_stages(args: argparse.Namespace, device) -> dict:
     """Return the stages of a frame and the frames a second; print them."""
-    from fg2_ros.checkpoints import load_network
-    from fg2_ros.evaluation.timing import Bench
-    from fg2_ros.localizer import usable_precision
+    from fg2_ros.network.weights import load_network
+    from fg2_ros.bench.timing import Bench
+    from fg2_ros.network.weights import usable_precision
     from fg2_ros.network.inference import compile_for_inference, optimise_for_inference
     network = optimise_for_inference(
         load_network(args.weights, device, usable_precision(args.precision, device)))
@@ -87,7 +87,7 @@ def timed(once: Callable[[], dict[str, float]], warm_up: int, runs: int) -> dict
 
 def time_imagery() -> dict[str, float]:
     """Return the milliseconds of aerial patches of the full-size network; print them."""
-    from fg2_ros.evaluation.imagery_timing import imagery_timings
+    from fg2_ros.bench.imagery import imagery_timings
     timings = imagery_timings()
     for name, value in timings.items():
         print(f'{name:<20}{value:>7.1f} ms')
@@ -97,8 +97,8 @@ def time_imagery() -> dict[str, float]:
 def compare_full_size(args: argparse.Namespace, device) -> dict:
     """Return ratios to the straightforward way and figures of a full-size frame; print them."""
     import torch
-    from fg2_ros.evaluation import comparison, full_size
-    from fg2_ros.localizer import usable_precision
+    from fg2_ros.bench import comparison, full_size
+    from fg2_ros.network.weights import usable_precision
     from fg2_ros.network import FG2Config
     config, dtype = FG2Config.preset('vigor'), usable_precision(args.precision, device)
     comparisons = {

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what was made of what."""
-    from fg2_ros.conversion import convert, published_config
+    from fg2_ros.published.convert import convert, published_config
     config = published_config(args.preset, args.backbone_name)
     done = convert(args.head, args.backbone, config, args.out)
     for part, origin in done.metadata['origin'].items():

@@ -15,9 +15,9 @@ from fg2_ros.commands.route_options import (
     add_resolution_options, add_route_options, chosen_route, wanted_patch)
 
 if TYPE_CHECKING:
-    from fg2_ros.imagery.coverage import Stretch, Track
-    from fg2_ros.imagery.holdings import Holdings
-    from fg2_ros.imagery.routes import Route
+    from fg2_ros.prefetch.coverage import RouteTrack, Stretch
+    from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex
+    from fg2_ros.prefetch.routes import Route
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count, draw and say what is missing."""
-    from fg2_ros.imagery.coverage import stretches_of, tracks_of
-    from fg2_ros.imagery.holdings import read_holdings
+    from fg2_ros.prefetch.coverage import stretches_of, tracks_of
+    from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index
     if args.out and args.out.suffix.lower() not in ('.html', '.png'):
         raise ValueError(f'the picture {args.out} must be a .html or .png file')
-    holdings, route = read_holdings(args.cache.expanduser()), chosen_route(args)
+    holdings, route = read_mbtiles_index(args.cache.expanduser()), chosen_route(args)
     figures, tracks, stretches = cache_figures(holdings), [], []
     if route:
         resolution_m, size_m = wanted_patch(args)
@@ -47,13 +47,13 @@ def run(args: argparse.Namespace) -> int:
     print(text(figures, stretches))
     write_json(figures, args.json)
     if args.out:
-        from fg2_ros.evaluation.coverage import write_coverage
+        from fg2_ros.report.coverage import write_coverage
         write_coverage(args.out, holdings, tracks, stretches, figures)
         print(f'The picture is {args.out}')
     return int(bool(route) and not figures['route']['complete'])
 
 
-def cache_figures(holdings: Holdings) -> dict:
+def cache_figures(holdings: MbtilesIndex) -> dict:
     """Return what a file holds, zoom by zoom."""
     return {
         'file': str(holdings.path), 'attribution': holdings.metadata.get('attribution', ''),
@@ -63,7 +63,7 @@ def cache_figures(holdings: Holdings) -> dict:
             for zoom, holding in holdings.zooms.items()]}
 
 
-def route_figures(route: Route, tracks: list[Track], stretches: list[Stretch]) -> dict:
+def route_figures(route: Route, tracks: list[RouteTrack], stretches: list[Stretch]) -> dict:
     """Return how much of a route's lines has imagery, and where it has none."""
     lengths = dict.fromkeys(('coarser', 'partial', 'none'), 0.0)
     for stretch in stretches:
@@ -78,10 +78,10 @@ def route_figures(route: Route, tracks: list[Track], stretches: list[Stretch]) -
             for stretch in stretches]}
 
 
-def area_figures(route: Route, holdings: Holdings, resolution_m: float,
+def area_figures(route: Route, holdings: MbtilesIndex, resolution_m: float,
                  zoom: int | None) -> dict:
     """Return how many tiles of a route's areas are there; nothing if it has none."""
-    from fg2_ros.imagery.coverage import area_tiles
+    from fg2_ros.prefetch.coverage import area_tiles
     held, needed = area_tiles(route, holdings, resolution_m, zoom)
     if not needed:
         return {}

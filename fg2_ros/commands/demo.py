@@ -93,8 +93,8 @@ class _Interruption:
 def _demo(args: argparse.Namespace, interruption: _Interruption) -> dict:
     """Render, drive, report; return the figures."""
     from fg2_ros.demo.children import Children
-    from fg2_ros.evaluation.drive_record import summary
-    from fg2_ros.evaluation.report import write_report
+    from fg2_ros.evaluation.drive import summary
+    from fg2_ros.report.drive import write_report
 
     if args.weights and not args.weights.is_file():
         raise ValueError(f'there is no weights file {args.weights}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fg2_ros.commands import crossview
+from fg2_ros.commands import vigor_kitti
 from fg2_ros.commands.options import (
     add_localizer_options, ConfigurableParser, seed_range, write_json)
 
@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     simulated.add_argument('--workers', type=int, default=2, help='rendering processes')
     add_localizer_options(simulated)
     simulated.set_defaults(evaluate=evaluate_simulated)
-    vigor = crossview.add_data_set(data_sets, 'vigor', 'panoramas of four cities')
+    vigor = vigor_kitti.add_data_set(data_sets, 'vigor', 'panoramas of four cities')
     add_orientation_options(vigor)
-    kitti = crossview.add_data_set(data_sets, 'kitti', 'forward camera of a vehicle')
+    kitti = vigor_kitti.add_data_set(data_sets, 'kitti', 'forward camera of a vehicle')
     for parser in (vigor, kitti):
         add_run_options(parser)
         parser.set_defaults(evaluate=evaluate_crossview)
@@ -73,7 +73,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the figures as a table and write them as JSON."""
     figures = args.evaluate(args)
-    print(table(figures))
+    print(text_table(figures))
     if 'groups' in figures:
         print(group_table(figures['groups']))
     write_json(figures, args.json)
@@ -89,9 +89,10 @@ def evaluate_simulated(args: argparse.Namespace) -> dict:
     if args.frames < 1 or args.workers < 1 or min(args.prior_offset, args.yaw_error) < 0:
         raise ValueError('frames and workers must be positive, errors of the prior not negative')
     from tqdm import tqdm
-    from fg2_ros.aerial_memory import PatchSettings
+    from fg2_ros.localizer.settings import PatchSettings
     from fg2_ros.evaluation import simulated
-    from fg2_ros.localizer import Localizer, LocalizerSettings
+    from fg2_ros.localizer.localizer import Localizer
+    from fg2_ros.localizer.settings import LocalizerSettings
 
     settings = simulated.SimulatedSettings(
         args.city_seeds, args.frames, args.difficulty, args.prior_offset, args.yaw_error,
@@ -117,31 +118,31 @@ def evaluate_crossview(args: argparse.Namespace) -> dict:
     :raises ValueError: for unusable options, weights or label files, or if nothing was readable.
     """
     from tqdm import tqdm
-    from fg2_ros.evaluation import crossview_results, crossview_run
-    from fg2_ros.evaluation.orientation import FirstRun
-    from fg2_ros.evaluation.result_file import ResultFile
+    from fg2_ros.evaluation.vigor_kitti import results, run
+    from fg2_ros.evaluation.vigor_kitti.orientation import FirstRun
+    from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
 
-    running = crossview_run.RunSettings(args.batch_size, args.workers, args.limit)
-    solver = crossview.load_solver(args)
-    dataset = crossview.open_data_set(args, solver.config)
+    running = run.RunSettings(args.batch_size, args.workers, args.limit)
+    solver = vigor_kitti.load_solver(args)
+    dataset = vigor_kitti.open_data_set(args, solver.config)
     orientation, rolls_deg = orientation_of(args, dataset.names)
     settings = {
-        'data_set': args.data_set, 'part': crossview.part_of(args),
+        'data_set': args.data_set, 'part': vigor_kitti.part_of(args),
         'solver': 'RANSAC' if args.ransac else 'Procrustes', 'orientation': orientation,
         'seed': args.seed, 'precision': args.precision,
-        'weights': crossview_run.file_fingerprint(args.weights),
-        'labels': crossview_run.labels_fingerprint(dataset)}
+        'weights': run.file_fingerprint(args.weights),
+        'labels': run.labels_fingerprint(dataset)}
     store = ResultFile(args.out, settings)
     try:
         with tqdm(total=len(running.indices(len(dataset))), desc='localizing', unit='frame',
                   dynamic_ncols=True) as bar:
-            outcome = crossview_run.evaluate(
+            outcome = run.evaluate(
                 dataset, solver, store, running, rolls_deg, bar.update)
     finally:
         store.close()
     by_axis = args.data_set == 'kitti'
-    figures = settings | crossview_results.figures(outcome.results, by_axis) | {
-        'groups': crossview_results.figures_by_group(outcome.results, by_axis),
+    figures = settings | results.figures(outcome.results, by_axis) | {
+        'groups': results.figures_by_group(outcome.results, by_axis),
         'unreadable_count': len(outcome.unreadable), 'unreadable': outcome.unreadable,
         'broken_label_count': len(outcome.broken_labels),
         'broken_labels': outcome.broken_labels}
@@ -159,8 +160,8 @@ def orientation_of(
 
     :raises ValueError: if options contradict each other or the first run's file is unusable.
     """
-    from fg2_ros.evaluation.crossview_run import file_fingerprint
-    from fg2_ros.evaluation.orientation import FirstRun, random_rolls_deg
+    from fg2_ros.evaluation.vigor_kitti.run import file_fingerprint
+    from fg2_ros.evaluation.vigor_kitti.orientation import FirstRun, random_rolls_deg
     if args.data_set == 'kitti' or not args.random_orientation:
         if args.data_set == 'vigor' and (args.first_run or args.first_run_predictions):
             raise ValueError('a first or second run is one with --random-orientation')
@@ -177,15 +178,15 @@ def orientation_of(
 def write_report(args: argparse.Namespace, figures: dict, outcome, solver, dataset,
                  rolls_deg: list[float] | None) -> None:
     """Localize the best and the worst frames once more, and write the page."""
-    from fg2_ros.evaluation import crossview_run
-    from fg2_ros.evaluation.crossview_report import write_crossview_report
-    cases = [crossview_run.drawn_cases(results, solver, dataset, rolls_deg)
-             for results in crossview_run.extremes(outcome.results, args.cases)]
+    from fg2_ros.evaluation.vigor_kitti import run
+    from fg2_ros.report.vigor_kitti import write_crossview_report
+    cases = [run.drawn_cases(results, solver, dataset, rolls_deg)
+             for results in run.extremes(outcome.results, args.cases)]
     write_crossview_report(args.report, figures, outcome.results, *cases, {
         'weights': args.weights.name, 'root': args.root.name, 'limit': args.limit})
 
 
-def table(figures: dict) -> str:
+def text_table(figures: dict) -> str:
     """Return the figures one a line, with their units; sentences below their count."""
     width = max(map(len, figures))
     lines = []

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export both branches and describe them in a JSON file."""
-    from fg2_ros.checkpoints import load_network, read_metadata
+    from fg2_ros.network.weights import load_network, read_metadata
     from fg2_ros.network.export import branches_of, export_onnx, OPSET, require_packages
     from fg2_ros.network.inference import optimise_for_inference
     require_packages()

@@ -23,10 +23,10 @@ from fg2_ros.settings import MAINTAINERS
 
 if TYPE_CHECKING:
     from fg2_ros.imagery.catalogue import CatalogueSource
-    from fg2_ros.imagery.prefetch import Prefetch, Summary
-    from fg2_ros.imagery.routes import Route
-    from fg2_ros.imagery.sources import TileSource
-    from fg2_ros.imagery.tile_plan import Plan
+    from fg2_ros.prefetch.prefetch import Prefetch, Summary
+    from fg2_ros.prefetch.routes import Route
+    from fg2_ros.imagery.tiles.address import TileSource
+    from fg2_ros.prefetch.plan import Plan
 
 USABLE_SHARE = 0.85  # of the cache's bound; the rest is its own book-keeping
 CACHE = '~/.cache/fg2_ros'
@@ -106,9 +106,8 @@ def planned(source: CatalogueSource, route: Route, path: Path,
 
     :raises ValueError: if there are none, or too many.
     """
-    from fg2_ros.imagery.holdings import Holdings, read_holdings
-    from fg2_ros.imagery.tile_plan import (
-        areas_for, coarser_plan, COARSER_ZOOMS, make_plan, tiles_at)
+    from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, read_mbtiles_index
+    from fg2_ros.prefetch.plan import areas_for, coarser_plan, COARSER_ZOOMS, make_plan, tiles_at
     tiles = source.tile_source()
     if args.zoom is not None:
         areas = tiles_at(route, args.margin, args.zoom, tiles),
@@ -116,7 +115,7 @@ def planned(source: CatalogueSource, route: Route, path: Path,
         areas = areas_for(route, args.margin, wanted_patch(args)[0], tiles)
     if not sum(map(len, areas)):
         raise ValueError(f'the route lies outside the bounds of {source.label}')
-    holdings = read_holdings(path) if path.exists() else Holdings(path)
+    holdings = read_mbtiles_index(path) if path.exists() else MbtilesIndex(path)
     plans = [make_plan(areas, holdings, tiles.tile_px)]
     for _ in range(COARSER_ZOOMS):
         plans.append(coarser_plan(plans[-1], (), holdings, tiles))
@@ -172,8 +171,8 @@ def fetched(source: CatalogueSource, plan: Plan, path: Path,
     :raises ValueError: if the cache cannot be used.
     """
     from fg2_ros.imagery import HttpSettings
-    from fg2_ros.imagery.cache import CacheError, TileCache
-    from fg2_ros.imagery.prefetch import Prefetch, Summary
+    from fg2_ros.imagery.cache.cache import CacheError, TileCache
+    from fg2_ros.prefetch.prefetch import Prefetch, Summary
     tiles, summary, plans = source.tile_source(), Summary(), []
     try:
         cache = TileCache(
@@ -192,8 +191,8 @@ def fetched(source: CatalogueSource, plan: Plan, path: Path,
 def follow(plan: Plan, prefetch: Prefetch, plans: list[Plan], summary: Summary, path: Path,
            tiles: TileSource) -> None:
     """Fetch the tiles of a plan, and of coarser ones for what is lacking; show the progress."""
-    from fg2_ros.imagery.holdings import read_holdings
-    from fg2_ros.imagery.tile_plan import coarser_plan, COARSER_ZOOMS
+    from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index
+    from fg2_ros.prefetch.plan import coarser_plan, COARSER_ZOOMS
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
     with logging_redirect_tqdm([logging.getLogger()]), tqdm(
@@ -207,7 +206,7 @@ def follow(plan: Plan, prefetch: Prefetch, plans: list[Plan], summary: Summary, 
                     lacking.add(outcome.tile)
                 bar.set_postfix_str(megabytes(summary.fetched_bytes), refresh=False)
                 bar.update()
-            plan = coarser_plan(plan, lacking, read_holdings(path), tiles)
+            plan = coarser_plan(plan, lacking, read_mbtiles_index(path), tiles)
             if prefetch.gave_up or not plan.tiles:
                 return
             bar.total += plan.to_fetch
@@ -215,8 +214,8 @@ def follow(plan: Plan, prefetch: Prefetch, plans: list[Plan], summary: Summary, 
 
 def kept_of(plans: list[Plan], path: Path) -> int:
     """Return how many tiles of some plans are in the cache now."""
-    from fg2_ros.imagery.holdings import read_holdings
-    holdings = read_holdings(path)
+    from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index
+    holdings = read_mbtiles_index(path)
     return sum(plan.held_in(holdings) for plan in plans)
 
 

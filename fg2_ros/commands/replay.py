@@ -17,16 +17,16 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
-from fg2_ros.commands.evaluate import table
+from fg2_ros.commands.evaluate import text_table
 from fg2_ros.commands.options import add_localizer_options, write_json
 import numpy as np
 
 if TYPE_CHECKING:
-    from fg2_ros.evaluation.drive_record import DriveRecord
+    from fg2_ros.evaluation.drive import DriveRecord
     from fg2_ros.geometry.frames import MapFrame
     from fg2_ros.imagery import AerialPatch, Imagery
     from fg2_ros.replay.recording import Recording, Topics
-    from fg2_ros.replay.replay import Outcome, Replay
+    from fg2_ros.replay.replay import Replay, ReplayedImage
     from fg2_ros.ros.node_settings import NodeSettings
     from fg2_ros.ros.pipeline import Pipeline
 
@@ -145,7 +145,7 @@ def replay(args: argparse.Namespace, recording: Recording, topics: Topics) -> in
             write_poses(args.out, outcomes, pipeline, settings)
         if args.report and judged is not None:
             write_page(args, *judged, loaded.imagery)
-    print(table(figures))
+    print(text_table(figures))
     print('\n'.join(reasons(figures)))
     write_json(figures, args.json)
     if end:
@@ -180,7 +180,7 @@ def tell_what_is_missing(topics: Topics, loaded) -> None:
 
 
 def followed(
-        args: argparse.Namespace, replay: Replay, count: int) -> tuple[list[Outcome], str]:
+        args: argparse.Namespace, replay: Replay, count: int) -> tuple[list[ReplayedImage], str]:
     """Return what became of the images, and why it ended early or ''; show the progress."""
     from contextlib import nullcontext
 
@@ -207,7 +207,7 @@ def followed(
     return outcomes, ''
 
 
-def figures_of(args: argparse.Namespace, outcomes: list[Outcome], replay: Replay,
+def figures_of(args: argparse.Namespace, outcomes: list[ReplayedImage], replay: Replay,
                end: str) -> dict:
     """Return what became of the images, in figures."""
     return {
@@ -222,7 +222,7 @@ def figures_of(args: argparse.Namespace, outcomes: list[Outcome], replay: Replay
 
 
 def beside_truth(recording: Recording, topics: Topics, pipeline: Pipeline,
-                 outcomes: list[Outcome], figures: dict) -> tuple[DriveRecord, MapFrame] | None:
+                 outcomes: list[ReplayedImage], figures: dict) -> tuple[DriveRecord, MapFrame] | None:
     """Return the drive in the map of its ground truth, if there is one, and add its figures."""
     from fg2_ros.replay.truth import drive_record, read_fixes, read_truth, truth_figures
     try:
@@ -239,7 +239,7 @@ def beside_truth(recording: Recording, topics: Topics, pipeline: Pipeline,
     return record, truth.frame
 
 
-def write_poses(folder: Path, outcomes: list[Outcome], pipeline: Pipeline,
+def write_poses(folder: Path, outcomes: list[ReplayedImage], pipeline: Pipeline,
                 settings: NodeSettings) -> None:
     """Write the poses for maps and for ROS; the table is there already."""
     from fg2_ros.replay.outputs import BAG_FOLDER, GEOJSON_FILE, write_bag, write_geojson
@@ -250,7 +250,7 @@ def write_poses(folder: Path, outcomes: list[Outcome], pipeline: Pipeline,
 def write_page(args: argparse.Namespace, record: DriveRecord, frame: MapFrame,
                imagery: Imagery) -> None:
     """Write the report."""
-    from fg2_ros.evaluation.report import write_report
+    from fg2_ros.report.drive import write_report
     args.report.parent.mkdir(parents=True, exist_ok=True)
     write_report(
         args.report, record, background(record, frame, imagery, args.wait),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fg2_ros.commands.options import SHIPPED_WEIGHTS
 
 if TYPE_CHECKING:
-    from fg2_ros.imagery.routes import Route
+    from fg2_ros.prefetch.routes import Route
 
 _ROUTE_KINDS = '.gpx, .geojson, .bag, .mcap, .db3, or a rosbag2 folder'
 
@@ -41,7 +41,7 @@ def bbox(text: str) -> Route:
 
     :raises argparse.ArgumentTypeError: if it is none.
     """
-    from fg2_ros.imagery.routes import box
+    from fg2_ros.prefetch.routes import box
     try:
         west, south, east, north = map(float, text.split(','))
     except ValueError:
@@ -59,7 +59,7 @@ def chosen_route(args: argparse.Namespace) -> Route | None:
 
     :raises ValueError: if the file of the route cannot be used.
     """
-    from fg2_ros.imagery.routes import read_route
+    from fg2_ros.prefetch.routes import read_route
     return read_route(args.route) if args.route else args.bbox
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fg2_ros.commands import crossview
+from fg2_ros.commands import vigor_kitti
 from fg2_ros.commands.options import ConfigurableParser, write_json
 
 
@@ -13,10 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of each data set."""
     data_sets = parser.add_subparsers(
         dest='data_set', metavar='DATA_SET', required=True, parser_class=ConfigurableParser)
-    vigor = crossview.add_data_set(data_sets, 'vigor', 'panoramas of four cities')
+    vigor = vigor_kitti.add_data_set(data_sets, 'vigor', 'panoramas of four cities')
     vigor.add_argument(
         '--roll', type=float, metavar='DEG', help='roll the panorama to the right before')
-    kitti = crossview.add_data_set(data_sets, 'kitti', 'forward camera of a vehicle')
+    kitti = vigor_kitti.add_data_set(data_sets, 'kitti', 'forward camera of a vehicle')
     for data_set in (vigor, kitti):
         data_set.add_argument(
             '--index', type=int, required=True, help='of the frame, as reports have it')
@@ -32,12 +32,12 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.out.suffix.lower() not in ('.png', '.jpg', '.jpeg', '.html'):
         raise ValueError(f'{args.out} must end with .png, .jpg or .html')
-    from fg2_ros.evaluation.crossview import rolled
-    from fg2_ros.evaluation.crossview_report import write_case
-    from fg2_ros.evaluation.crossview_run import localized_case
+    from fg2_ros.datasets.frames import rolled
+    from fg2_ros.report.vigor_kitti import write_case
+    from fg2_ros.evaluation.vigor_kitti.run import localized_case
 
-    solver = crossview.load_solver(args)
-    dataset = crossview.open_data_set(args, solver.config)
+    solver = vigor_kitti.load_solver(args)
+    dataset = vigor_kitti.open_data_set(args, solver.config)
     if not 0 <= args.index < len(dataset):
         raise ValueError(f'there are the indices 0 to {len(dataset) - 1}, not {args.index}')
     frame = dataset[args.index]

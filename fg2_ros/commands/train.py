@@ -14,8 +14,8 @@ import sys
 
 from fg2_ros.commands.options import seed_range
 from fg2_ros.settings import read_yaml
-from fg2_ros.training import run_config
-from fg2_ros.training.ini_import import read_ini
+from fg2_ros.training.vigor_kitti import run_config
+from fg2_ros.training.vigor_kitti.ini_import import read_ini
 
 log = logging.getLogger(__name__)
 
@@ -90,20 +90,20 @@ def train_published(args: argparse.Namespace) -> None:
     values |= run_config.given(args, args.data_set)
     config = run_config.RunConfig.of(args.data_set, values)
 
-    from fg2_ros.training.crossview_run import train
+    from fg2_ros.training.vigor_kitti.run import train
     train(config, args.resume)
 
 
 def train_simulated(args: argparse.Namespace) -> None:
     """Render what is missing, then train; the weights end up in ``OUT/fg2_sim.safetensors``."""
     from tqdm import tqdm
-    from fg2_ros.checkpoints import load_network, read_metadata, save_weights
-    from fg2_ros.conversion import origin_of
+    from fg2_ros.network.weights import load_network, read_metadata, save_weights
+    from fg2_ros.published.convert import origin_of
     from fg2_ros.network.config import FG2Config
-    from fg2_ros.training.calibration import calibrated_scale
-    from fg2_ros.training.frames import cities, render_missing, RenderSettings
-    from fg2_ros.training.samples import FrameDataset, SampleSettings
-    from fg2_ros.training.trainer import Trainer, TrainSettings
+    from fg2_ros.training.simulated.calibration import calibrated_scale
+    from fg2_ros.datasets.simulated import cities, render_missing, RenderSettings
+    from fg2_ros.training.simulated.samples import FrameDataset, SampleSettings
+    from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 
     config = FG2Config.preset(args.data_set)
     cache = args.cache or args.out / 'frames'
@@ -125,7 +125,7 @@ def train_simulated(args: argparse.Namespace) -> None:
     unseen = FrameDataset(
         validation, args.frames_per_city, cache, config, SampleSettings.validation(), 0)
     start = load_network(args.start_from) if args.start_from else None
-    trainer = Trainer(
+    trainer = SimulatedTrainer(
         config, settings, samples, unseen.first(args.validation_frames), args.out, args.resume,
         start, {'cities': args.cities, 'frames_per_city': args.frames_per_city,
                 'start': origin_of(args.start_from) if start else None})

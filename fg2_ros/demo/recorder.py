@@ -6,7 +6,7 @@ import time
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-from fg2_ros.evaluation.drive_record import DriveRecord
+from fg2_ros.evaluation.drive import DriveRecord
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.simulation.bag_messages import TYPESTORE

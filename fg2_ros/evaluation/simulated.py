@@ -15,7 +15,7 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import AerialPatch
 from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.localizer import Estimate, Prior
+from fg2_ros.localizer.estimate import Estimate, Prior
 import numpy as np
 
 CITIES_AT_ONCE = 8  # rendered before they are localized in: latency is measured undisturbed
@@ -118,7 +118,7 @@ class CurrentCity:
 
 def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
     """Render frames of a city with their priors, and run the baseline on them."""
-    from fg2_ros.simulation.scenes import Scene  # costly to import
+    from fg2_ros.simulation.scenes import Scene
     scene = Scene(seed, settings.difficulty)
     orthophoto = scene.orthophoto()
     streets = RasterImagery(
@@ -201,7 +201,7 @@ def localized(
     return results
 
 
-def figures(results: Sequence[FrameResult]) -> dict:
+def simulated_metrics(results: Sequence[FrameResult]) -> dict:
     """Return `metrics.summary`, and the errors of the accepted frames and the baseline beside."""
     accepted = [result.position_error_m for result in results if result.accepted]
     baselines = [result.baseline_error_m for result in results

@@ -1,11 +1,11 @@
 """Aerial imagery as metric, north-up patches: servers of tiles, files, chains of both."""
 
 from fg2_ros.imagery.catalogue import open_imagery
-from fg2_ros.imagery.chain import ImageryChain
-from fg2_ros.imagery.download import HttpSettings
+from fg2_ros.imagery.fallback import FallbackImagery
 from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, ImageryNotReady
 from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.imagery.tiles import TileImagery
+from fg2_ros.imagery.server.http_client import HttpSettings
+from fg2_ros.imagery.tiles.pyramid import TileImagery
 
 __all__ = ['AerialPatch', 'HttpSettings', 'Imagery', 'ImageryChain', 'ImageryError',
            'ImageryNotReady', 'RasterImagery', 'TileImagery', 'open_imagery']

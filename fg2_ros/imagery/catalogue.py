@@ -13,11 +13,11 @@ from pathlib import Path
 import re
 from typing import Any, get_args, get_type_hints
 
-from fg2_ros.imagery.chain import ImageryChain
-from fg2_ros.imagery.download import HttpSettings
+from fg2_ros.imagery.fallback import FallbackImagery
 from fg2_ros.imagery.patch import Imagery, ImageryError
-from fg2_ros.imagery.sources import host_of, TileSource
-from fg2_ros.imagery.tiles import TileImagery
+from fg2_ros.imagery.server.http_client import HttpSettings
+from fg2_ros.imagery.tiles.address import host_of, TileSource
+from fg2_ros.imagery.tiles.pyramid import TileImagery
 import yaml
 
 KEY_VARIABLE = 'FG2_IMAGERY_KEY'  # holds the API key of a URL that is in no catalogue
@@ -169,7 +169,7 @@ def choose_sources(sources: str | Sequence[str], catalogue: str | Path = '',
 def open_imagery(
         sources: str | Sequence[str], catalogue: str | Path = '', *, cache_path: str | Path = '',
         cache_bytes: int = 500_000_000, key: str = '', coarsest_resolution_m: float = math.inf,
-        http: HttpSettings | None = None, **of_urls: Any) -> ImageryChain:
+        http: HttpSettings | None = None, **of_urls: Any) -> FallbackImagery:
     """
     Return imagery by name: what the node and all commands use.
 
@@ -204,11 +204,11 @@ def open_imagery(
             opened.callback(member.close)
             members.append(member)
         opened.pop_all()
-    return ImageryChain(members, coarsest_resolution_m)
+    return FallbackImagery(members, coarsest_resolution_m)
 
 
 def _open_file(source: CatalogueSource) -> Imagery:
-    from fg2_ros.imagery.local import open_local
+    from fg2_ros.imagery.stores.opening import open_local
     try:
         return open_local(source.path, name=source.label, vintage=source.vintage,
                           attribution=source.attribution)

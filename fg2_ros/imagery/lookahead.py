@@ -9,7 +9,7 @@ import math
 import time
 
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.backoff import Notices
+from fg2_ros.imagery.log_throttle import LogThrottle
 from fg2_ros.imagery.patch import Imagery, ImageryError
 import numpy as np
 
@@ -90,7 +90,7 @@ class Lookahead:
         # So dense that no patch between two wishes is left out:
         self._step_m = max((self._side_px - size_px) / 2 * self._resolution_m, size_m / 4)
         self._motion = Motion(clock)
-        self._notices = Notices(logging.getLogger(__name__))
+        self._notices = LogThrottle(logging.getLogger(__name__))
         self._looked: tuple[float, MapFrame, tuple[float, float]] | None = None
 
     def request(self, frame: MapFrame, place_m: tuple[float, float]) -> None:

@@ -6,8 +6,7 @@ from fg2_ros.network.backbone import build_backbones
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.descriptors import DescriptorHead
 from fg2_ros.network.lifting import GroundLifting
-from fg2_ros.network.matching import (
-    GroundDescriptors, match_scores, Matching, resize_map)
+from fg2_ros.network.matching import GroundDescriptors, match_scores, Matching, resize_map
 import torch
 from torch import nn, Tensor
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.replay.replay import Outcome
+from fg2_ros.replay.replay import ReplayedImage
 from fg2_ros.ros import conversions
 from fg2_ros.ros.node_settings import NodeSettings
 import numpy as np
@@ -50,7 +50,7 @@ class PoseTable:
         """Close the file."""
         self._file.close()
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: ReplayedImage) -> None:
         """Write an image's line; one without a pose has empty columns."""
         numbers = ('',) * 11
         if outcome.accepted:
@@ -62,7 +62,7 @@ class PoseTable:
         self._file.flush()
 
 
-def write_geojson(path: Path, outcomes: Iterable[Outcome]) -> None:
+def write_geojson(path: Path, outcomes: Iterable[ReplayedImage]) -> None:
     """Write the accepted poses as points (RFC 7946), and the line through them."""
     accepted = [each for each in outcomes if each.accepted]
     places = [each.place_deg[::-1] for each in accepted]
@@ -81,7 +81,7 @@ def _feature(kind: str, coordinates: Sequence, properties: dict) -> dict:
             'properties': properties}
 
 
-def write_bag(path: Path, outcomes: Iterable[Outcome], frame: MapFrame,
+def write_bag(path: Path, outcomes: Iterable[ReplayedImage], frame: MapFrame,
               settings: NodeSettings) -> None:
     """
     Write the accepted poses as a new rosbag2 folder (MCAP), with the messages of the node.

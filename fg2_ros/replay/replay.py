@@ -14,7 +14,7 @@ from fg2_ros.replay.recording import Recorded, Recording, Topics
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.overlays import match_overlay
-from fg2_ros.ros.pipeline import Pipeline, Question
+from fg2_ros.ros.pipeline import LocalizationInput, Pipeline
 from fg2_ros.ros.transforms import mount_in, NoTransform
 import numpy as np
 from tf2_msgs.msg import TFMessage
@@ -61,7 +61,7 @@ class StaticMounts:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReplayedImage:
     """
     What became of an image.
 
@@ -113,7 +113,7 @@ class Replay:
         self.unusable: Counter[str] = Counter()  # messages by topic
         self.last_trouble: dict[str, str] = {}   # by topic
 
-    def outcomes(self, every: int = 1, limit: int | None = None) -> Iterator[Outcome]:
+    def outcomes(self, every: int = 1, limit: int | None = None) -> Iterator[ReplayedImage]:
         """
         Yield what becomes of one in ``every`` images, up to ``limit`` of them.
 
@@ -139,7 +139,7 @@ class Replay:
             self.unusable[recorded.topic] += 1
             self.last_trouble[recorded.topic] = str(error)
 
-    def _outcome(self, recorded: Recorded, draws: bool) -> Outcome:
+    def _outcome(self, recorded: Recorded, draws: bool) -> ReplayedImage:
         begin_s = time.perf_counter()
         stamp_ns, estimate = recorded.time_ns, None
         try:
@@ -156,9 +156,9 @@ class Replay:
         if draws and estimate is not None:
             found['overlay'] = _jpeg(match_overlay(
                 question.image, estimate, question.camera_prior))
-        return Outcome(stamp_ns, recorded.time_ns, latency_ms, **found)
+        return ReplayedImage(stamp_ns, recorded.time_ns, latency_ms, **found)
 
-    def _judged(self, question: Question, estimate) -> dict:
+    def _judged(self, question: LocalizationInput, estimate) -> dict:
         """Return what to tell of an estimate, and let later priors know it."""
         if not estimate.accepted:
             self._pipeline.tracker.estimate_rejected()

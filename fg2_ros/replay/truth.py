@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fg2_ros.evaluation.drive_record import DriveRecord, summary
+from fg2_ros.evaluation.drive import DriveRecord, summary
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.replay.recording import datum_of, FIX, Recording, Topics
-from fg2_ros.replay.replay import Outcome
+from fg2_ros.replay.replay import ReplayedImage
 from fg2_ros.ros import conversions
 from fg2_ros.ros.pipeline import Pipeline
 import numpy as np
@@ -19,7 +19,7 @@ SECOND_NS = 1e9
 
 
 @dataclass(frozen=True)
-class Track:
+class PoseTrack:
     """
     Where something was, in a map of its own.
 
@@ -54,7 +54,7 @@ class Track:
         return np.stack([np.interp(seconds, knots, each) for each in columns], axis=1)
 
 
-def read_truth(recording: Recording, topics: Topics, pipeline: Pipeline) -> Track | None:
+def read_truth(recording: Recording, topics: Topics, pipeline: Pipeline) -> PoseTrack | None:
     """
     Return the ground truth of a bag; None if there is none.
 
@@ -71,7 +71,7 @@ def read_truth(recording: Recording, topics: Topics, pipeline: Pipeline) -> Trac
     return _track(MapFrame(datum.latitude, datum.longitude), *zip(*found))
 
 
-def read_fixes(recording: Recording, topic: str, pipeline: Pipeline) -> Track:
+def read_fixes(recording: Recording, topic: str, pipeline: Pipeline) -> PoseTrack:
     """
     Return the good fixes on a topic.
 
@@ -100,12 +100,12 @@ def _poses(recording: Recording, topic: str) -> Iterator[tuple[int, tuple]]:
 
 
 def _track(frame: MapFrame, stamps: Sequence[int], poses: Sequence,
-           lever_m: tuple[float, float] = (0.0, 0.0)) -> Track:
+           lever_m: tuple[float, float] = (0.0, 0.0)) -> PoseTrack:
     stamps, first = np.unique(np.array(stamps, np.int64), return_index=True)
-    return Track(frame, stamps, np.array(poses, float)[first], lever_m)
+    return PoseTrack(frame, stamps, np.array(poses, float)[first], lever_m)
 
 
-def drive_record(truth: Track, gnss: Track, outcomes: Sequence[Outcome],
+def drive_record(truth: PoseTrack, gnss: PoseTrack, outcomes: Sequence[ReplayedImage],
                  notes: dict[str, str]) -> DriveRecord:
     """
     Return the images for which there is a truth, as a drive in the truth's map.
@@ -141,7 +141,7 @@ def drive_record(truth: Track, gnss: Track, outcomes: Sequence[Outcome],
         notes=notes)
 
 
-def _of_base(truth: Track, stamps: np.ndarray, time_s: np.ndarray, yaw_rad: np.ndarray,
+def _of_base(truth: PoseTrack, stamps: np.ndarray, time_s: np.ndarray, yaw_rad: np.ndarray,
              begin_ns: int) -> np.ndarray:
     """Return (N, 3) true poses of base_link at stamps."""
     pose = truth.at(stamps)

@@ -9,7 +9,8 @@ from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.ros.prior import Odometry, PriorSettings
+from fg2_ros.prior.settings import PriorSettings
+from fg2_ros.prior.tracker import Odometry
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 import numpy as np

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 
 from fg2_ros.imagery import HttpSettings, Imagery, open_imagery
 from fg2_ros.ros.node_settings import ImagerySettings, NodeSettings
+from fg2_ros.settings import SHIPPED_WEIGHTS
 
 if TYPE_CHECKING:
-    from fg2_ros.localizer import Localizer
-
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'fg2_sim.safetensors'
-
+    from fg2_ros.localizer.localizer import Localizer
 
 class Loaded(NamedTuple):
     """
@@ -41,7 +39,7 @@ def load_localizer(settings: NodeSettings) -> Loaded:
     """
     if importlib.util.find_spec('torch') is None:
         raise ValueError('torch is not installed: see "Installation" in the README')
-    from fg2_ros.localizer import Localizer
+    from fg2_ros.localizer.localizer import Localizer
     weights = weights_file('weights', settings.weights) or SHIPPED_WEIGHTS
     orientation = weights_file('orientation_weights', settings.orientation_weights)
     imagery = load_imagery(settings.imagery)

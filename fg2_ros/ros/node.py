@@ -20,7 +20,7 @@ from fg2_ros.ros.log_bridge import LogBridge
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.outputs import Outputs, RESULT_QOS
 from fg2_ros.ros.parameters import Parameters
-from fg2_ros.ros.pipeline import Pipeline, Question
+from fg2_ros.ros.pipeline import LocalizationInput, Pipeline
 from fg2_ros.ros.transforms import NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import keep_memory, Worker
 from nav_msgs.msg import Odometry
@@ -315,7 +315,7 @@ class FG2Node(LifecycleNode):
         self._outputs.publish_matches(
             arrival.image.header, question.image, estimate, question.camera_prior)
 
-    def _publish(self, arrival: Arrival, question: Question, estimate) -> None:
+    def _publish(self, arrival: Arrival, question: LocalizationInput, estimate) -> None:
         """Publish an accepted estimate as base_link's, at the stamp of its image."""
         header = arrival.image.header
         base, covariance = question.base_of(estimate)

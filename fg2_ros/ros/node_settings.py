@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fg2_ros.ros.prior import PriorSettings
+from fg2_ros.prior.settings import PriorSettings
 from fg2_ros.settings import MAINTAINERS, setting
 
 
@@ -62,7 +62,7 @@ class _NoSettings:
 def _localizer_settings() -> Any:
     """Return the localizer's defaults; without torch there are none, and configuring says so."""
     try:
-        from fg2_ros.localizer import LocalizerSettings
+        from fg2_ros.localizer.settings import LocalizerSettings
     except ImportError:
         return _NoSettings()
     return LocalizerSettings()

@@ -8,12 +8,12 @@ from typing import Protocol, TYPE_CHECKING
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.prior.tracker import BasePrior, Fix, NoPrior, PriorTracker
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
-from fg2_ros.ros.prior import BasePrior, Fix, NoPrior, PriorTracker
 from fg2_ros.ros.transforms import base_from_camera_estimate, planar_mount
 from nav_msgs.msg import Odometry
 import numpy as np
@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image, Imu, NavSatFix
 from std_msgs.msg import Header
 
 if TYPE_CHECKING:
-    from fg2_ros.localizer import Estimate
+    from fg2_ros.localizer.estimate import Estimate
 
 
 class Mounts(Protocol):
@@ -36,7 +36,7 @@ class Mounts(Protocol):
 
 
 @dataclass(frozen=True)
-class Question:
+class LocalizationInput:
     """
     An image with all that the localizer is to know of it.
 
@@ -156,7 +156,7 @@ class Pipeline:
 
     # Images ------------------------------------------------------------------------------------
 
-    def question(self, image: Image) -> Question:
+    def question(self, image: Image) -> LocalizationInput:
         """
         Return an image with its prior.
 
@@ -168,15 +168,15 @@ class Pipeline:
         pixels = self._pixels(image)
         base_from_camera = self._camera_mount(image.header)
         prior = self._prior(stamp_ns)
-        return Question(stamp_ns, pixels, prior, base_from_camera, self._camera_k(image))
+        return LocalizationInput(stamp_ns, pixels, prior, base_from_camera, self._camera_k(image))
 
-    def estimate(self, question: Question) -> Estimate:
+    def estimate(self, question: LocalizationInput) -> Estimate:
         """
         Localize the camera.
 
         :raises Rejected: if there is no imagery, or the image is none.
         """
-        from fg2_ros.localizer import Prior
+        from fg2_ros.localizer.estimate import Prior
         camera, sigma_m = question.prior.of_camera(question.base_from_camera)
         latitude_deg, longitude_deg = self.map_frame.geodetic_from_map(camera.x, camera.y)
         try:

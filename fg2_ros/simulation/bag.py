@@ -14,8 +14,8 @@ from fg2_ros.simulation import bag_messages as msgs
 from fg2_ros.simulation.bag_messages import TYPESTORE
 from fg2_ros.simulation.drive import Drive
 import numpy as np
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability
-from rosbags.interfaces import QosTime
+from rosbags.interfaces import (
+    Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 START_NS = 1_700_000_000 * 10 ** 9  # any time will do, but the same for the same drive

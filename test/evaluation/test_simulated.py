@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 import json
 
-from fg2_ros.checkpoints import save_weights
 from fg2_ros.commands import main
 from fg2_ros.evaluation import simulated
 from fg2_ros.evaluation.simulated import CityShots, CurrentCity, Shot, SimulatedSettings
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.network.weights import save_weights
 import numpy as np
 import pytest
 import torch

@@ -4,10 +4,10 @@ from contextlib import ExitStack
 from pathlib import Path
 import socket
 import tempfile
+from test.helpers.cache_kit import MEMORY
+from test.helpers.http_stub import GREY_TILE, HttpStub, quick_http, Reply
 
-from cache_kit import MEMORY
 from fg2_ros.imagery import TileImagery
-from http_stub import GREY_TILE, HttpStub, quick_http, Reply
 import pytest
 
 

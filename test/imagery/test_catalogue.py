@@ -1,13 +1,13 @@
 """The catalogue: what ships in it, what is wrong with others, and what opening by name does."""
 
 from dataclasses import replace
+from test.helpers.http_stub import encoded, GREY_TILE, quick_http, Reply
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import catalogue, ImageryError, open_imagery
 from fg2_ros.imagery.catalogue import choose_sources, load_catalogue, shipped_catalogue
-from fg2_ros.imagery.sources import TileId
-from http_stub import encoded, GREY_TILE, quick_http, Reply
+from fg2_ros.imagery.tiles.address import TileId
 import numpy as np
 import pytest
 import yaml

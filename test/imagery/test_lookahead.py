@@ -1,15 +1,15 @@
 """Imagery around and ahead of the vehicle is there before it is needed; nothing waits for it."""
 
+from test.helpers.http_stub import address, GREY_TILE, HttpStub, Reply
 import threading
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError
 from fg2_ros.imagery.lookahead import Lookahead, Motion
-from fg2_ros.imagery.mosaic import footprint
 from fg2_ros.imagery.resample import PatchView
-from fg2_ros.imagery.sources import TileId
-from http_stub import address, GREY_TILE, HttpStub, Reply
+from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.tiles.mosaic import footprint
 import numpy as np
 import pytest
 

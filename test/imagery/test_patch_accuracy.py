@@ -1,12 +1,13 @@
 """Where the content of a patch lies on the ground, against pyproj."""
 
-from analytic_ground import AnalyticGround, HALF_WORLD_M, PLACES
+from test.helpers.analytic_ground import AnalyticGround, HALF_WORLD_M, PLACES
+from test.helpers.http_stub import address, encoded, Reply
+
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import HttpSettings, RasterImagery
-from fg2_ros.imagery.mosaic import footprint
 from fg2_ros.imagery.resample import PatchView, spread
-from fg2_ros.imagery.sources import TileSource
-from http_stub import address, encoded, Reply
+from fg2_ros.imagery.tiles.address import TileSource
+from fg2_ros.imagery.tiles.mosaic import footprint
 from hypothesis import given, settings, strategies as st
 import numpy as np
 from pyproj import Transformer

@@ -1,9 +1,10 @@
 """DINOv2 against outputs of the published implementation."""
 
+from test.helpers import reference_weights
+
 from fg2_ros.network.dinov2 import DinoV2
 import numpy as np
 import pytest
-import reference_weights
 import torch
 
 

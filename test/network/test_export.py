@@ -3,11 +3,11 @@
 from dataclasses import replace
 import json
 
-from fg2_ros.checkpoints import save_weights
 from fg2_ros.commands import main
 from fg2_ros.network import dinov2, export, FG2Config, FG2Network
 from fg2_ros.network.export import branches_of, export_onnx
 from fg2_ros.network.inference import optimise_for_inference
+from fg2_ros.network.weights import save_weights
 import numpy as np
 import pytest
 import torch

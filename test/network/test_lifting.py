@@ -1,12 +1,12 @@
 """Projection of the lifted points, and height selection."""
 
 from dataclasses import replace
+from test.helpers import reference_weights
 
 from fg2_ros.network import FG2Config
 from fg2_ros.network.lifting import (
     grid_points, GroundLifting, project_to_panorama, project_to_pinhole, RefinementStage)
 import pytest
-import reference_weights
 import torch
 
 SMALL = replace(

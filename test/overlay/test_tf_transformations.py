@@ -2,8 +2,7 @@
 
 from math import pi
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 import tf_transformations as tft

@@ -1,8 +1,9 @@
 """A vehicle's messages and the node under test, over real DDS."""
 
+from test.helpers.vehicle import Vehicle
+
 import pytest
 import rclpy
-from vehicle import Vehicle
 
 
 @pytest.fixture(scope='session')

@@ -1,11 +1,12 @@
 """Bad input: one clear message, no pose, and recovery when the input is good again."""
 
+from test.helpers.vehicle import at, fix, FRAME, image, imu, odometry, Vehicle
+
 from builtin_interfaces.msg import Time
 from fg2_ros.imagery import ImageryError, ImageryNotReady
 import numpy as np
 import pytest
 from sensor_msgs.msg import NavSatFix, NavSatStatus
-from vehicle import at, fix, FRAME, image, imu, odometry, Vehicle
 
 DATUM = list(FRAME.datum)
 

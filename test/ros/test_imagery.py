@@ -2,6 +2,7 @@
 
 import io
 import logging
+from test.helpers.vehicle import at, FakeLocalizer, FRAME
 
 from builtin_interfaces.msg import Time
 from fg2_ros.geometry.frames import MapFrame
@@ -13,7 +14,6 @@ from fg2_ros.simulation.tile_server import Faults, TileServer
 import numpy as np
 from PIL import Image
 import pytest
-from vehicle import at, FakeLocalizer, FRAME
 import yaml
 
 WHITE = io.BytesIO()

@@ -1,13 +1,14 @@
 """A pinhole camera's intrinsics, and how the node uses them."""
 
+from test.helpers.vehicle import (
+    at, FakeImagery, FakeLocalizer, fix, FRAME, image, later, MOUNT, odometry, RELIABLE, TRUTH)
+
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.transforms import NoTransform
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
-from vehicle import (
-    at, FakeImagery, FakeLocalizer, fix, FRAME, image, later, MOUNT, odometry, RELIABLE, TRUTH)
 
 RAW = [300.0, 0.0, 160.0, 0.0, 310.0, 120.0, 0.0, 0.0, 1.0]
 RECTIFIED = [200.0, 0.0, 150.0, 0.0, 0.0, 210.0, 110.0, 0.0, 0.0, 0.0, 1.0, 0.0]

@@ -6,6 +6,7 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+from test.helpers.vehicle import at, FRAME, Vehicle
 import threading
 import time
 
@@ -14,7 +15,6 @@ from fg2_ros.settings import settings_of
 import pytest
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from vehicle import at, FRAME, Vehicle
 import yaml
 
 DATUM = list(FRAME.datum)

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from fg2_ros import localizer
-from fg2_ros.checkpoints import save_weights
+from fg2_ros.localizer import localizer
 from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.network.weights import save_weights
 from fg2_ros.ros.loading import load_localizer, trained_on
 from fg2_ros.ros.node_settings import ImagerySettings, NodeSettings
 import pytest

@@ -1,5 +1,7 @@
 """What the node publishes of a good image: frames, stamps, covariances, transforms."""
 
+from test.helpers.vehicle import (
+    at, COVARIANCE, FRAME, image, MOUNT, ODOMETRY, PATIENCE_S, planar, TRUTH, Vehicle)
 import time
 
 from fg2_ros.geometry.se2 import wrap_angle
@@ -7,8 +9,6 @@ import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, NavSatFix
-from vehicle import (
-    at, COVARIANCE, FRAME, image, MOUNT, ODOMETRY, PATIENCE_S, planar, TRUTH, Vehicle)
 
 DATUM = list(FRAME.datum)
 

@@ -2,10 +2,13 @@
 
 from itertools import count
 import math
+from test.helpers.truthful_network import (
+    FRAME as WORLD, orthophoto, panorama_at, SIDE_M, TruthfulNetwork)
+from test.helpers.vehicle import at, FRAME, image, MOUNT, planar, TRUTH, Vehicle
 
-from fg2_ros.checkpoints import save_weights
-from fg2_ros.localizer import Localizer
+from fg2_ros.localizer.localizer import Localizer
 from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.network.weights import save_weights
 from fg2_ros.ros.conversions import image_from_rgb
 from fg2_ros.ros.diagnostics import resident_memory_mb
 from fg2_ros.ros.loading import load_imagery, load_localizer, Loaded
@@ -14,8 +17,6 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
-from truthful_network import FRAME as WORLD, orthophoto, panorama_at, SIDE_M, TruthfulNetwork
-from vehicle import at, FRAME, image, MOUNT, planar, TRUTH, Vehicle
 
 CAMERA = TRUTH.compose(MOUNT)
 PATIENCE_S = 200.0

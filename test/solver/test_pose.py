@@ -1,12 +1,13 @@
 """The whole solver on planted scores: between grid points, with honest covariances."""
 
-from fg2_ros.evaluation.planted import planted_scores
+from test.helpers.synthetic_scores import dual_softmax, small_grid
+
+from fg2_ros.bench.synthetic import synthetic_scores
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.solver.ransac import RansacSettings
 from fg2_ros.solver.refinement import PoseLikelihood, refine, RefinementSettings
 import numpy as np
-from planted_scores import dual_softmax, small_grid
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ SETTINGS = RefinementSettings(correlated_cells=1)  # the planted errors are inde
 
 def solved(grid, camera, bearing, generator, refinement=SETTINGS, **planted):
     """Return the solution of one planted frame."""
-    scores = planted_scores(grid, camera, bearing, generator=generator, **planted)
+    scores = synthetic_scores(grid, camera, bearing, generator=generator, **planted)
     return solve_pose(
         scores, dual_softmax(scores), grid, RANSAC, refinement, generator=generator)
 
@@ -84,7 +85,7 @@ def test_cells_that_are_not_visible_do_not_count():
     """Columns of minus infinity (a pinhole's blind cells) change nothing but the support."""
     grid, generator = small_grid(), torch.Generator().manual_seed(5)
     camera, bearing = torch.tensor([1.0, -2.0]), torch.tensor(-0.1)
-    scores = planted_scores(grid, camera, bearing, 0.2, generator, 0.1)
+    scores = synthetic_scores(grid, camera, bearing, 0.2, generator, 0.1)
     scores[:, :, :200] = -torch.inf
     probabilities = dual_softmax(scores).nan_to_num(0)
     solution = solve_pose(scores, probabilities, grid, RANSAC, generator=generator)
@@ -106,7 +107,7 @@ def test_no_pose_is_finite_and_unknown():
 def test_gradient_and_information_are_the_likelihood_s_derivatives():
     """Against finite differences of the log-likelihood, in double precision."""
     grid, generator = small_grid(11), torch.Generator().manual_seed(7)
-    scores = planted_scores(grid, torch.zeros(2), torch.tensor(0.05), 0.2, generator)
+    scores = synthetic_scores(grid, torch.zeros(2), torch.tensor(0.05), 0.2, generator)
     settings = RefinementSettings(window_cells=5)  # so that the kernel's rim is nowhere felt
     likelihood = PoseLikelihood(scores, dual_softmax(scores), grid, settings)
     point = torch.tensor([0.21, -0.17, 0.04])
@@ -129,7 +130,7 @@ def test_gradient_and_information_are_the_likelihood_s_derivatives():
 def test_refinement_climbs_to_a_maximum():
     """From a cell away, a few steps reach where the gradient vanishes."""
     grid, generator = small_grid(), torch.Generator().manual_seed(8)
-    scores = planted_scores(grid, torch.zeros(2), torch.tensor(0.0), 0.3, generator, 0.4)
+    scores = synthetic_scores(grid, torch.zeros(2), torch.tensor(0.0), 0.3, generator, 0.4)
     likelihood = PoseLikelihood(
         scores, dual_softmax(scores), grid, RefinementSettings(steps=8))
     start = alignment_from_camera(torch.tensor([[1.0, -0.8]]), torch.tensor([0.04]))

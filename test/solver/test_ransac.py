@@ -1,8 +1,10 @@
 """RANSAC on planted matches, against a loop that does the same one hypothesis at a time."""
 
-from fg2_ros.evaluation import straightforward
-from fg2_ros.evaluation.crossview_solver import PUBLISHED_RANSAC
-from fg2_ros.evaluation.planted import planted_scores
+from test.helpers.synthetic_scores import dual_softmax, planted_probabilities, small_grid
+
+from fg2_ros.bench import naive
+from fg2_ros.bench.synthetic import synthetic_scores
+from fg2_ros.evaluation.vigor_kitti.solver import PUBLISHED_RANSAC
 from fg2_ros.network import FG2Config
 from fg2_ros.solver import ransac
 from fg2_ros.solver.grid import BevGrid
@@ -10,7 +12,6 @@ from fg2_ros.solver.procrustes import (
     alignment_from_camera, residuals_m, soft_inliers, weighted_procrustes)
 from fg2_ros.solver.ransac import PoseGate, RansacSettings, solve
 from fg2_ros.solver.sampling import draw_pairs, Pairs
-from planted_scores import dual_softmax, planted_probabilities, small_grid
 import pytest
 import torch
 
@@ -33,7 +34,7 @@ def test_at_least_as_accurate_as_the_published_scheme(outliers):
         camera, bearing = random_pose(generator)
         probabilities = planted_probabilities(grid, camera, bearing, outliers, generator)
         found = solve(probabilities, grid, settings, generator=generator)
-        by_loop = straightforward.ransac(probabilities[0], grid, settings, generator)
+        by_loop = naive.ransac(probabilities[0], grid, settings, generator)
         batched.append((found.alignment.camera[0] - camera).norm())
         looped.append((by_loop.camera - camera).norm())
     batched, looped = torch.stack(batched), torch.stack(looped)
@@ -54,10 +55,10 @@ def test_what_evaluations_run_is_as_accurate_as_the_published_scheme(outliers):
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
         camera, bearing = random_pose(generator)
-        scores = planted_scores(grid, camera, bearing, outliers, generator)
+        scores = synthetic_scores(grid, camera, bearing, outliers, generator)
         probabilities = dual_softmax(scores)
         found = solve(probabilities, grid, PUBLISHED_RANSAC, generator=generator)
-        by_loop = straightforward.ransac(probabilities[0], grid, PUBLISHED_RANSAC, generator)
+        by_loop = naive.ransac(probabilities[0], grid, PUBLISHED_RANSAC, generator)
         errors_m.append([
             (pose.camera - camera).norm().item() for pose in (found.alignment, by_loop)])
     batched, looped = torch.tensor(errors_m).median(dim=0).values

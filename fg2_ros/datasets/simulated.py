@@ -1,0 +1,192 @@
+"""Rendered training frames: panoramas and the aerial image around them, one file per city."""
+
+from __future__ import annotations
+
+from concurrent.futures import as_completed, ProcessPoolExecutor
+from dataclasses import dataclass
+import multiprocessing
+import os
+from pathlib import Path
+import signal
+from typing import Callable, Iterable, Iterator, NamedTuple
+
+import cv2
+from fg2_ros.simulation.layers import city_layers, RESOLUTION_M
+import numpy as np
+
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What is rendered of each city."""
+
+    frames_per_city: int = 24
+    ground_hw: tuple[int, int] = (320, 640)
+    ground_oversampling: float = 1.6  # localization, too, shrinks finer panoramas
+    aerial_radius_m: float = 60.0  # any rotated 56 m patch whose centre is 14 m off, and a bit
+
+    @property
+    def rendered_hw(self) -> tuple[int, int]:
+        """Height and width in pixels of the panoramas before they are shrunk."""
+        height, width = self.ground_hw
+        return round(height * self.ground_oversampling), round(width * self.ground_oversampling)
+
+
+class RenderedCity(NamedTuple):
+    """Which city: its seed and difficulty."""
+
+    seed: int
+    difficulty: str
+
+    def file(self, folder: Path) -> Path:
+        """Return the path of its frames in a cache folder."""
+        return folder / f'city-{self.seed:06d}-{self.difficulty}.npz'
+
+
+class Surroundings(NamedTuple):
+    """
+    A north-up image of the ground around a camera.
+
+    :param image: (n, n, ...) uint8.
+    :param resolution_m: metres per pixel.
+    :param centre_m: (east, north) of the image's centre from the camera.
+    """
+
+    image: np.ndarray
+    resolution_m: float
+    centre_m: tuple[float, float]
+
+    def pixel_from_offset(self, offset_m: np.ndarray) -> np.ndarray:
+        """Return (..., 2) (column, row), pixel centres at whole numbers, of (east, north)."""
+        relative = (np.asarray(offset_m) - self.centre_m) / self.resolution_m
+        return relative * [1, -1] + (self.image.shape[0] - 1) / 2
+
+
+@dataclass(frozen=True)
+class Frame:
+    """
+    One rendered place.
+
+    :param panorama: (h, w, 3) uint8 RGB.
+    :param yaw_rad: true map yaw of the panorama's centre column.
+    :param aerial: RGB.
+    :param layers: bit field of what stands where; see `fg2_ros.training.simulated.layers`.
+    """
+
+    panorama: np.ndarray
+    yaw_rad: float
+    aerial: Surroundings
+    layers: Surroundings
+
+
+def cities(first: int, last: int, difficulties: Iterable[str] = ('standard', 'hard')
+           ) -> list[RenderedCity]:
+    """Return the cities of seeds ``first`` to ``last`` inclusive; difficulties alternate."""
+    difficulties = list(difficulties)
+    return [RenderedCity(seed, difficulties[seed % len(difficulties)]) for seed in range(first, last + 1)]
+
+
+def render_city(city: RenderedCity, folder: Path, settings: RenderSettings) -> Path:
+    """Render a city's frames into its file, which appears complete or not at all."""
+    from fg2_ros.simulation.scenes import Scene
+    scene = Scene(city.seed, city.difficulty)
+    poses = scene.camera_poses(
+        settings.frames_per_city, np.random.default_rng((city.seed, 0x7261696E)))
+    return write_city(city, folder, settings, scene, poses)
+
+
+def write_city(city: RenderedCity, folder: Path, settings: RenderSettings, scene, poses) -> Path:
+    """Write the frames of a scene at the given camera poses; see `render_city`."""
+    height, width = settings.rendered_hw
+    ground = {'aerial': scene.orthophoto(),
+              'layers': Surroundings(city_layers(scene.city), RESOLUTION_M, (0.0, 0.0))}
+    content = {'yaw_rad': np.array([pose.yaw_rad for pose in poses])}
+    for index, pose in enumerate(poses):
+        panorama = scene.panorama(pose, width, height, frame=index)
+        content[f'panorama_{index}'] = _encoded(_shrunk(panorama, settings.ground_hw), '.jpg')
+        for name, whole in ground.items():
+            around = _around(whole, pose, settings.aerial_radius_m)
+            content[f'{name}_{index}'] = _encoded(
+                around.image, '.jpg' if name == 'aerial' else '.png')
+            content[f'{name}_place_{index}'] = np.array([around.resolution_m, *around.centre_m])
+    path = city.file(folder)
+    partial = path.with_name(f'{path.stem}.{os.getpid()}.partial')
+    with open(partial, 'wb') as file:
+        np.savez(file, **content)
+    partial.replace(path)
+    return path
+
+
+def read_frame(path: Path, index: int) -> Frame:
+    """Return one frame of a city's file."""
+    with np.load(path) as content:
+        def around(name: str) -> Surroundings:
+            resolution_m, *centre_m = map(float, content[f'{name}_place_{index}'])
+            return Surroundings(
+                _decoded(content[f'{name}_{index}']), resolution_m, tuple(centre_m))
+        return Frame(
+            _decoded(content[f'panorama_{index}']), float(content['yaw_rad'][index]),
+            around('aerial'), around('layers'))
+
+
+def render_missing(
+        wanted: list[RenderedCity], folder: Path, settings: RenderSettings, workers: int,
+        progress: Callable[[Iterator[Path], int], Iterable] = lambda done, total: done) -> None:
+    """
+    Render the cities that the folder lacks, in worker processes.
+
+    :param progress: wraps the stream of finished files, whose number it is told, for a bar.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [city for city in wanted if not city.file(folder).exists()]
+    if not missing:
+        return
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool:
+        jobs = [pool.submit(render_city, city, folder, settings) for city in missing]
+        try:
+            for _ in progress((job.result() for job in as_completed(jobs)), len(jobs)):
+                pass
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)
+
+
+def _around(whole, pose, radius_m: float) -> Surroundings:
+    """Return the square of whole pixels around a camera, black beyond the city's edge."""
+    image, resolution_m = whole.image, whole.resolution_m
+    radius = int(np.ceil(radius_m / resolution_m))
+    column = round((pose.east_m - whole.centre_m[0]) / resolution_m + image.shape[1] / 2)
+    row = round((whole.centre_m[1] - pose.north_m) / resolution_m + image.shape[0] / 2)
+    square = np.zeros((2 * radius, 2 * radius, *image.shape[2:]), np.uint8)
+    rows, columns = (
+        slice(max(0, at - radius), max(0, min(size, at + radius)))
+        for at, size in zip((row, column), image.shape))
+    square[rows.start - row + radius:rows.stop - row + radius,
+           columns.start - column + radius:columns.stop - column + radius] = image[rows, columns]
+    east_m = whole.centre_m[0] + (column - image.shape[1] / 2) * resolution_m
+    north_m = whole.centre_m[1] + (image.shape[0] / 2 - row) * resolution_m
+    return Surroundings(square, resolution_m, (east_m - pose.east_m, north_m - pose.north_m))
+
+
+def _shrunk(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    if image.shape[:2] == tuple(size_hw):
+        return image
+    return cv2.resize(image, size_hw[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _encoded(image: np.ndarray, kind: str) -> np.ndarray:
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == '.jpg' else []
+    return cv2.imencode(kind, image, options)[1].ravel()
+
+
+def _decoded(encoded: np.ndarray) -> np.ndarray:
+    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image

@@ -1,0 +1,121 @@
+"""The VIGOR data set: panoramas and satellite images of four cities (Zhu et al., CVPR 2021)."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+from fg2_ros.datasets.frames import (
+    BrokenLabel, CrossViewFrame, finite_numbers, label_lines, read_image, resized_rgb,
+    rotation_of_yaw)
+from fg2_ros.network.config import FG2Config
+import numpy as np
+
+LABELLED_PX = 640  # side of the satellite images that the labels' offsets are pixels of
+RESOLUTION_M = {  # metres per pixel of these
+    'NewYork': 0.113248, 'Seattle': 0.100817, 'SanFrancisco': 0.118141, 'Chicago': 0.111262}
+CITIES = {
+    ('samearea', 'train'): ('NewYork', 'Seattle', 'SanFrancisco', 'Chicago'),
+    ('samearea', 'test'): ('NewYork', 'Seattle', 'SanFrancisco', 'Chicago'),
+    ('crossarea', 'train'): ('NewYork', 'Seattle'),
+    ('crossarea', 'test'): ('SanFrancisco', 'Chicago')}
+SATELLITES_OF_LABEL = 4  # the positive and three neighbours
+LAYOUT = (
+    'ROOT/<City>/panorama/, ROOT/<City>/satellite/ and ROOT/splits/<City>/ with '
+    'satellite_list.txt, same_area_balanced_train.txt, same_area_balanced_test.txt and '
+    'pano_label_balanced.txt, for the cities ' + ', '.join(RESOLUTION_M))
+
+
+@dataclass(frozen=True)
+class VigorLabel:
+    """
+    One labelled panorama.
+
+    :param offset_px: (row, column) offset of the label, in pixels of the 640 px satellite image.
+    """
+
+    city: str
+    panorama: str
+    satellite: str
+    offset_px: tuple[float, float]
+
+
+class VigorDataset:
+    """
+    One part of VIGOR; north-aligned panoramas, each with its positive satellite image.
+
+    :param root: folder of the data set.
+    :param area: 'samearea' or 'crossarea'.
+    :param part: 'train' or 'test'.
+    :param config: image sizes and grid of the network.
+    :raises ValueError: if there is no such part, or a label file is missing.
+    """
+
+    def __init__(self, root: str | Path, area: str, part: str,
+                 config: FG2Config = FG2Config.preset('vigor')):
+        """Read the labels; images are read when a frame is asked for."""
+        if (area, part) not in CITIES:
+            raise ValueError(f'VIGOR has no {part} part of {area!r}')
+        self.root, self.config = Path(root), config
+        self.labels: list[VigorLabel] = []
+        self.problems: list[str] = []
+        file = 'pano_label_balanced' if area == 'crossarea' else f'same_area_balanced_{part}'
+        for city in CITIES[area, part]:
+            self._read_labels(city, f'{file}.txt')
+
+    @property
+    def names(self) -> list[str]:
+        """Return the panoramas' paths below the root, one for each frame."""
+        return [f'{label.city}/panorama/{label.panorama}' for label in self.labels]
+
+    def __len__(self) -> int:
+        """Return the number of usable labels."""
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> CrossViewFrame:
+        """
+        Return a frame, its panorama north-aligned.
+
+        :raises UnreadableFrame: if an image cannot be read.
+        """
+        label, config = self.labels[index], self.config
+        folder = self.root / label.city
+        panorama = read_image(folder / 'panorama' / label.panorama)
+        satellite = read_image(folder / 'satellite' / label.satellite)
+        row_px, column_px = label.offset_px
+        # The grid spans the whole satellite image, whatever the size it is shown at.
+        translation = np.array([-row_px, column_px]) * config.grid_extent_m / LABELLED_PX
+        return CrossViewFrame(
+            f'{label.city}/panorama/{label.panorama}', label.city,
+            resized_rgb(panorama, config.ground_image_hw), resized_rgb(satellite, config.aerial_image_hw),
+            rotation_of_yaw(0.0), translation.astype(np.float32),
+            RESOLUTION_M[label.city] * LABELLED_PX / config.grid_extent_m)
+
+    def subset(self, indices) -> VigorDataset:
+        """Return the data set of some of its frames, in the order given."""
+        part = copy(self)
+        part.labels = [self.labels[index] for index in indices]
+        return part
+
+    def _read_labels(self, city: str, file: str) -> None:
+        folder = self.root / 'splits' / city
+        satellites = {line for _, line in label_lines(folder / 'satellite_list.txt', LAYOUT)}
+        for number, line in label_lines(folder / file, LAYOUT):
+            try:
+                self.labels.append(_parsed(city, line, satellites))
+            except BrokenLabel as problem:
+                self.problems.append(f'{folder / file}, line {number}: {problem}')
+
+
+def _parsed(city: str, line: str, satellites: set[str]) -> VigorLabel:
+    panorama, *fields = line.split()
+    if len(fields) != 3 * SATELLITES_OF_LABEL:
+        raise BrokenLabel(
+            f'a panorama and {SATELLITES_OF_LABEL} times (satellite, row, column) are '
+            f'{1 + 3 * SATELLITES_OF_LABEL} fields, not {1 + len(fields)}')
+    for name in fields[::3]:
+        if name not in satellites:
+            raise BrokenLabel(f'satellite_list.txt has no {name}')
+    offsets = [finite_numbers(fields[first + 1:first + 3]) for first in range(0, len(fields), 3)]
+    return VigorLabel(city, panorama, fields[0], tuple(offsets[0]))

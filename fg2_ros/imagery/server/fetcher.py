@@ -1,0 +1,324 @@
+"""Getting tiles into memory, from the disk cache or the server, in background threads."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+import logging
+import threading
+import time
+from traceback import format_tb
+
+from fg2_ros.imagery.cache.cache import TileCache
+from fg2_ros.imagery.log_throttle import LogThrottle
+from fg2_ros.imagery.server.backoff import Backoff
+from fg2_ros.imagery.server.http_client import HttpSettings
+from fg2_ros.imagery.server.tile_server_client import TileServerClient
+from fg2_ros.imagery.server.workers import TileWorkers
+from fg2_ros.imagery.tiles.address import TileId, TileSource
+from fg2_ros.imagery.tiles.decoding import TileProblem
+import numpy as np
+
+_ABSENCE_REPEATED_S = 600.0  # in the log; at the edge of a source it is nothing special
+_FAILURES_REMEMBERED = 4096
+_JOIN_S = 2.0
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """
+    What is known of the tiles of a patch.
+
+    :param tiles: decoded images of those in memory, as `decode_tile` returns them.
+    :param pending: how many are still being fetched.
+    :param problem: why others cannot be had, a sentence; '' if there are no others.
+    """
+
+    tiles: dict[TileId, np.ndarray]
+    pending: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    image: np.ndarray
+    etag: str
+    expires: float  # Unix time
+    modified: str
+
+
+@dataclass(frozen=True)
+class _Failure:
+    sentence: str
+    until_s: float  # monotonic; until then the tile is not tried again
+    count: int  # of its own attempts that failed in a row, other tiles' not counted
+
+
+class TileFetcher:
+    """
+    The tiles of one source in memory, and the threads that bring them there.
+
+    :param source: the tile pyramid.
+    :param settings: how its server is treated.
+    :param cache: the disk cache, None for none; the fetcher closes it.
+    :param memory_bytes: bound of the decoded tiles kept in memory.
+    """
+
+    def __init__(self, source: TileSource, settings: HttpSettings, cache: TileCache | None,
+                 memory_bytes: int):
+        """Start the threads."""
+        self._source = source
+        self._settings = settings
+        self._origin = TileServerClient(source, settings, cache)
+        self._backoff = Backoff(settings.backoff_s, settings.max_backoff_s)
+        self._notices = LogThrottle(_logger)
+        self._absences = LogThrottle(_logger, _ABSENCE_REPEATED_S)
+        self._cache = cache
+        self._memory_left = memory_bytes
+        self._memory: OrderedDict[TileId, _Decoded] = OrderedDict()
+        self._requests = 0
+        self._pending: dict[TileId, tuple[int, int]] = {}  # the smallest are the most urgent
+        self._failures: OrderedDict[TileId, _Failure] = OrderedDict()
+        self._counters = dict.fromkeys(
+            ('hits', 'misses', 'disk_hits', 'downloads', 'downloaded_bytes', 'absent', 'errors'),
+            0)
+        self._last_error = ''
+        self._stale = 0
+        self._closed = False
+        self._settled = threading.Condition()  # guards all of the above; told when tiles settle
+        self._disk = TileWorkers(
+            'fg2 tile cache', 1, self._guarded(self._look_on_disk), self._rank) if cache else None
+        self._network = TileWorkers('fg2 tile download', 2, self._guarded(self._download), self._rank)
+
+    def get(self, tiles: Iterable[TileId], wait_s: float = 0.0) -> Lookup:
+        """Return what there is of some tiles, after at most ``wait_s``; fetch what is missing."""
+        wanted = list(tiles)
+        self.request(wanted)
+        with self._settled:
+            self._counters['hits'] += sum(tile in self._memory for tile in wanted)
+            if wait_s > 0:
+                self._settled.wait_for(lambda: not self._waiting(wanted), wait_s)
+            self._stale = sum(map(self._is_stale, wanted))
+            return self._lookup(wanted)
+
+    def request(self, tiles: Iterable[TileId]) -> None:
+        """
+        Start to fetch those of some tiles that are missing or out of date.
+
+        They go before all that was asked for earlier (the vehicle has left those places), in the
+        order in which they are given.
+        """
+        with self._settled:
+            if self._closed:
+                return
+            self._requests += 1
+            missing = []
+            for i, tile in enumerate(tiles):
+                if tile not in self._pending and self._worth_fetching(tile):
+                    missing.append(tile)
+                if tile in self._pending or tile in missing[-1:]:
+                    self._pending[tile] = -self._requests, i
+        absent = [tile for tile in missing if tile not in self._memory]
+        outdated = [tile for tile in missing if tile in self._memory]
+        self._give_up((self._disk or self._network).push(absent))
+        self._give_up(self._network.push(outdated))
+
+    def close(self) -> None:
+        """Break off downloads, end the threads and close the cache."""
+        with self._settled:
+            self._closed = True
+            self._pending.clear()
+            self._settled.notify_all()
+        lanes = [lane for lane in (self._disk, self._network) if lane]
+        for lane in lanes:
+            lane.stop()
+        self._origin.close()
+        ended = [lane.join(_JOIN_S) for lane in lanes]
+        if not all(ended):
+            _logger.warning('a download from %s is still ending', self._source.name)
+        if self._cache:
+            self._cache.close()
+
+    def stats(self) -> dict:
+        """Return the counters, a consistent copy."""
+        with self._settled:
+            return {**self._counters, 'pending': len(self._pending),
+                    'memory_tiles': len(self._memory), 'offline': self._backoff.failing,
+                    'stale': self._stale, 'last_error': self._last_error,
+                    **({'cache': self._cache.state} if self._cache else {})}
+
+    def _rank(self, tile: TileId) -> tuple[int, int]:
+        return self._pending.get(tile, (0, 0))  # the least urgent if nobody waits for it
+
+    def _worth_fetching(self, tile: TileId) -> bool:
+        failure = self._failures.get(tile)
+        if failure and failure.until_s > time.monotonic():
+            return False
+        return tile not in self._memory or self._memory[tile].expires < time.time()
+
+    def _is_stale(self, tile: TileId) -> bool:
+        """Return whether a tile is used although it is out of date and cannot be had anew."""
+        return (tile in self._memory and tile in self._failures
+                and self._memory[tile].expires < time.time())
+
+    def _waiting(self, tiles: list[TileId]) -> int:
+        return sum(tile in self._pending and tile not in self._memory for tile in tiles)
+
+    def _lookup(self, wanted: list[TileId]) -> Lookup:
+        found = {}
+        problem = f'{self._source.name} is closed' if self._closed else ''
+        for tile in wanted:
+            if tile in self._memory:
+                self._memory.move_to_end(tile)
+                found[tile] = self._memory[tile].image
+            elif tile in self._failures:
+                problem = problem or self._failures[tile].sentence
+        # A failure stands, also while the tile is tried once more, until there is better news.
+        pending = sum(tile not in found and tile not in self._failures for tile in wanted)
+        return Lookup(found, 0 if self._closed else pending, problem)
+
+    def _guarded(self, handle: Callable[[TileId], None]) -> Callable[[TileId], None]:
+        """Return what handles a tile so that an accident does not leave it pending for ever."""
+        def handle_or_fail(tile: TileId) -> None:
+            try:
+                handle(tile)
+            except Exception as error:
+                # What an exception says may hold the address, and with it the API key.
+                sentence = f'{self._source.name}: {type(error).__name__} while a tile was handled'
+                self._note_error(sentence)
+                _logger.debug('%s', ''.join(format_tb(error.__traceback__)))
+                self._fail([tile], sentence, self._pause_of(tile), tried=1)
+
+        return handle_or_fail
+
+    def _look_on_disk(self, tile: TileId) -> None:
+        found = self._take_from_disk(tile)
+        absence = self._cache.get_absence(tile)
+        if absence is not None:
+            with self._settled:
+                self._counters['absent'] += not found
+            self._fail([tile], f'{self._source.name} {absence.what}',
+                       absence.expires - time.time())
+        elif not found:
+            self._give_up(self._network.push([tile]))
+
+    def _take_from_disk(self, tile: TileId) -> bool:
+        cached = self._cache.get(tile)
+        if cached is None:
+            return False
+        try:
+            image = self._origin.image(cached.data)
+        except TileProblem:
+            self._cache.remove(tile)
+            return False
+        self._keep(tile, _Decoded(image, cached.etag, cached.expires, cached.modified),
+                   'disk_hits')
+        return True
+
+    def _download(self, tile: TileId) -> None:
+        pause_s = self._backoff.remaining_s()
+        if pause_s > 0:
+            self._fail([tile], self._last_error, pause_s)
+            return
+        began_s = time.monotonic()
+        with self._settled:
+            known = self._memory.get(tile)
+            self._counters['misses'] += known is None
+        try:
+            fetched = self._origin.fetch(
+                tile, *((known.etag, known.modified) if known else ()))
+        except TileProblem as problem:
+            self._handle_problem(tile, problem, began_s)
+            return
+        self._server_works()
+        download = fetched.download
+        expires = max(fetched.expires, time.time() + self._settings.revalidate_s)
+        if fetched.image is None:
+            decoded = replace(known, expires=expires)
+        else:
+            decoded = _Decoded(fetched.image, download.etag, expires, download.modified)
+        self._keep(tile, decoded, 'downloads', len(download.data or b''))
+        self._origin.keep(tile, fetched)
+
+    def _keep(self, tile: TileId, decoded: _Decoded, counter: str, size: int = 0) -> None:
+        with self._settled:
+            self._remember(tile, decoded)
+            self._failures.pop(tile, None)
+            self._counters[counter] += 1
+            self._counters['downloaded_bytes'] += size
+            self._settle([tile])
+
+    def _remember(self, tile: TileId, decoded: _Decoded) -> None:
+        previous = self._memory.pop(tile, None)
+        self._memory[tile] = decoded
+        self._memory_left += (previous.image.nbytes if previous else 0) - decoded.image.nbytes
+        while self._memory_left < 0:
+            _, oldest = self._memory.popitem(last=False)
+            self._memory_left += oldest.image.nbytes
+
+    def _handle_problem(self, tile: TileId, problem: TileProblem, began_s: float) -> None:
+        sentence = f'{self._source.name} {problem}'
+        if problem.absent:
+            self._server_works()
+            self._note_absence(tile, problem)
+            return
+        if self._closed:
+            return
+        self._note_error(sentence)
+        self._backoff.failed(began_s, problem.retry_after_s)
+        pause_s = self._backoff.remaining_s()
+        # The others would only run into the same wall: let them know at once.
+        self._fail(self._network.clear(), sentence, pause_s)
+        self._fail([tile], sentence, max(pause_s, self._pause_of(tile)), tried=1)
+
+    def _note_error(self, sentence: str) -> None:
+        with self._settled:
+            self._counters['errors'] += 1
+            self._last_error = sentence
+        self._notices.warn(sentence)
+
+    def _note_absence(self, tile: TileId, problem: TileProblem) -> None:
+        """Believe the server that it has nothing there, for a while; what we had stays in use."""
+        sentence = f'{self._source.name} {problem}'
+        with self._settled:
+            self._counters['absent'] += 1
+            self._last_error = sentence
+        self._absences.warn(sentence)
+        self._fail([tile], sentence, self._origin.keep_absence(tile, problem))
+
+    def _server_works(self) -> None:
+        if not self._backoff.failing:
+            return
+        self._backoff.succeeded()
+        _logger.info('%s answers again', self._source.name)
+        with self._settled:  # those that were not even tried need not wait any longer
+            for tile in [tile for tile, failure in self._failures.items() if not failure.count]:
+                del self._failures[tile]
+
+    def _pause_of(self, tile: TileId) -> float:
+        """Return the pause for a tile that fails on its own while the others come."""
+        with self._settled:
+            count = self._failures[tile].count if tile in self._failures else 0
+            return self._settings.backoff_s * 2.0 ** min(count, 9)
+
+    def _fail(self, tiles: list[TileId], sentence: str, pause_s: float, tried: int = 0) -> None:
+        """Settle tiles as not to be had for a while; ``tried`` counts their own failures."""
+        with self._settled:
+            for tile in tiles:
+                previous = self._failures.pop(tile, None)
+                count = (previous.count if previous else 0) + tried
+                self._failures[tile] = _Failure(sentence, time.monotonic() + pause_s, count)
+            while len(self._failures) > _FAILURES_REMEMBERED:
+                self._failures.popitem(last=False)
+            self._settle(tiles)
+
+    def _give_up(self, tiles: list[TileId]) -> None:
+        with self._settled:
+            self._settle(tiles)
+
+    def _settle(self, tiles: Iterable[TileId]) -> None:
+        for tile in tiles:
+            self._pending.pop(tile, None)
+        self._settled.notify_all()

@@ -1,0 +1,134 @@
+"""What the bands of a GeoTIFF mean: colours, brightness, opacity; needs ``rasterio``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+from fg2_ros.imagery.stores.files import FileProblem
+import numpy as np
+from rasterio import DatasetReader
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.windows import Window
+
+_COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+_SAMPLE_PX, _SAMPLES = 64, 5  # side of a window that is looked at, and how many along each axis
+_DARKEST, _BRIGHTEST = 0.5, 99.5  # percentiles that become black and white
+
+
+@dataclass(frozen=True)
+class Bands:
+    """
+    How to make a picture of a dataset.
+
+    :param indexes: the bands to be red, green and blue, or the one to be grey, from 1.
+    :param black: the value shown as 0.
+    :param white: the value shown as 255.
+    :param palette: (256, 4) uint8 RGBA of the values, if they are numbers of colours.
+    :param masked: whether the dataset says where it has no imagery.
+    """
+
+    indexes: tuple[int, ...]
+    black: float
+    white: float
+    palette: np.ndarray | None
+    masked: bool
+
+    def read(self, dataset: DatasetReader,
+             window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return (H, W, 3) uint8 RGB of a window, and (H, W) uint8, 255 where it is imagery."""
+        values = dataset.read(self.indexes, window=window)
+        valid = dataset.dataset_mask(window=window) if self.masked else None
+        if self.palette is not None:
+            pixels = self.palette[values[0]]
+            return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3]
+        levels = [self._shown(band) for band in values]
+        return cv2.merge(levels * (3 // len(levels))), valid
+
+    def _shown(self, values: np.ndarray) -> np.ndarray:
+        if values.dtype == np.uint8:
+            return values
+        shown = (values.astype(np.float32) - self.black) * (255 / (self.white - self.black))
+        return np.nan_to_num(shown).clip(0, 255).round().astype(np.uint8)
+
+
+def bands_of(dataset: DatasetReader, overview: DatasetReader) -> Bands:
+    """
+    Return how to make a picture of a dataset.
+
+    Colours are found by what the file says of its bands, else they are the first three, of one or
+    two bands the first. Values other than bytes are stretched alike in all bands and everywhere,
+    between percentiles of the whole file, unless they are within 0 to 255.
+
+    :param dataset: the file at full resolution.
+    :param overview: its coarsest overview, or itself, to take samples from.
+    :raises FileProblem: if its values are not brightnesses.
+    """
+    if any(np.dtype(kind).kind not in 'uif' for kind in dataset.dtypes):
+        raise FileProblem(f'{dataset.name} holds {dataset.dtypes[0]} values, which are no picture')
+    meanings = list(dataset.colorinterp)
+    masked = any(MaskFlags.all_valid not in flags for flags in dataset.mask_flag_enums)
+    if ColorInterp.alpha in meanings:
+        masked = _is_opacity(overview, meanings.index(ColorInterp.alpha) + 1)
+    if meanings[0] == ColorInterp.palette and dataset.dtypes[0] == 'uint8':
+        return Bands((1,), 0, 255, _palette(dataset, masked), masked=False)
+    indexes = _colours(meanings)
+    black, white = _range(overview, indexes, masked, np.dtype(dataset.dtypes[indexes[0] - 1]))
+    return Bands(indexes, black, white, None, masked)
+
+
+def _colours(meanings: list[ColorInterp]) -> tuple[int, ...]:
+    if set(_COLOURS) <= set(meanings):
+        return tuple(meanings.index(colour) + 1 for colour in _COLOURS)
+    usable = [index for index, meaning in enumerate(meanings, 1) if meaning != ColorInterp.alpha]
+    return tuple(usable[:3] if len(usable) >= 3 else usable[:1])
+
+
+def _is_opacity(overview: DatasetReader, index: int) -> bool:
+    """Return whether a band is what it says; near infrared is often written as opacity."""
+    values = _samples(overview, (index,))
+    return float(np.mean((values > 0) & (values < values.max(initial=0)))) < 0.5
+
+
+def _range(overview: DatasetReader, indexes, masked: bool, kind: np.dtype) -> tuple[float, float]:
+    """Return the values shown as black and white."""
+    if kind == np.uint8:
+        return 0.0, 255.0
+    values = _samples(overview, indexes)
+    if masked:
+        values = values[:, _samples(overview, None)[0] > 0]
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 255.0 if kind.kind == 'f' else float(np.iinfo(kind).max)
+    if kind.kind != 'f' and 0 <= values.min() and values.max() <= 255:
+        return 0.0, 255.0
+    black, white = np.percentile(values, [_DARKEST, _BRIGHTEST])
+    return float(black), float(max(white, black + 1e-6 * max(1.0, abs(black))))
+
+
+def _samples(dataset: DatasetReader, indexes: tuple[int, ...] | None) -> np.ndarray:
+    """Return (B, N) values from windows all over a dataset; of its mask, if indexes is None."""
+    parts = []
+    for top in _starts(dataset.height):
+        for left in _starts(dataset.width):
+            window = Window(left, top, min(_SAMPLE_PX, dataset.width),
+                            min(_SAMPLE_PX, dataset.height))
+            part = (dataset.dataset_mask(window=window)[None] if indexes is None
+                    else dataset.read(indexes, window=window))
+            parts.append(part.reshape(len(part), -1))
+    return np.concatenate(parts, axis=1)
+
+
+def _starts(size: int) -> list[int]:
+    last = max(0, size - _SAMPLE_PX)
+    return sorted({round(last * step / (_SAMPLES - 1)) for step in range(_SAMPLES)})
+
+
+def _palette(dataset: DatasetReader, masked: bool) -> np.ndarray:
+    """Return the colours of a palette, see-through where the file has no imagery."""
+    palette = np.zeros((256, 4), np.uint8)
+    for value, colour in dataset.colormap(1).items():
+        palette[value] = colour
+    if masked and dataset.nodata is not None and 0 <= dataset.nodata < 256:
+        palette[int(dataset.nodata), 3] = 0
+    return palette

@@ -1,0 +1,112 @@
+"""Tile pyramids in local files: MBTiles, PMTiles and folders of tiles, read only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass
+import html
+import io
+from pathlib import Path
+import re
+from xml.etree import ElementTree
+
+from fg2_ros.imagery.stores.files import FileProblem
+from fg2_ros.imagery.tiles.address import TileId
+from PIL import Image
+
+MAX_ZOOM = 24
+_TILE_SIDES = (256, 512)
+_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp')
+
+
+@dataclass(frozen=True)
+class TileLayout:
+    """
+    What a tile pyramid holds.
+
+    :param name: what messages call it.
+    :param tile_px: side of a tile in pixels.
+    :param min_zoom: coarsest zoom.
+    :param max_zoom: finest zoom.
+    :param attribution: whom it says it belongs to.
+    :param bounds: west, south, east, north in degrees, as it says; empty if it does not.
+    """
+
+    name: str
+    tile_px: int
+    min_zoom: int
+    max_zoom: int
+    attribution: str = ''
+    bounds: tuple[float, ...] = ()
+
+
+class TileStore(ABC):
+    """
+    Encoded tiles in a file or folder that may change at any time.
+
+    :param path: the file or folder.
+    """
+
+    def __init__(self, path: Path):
+        """Open nothing yet."""
+        self.path = path
+
+    @abstractmethod
+    def layout(self) -> TileLayout:
+        """
+        Return what there is now; called before each patch.
+
+        :raises FileProblem: if the store cannot be read or holds something else.
+        """
+
+    @abstractmethod
+    def stamp(self, tile: TileId) -> Hashable:
+        """Return a value that changes when the tile may have; None if the tile is not there."""
+
+    @abstractmethod
+    def read(self, tile: TileId) -> bytes | None:
+        """
+        Return the encoded tile, None if it is not there.
+
+        :raises FileProblem: if the store cannot be read.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what is open."""
+
+
+def tile_side(data: bytes, path: Path) -> int:
+    """
+    Return the side in pixels of an encoded tile.
+
+    :param path: where it was found.
+    :raises FileProblem: if it is no picture of a usual size.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=('JPEG', 'PNG', 'WEBP')) as image:
+            size = image.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise FileProblem(f'{path} holds tiles that are no JPEG, PNG or WebP images') from None
+    if size[0] != size[1] or size[0] not in _TILE_SIDES:
+        raise FileProblem(f'{path} holds tiles of {size[0]} x {size[1]} pixels: only those of'
+                          ' 256 or 512 can be used')
+    return size[0]
+
+
+def plain_text(markup) -> str:
+    """Return an attribution without the links that metadata have in it."""
+    text = html.unescape(re.sub(r'<[^>]*>', '', str(markup or '')))
+    return ' '.join(text.split())
+
+
+def _require_mercator(path: Path) -> None:
+    try:
+        tile_sets = ElementTree.parse(path).getroot().find('TileSets')
+    except ElementTree.ParseError as error:
+        raise FileProblem(f'{path} is damaged: {error}') from None
+    profile = '' if tile_sets is None else tile_sets.get('profile', '')
+    if 'mercator' not in profile:
+        raise FileProblem(f'{path} describes tiles of the profile {profile!r}: only Web Mercator'
+                          ' can be used')

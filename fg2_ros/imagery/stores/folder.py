@@ -1,0 +1,82 @@
+"""Folders of tiles as tile pyramids, read only."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+import os
+from pathlib import Path
+
+from fg2_ros.imagery.stores.base import _SUFFIXES, MAX_ZOOM, tile_side, TileLayout, TileStore
+from fg2_ros.imagery.stores.files import FileProblem
+from fg2_ros.imagery.stores.mbtiles import _counts_from_south, _numbers, _south_up
+from fg2_ros.imagery.tiles.address import TileId
+
+
+class FolderStore(TileStore):
+    """A folder of tiles ``{z}/{x}/{y}``, in the XYZ or the TMS direction."""
+
+    def __init__(self, path: Path):
+        """Look at nothing yet."""
+        super().__init__(path)
+        self._zooms: list[int] = []
+        self._layout: TileLayout | None = None
+        self._suffixes = _SUFFIXES
+        self._is_tms = False
+
+    def layout(self) -> TileLayout:
+        """Return what there is now; see `TileStore.layout`."""
+        try:
+            zooms = sorted(zoom for zoom in _numbers(self.path) if zoom <= MAX_ZOOM)
+            if zooms != self._zooms or self._layout is None:
+                self._layout = None
+                self._is_tms = _counts_from_south(self.path)
+                self._layout = self._look_around(zooms)
+                self._zooms = zooms
+        except OSError as error:
+            self.close()
+            raise FileProblem(f'{self.path} cannot be read: {error.strerror}') from None
+        return self._layout
+
+    def stamp(self, tile: TileId) -> Hashable:
+        """Return the file's time and size."""
+        for path in self._paths(tile):
+            try:
+                state = os.stat(path)
+            except OSError:
+                continue
+            return path, state.st_mtime_ns, state.st_size
+        return None
+
+    def read(self, tile: TileId) -> bytes | None:
+        """Return an encoded tile; see `TileStore.read`."""
+        for path in self._paths(tile):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise FileProblem(f'{path} cannot be read: {error.strerror}') from None
+        return None
+
+    def close(self) -> None:
+        """Look at everything anew next time."""
+        self._layout = None
+
+    def _paths(self, tile: TileId) -> Iterator[Path]:
+        row = _south_up(tile) if self._is_tms else tile.y
+        folder = self.path / str(tile.zoom) / str(tile.x)
+        for suffix in self._suffixes:
+            yield folder / f'{row}{suffix}'
+
+    def _look_around(self, zooms: list[int]) -> TileLayout:
+        """Find out what the tiles are like from the first one that is found."""
+        for zoom in reversed(zooms):
+            for column in _numbers(self.path / str(zoom)):
+                for file in os.scandir(self.path / str(zoom) / str(column)):
+                    name, suffix = os.path.splitext(file.name)
+                    if name.isdecimal() and suffix in _SUFFIXES:
+                        self._suffixes = tuple(sorted(_SUFFIXES, key=suffix.__ne__))
+                        side = tile_side(Path(file.path).read_bytes(), Path(file.path))
+                        return TileLayout(self.path.name, side, zooms[0], zooms[-1])
+        raise FileProblem(f'{self.path} holds no tiles named {{z}}/{{x}}/{{y}} with one of the'
+                          f' endings {", ".join(_SUFFIXES)}')

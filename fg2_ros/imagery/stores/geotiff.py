@@ -1,0 +1,205 @@
+"""Aerial patches from a GeoTIFF in any coordinate system; needs ``rasterio``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.imagery.resample import (
+    affine_misfit, PatchView, pixels_touched, Pyramid, slopes, source_resolution_m)
+from fg2_ros.imagery.stores.bands import bands_of
+from fg2_ros.imagery.stores.files import Cutout, FileProblem, Label, LocalImagery, WatchedFile
+import numpy as np
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+import rasterio
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+_MOST_PIXELS = 64_000_000  # read for one patch
+_ROUGHEST = 0.02  # share of a patch's side by which a projection may bend it
+_EQUATOR_DEG = np.array([-151.0, -83.0, -20.0, 47.0, 122.0])
+
+
+class GeotiffImagery(LocalImagery):
+    """
+    Patches of a GeoTIFF; see `LocalImagery`. Only the part that a patch shows is read.
+
+    :param path: the file.
+    :param label: what people are told of it; the file's copyright, if no attribution is given.
+    :raises FileProblem: if the file cannot be used.
+    """
+
+    def __init__(self, path: Path, label: Label):
+        """Open the file."""
+        self._file = WatchedFile(path, _Orthophoto)
+        with _explained(path):
+            copyright_notice = self._file.get().attribution
+        super().__init__(Label(
+            label.name, label.vintage, label.attribution or copyright_notice))
+
+    def _cut(self, view: PatchView) -> Cutout:
+        try:
+            with _explained(self._file.path):
+                orthophoto = self._file.get()
+                self._bounds = orthophoto.bounds
+                self._hits += 1
+                return orthophoto.cut(view)
+        except FileProblem:
+            self._file.drop()
+            raise
+
+    def _close(self) -> None:
+        self._file.drop()
+
+
+class _Orthophoto:
+    """An open GeoTIFF with its overviews."""
+
+    def __init__(self, path: Path):
+        """Open the file and find out what is in it."""
+        self._path = path
+        full = _open_level(path, None)
+        self._levels = {1: full}
+        try:
+            self._overviews = {
+                factor: level for level, factor in enumerate(full.overviews(1)) if factor > 1}
+            self._pixel_from_crs = ~full.transform
+            self._projection = _Projection(full, path)
+            self.bounds = self._projection.bounds(full)
+            coarsest = self._level(max(self._overviews, default=1))
+            self._bands = bands_of(full, coarsest)
+            self.attribution = full.tags().get('TIFFTAG_COPYRIGHT', '')
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        for dataset in self._levels.values():
+            dataset.close()
+
+    def cut(self, view: PatchView) -> Cutout:
+        """Return what there is of a patch."""
+        x_nodes, y_nodes = _applied(self._pixel_from_crs, *self._projection.nodes(view))
+        dataset = self._level_for(min(slopes(x_nodes, y_nodes)) / view.size_px)
+        x_nodes = x_nodes * (dataset.width / self._levels[1].width)
+        y_nodes = y_nodes * (dataset.height / self._levels[1].height)
+        left, right = np.clip(pixels_touched(x_nodes, view.size_px), 0, dataset.width).tolist()
+        top, bottom = np.clip(pixels_touched(y_nodes, view.size_px), 0, dataset.height).tolist()
+        resolution_m = source_resolution_m(view.size_m, x_nodes, y_nodes)
+        size = right - left, bottom - top
+        if min(size) <= 0:
+            return Cutout(*_nothing(view.size_px), resolution_m, 'the place is outside it')
+        if size[0] * size[1] > _MOST_PIXELS:
+            raise ImageryError(
+                f'{self._path} has no overviews: {size[0]} x {size[1]} of its pixels would be'
+                ' needed for a patch; "gdaladdo -r average" makes some')
+        pyramid = Pyramid(*self._bands.read(dataset, Window(left, top, *size)))
+        image, valid = pyramid.warp(x_nodes - left, y_nodes - top, view.size_px)
+        return Cutout(image, valid, resolution_m, 'the place is outside it or empty in it')
+
+    def _level_for(self, scale: float) -> rasterio.DatasetReader:
+        """Return the coarsest level that has all detail when a pixel shows ``scale`` of it."""
+        fitting = [factor for factor in self._overviews if factor <= 1.02 * scale]
+        return self._level(max(fitting, default=1))
+
+    def _level(self, factor: int) -> rasterio.DatasetReader:
+        if factor not in self._levels:
+            self._levels[factor] = _open_level(self._path, self._overviews[factor])
+        return self._levels[factor]
+
+
+class _Projection:
+    """
+    The way from places on Earth to the coordinates of a GeoTIFF.
+
+    :param dataset: the file at full resolution.
+    :param path: what messages call it.
+    :raises FileProblem: if the file does not say where it lies.
+    """
+
+    def __init__(self, dataset: rasterio.DatasetReader, path: Path):
+        """Find the transformation."""
+        self._path = path
+        if dataset.crs is None or dataset.transform.is_identity:
+            raise FileProblem(f'{path} does not say where on Earth it lies')
+        try:
+            self._transformer = Transformer.from_crs('EPSG:4326', _crs(dataset), always_xy=True)
+        except ProjError as error:
+            raise FileProblem(f'the coordinate system of {path} cannot be used: {error}') from None
+        self._middle_x, _ = _applied(dataset.transform, dataset.width / 2, dataset.height / 2)
+        self._period = self._length_of_the_equator()
+
+    def nodes(self, view: PatchView) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Return x and y, each (5, 5), at `resample.unit_nodes`.
+
+        :raises ImageryError: where the projection tears or ends.
+        """
+        latitude, longitude = view.geodetic_centre()
+        latitudes, longitudes = view.geodetic_nodes()
+        x, y = self._transformer.transform(longitudes, latitudes)
+        if self._period:  # across +-180 degrees, and to the side of it where the file lies
+            centre_x, _ = self._transformer.transform(longitude, latitude)
+            x = centre_x + _wrapped(x - centre_x, self._period)
+            x += _wrapped(centre_x - self._middle_x, self._period) + self._middle_x - centre_x
+        if not np.isfinite([x, y]).all() or affine_misfit(x, y) > _ROUGHEST * np.ptp([x, y]):
+            raise ImageryError(f'{self._path} has no map of the place at {latitude:.4f},'
+                               f' {longitude:.4f}: its projection ends or tears there')
+        return x, y
+
+    def bounds(self, dataset: rasterio.DatasetReader) -> tuple[float, ...]:
+        """Return west, south, east, north in degrees; empty if they cannot be told."""
+        x, y = _applied(dataset.transform, np.array([0, 1, 0, 1]) * dataset.width,
+                        np.array([0, 0, 1, 1]) * dataset.height)
+        try:
+            return self._transformer.transform_bounds(
+                x.min(), y.min(), x.max(), y.max(), direction='INVERSE')
+        except ProjError:
+            return ()
+
+    def _length_of_the_equator(self) -> float:
+        """Return after what x the map repeats; 0 where x is not proportional to longitude."""
+        x, _ = self._transformer.transform(
+            np.stack([_EQUATOR_DEG, _EQUATOR_DEG + 1]), np.zeros((2, len(_EQUATOR_DEG))))
+        with np.errstate(invalid='ignore'):  # places that are on no map of it
+            degree = x[1] - x[0]
+        typical = float(np.median(degree))
+        alike = np.isclose(degree, typical, rtol=1e-6)  # one may lie across the map's edge
+        return 360 * abs(typical) if np.isfinite(typical) and alike.sum() >= 4 else 0.0
+
+
+def _crs(dataset: rasterio.DatasetReader) -> CRS:
+    authority = dataset.crs.to_authority(confidence_threshold=100)
+    crs = CRS.from_authority(*authority) if authority else CRS.from_wkt(dataset.crs.to_wkt())
+    return crs.sub_crs_list[0] if crs.is_compound else crs
+
+
+def _applied(transform: rasterio.Affine, x, y) -> tuple:
+    return (transform.a * x + transform.b * y + transform.c,
+            transform.d * x + transform.e * y + transform.f)
+
+
+def _wrapped(difference, period: float):
+    return (difference + period / 2) % period - period / 2
+
+
+def _open_level(path: Path, overview: int | None) -> rasterio.DatasetReader:
+    options = {} if overview is None else {'overview_level': overview}
+    return rasterio.open(path, driver='GTiff', sharing=False, **options)
+
+
+def _nothing(size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((size_px, size_px, 3), np.uint8), np.zeros((size_px, size_px), bool)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (RasterioError, RasterioIOError) as error:  # before rasterio 1.4 the latter is no kin
+        raise FileProblem(
+            f'{path} is damaged or cannot be read: {error.__cause__ or error}') from None

@@ -1,0 +1,174 @@
+"""What an MBTiles file holds, without reading the tiles themselves: a cache or anybody else's."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+import io
+import math
+from pathlib import Path
+import sqlite3
+import time
+
+from fg2_ros.imagery.cache.file import connect_read_only
+from fg2_ros.imagery.cache.schema import row_of
+from fg2_ros.imagery.tiles.address import TileId
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+_USUAL_TILE_PX = 256
+_FOR_EVER = math.inf
+_SELECT = ('SELECT tile_data FROM tiles'
+           ' WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?')
+
+
+@dataclass(frozen=True)
+class ZoomIndex:
+    """
+    The N tiles of one zoom.
+
+    :param zoom: of the tiles.
+    :param keys: (N,) int64, rising: row from the north times 2 ** zoom, plus column.
+    :param sizes: (N,) bytes of the encoded tiles.
+    :param expires: (N,) Unix time until which they are current; infinite if nothing is known.
+    """
+
+    zoom: int
+    keys: np.ndarray
+    sizes: np.ndarray
+    expires: np.ndarray
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Return the columns of the tiles."""
+        return self.keys % 2 ** self.zoom
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Return the rows of the tiles, counted from the north."""
+        return self.keys // 2 ** self.zoom
+
+    @property
+    def fresh(self) -> np.ndarray:
+        """Return which tiles need not be asked for again now."""
+        return self.expires > time.time()
+
+    def has(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return which of some tiles are there."""
+        return np.isin(np.asarray(rows) * 2 ** self.zoom + columns, self.keys)
+
+
+@dataclass(frozen=True)
+class MbtilesIndex:
+    """
+    The tiles of a file.
+
+    :param path: of the file.
+    :param metadata: what the file says of itself, as MBTiles names it.
+    :param zooms: those with tiles, coarsest first.
+    :param absent: tiles that the source is known to lack, to be believed now.
+    :param tile_px: side of a tile in pixels.
+    """
+
+    path: Path
+    metadata: dict[str, str] = field(default_factory=dict)
+    zooms: dict[int, ZoomIndex] = field(default_factory=dict)
+    absent: frozenset[TileId] = frozenset()
+    tile_px: int = _USUAL_TILE_PX
+
+    @property
+    def name(self) -> str:
+        """Return what messages call it."""
+        return str(self.path)
+
+    @property
+    def min_zoom(self) -> int:
+        """Return the coarsest zoom with tiles."""
+        return min(self.zooms, default=0)
+
+    @property
+    def max_zoom(self) -> int:
+        """Return the finest zoom with tiles."""
+        return max(self.zooms, default=0)
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Return no bounds: what is not there is missing."""
+        return ()
+
+    def at(self, zoom: int) -> ZoomIndex:
+        """Return the tiles of a zoom, none if there is no such zoom."""
+        nothing = ZoomIndex(zoom, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        return self.zooms.get(zoom, nothing)
+
+
+def read_mbtiles_index(path: str | Path) -> MbtilesIndex:
+    """
+    Return what an MBTiles file holds; other processes may be writing it meanwhile.
+
+    :raises ValueError: if there is no such file, or it is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f'there is no tile file {path}')
+    try:
+        with closing(connect_read_only(path)) as database:
+            return _read(database, path)
+    except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f'{path} is not a usable MBTiles file: {error}') from None
+
+
+def tiles_of(path: str | Path, tiles: list[TileId]) -> dict[TileId, bytes]:
+    """Return those of some tiles that are in a file, encoded."""
+    with closing(connect_read_only(Path(path))) as database:
+        found = {
+            tile: database.execute(_SELECT, row_of(tile)).fetchone() for tile in tiles}
+    return {tile: bytes(row[0]) for tile, row in found.items() if row and row[0]}
+
+
+def _read(database: sqlite3.Connection, path: Path) -> MbtilesIndex:
+    tables = {name for name, in database.execute('SELECT name FROM sqlite_master')}
+    if 'tiles' not in tables:
+        raise ValueError('it has no table of tiles')
+    ours = 'fg2_tiles' in tables
+    beside = 'LEFT JOIN fg2_tiles USING (zoom_level, tile_column, tile_row)' if ours else ''
+    cells = np.array(database.execute(
+        f'SELECT zoom_level, tile_column, tile_row, length(tile_data), '
+        f'{"coalesce(expires, 0)" if ours else "NULL"} FROM tiles {beside} '
+        'WHERE length(tile_data) > 0').fetchall(), float).reshape(-1, 5)
+    metadata = dict(database.execute('SELECT name, value FROM metadata')) if (
+        'metadata' in tables) else {}
+    return MbtilesIndex(
+        path, {str(name): str(value) for name, value in metadata.items()}, _by_zoom(cells),
+        _absent(database) if 'fg2_absent' in tables else frozenset(), _tile_px(database))
+
+
+def _by_zoom(cells: np.ndarray) -> dict[int, ZoomIndex]:
+    """Return the holdings in (N, 5): zoom, column, row from the south, bytes, expiry or NaN."""
+    world = 2 ** cells[:, 0]
+    on_earth = np.all((cells[:, 1:3] >= 0) & (cells[:, 1:3] < world[:, None]), axis=1)
+    holdings = {}
+    for zoom in np.unique(cells[on_earth, 0]).astype(int).tolist():
+        _, column, row, size, expires = cells[on_earth & (cells[:, 0] == zoom)].T
+        keys = ((2 ** zoom - 1 - row) * 2 ** zoom + column).astype(np.int64)
+        order = np.argsort(keys)
+        holdings[zoom] = ZoomIndex(
+            zoom, keys[order], size[order].astype(np.int64),
+            np.nan_to_num(expires[order], nan=_FOR_EVER))
+    return holdings
+
+
+def _absent(database: sqlite3.Connection) -> frozenset[TileId]:
+    rows = database.execute(
+        'SELECT zoom_level, tile_column, tile_row FROM fg2_absent WHERE expires > ?',
+        (time.time(),))
+    return frozenset(TileId(zoom, x, 2 ** zoom - 1 - row) for zoom, x, row in rows)
+
+
+def _tile_px(database: sqlite3.Connection) -> int:
+    row = database.execute(
+        'SELECT tile_data FROM tiles WHERE length(tile_data) > 0 LIMIT 1').fetchone()
+    try:
+        return Image.open(io.BytesIO(row[0])).width if row else _USUAL_TILE_PX
+    except (UnidentifiedImageError, OSError, TypeError):
+        return _USUAL_TILE_PX  # a file of vector tiles, for instance

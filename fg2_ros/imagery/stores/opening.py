@@ -1,0 +1,75 @@
+"""Local files as imagery: which kind a file is of, from what is in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from fg2_ros.imagery.patch import Imagery
+from fg2_ros.imagery.stores.base import TileStore
+from fg2_ros.imagery.stores.files import FileProblem, Label
+from fg2_ros.imagery.stores.folder import FolderStore
+from fg2_ros.imagery.stores.mbtiles import MbtilesStore
+from fg2_ros.imagery.tiles.local_pyramid import LocalTiles
+
+_SQLITE, _PMTILES = b'SQLite format 3\0', b'PMTiles'
+_TIFF = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
+
+
+def open_local(path: str | Path, name: str = '', vintage: str = '',
+               attribution: str = '') -> Imagery:
+    """
+    Open MBTiles, PMTiles, a GeoTIFF or a folder of tiles ``{z}/{x}/{y}`` as imagery.
+
+    The file may be replaced while it is in use, and MBTiles may be written by other processes.
+    PMTiles need the package ``pmtiles``, GeoTIFFs ``rasterio``.
+
+    :param path: the file or folder.
+    :param name: what messages call it; by default the file's name.
+    :param vintage: when the pictures were taken.
+    :param attribution: whom to name where they are shown; by default what the file says.
+    :raises ImageryError: if it cannot be used; the message names it.
+    """
+    path = Path(path).expanduser()
+    label = Label(name or path.name, vintage, attribution)
+    if path.is_dir():
+        return _tiles(FolderStore(path), label)
+    try:
+        with path.open('rb') as file:
+            start = file.read(16)
+    except OSError as error:
+        raise FileProblem(f'{path} cannot be read: {error.strerror}') from None
+    if start.startswith(_SQLITE):
+        return _tiles(MbtilesStore(path), label)
+    if start.startswith(_PMTILES):
+        return _tiles(_pmtiles(path), label)
+    if start.startswith(_TIFF):
+        return _geotiff(path, label)
+    raise FileProblem(f'{path} is neither MBTiles nor PMTiles nor a GeoTIFF')
+
+
+def _tiles(store: TileStore, label: Label) -> LocalTiles:
+    try:
+        layout = store.layout()
+    except FileProblem:
+        store.close()
+        raise
+    return LocalTiles(store, replace(label, attribution=label.attribution or layout.attribution))
+
+
+def _pmtiles(path: Path) -> TileStore:
+    try:
+        from fg2_ros.imagery.stores.pmtiles import PmtilesStore
+    except ImportError as error:
+        raise FileProblem(f'{path} is a PMTiles archive: to read it, "pip install pmtiles"'
+                          f' ({error})') from None
+    return PmtilesStore(path)
+
+
+def _geotiff(path: Path, label: Label) -> Imagery:
+    try:
+        from fg2_ros.imagery.stores.geotiff import GeotiffImagery
+    except ImportError as error:
+        raise FileProblem(f'{path} is a GeoTIFF: to read it, "apt install python3-rasterio" or'
+                          f' "pip install rasterio" ({error})') from None
+    return GeotiffImagery(path, label)

@@ -1,0 +1,238 @@
+"""Where tiles come from: URL templates, tile addresses, and keeping API keys to ourselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+import math
+import re
+import string
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit
+
+from fg2_ros.geometry import mercator
+
+_PLACEHOLDERS = {'z', 'x', 'y', '-y', 'q', 's', 'r', 'bbox', 'width', 'height', 'key'}
+_ALIASES = {  # what other programs and the capabilities of WMTS services call them
+    'zoom': 'z', 'tilematrix': 'z', 'tilecol': 'x', 'tilerow': 'y', 'quadkey': 'q',
+    'bbox-epsg-3857': 'bbox'}
+_HARMLESS_PARAMETERS = {
+    'service', 'request', 'version', 'layer', 'layers', 'style', 'styles', 'format', 'crs', 'srs',
+    'tilematrixset', 'tilematrix', 'tilerow', 'tilecol', 'bbox', 'bboxsr', 'imagesr', 'size',
+    'width', 'height', 'transparent', 'bgcolor', 'exceptions', 'map', 'f', 'time'}
+_SHORTEST_KEY = 8
+_MERCATOR = re.compile(r'(^|:)(3857|900913|102100)$')
+
+
+class TileId(NamedTuple):
+    """An XYZ tile address: y counts from the north."""
+
+    zoom: int
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class TileSource:
+    """
+    A Web Mercator tile pyramid behind a URL template.
+
+    In the template stand ``{z}``, ``{x}`` and ``{y}`` (or ``{-y}``, counted from the south, as TMS
+    does), or a quadkey ``{q}``, or for a WMS ``{bbox}``, ``{width}`` and ``{height}``; for a WMTS
+    ``{TileMatrix}``, ``{TileRow}`` and ``{TileCol}`` mean the same as z, y and x. ``{s}`` is a
+    sub-domain, ``{r}`` is ``@2x`` for tiles of 512 px, and ``{key}`` the API key. A template with
+    ``@2x`` in it has tiles of 512 px.
+
+    :param url_template: the template.
+    :param name: what messages call it; by default its host.
+    :param key: API key put in the place of ``{key}``.
+    :param tile_px: side of a tile in pixels, 256 or 512.
+    :param min_zoom: coarsest zoom the source has.
+    :param max_zoom: finest zoom the source has.
+    :param resolution_m: metres on the ground per pixel of the imagery itself, where the finest
+        tiles are only magnified; 0 if it is as fine as they are.
+    :param subdomains: what is put in the place of ``{s}``; a tile always gets the same.
+    :param bounds: west, south, east, north in degrees outside which it has nothing (west may be
+        greater than east); empty if it is to be asked everywhere.
+    :param vintage: when the imagery was taken.
+    :param attribution: whom to name where the imagery is shown.
+    :raises ValueError: if no tile can be asked for in this way.
+    """
+
+    url_template: str = field(repr=False)
+    name: str = ''
+    key: str = field(default='', repr=False)
+    tile_px: int = 256
+    min_zoom: int = 0
+    max_zoom: int = 19
+    resolution_m: float = 0.0
+    subdomains: tuple[str, ...] = ('a', 'b', 'c')
+    bounds: tuple[float, ...] = ()
+    vintage: str = ''
+    attribution: str = ''
+
+    def __post_init__(self):
+        """Check the template and fill in the name."""
+        parts = urlsplit(self.url_template)
+        if parts.scheme not in ('http', 'https') or not parts.hostname:
+            raise ValueError('a tile URL starts with http:// or https:// and names a host')
+        self._set('name', self.name or host_of(self.url_template))
+        self._set('url_template', _with_usual_names(self.url_template))
+        if '@2x' in self.url_template:
+            self._set('tile_px', 512)
+        self._check_template()
+        self._check_numbers()
+
+    def url(self, tile: TileId) -> str:
+        """Return the address of a tile, API key included: never show it to anybody."""
+        return self.url_template.format_map({
+            'z': tile.zoom, 'x': tile.x, 'y': tile.y, '-y': 2 ** tile.zoom - 1 - tile.y,
+            'q': _quadkey(tile), 'bbox': _mercator_box(tile), 'width': self.tile_px,
+            'height': self.tile_px, 'r': '@2x' if self.tile_px == 512 else '',
+            's': self.subdomains[(tile.x + tile.y) % len(self.subdomains)],
+            'key': quote(self.key, safe='')})
+
+    def covers(self, tile: TileId) -> bool:
+        """Return whether a tile lies, in part at least, within the bounds."""
+        if not self.bounds:
+            return True
+        west, south, east, north = self.bounds
+        x, y = mercator.world_pixel_from_geodetic(
+            (north, south), (west, east), tile.zoom, tile_px=1)
+        right_of_west, left_of_east = tile.x + 1 > x[0], tile.x < x[1]
+        across = left_of_east or right_of_west if west > east else left_of_east and right_of_west
+        return bool(across and tile.y + 1 > y[0] and tile.y < y[1])
+
+    @property
+    def public_template(self) -> str:
+        """Return the template without user names and query values that may be keys."""
+        parts = urlsplit(self.url_template)
+        query = re.sub(r'([^&=]+)=([^&]*)', _redacted, parts.query)
+        return parts._replace(netloc=parts.netloc.rpartition('@')[2], query=query).geturl()
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the strings that no log may show."""
+        parts = urlsplit(self.url_template)
+        values = [value for name, value in re.findall(r'([^&=]+)=([^&]*)', parts.query)
+                  if _may_be_secret(name, value)]
+        values += [self.key, quote(self.key, safe=''), quote_plus(self.key), parts.username,
+                   parts.password]
+        return tuple(value for value in values if value)
+
+    def leaks_key(self, url: str) -> bool:
+        """
+        Return whether an address holds the API key or what may be one, however it is quoted.
+
+        Short values of a template's parameters are none: 'v=2', 'retina=true'.
+        """
+        plain = _unquoted(url)
+        return any(_unquoted(secret) in plain for secret in self.secrets()
+                   if secret == self.key or len(secret) >= _SHORTEST_KEY)
+
+    def _set(self, name: str, value) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_template(self) -> None:
+        used = _placeholders(self.url_template, self.name)
+        tiled = {'z', 'x'} <= used and used & {'y', '-y'}
+        if not (tiled or used & {'q', 'bbox'}) or not used <= _PLACEHOLDERS:
+            raise ValueError(
+                f'the tile URL of {self.name} needs {{z}}, {{x}} and {{y}} or {{-y}}, or {{q}}, '
+                'or {bbox}, may have {s}, {r}, {width}, {height} and {key}, and has '
+                f'{_told(used)}')
+        if 'bbox' in used:
+            self._check_wms()
+        if 'key' in used and not self.key:
+            raise ValueError(f'the tile URL of {self.name} wants an API key and none is given')
+        if 's' in used and not self.subdomains:
+            raise ValueError(f'the tile URL of {self.name} wants sub-domains and has none')
+
+    def _check_wms(self) -> None:
+        """Accept a WMS address if its pictures are tiles of the pyramid."""
+        query = {name.lower(): value
+                 for name, value in parse_qsl(urlsplit(self.url_template).query)}
+        systems = [query[name] for name in ('crs', 'srs', 'bboxsr', 'imagesr') if name in query]
+        if not systems or not all(map(_MERCATOR.search, systems)):
+            raise ValueError(f'the WMS address of {self.name} must ask for CRS=EPSG:3857 (SRS= '
+                             'before WMS 1.3.0): in other systems tiles are not square')
+        sides = {query.get(side, query.get('size')) for side in ('width', 'height')}
+        if not sides <= {'{width}', '{height}', '{width},{height}', str(self.tile_px)}:
+            raise ValueError(f'the WMS address of {self.name} needs WIDTH={{width}} and '
+                             f'HEIGHT={{height}}, or {self.tile_px} for both')
+
+    def _check_numbers(self) -> None:
+        if self.tile_px not in (256, 512):
+            raise ValueError(f'tiles of {self.name} are 256 or 512 pixels wide, not '
+                             f'{self.tile_px}: tile_px is wrong')
+        if not 0 <= self.min_zoom <= self.max_zoom <= 24:
+            raise ValueError(f'min_zoom {self.min_zoom} and max_zoom {self.max_zoom} of '
+                             f'{self.name} are no range in 0 to 24')
+        if not 0 <= self.resolution_m < math.inf:
+            raise ValueError(f'{self.name} cannot have {self.resolution_m} metres per pixel: '
+                             'resolution_m is wrong')
+        if self.bounds and not _are_bounds(self.bounds):
+            raise ValueError(f'the bounds of {self.name} are not west, south, east and north in '
+                             'degrees, as far as Web Mercator reaches')
+
+
+def host_of(url: str) -> str:
+    """Return the host and port of an address, without user names and sub-domains."""
+    return urlsplit(url).netloc.rpartition('@')[2].removeprefix('{s}.')
+
+
+def _with_usual_names(template: str) -> str:
+    """Return a template with the names of the placeholders that this module uses."""
+    return re.sub(r'\{([\w-]+)\}',
+                  lambda match: f'{{{_ALIASES.get(match[1].lower(), match[1])}}}', template)
+
+
+def _placeholders(template: str, name: str) -> set[str]:
+    try:
+        return {field for _, field, _, _ in string.Formatter().parse(template)
+                if field is not None}
+    except ValueError:
+        raise ValueError(f'the braces in the tile URL of {name} do not match') from None
+
+
+def _told(placeholders: set[str]) -> str:
+    """Return the names of placeholders; only known ones, as others may be an API key."""
+    unknown = len(placeholders - _PLACEHOLDERS)
+    known = [f'{{{name}}}' for name in sorted(placeholders & _PLACEHOLDERS)]
+    return ', '.join(known + [f'{unknown} with other names'] * bool(unknown)) or 'none of them'
+
+
+def _quadkey(tile: TileId) -> str:
+    return ''.join(str((tile.x >> bit & 1) + 2 * (tile.y >> bit & 1))
+                   for bit in reversed(range(tile.zoom)))
+
+
+def _mercator_box(tile: TileId) -> str:
+    """Return west, south, east, north of a tile in the metres of EPSG:3857."""
+    world_m = 2 * math.pi * mercator.EARTH_RADIUS_M
+    side_m = world_m / 2 ** tile.zoom
+    west, north = tile.x * side_m - world_m / 2, world_m / 2 - tile.y * side_m
+    return f'{west:.6f},{north - side_m:.6f},{west + side_m:.6f},{north:.6f}'
+
+
+def _are_bounds(bounds: tuple[float, ...]) -> bool:
+    if len(bounds) != 4:
+        return False
+    west, south, east, north = bounds
+    limit = mercator.MAX_LATITUDE_DEG
+    return -180 <= west <= 180 and -180 <= east <= 180 and -limit <= south < north <= limit
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    literal = re.sub(r'\{[^{}]*\}', '', value)
+    return name.lower() not in _HARMLESS_PARAMETERS and any(map(str.isalnum, literal))
+
+
+def _unquoted(text: str) -> str:
+    """Return what a text means in an address, also in an address inside an address."""
+    while (plain := unquote_plus(text)) != text:
+        text = plain
+    return text
+
+
+def _redacted(parameter: re.Match) -> str:
+    name, value = parameter.groups()
+    return f'{name}=***' if _may_be_secret(name, value) else parameter.group()

@@ -1,0 +1,87 @@
+"""What goes into the localizer and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+from fg2_ros.imagery.patch import AerialPatch
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Prior:
+    """
+    What is known of the camera before its image is looked at.
+
+    :param latitude_deg: WGS 84.
+    :param longitude_deg: WGS 84.
+    :param sigma_m: standard deviation of the position on each axis.
+    :param yaw_rad: map yaw (0 east, counter-clockwise) of the image's centre column, which is a
+        pinhole camera's optical axis; NaN if there is no heading.
+    :param yaw_sigma_rad: its standard deviation; pi or more if there is no heading.
+    """
+
+    latitude_deg: float
+    longitude_deg: float
+    sigma_m: float
+    yaw_rad: float
+    yaw_sigma_rad: float
+
+    @property
+    def has_heading(self) -> bool:
+        """Whether the yaw is known at all."""
+        return math.isfinite(self.yaw_rad) and self.yaw_sigma_rad < math.pi
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """
+    Where the camera stands and looks; meaningful as a pose only if ``accepted``.
+
+    :param rejection: why it is not accepted, a sentence; '' if it is.
+    :param east_m: of the camera in the map frame.
+    :param north_m: of the camera in the map frame.
+    :param yaw_rad: map yaw (0 east, counter-clockwise) of the image's centre column.
+    :param covariance: (3, 3) float64 of (east m, north m, yaw rad); positive definite.
+    :param inlier_ratio: share of the matches that agree with the pose.
+    :param match_count: matches drawn.
+    :param patch: the aerial patch that was used.
+    :param timings_ms: 'patch', 'aerial', 'ground', 'solve' and 'total', and 'heading' where the
+        heading had to be found first; on a GPU the host waits in 'solve' only.
+    """
+
+    accepted: bool
+    rejection: str
+    east_m: float
+    north_m: float
+    latitude_deg: float
+    longitude_deg: float
+    yaw_rad: float
+    covariance: np.ndarray
+    inlier_ratio: float
+    match_count: int
+    matches: Matches
+    patch: AerialPatch
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """
+    M pairs of a place in the aerial patch and one in the ground image.
+
+    :param aerial_map_m: (M, 2) east, north in the map frame.
+    :param ground_grid_m: (M, 2) (row, column) in the ground grid: of the north-aligned panorama,
+        or of the pinhole camera, which looks to -row.
+    :param panorama_px: (M, 2) continuous (column, row) in the given image; of a pinhole camera
+        they may lie outside it.
+    :param weight: (M,) matching probabilities.
+    :param inlier: (M,) bool, whether they agree with the pose.
+    """
+
+    aerial_map_m: np.ndarray
+    ground_grid_m: np.ndarray
+    panorama_px: np.ndarray
+    weight: np.ndarray
+    inlier: np.ndarray

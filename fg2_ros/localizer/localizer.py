@@ -1,0 +1,217 @@
+"""Localize an image in aerial imagery: a prior in, a pose with its covariance out. No ROS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import math
+from pathlib import Path
+from typing import Any
+
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.imagery.patch import Imagery, ImageryError
+from fg2_ros.localizer.checks import (
+    require_image, require_intrinsics, require_panorama, require_panoramic, require_prior)
+from fg2_ros.localizer.estimate import Estimate, Prior
+from fg2_ros.localizer.matcher import Matcher, MatchResult, SearchRegion, Stopwatch
+from fg2_ros.localizer.settings import LocalizerSettings
+from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.network.inference import compile_for_inference, optimise_for_inference, share_backbone
+from fg2_ros.network.weights import (
+    is_same_file, load_network, read_metadata, usable_device, usable_precision)
+from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
+import numpy as np
+import torch
+
+class Localizer:
+    """
+    Estimate poses of panoramas, or of pinhole images, inside aerial imagery.
+
+    Not to be called from two threads at once. `load` makes one from a weights file.
+
+    Where a prior has no heading, a first run of ``orientation`` on the panorama finds one, and a
+    second run the pose.
+
+    :param network: in evaluation mode, on its device.
+    :param imagery: where aerial patches come from; stays the caller's to close.
+    :param map_frame: origin of the map; None for the place of the first prior.
+    :param metadata: of the weights.
+    :param orientation: finds headings; may be ``network`` itself if it was trained with any
+        orientation. None: images without a prior heading are refused.
+    :raises ValueError: if a network for pinhole cameras is to find headings.
+    """
+
+    def __init__(
+            self, network: FG2Network, imagery: Imagery, map_frame: MapFrame | None = None,
+            settings: LocalizerSettings = LocalizerSettings(),
+            metadata: dict[str, Any] | None = None, orientation: FG2Network | None = None):
+        """Prepare the grids; nothing is fetched yet."""
+        self.config: FG2Config = network.config
+        self.metadata = metadata or {}
+        self.map_frame = map_frame
+        self._settings = settings
+        scale = settings.covariance_scale or float(self.metadata.get('covariance_scale', 1.0))
+        self._matcher = Matcher(network, imagery, settings, scale)
+        self._heading_finder: Matcher | None = None
+        if orientation is not None:
+            require_panoramic(self.config, orientation.config)
+            self._heading_finder = self._matcher if orientation is network else Matcher(
+                orientation, imagery, settings, scale)
+
+    @classmethod
+    def load(
+            cls, weights_path: str | Path, imagery: Imagery, map_frame: MapFrame | None = None,
+            device: str = 'auto', precision: str = 'fp32',
+            settings: LocalizerSettings = LocalizerSettings(),
+            orientation_weights: str | Path | None = None, compiled: bool = False) -> Localizer:
+        """
+        Return a localizer with the network of a weights file.
+
+        :param device: 'auto' (the GPU if there is one), or a torch device.
+        :param precision: see `usable_precision`.
+        :param orientation_weights: file whose network finds headings where priors have none; may
+            be the same file. None: images without a prior heading are refused.
+        :param compiled: let `torch.compile` translate the networks when they first run, which
+            takes a minute; pays off on a GPU.
+        :raises ValueError: if a file, the device or the precision cannot be used.
+        """
+        place = usable_device(device)
+        how = place, usable_precision(precision, place)
+        network = optimise_for_inference(load_network(weights_path, *how))
+        orientation = None
+        if orientation_weights is not None and is_same_file(orientation_weights, weights_path):
+            orientation = network
+        elif orientation_weights is not None:
+            orientation = optimise_for_inference(load_network(orientation_weights, *how))
+            share_backbone(orientation, network)
+        if compiled:
+            for used in {network, orientation} - {None}:
+                compile_for_inference(used)
+        return cls(
+            network, imagery, map_frame, settings, read_metadata(weights_path), orientation)
+
+    @property
+    def needs_intrinsics(self) -> bool:
+        """Whether the weights are for a pinhole camera."""
+        return self.config.camera == 'pinhole'
+
+    @property
+    def finds_headings(self) -> bool:
+        """Whether priors may lack a heading."""
+        return self._heading_finder is not None
+
+    def request_imagery(self, latitude_deg: float, longitude_deg: float) -> None:
+        """
+        Start fetching the imagery around a place and return at once.
+
+        :raises ValueError: if there is no such place.
+        """
+        require_geodetic(latitude_deg, longitude_deg)
+        frame = self.map_frame or MapFrame(latitude_deg, longitude_deg)
+        self._matcher.request_imagery(
+            frame, frame.map_from_geodetic(latitude_deg, longitude_deg))
+
+    @torch.inference_mode()
+    def estimate(
+            self, image: np.ndarray, prior: Prior,
+            camera_k: np.ndarray | None = None) -> Estimate:
+        """
+        Return where an image was taken.
+
+        :param image: (H, W, 3) uint8 RGB: an equirectangular panorama (W = 2 H), or what a
+            rectified pinhole camera took if the weights are for one.
+        :param camera_k: (3, 3) intrinsics of the pinhole camera in pixels of the image.
+        :raises ImageryError: if there is no aerial imagery; ImageryNotReady (one of them) while
+            it is being fetched.
+        :raises ValueError: if the image, the intrinsics or the prior cannot be used.
+        """
+        self._require_usable(image, prior, camera_k)
+        if self.map_frame is None:
+            self.map_frame = MapFrame(prior.latitude_deg, prior.longitude_deg)
+        watch = Stopwatch()
+        place_m = self.map_frame.map_from_geodetic(prior.latitude_deg, prior.longitude_deg)
+        if not prior.has_heading:
+            first = self._first_run(image, place_m, prior)
+            watch.lap('heading')
+            if problem := self._problem_of_first_run(first, place_m, prior):
+                return self._estimate(
+                    first, f'there is no heading, and none was found: {problem}', watch)
+            prior = self._with_heading_of(first, prior)
+        limits, pose = self._settings.acceptance, Pose2(*place_m, prior.yaw_rad)
+        guess = SearchRegion(
+            pose, limits.radius_m(prior.sigma_m), limits.angle_rad(prior.yaw_sigma_rad))
+        found = self._matcher.find(image, camera_k, self.map_frame, guess, watch)
+        if self._is_unexpected(found, guess):
+            found = self._second_look(image, camera_k, guess, found, watch)
+        return self._estimate(found, self._rejection(found, pose, prior, limits), watch)
+
+    def _require_usable(
+            self, image: np.ndarray, prior: Prior, camera_k: np.ndarray | None) -> None:
+        if self.needs_intrinsics:
+            require_image(image, 'image')
+            require_intrinsics(camera_k)
+        else:
+            require_panorama(image)
+            if camera_k is not None:
+                raise ValueError('the weights are for panoramas, which have no intrinsics')
+        require_prior(prior, needs_heading=not self.finds_headings)
+
+    def _is_unexpected(self, found: MatchResult, guess: SearchRegion) -> bool:
+        largest_rad = math.radians(self._settings.second_look_deg)
+        away_rad = abs(wrap_angle(found.pose.yaw - guess.middle.yaw))
+        away_m = max(abs(found.pose.x - guess.middle.x), abs(found.pose.y - guess.middle.y))
+        return found.ok and largest_rad < math.pi and (
+            away_rad > largest_rad or away_m > self._settings.patch.recentre_m)
+
+    def _second_look(self, image: np.ndarray, camera_k: np.ndarray | None, guess: SearchRegion,
+                     first: MatchResult, watch: Stopwatch) -> MatchResult:
+        """Return what is found with a pose in the middle; the first pose if that is nothing."""
+        try:
+            second = self._matcher.find(
+                image, camera_k, self.map_frame, replace(guess, expected=first.pose), watch)
+        except ImageryError:
+            return first
+        return second if second.ok else first
+
+    def _first_run(
+            self, panorama: np.ndarray, place_m: tuple[float, float], prior: Prior) -> MatchResult:
+        """Look for a pose with any heading."""
+        start_rad = prior.yaw_rad if math.isfinite(prior.yaw_rad) else math.pi / 2
+        guess = SearchRegion(
+            Pose2(*place_m, start_rad), self._settings.acceptance.radius_m(prior.sigma_m),
+            math.inf)
+        return self._heading_finder.find(panorama, None, self.map_frame, guess, Stopwatch())
+
+    def _problem_of_first_run(
+            self, first: MatchResult, place_m: tuple[float, float], prior: Prior) -> str:
+        """Return why no heading came of the first run, or ''; the second is asked for more."""
+        limits = replace(
+            self._settings.acceptance, min_inliers=0, min_inlier_ratio=0.0, max_sigma_m=math.inf)
+        any_heading = replace(prior, yaw_sigma_rad=math.inf)
+        return self._rejection(first, Pose2(*place_m, 0.0), any_heading, limits)
+
+    def _with_heading_of(self, first: MatchResult, prior: Prior) -> Prior:
+        least_rad = math.radians(self._settings.found_heading_sigma_deg)
+        return replace(
+            prior, yaw_rad=first.pose.yaw,
+            yaw_sigma_rad=max(least_rad, math.sqrt(first.covariance[2, 2])))
+
+    def _rejection(
+            self, found: MatchResult, expected: Pose2, prior: Prior, limits: AcceptanceSettings) -> str:
+        away = Pose2(found.pose.x - expected.x, found.pose.y - expected.y,
+                     wrap_angle(found.pose.yaw - expected.yaw))
+        inlier = found.matches.inlier
+        return rejection_of(
+            Candidate(found.ok, int(inlier.sum()), len(inlier), away, found.from_patch_m,
+                      found.covariance, found.valid_share),
+            limits, prior.sigma_m, prior.yaw_sigma_rad, found.extent_m)
+
+    def _estimate(self, found: MatchResult, rejection: str, watch: Stopwatch) -> Estimate:
+        pose = found.pose
+        latitude_deg, longitude_deg = self.map_frame.geodetic_from_map(pose.x, pose.y)
+        return Estimate(
+            not rejection, rejection, pose.x, pose.y, latitude_deg, longitude_deg, pose.yaw,
+            found.covariance, found.inlier_ratio, len(found.matches.inlier), found.matches,
+            found.patch, watch.laps())
+
+

@@ -1,0 +1,242 @@
+"""One network at work: an image and a place in, where by its matches the camera stands out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+import time
+from typing import TYPE_CHECKING
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import (
+    grid_from_map, map_from_grid, map_pose_from_solution, Pose2, rotation2, wrap_angle)
+from fg2_ros.imagery.patch import AerialPatch, Imagery
+from fg2_ros.localizer.aerial import AerialMemory
+from fg2_ros.localizer.estimate import Matches
+from fg2_ros.localizer.resize import turned
+from fg2_ros.localizer.views import PanoramaView, PinholeView
+from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.network.matching import Matching
+from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.pose import Solution, solve_pose
+from fg2_ros.solver.ransac import PoseGate
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from fg2_ros.localizer.settings import LocalizerSettings
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """
+    What one network found for one image.
+
+    :param pose: of the camera in the map frame; its yaw is that of the image's centre column.
+    :param covariance: (3, 3) float64 of (east m, north m, yaw rad).
+    :param ok: whether the matches determine a pose.
+    :param from_patch_m: (right, up) of the camera from the centre of what the network saw.
+    :param extent_m: side of the square that the network saw.
+    :param inlier_ratio: share of the matches that agree with the pose.
+    :param patch: north-up; that of a pinhole camera is larger than what the network sees of it.
+    :param valid_share: how much of what the network saw shows imagery.
+    """
+
+    pose: Pose2
+    covariance: np.ndarray
+    ok: bool
+    from_patch_m: tuple[float, float]
+    extent_m: float
+    inlier_ratio: float
+    matches: Matches
+    patch: AerialPatch
+    valid_share: float
+
+
+@dataclass(frozen=True)
+class SearchRegion:
+    """
+    Where a pose is looked for.
+
+    :param pose: of the camera in the map frame.
+    :param radius_m: distance from it.
+    :param angle_rad: difference from its yaw; pi or more for any.
+    :param expected: likeliest pose, which is put into the middle of what the network sees; by
+        default ``pose``.
+    """
+
+    pose: Pose2
+    radius_m: float
+    angle_rad: float
+    expected: Pose2 | None = None
+
+    @property
+    def middle(self) -> Pose2:
+        """Return what the network is to see in the middle and ahead."""
+        return self.expected or self.pose
+
+
+class Matcher:
+    """
+    A network with the aerial features it is using.
+
+    :param network: in evaluation mode, on its device.
+    :param imagery: where aerial patches come from.
+    :param covariance_scale: factor of the analytic covariance.
+    """
+
+    def __init__(self, network: FG2Network, imagery: Imagery, settings: LocalizerSettings,
+                 covariance_scale: float):
+        """Prepare the grids; nothing is fetched yet."""
+        self.config: FG2Config = network.config
+        self._network, self._settings, self._scale = network, settings, covariance_scale
+        parameter = next(network.parameters())
+        self._device, self._dtype = parameter.device, parameter.dtype
+        self._grid = BevGrid.of(self.config, self._device)
+        self._generator = torch.Generator(self._device)
+        self._is_pinhole = self.config.camera == 'pinhole'
+        size_px = self.config.aerial_image_hw[0]
+        # A patch that is turned is cut from a larger one, which holds its corners.
+        patch_px = math.ceil(size_px * math.sqrt(2)) if self._is_pinhole else size_px
+        self._aerial = AerialMemory(
+            imagery, self._describe, self.config.grid_extent_m * patch_px / size_px, patch_px,
+            settings.patch)
+        self._turned: tuple[AerialPatch, float, Tensor] | None = None
+
+    def request_imagery(self, frame: MapFrame, place_m: tuple[float, float]) -> None:
+        """Start fetching the imagery around a place and return at once."""
+        self._aerial.request(frame, place_m)
+
+    def find(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame, guess: SearchRegion,
+             watch: Stopwatch) -> MatchResult:
+        """
+        Return where an image was taken.
+
+        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
+        :raises ImageryError: if there is no aerial imagery.
+        """
+        patch = self._aerial.patch(frame, guess.middle[:2])
+        watch.lap('patch')
+        aerial, up_yaw = self._aerial_features(patch, guess.middle.yaw)
+        watch.lap('aerial')
+        view = self._view(image, camera_k, guess.middle.yaw, up_yaw)
+        ground = self._network.ground_descriptors(
+            self._network.ground_tokens(self._tensor(view.image)), *self._intrinsics(view))
+        watch.lap('ground')
+        matching = self._network.match(aerial, ground)
+        grid = Pose2(*patch.centre_m, up_yaw - math.pi / 2)  # x right, y up
+        solution = self._solve(matching, self._gate(guess, grid, view.heading_rad))
+        heights = ground.height_index[0].flatten().cpu().numpy()
+        watch.lap('solve')
+
+        offset = map_pose_from_solution(
+            solution.rotation[0].double().numpy(), solution.translation[0].double().numpy())
+        place = grid.compose(offset)
+        return MatchResult(
+            Pose2(place.x, place.y, wrap_angle(view.heading_rad + offset.yaw - math.pi / 2)),
+            _turned_covariance(solution.covariance[0].double().numpy(), grid.yaw),
+            bool(solution.ok[0]), (offset.x, offset.y), self.config.grid_extent_m,
+            float(solution.inlier_ratio[0]), self._matches(solution, grid, heights, view), patch,
+            self._valid_share(patch, up_yaw))
+
+    def _aerial_features(self, patch: AerialPatch, yaw_rad: float) -> tuple[Tensor, float]:
+        """Return the features of a patch and the map yaw that is up in them."""
+        if not self._is_pinhole:
+            return self._aerial.features(), math.pi / 2
+        largest_rad = math.radians(self._settings.turn_deg)
+        if self._turned is None or self._turned[0] is not patch or (
+                abs(wrap_angle(yaw_rad - self._turned[1])) > largest_rad):
+            image = turned(patch.image, yaw_rad, self.config.aerial_image_hw[0])
+            self._turned = patch, yaw_rad, self._describe(image)
+        return self._turned[2], self._turned[1]
+
+    def _valid_share(self, patch: AerialPatch, up_yaw_rad: float) -> float:
+        if patch.valid is None or not self._is_pinhole:
+            return patch.valid_share
+        seen = turned(
+            patch.valid.astype(np.float32), up_yaw_rad, self.config.aerial_image_hw[0])
+        return float(seen.mean())
+
+    def _view(self, image: np.ndarray, camera_k: np.ndarray | None, yaw_rad: float,
+              up_yaw_rad: float) -> PanoramaView | PinholeView:
+        size = self.config.ground_image_hw, self.config.image_resize
+        if self._is_pinhole:
+            return PinholeView.of(image, *size, camera_k, up_yaw_rad)
+        return PanoramaView.of(image, *size, yaw_rad)
+
+    def _intrinsics(self, view: PanoramaView | PinholeView) -> tuple[Tensor, ...]:
+        """Return what the network needs beside tokens: the (1, 3, 3) intrinsics, or nothing."""
+        if not self._is_pinhole:
+            return ()
+        return self._uploaded(view.camera_k.astype(np.float32))[None],
+
+    def _describe(self, image: np.ndarray) -> Tensor:
+        return self._network.aerial_descriptors(
+            self._network.aerial_tokens(self._tensor(image)))
+
+    def _tensor(self, image: np.ndarray) -> Tensor:
+        """Return an (H, W, 3) uint8 image as (1, 3, H, W) in [0, 1] on the device."""
+        return self._uploaded(image).permute(2, 0, 1)[None].to(self._dtype) / 255
+
+    def _uploaded(self, values: np.ndarray) -> Tensor:
+        """Return an array on the device; the host does not wait until it has arrived there."""
+        tensor = torch.from_numpy(np.ascontiguousarray(values))
+        if self._device.type == 'cuda':
+            tensor = tensor.pin_memory()
+        return tensor.to(self._device, non_blocking=True)
+
+    def _gate(self, guess: SearchRegion, grid: Pose2, heading_rad: float) -> PoseGate:
+        """Return where hypotheses are considered, in the aerial grid."""
+        right_up = np.subtract(guess.pose[:2], grid[:2]) @ rotation2(grid.yaw)
+        away_rad = abs(wrap_angle(guess.pose.yaw - heading_rad))
+        limits = self._uploaded(np.array(
+            [[*grid_from_map(*right_up), guess.radius_m, guess.angle_rad + away_rad]], np.float32))
+        return PoseGate(limits[:, :2], limits[:, 2], limits[:, 3])
+
+    def _solve(self, matching: Matching, gate: PoseGate) -> Solution:
+        self._generator.manual_seed(self._settings.seed)
+        return solve_pose(
+            matching.scores, matching.probabilities, self._grid, self._settings.ransac,
+            self._settings.refinement, gate, self._scale, self._generator,
+            matching.log_partition).cpu()
+
+    def _matches(self, solution: Solution, grid: Pose2, heights: np.ndarray,
+                 view: PanoramaView | PinholeView) -> Matches:
+        drawn = (solution.weight[0] > 0).numpy()
+        aerial, ground = solution.aerial[0].numpy()[drawn], solution.ground[0].numpy()[drawn]
+        aerial_m = self._grid.aerial.cpu().numpy()[aerial].astype(float)
+        ground_m = self._grid.ground.cpu().numpy()[ground].astype(float)
+        levels = np.linspace(*self.config.height_range_m, self.config.height_count)
+        right_up = np.stack(map_from_grid(aerial_m[:, 0], aerial_m[:, 1]), axis=-1)
+        return Matches(
+            aerial_map_m=right_up @ rotation2(grid.yaw).T + grid[:2], ground_grid_m=ground_m,
+            panorama_px=view.given_pixels(ground_m, levels[heights[ground]]),
+            weight=solution.weight[0].numpy()[drawn], inlier=solution.inlier[0].numpy()[drawn])
+
+
+class Stopwatch:
+    """Times of stages in milliseconds."""
+
+    def __init__(self):
+        """Start now."""
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """Add what happened since the last lap to what has this name."""
+        now = time.perf_counter()
+        self._laps[name] = self._laps.get(name, 0.0) + (now - self._last) * 1e3
+        self._last = now
+
+    def laps(self) -> dict[str, float]:
+        """Return all laps, and 'total' since the start."""
+        return self._laps | {'total': (time.perf_counter() - self._start) * 1e3}
+
+
+def _turned_covariance(covariance: np.ndarray, yaw_rad: float) -> np.ndarray:
+    """Return a (3, 3) covariance of (x, y, yaw) in axes that were turned by -yaw."""
+    turn = np.eye(3)
+    turn[:2, :2] = rotation2(yaw_rad)
+    result = turn @ covariance @ turn.T
+    return (result + result.T) / 2

@@ -1,0 +1,62 @@
+"""What a user may change of the localizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fg2_ros.settings import setting
+from fg2_ros.solver.acceptance import AcceptanceSettings
+from fg2_ros.solver.ransac import RansacSettings
+from fg2_ros.solver.refinement import RefinementSettings
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """When the aerial patch is replaced."""
+
+    recentre_m: float = setting(
+        6.0, 'The patch stays while the prior is within this distance of its centre on both '
+        'axes; its features are then computed once only.', unit='m', between=(0.0, 1000.0))
+    ring_m: float = setting(
+        25.0, 'Imagery is fetched in the background this far around the patch, for turns and '
+        'errors of GNSS.', unit='m', between=(0.0, 1000.0))
+    ahead_s: float = setting(
+        8.0, 'Imagery is fetched for where the vehicle will be within this time at its present '
+        'speed and course. Longer where the network is slow; 0 for none.', unit='s',
+        between=(0.0, 120.0))
+    patience_m: float = setting(
+        12.0, 'While imagery for a new patch is on its way the old one serves up to this '
+        'distance.', unit='m', between=(0.0, 1000.0))
+    retry_s: float = setting(
+        2.0, 'A patch with gaps, or a coarse one, is asked for again after this time.', unit='s',
+        between=(0.0, 3600.0))
+    wait_s: float = setting(
+        0.0, 'How long an estimate waits for imagery that is still being fetched.', unit='s',
+        between=(0.0, 600.0))
+
+
+@dataclass(frozen=True)
+class LocalizerSettings:
+    """What a user may change of the localizer; each field says what it does and its unit."""
+
+    covariance_scale: float = setting(
+        0.0, 'Factor of the analytic covariance. 0 takes the one calibrated for the weights.',
+        between=(0.0, 1e4))
+    seed: int = setting(
+        0, 'Of the random draws: an image and a prior always give the same estimate.',
+        between=(0, 2 ** 31 - 1))
+    turn_deg: float = setting(
+        3.0, 'A pinhole camera needs the aerial patch turned to its heading. It is turned anew '
+        'when the prior heading is further than this from it.', unit='deg', between=(0.0, 10.0))
+    found_heading_sigma_deg: float = setting(
+        6.0, 'A heading that was found in the panorama, for want of one in the prior, is never '
+        'called better than this.', unit='deg', between=(0.1, 60.0))
+    second_look_deg: float = setting(
+        5.0, 'A pose whose yaw is further than this from what was expected, or whose place is '
+        'further than patch.recentre_m, is looked for once more with it in the middle, where '
+        'networks see best: more accurate, and a second run. 180 switches it off.',
+        unit='deg', between=(0.0, 180.0))
+    patch: PatchSettings = PatchSettings()
+    ransac: RansacSettings = field(default_factory=RansacSettings.real_time)
+    refinement: RefinementSettings = RefinementSettings()
+    acceptance: AcceptanceSettings = AcceptanceSettings()

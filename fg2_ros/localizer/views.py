@@ -1,0 +1,99 @@
+"""
+What a network sees of a camera's image, and where that is in the image as it was given.
+
+A panorama is rolled until its centre column looks north by the prior heading; below it lies the
+north-up aerial patch. A pinhole image stays as it is, and the patch is turned instead, so that up
+is where the optical axis looks by the prior heading. Either way a camera whose heading is what the
+view stands for is found with no rotation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+from fg2_ros.geometry.panorama import north_aligned, pixel_from_direction
+from fg2_ros.localizer.resize import resized
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PanoramaView:
+    """
+    A panorama, resized and rolled.
+
+    :param image: (h, w, 3) uint8 at the network's size.
+    :param heading_rad: map yaw of the given image's centre column that the roll stands for.
+    :param given_hw: height and width of the given image.
+    """
+
+    image: np.ndarray
+    heading_rad: float
+    given_hw: tuple[int, int]
+    camera_k = None
+
+    @classmethod
+    def of(cls, panorama: np.ndarray, hw: tuple[int, int], how: str, yaw_rad: float
+           ) -> PanoramaView:
+        """
+        Return the view of a panorama whose centre column looks to a map yaw.
+
+        :param hw: of the network's images.
+        :param how: see `resized`.
+        """
+        rolled, heading_rad = north_aligned(resized(panorama, hw, how), yaw_rad)
+        return cls(rolled, heading_rad, panorama.shape[:2])
+
+    def given_pixels(self, ground_m: np.ndarray, height_m: np.ndarray) -> np.ndarray:
+        """
+        Return the (M, 2) continuous (column, row) of points in the given image.
+
+        :param ground_m: (M, 2) (row, column) in the ground grid of the network.
+        :param height_m: (M,) above the camera.
+        """
+        height, width = self.given_hw
+        direction = np.stack([-ground_m[:, 0], -ground_m[:, 1], height_m], axis=-1)
+        column, row = pixel_from_direction(direction, width, height)
+        rolled_px = (math.pi / 2 - self.heading_rad) / (2 * math.pi) * width
+        return np.stack([(column - rolled_px) % width, row], axis=-1)
+
+
+@dataclass(frozen=True)
+class PinholeView:
+    """
+    A rectified pinhole image, resized.
+
+    :param image: (h, w, 3) uint8 at the network's size.
+    :param heading_rad: map yaw of the optical axis for which the aerial patch is turned.
+    :param given_k: (3, 3) intrinsics of the given image, in its pixels.
+    :param given_hw: height and width of the given image.
+    """
+
+    image: np.ndarray
+    heading_rad: float
+    given_k: np.ndarray
+    given_hw: tuple[int, int]
+
+    @classmethod
+    def of(cls, image: np.ndarray, hw: tuple[int, int], how: str, camera_k: np.ndarray,
+           heading_rad: float) -> PinholeView:
+        """Return the view of an image with given intrinsics; see `PanoramaView.of`."""
+        return cls(
+            resized(image, hw, how), heading_rad, np.asarray(camera_k, float), image.shape[:2])
+
+    @property
+    def camera_k(self) -> np.ndarray:
+        """Return the (3, 3) intrinsics in pixels of the network's image."""
+        scale = np.divide(self.image.shape[:2], self.given_hw)
+        return np.diag([scale[1], scale[0], 1.0]) @ self.given_k
+
+    def given_pixels(self, ground_m: np.ndarray, height_m: np.ndarray) -> np.ndarray:
+        """
+        Return the (M, 2) continuous (column, row) of points in the given image.
+
+        :param ground_m: (M, 2) (row, column) in the ground grid; the camera looks to -row.
+        :param height_m: (M,) above the camera.
+        """
+        optical = np.stack([ground_m[:, 1], -height_m, -ground_m[:, 0]])
+        image = self.given_k @ optical
+        return (image[:2] / np.maximum(image[2], 1e-6)).T

@@ -1,0 +1,165 @@
+"""
+Weights on disk and weights of others.
+
+Own weights are safetensors files which carry the network's configuration and free metadata (both
+JSON). Published weights come as state dicts under their authors' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+from pathlib import Path
+
+from fg2_ros.network import FG2Config, FG2Network
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+import torch
+from torch import Tensor
+
+SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'fg2_sim.safetensors'
+
+PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
+
+
+def save_weights(network: FG2Network, path: str | Path, metadata: dict) -> None:
+    """
+    Write a network's tensors with its configuration and metadata; replaces the file at once.
+
+    :param path: of the safetensors file; its folder must exist.
+    :param metadata: JSON-ready values, read back with ``read_metadata``.
+    """
+    save_tensors(network.state_dict(), network.config, path, metadata)
+
+
+def save_tensors(
+        tensors: Mapping[str, Tensor], config: FG2Config, path: str | Path,
+        metadata: dict) -> None:
+    """Write the tensors of a network of a configuration; see `save_weights`."""
+    path = Path(path)
+    partial = path.with_name(path.name + '.partial')
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {
+        'config': json.dumps(config.to_dict()), 'metadata': json.dumps(metadata)})
+    partial.chmod(0o644)  # safetensors makes it unreadable to others
+    partial.replace(path)
+
+
+def read_metadata(path: str | Path) -> dict:
+    """
+    Return the metadata that was saved with weights.
+
+    :raises ValueError: if the file is missing, damaged or not from this package.
+    """
+    try:
+        return json.loads(_read_header(path)['metadata'])
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path} holds unreadable metadata: {error}') from error
+
+
+def load_network(
+        path: str | Path, device: str | torch.device = 'cpu',
+        dtype: torch.dtype = torch.float32) -> FG2Network:
+    """
+    Return the network saved at ``path``, in evaluation mode.
+
+    No more than the network itself is held in memory, already on its device and in its precision.
+
+    :raises ValueError: naming the file, and the tensor where one is at fault, if the file is
+        missing, damaged, not from this package, or does not fit its own configuration.
+    """
+    header = _read_header(path)
+    try:
+        network = network_without_weights(FG2Config.from_dict(json.loads(header['config'])))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{path} holds an unusable configuration: {error}') from error
+    own = network.state_dict()
+    with _open(path) as file:
+        shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}
+        require_shapes(_shapes(own), shapes, str(path))
+        tensors = {
+            name: file.get_tensor(name).to(
+                device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+            for name, tensor in own.items()}
+    network.load_state_dict(tensors, assign=True)
+    return network.to(device=device, dtype=dtype).eval()
+
+
+def network_without_weights(config: FG2Config) -> FG2Network:
+    """Return a network whose weights have names, shapes and types but take no memory."""
+    with torch.device('meta'):
+        return FG2Network(config)
+
+
+def require_shapes(
+        wanted: Mapping[str, torch.Size], given: Mapping[str, torch.Size], source: str) -> None:
+    """Raise a ValueError that names every tensor that is missing, extra or of another shape."""
+    problems = [
+        f'it {problem} tensor{"s" * (len(names) > 1)} {", ".join(sorted(names))}'
+        for problem, names in (
+            ('lacks', set(wanted) - set(given)), ('has the unknown', set(given) - set(wanted)))
+        if names]
+    problems += [
+        f'tensor {name} has shape {tuple(given[name])}, not {tuple(shape)}'
+        for name, shape in wanted.items() if name in given and given[name] != shape]
+    if problems:
+        raise ValueError(f'{source} does not fit the network: {"; ".join(problems)}')
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _open(path: str | Path):
+    if not Path(path).is_file():
+        raise ValueError(f'there is no weights file {path}')
+    try:
+        return safe_open(path, 'pt')
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f'{path} is damaged or no safetensors file: {error}') from error
+
+
+def _read_header(path: str | Path) -> dict[str, str]:
+    with _open(path) as file:
+        header = file.metadata() or {}
+    if not {'config', 'metadata'} <= set(header):
+        raise ValueError(f'{path} holds no FG2 configuration: it was not saved by this package')
+    return header
+
+
+def usable_device(name: str) -> torch.device:
+    """
+    Return the torch device of a name; 'auto' is the GPU if there is one.
+
+    :raises ValueError: if there is no such device here.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f'device {name!r} cannot be used here: {error}') from error
+    return device
+
+
+def usable_precision(name: str, device: torch.device) -> torch.dtype:
+    """
+    Return the type of a network's numbers: 'fp32', 'fp16', 'bf16' or 'auto'.
+
+    'auto' is bf16 on a processor that has instructions for it, where it is a third faster, and
+    fp32 everywhere else.
+
+    :raises ValueError: if there is no such precision.
+    """
+    if name == 'auto':
+        capabilities = getattr(torch.cpu, 'get_capabilities', dict)()  # not in every torch
+        has_bfloat16 = device.type == 'cpu' and capabilities.get('avx512_bf16', False)
+        return torch.bfloat16 if has_bfloat16 else torch.float32
+    if name not in PRECISIONS:
+        raise ValueError(f'precision {name!r} is none of auto, {", ".join(PRECISIONS)}')
+    return PRECISIONS[name]
+
+
+def is_same_file(first: str | Path, second: str | Path) -> bool:
+    """Return whether two paths lead to one file."""
+    return Path(first).exists() and Path(second).exists() and Path(first).samefile(second)

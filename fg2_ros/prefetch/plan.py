@@ -1,0 +1,197 @@
+"""Which tiles of a source a route needs, and which of them a cache misses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from fg2_ros.geometry import mercator
+from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex
+from fg2_ros.imagery.tiles.address import TileId, TileSource
+from fg2_ros.imagery.tiles.mosaic import TilePyramid
+from fg2_ros.prefetch.areas import TileArea, tiles_within
+from fg2_ros.prefetch.routes import Route
+import numpy as np
+
+COARSER_ZOOMS = 3  # that `TileImagery` falls back on where a source has nothing
+MOST_TILES = 1_000_000  # at a few tens a second this takes a night
+_USUAL_BYTES = {256: 20_000, 512: 70_000}  # of an orthophoto's tile as JPEG
+_ENOUGH_TO_AVERAGE = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    The tiles that a route needs of a source, and what is to be done for them.
+
+    :param areas: all of them, one area a zoom.
+    :param missing: (columns, rows) of those to be fetched, or asked whether they are current.
+    :param current: (columns, rows) of those that are in the cache and current.
+    :param lacking: how many the source is known to lack.
+    :param tile_bytes: what a tile takes, about.
+    """
+
+    areas: tuple[TileArea, ...]
+    missing: tuple[tuple[np.ndarray, np.ndarray], ...]
+    current: tuple[tuple[np.ndarray, np.ndarray], ...]
+    lacking: int
+    tile_bytes: float
+
+    @property
+    def zooms(self) -> list[int]:
+        """Return the zooms, coarsest first."""
+        return [area.zoom for area in self.areas]
+
+    @property
+    def tiles(self) -> int:
+        """Return how many tiles the route needs."""
+        return sum(map(len, self.areas))
+
+    @property
+    def held(self) -> int:
+        """Return how many tiles are in the cache and current."""
+        return sum(len(columns) for columns, _ in self.current)
+
+    @property
+    def to_fetch(self) -> int:
+        """Return how many tiles are asked for."""
+        return sum(len(columns) for columns, _ in self.missing)
+
+    def __iter__(self) -> Iterator[TileId]:
+        """Yield the tiles to be fetched."""
+        return self._listed(self.missing)
+
+    def held_tiles(self) -> Iterator[TileId]:
+        """Yield the tiles that are in the cache and current."""
+        return self._listed(self.current)
+
+    def held_in(self, holdings: MbtilesIndex) -> int:
+        """Return how many of the tiles a file holds, current or not."""
+        return sum(int(holdings.at(area.zoom).has(*area.addresses()).sum())
+                   for area in self.areas)
+
+    def _listed(self, addresses) -> Iterator[TileId]:
+        for area, (columns, rows) in zip(self.areas, addresses):
+            for address in zip(columns.tolist(), rows.tolist()):
+                yield TileId(area.zoom, *address)
+
+
+class BoundedPyramid(TilePyramid, Protocol):
+    """A tile pyramid that may end somewhere: west, south, east, north in degrees, or ()."""
+
+    bounds: tuple[float, ...]
+
+
+def areas_for(route: Route, margin_m: float, resolution_m: float,
+              source: BoundedPyramid) -> tuple[TileArea, ...]:
+    """
+    Return the tiles that patches of a resolution need within a margin around a route.
+
+    Each place gets the zoom that `TileImagery` takes there: the coarsest that is fine enough. It
+    changes with the latitude, so a long route may need several.
+
+    :raises ValueError: if the route is too long or reaches where there are no tiles.
+    """
+    margin_deg = np.degrees(1.01 * margin_m / mercator.EARTH_RADIUS_M)
+    south, north = route.latitudes_deg
+    farthest = min(max(abs(south), abs(north)) + margin_deg, mercator.MAX_LATITUDE_DEG)
+    nearest = 0.0 if south <= 0 <= north else max(0.0, min(abs(south), abs(north)) - margin_deg)
+    coarsest, finest = (
+        mercator.zoom_for_resolution(latitude, resolution_m, source.tile_px)
+        for latitude in (farthest, nearest))
+    zooms = sorted({min(max(zoom, source.min_zoom), source.max_zoom)
+                    for zoom in range(coarsest, finest + 1)})
+    areas = [tiles_at(route, margin_m, zoom, source) for zoom in zooms]
+    if len(zooms) > 1:
+        bands = [_parallels(zoom, zooms, resolution_m, source.tile_px) for zoom in zooms]
+        areas = [area.within_parallels(low - margin_deg, high + margin_deg)
+                 for area, (low, high) in zip(areas, bands)]
+    _require_few(areas)
+    return tuple(areas)
+
+
+def tiles_at(route: Route, margin_m: float, zoom: int, source: BoundedPyramid) -> TileArea:
+    """
+    Return the tiles of a zoom that a source has within a margin around a route.
+
+    :raises ValueError: if the source has no such zoom.
+    """
+    if not source.min_zoom <= zoom <= source.max_zoom:
+        raise ValueError(f'{source.name} has the zooms {source.min_zoom} to {source.max_zoom}, '
+                         f'not {zoom}')
+    area = tiles_within(route, margin_m, zoom)
+    return area.within_bounds(source.bounds) if source.bounds else area
+
+
+def make_plan(areas: tuple[TileArea, ...], holdings: MbtilesIndex, tile_px: int) -> Plan:
+    """
+    Return what is still to be done for some tiles.
+
+    :param holdings: of the cache.
+    :raises ValueError: if there are too many tiles.
+    """
+    _require_few(areas)
+    missing, held, lacking = [], [], 0
+    for area in areas:
+        columns, rows = area.addresses()
+        current, absent = _known(holdings, area.zoom, columns, rows)
+        missing.append((columns[~current & ~absent], rows[~current & ~absent]))
+        held.append((columns[current], rows[current]))
+        lacking += int((absent & ~current).sum())
+    return Plan(tuple(areas), tuple(missing), tuple(held), lacking,
+                _tile_bytes(areas, holdings, tile_px))
+
+
+def coarser_plan(plan: Plan, lacking: Collection[TileId], holdings: MbtilesIndex,
+                 source: TileSource) -> Plan:
+    """
+    Return the tiles, a zoom coarser, that serve where a source lacks those of a plan.
+
+    :param lacking: what the source lacks, beside what the cache knows of that.
+    """
+    lacking = holdings.absent.union(lacking)
+    areas = []
+    for area in plan.areas:
+        keys = np.array([tile.y * 2 ** area.zoom + tile.x
+                         for tile in lacking if tile.zoom == area.zoom], np.int64)
+        columns, rows = area.addresses()
+        lacks = np.isin(rows * 2 ** area.zoom + columns, keys)
+        if area.zoom > source.min_zoom and lacks.any():
+            # A patch there also needs those beside, where the finer ones are not enough for it.
+            coarser = TileArea.around(area.zoom - 1, columns[lacks] // 2, rows[lacks] // 2)
+            areas.append(coarser.within_bounds(source.bounds) if source.bounds else coarser)
+    return make_plan(tuple(areas), holdings, source.tile_px)
+
+
+def _require_few(areas: Iterable[TileArea]) -> None:
+    count = sum(map(len, areas))
+    if count > MOST_TILES:
+        raise ValueError(f'that is {count:,} tiles, more than the {MOST_TILES:,} that can sensibly'
+                         ' be fetched from a tile server: take a smaller area or a coarser zoom, '
+                         'or get the imagery as files')
+
+
+def _parallels(zoom: int, zooms: list[int], resolution_m: float,
+               tile_px: int) -> tuple[float, float]:
+    """Return between which distances from the equator, in degrees, a zoom is the one taken."""
+    coarsest_m = mercator.ground_resolution_m(0.0, 0, tile_px)
+    low, high = (np.degrees(np.arccos(min(1.0, resolution_m * 2.0 ** each / coarsest_m)))
+                 for each in (zoom, zoom - 1))
+    return 0.0 if zoom == zooms[-1] else low, 90.0 if zoom == zooms[0] else high
+
+
+def _known(holdings: MbtilesIndex, zoom: int, columns: np.ndarray,
+           rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which tiles are there and current, and which the source is known to lack."""
+    holding = holdings.at(zoom)
+    keys = rows * 2 ** zoom + columns
+    lacking = [tile.y * 2 ** zoom + tile.x for tile in holdings.absent if tile.zoom == zoom]
+    return np.isin(keys, holding.keys[holding.fresh]), np.isin(keys, lacking)
+
+
+def _tile_bytes(areas: Iterable[TileArea], holdings: MbtilesIndex, tile_px: int) -> float:
+    """Return the mean size of the tiles that are there, or what is usual."""
+    sizes = np.concatenate([np.zeros(0), *(holdings.at(area.zoom).sizes for area in areas)])
+    return float(sizes.mean()) if len(sizes) >= _ENOUGH_TO_AVERAGE else _USUAL_BYTES.get(
+        tile_px, _USUAL_BYTES[256])

@@ -1,0 +1,61 @@
+"""Loading checkpoints under the names that their authors gave the tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fg2_ros.network import FG2Network
+from fg2_ros.network.weights import _shapes, require_shapes
+from fg2_ros.published.names import official_names, QUERIES, unused_shapes
+from fg2_ros.published.queries import reproduce_queries, SHA256
+from torch import Tensor
+
+
+def load_reference_head(network: FG2Network, state_dict: Mapping[str, Tensor]) -> None:
+    """
+    Load an official head, a state dict under its authors' names; all or nothing.
+
+    The queries which checkpoints trained on a GPU lack are made as they were in training.
+
+    :raises ValueError: naming every tensor that is missing, extra or of another shape.
+    """
+    network.load_state_dict(
+        head_tensors(network, state_dict, 'the reference head'), strict=False)
+
+
+def load_reference_backbone(network: FG2Network, state_dict: Mapping[str, Tensor]) -> None:
+    """
+    Load a DINOv2 backbone, a state dict under DINOv2's names.
+
+    :raises ValueError: naming every tensor that is missing, extra or of another shape.
+    """
+    network.backbone.load_state_dict(
+        backbone_tensors(network, state_dict, 'the reference backbone'))
+
+
+def head_tensors(
+        network: FG2Network, state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """
+    Return the tensors of an official head under their names in the network.
+
+    :param network: says which ones it has; its own weights are not used.
+    :param source: what messages call the state dict.
+    :raises ValueError: naming every tensor that is missing, extra or of another shape.
+    """
+    names = official_names(network)
+    own = network.state_dict()
+    shapes = {official: own[name].shape for official, name in names.items()}
+    shapes |= unused_shapes(network)
+    given = dict(state_dict)
+    if QUERIES not in given and shapes[QUERIES] in SHA256:
+        require_shapes(shapes, _shapes(given) | {QUERIES: shapes[QUERIES]}, source)
+        given[QUERIES] = reproduce_queries(shapes[QUERIES])
+    require_shapes(shapes, _shapes(given), source)
+    return {name: given[official] for official, name in names.items()}
+
+
+def backbone_tensors(
+        network: FG2Network, state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Return the tensors of a DINOv2 under their names in its module; see `head_tensors`."""
+    require_shapes(_shapes(network.backbone.state_dict()), _shapes(state_dict), source)
+    return dict(state_dict)

@@ -1,0 +1,200 @@
+"""Pictures of what a tile file holds, with a route on them: one HTML page, or one PNG."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+import io
+from pathlib import Path
+
+import cv2
+from fg2_ros.geometry import mercator
+from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, tiles_of, ZoomIndex
+from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.prefetch.coverage import COARSER, FULL, NONE, PARTIAL, RouteTrack, Stretch
+from fg2_ros.report.html_page import figure, rendered
+import numpy as np
+from PIL import Image
+
+WIDTH_PX, HEIGHT_PX, TITLE_PX = 1000, 640, 34
+LARGEST_TILE_PX, SMALLEST_WITH_PICTURE_PX = 96, 12
+MOST_PICTURES = 1500
+INK, PAPER, FRESH, EXPIRED = (27, 36, 48), (244, 245, 247), (132, 173, 214), (186, 194, 204)
+COLOURS = {FULL: (18, 128, 92), COARSER: (105, 65, 198), PARTIAL: (247, 144, 9),
+           NONE: (217, 45, 32)}
+MEANINGS = {FULL: 'imagery', COARSER: 'only coarser imagery', PARTIAL: 'gaps in the patch',
+            NONE: 'no imagery'}
+
+
+@dataclass(frozen=True)
+class _View:
+    """What part of the tiles' plane a picture shows: (x, y) in tiles, to pixels."""
+
+    west: float
+    north: float
+    px: float  # a tile
+    world: int
+
+    def pixels(self, x, y) -> np.ndarray:
+        """Return (N, 2) columns and rows of places; x counts on from the western edge."""
+        return np.stack([(np.asarray(x) - self.west) % self.world,
+                         np.asarray(y) - self.north], axis=-1) * self.px
+
+
+def write_coverage(path: Path, holdings: MbtilesIndex, tracks: Sequence[RouteTrack],
+                   stretches: Sequence[Stretch], figures: dict) -> None:
+    """
+    Write the pictures of all zooms, as a page with tables or, for .png, as one picture.
+
+    :param path: the file; replaced if it exists.
+    """
+    panels = {zoom: draw(holdings, holdings.at(zoom), tracks)
+              for zoom in reversed(holdings.zooms)}
+    if Path(path).suffix.lower() == '.png':
+        titled = [_titled(panel, _caption(holdings.at(zoom))) for zoom, panel in panels.items()]
+        Path(path).write_bytes(_png(np.concatenate(titled or [_nothing()])))
+    else:
+        Path(path).write_text(_page(holdings, panels, stretches, figures), 'utf-8')
+
+
+def draw(holdings: MbtilesIndex, holding: ZoomIndex, tracks: Sequence[RouteTrack] = ()) -> np.ndarray:
+    """Return an (H, W, 3) uint8 RGB picture of the tiles of a zoom, with lines on it."""
+    lines = [mercator.world_pixel_from_geodetic(*track.places.T, holding.zoom, tile_px=1)
+             for track in tracks]
+    view, (width, height) = _view(holding, lines)
+    picture = np.full((height, width, 3), PAPER, np.uint8)
+    _draw_tiles(picture, view, holding)
+    if view.px >= SMALLEST_WITH_PICTURE_PX and len(holding.keys) <= MOST_PICTURES:
+        _draw_pictures(picture, view, holdings, holding)
+    for track, (x, y) in zip(tracks, lines):
+        _draw_line(picture, view.pixels(x, y), track.state)
+    return picture
+
+
+def _view(holding: ZoomIndex, lines: Sequence) -> tuple[_View, tuple[int, int]]:
+    """Return the view that shows everything, and its (width, height) in pixels."""
+    world = 2 ** holding.zoom
+    x = np.concatenate([holding.columns, *(np.floor(x % world) for x, _ in lines)])
+    y = np.concatenate([holding.rows, *(np.floor(y) for _, y in lines)])
+    columns = np.unique(x)
+    gaps = np.diff(columns, append=columns[0] + world)
+    west = columns[(np.argmax(gaps) + 1) % len(columns)]  # east of the widest gap: over +-180, too
+    wide = min(world, np.max((x - west) % world) + 1)
+    high = np.max(y) - np.min(y) + 1
+    px = min(LARGEST_TILE_PX, WIDTH_PX / (wide + 0.5), HEIGHT_PX / (high + 0.5))
+    view = _View(west - 0.25, float(np.min(y)) - 0.25, px, max(world, int(wide) + 1))
+    return view, (int(np.ceil((wide + 0.5) * px)), int(np.ceil((high + 0.5) * px)))
+
+
+def _draw_tiles(picture: np.ndarray, view: _View, holding: ZoomIndex) -> None:
+    """Draw squares, or where they would be smaller than pixels how densely they lie."""
+    corners = view.pixels(holding.columns, holding.rows)
+    gap = 1 if view.px >= 6 else 0
+    for fresh in (False, True):
+        wanted = corners[holding.fresh == fresh]
+        colour = FRESH if fresh else EXPIRED
+        if view.px >= 2:
+            for first, last in zip(np.round(wanted).astype(int).tolist(),
+                                   (np.round(wanted + view.px) - 1 - gap).astype(int).tolist()):
+                cv2.rectangle(picture, first, last, colour, cv2.FILLED)
+            continue
+        column, row = np.floor(wanted).astype(int).T
+        count = np.zeros(picture.shape[:2])
+        np.add.at(count, (row.clip(0, len(count) - 1), column.clip(0, count.shape[1] - 1)), 1)
+        share = np.minimum(1.0, count * min(1.0, view.px) ** 2)[..., None]
+        share = np.where(share > 0, np.maximum(share, 0.25), 0.0)  # a single tile is seen, too
+        picture[:] = np.round(picture * (1 - share) + np.array(colour) * share)
+
+
+def _draw_pictures(picture: np.ndarray, view: _View, holdings: MbtilesIndex,
+                   holding: ZoomIndex) -> None:
+    tiles = [TileId(holding.zoom, *address)
+             for address in zip(holding.columns.tolist(), holding.rows.tolist())]
+    side = int(view.px) - 1
+    for tile, data in tiles_of(holdings.path, tiles).items():
+        left, top = np.round(view.pixels(tile.x, tile.y)).astype(int)
+        small = _small(data, side)
+        if small is not None:
+            picture[top:top + side, left:left + side] = small[
+                :picture.shape[0] - top, :picture.shape[1] - left]
+
+
+def _small(data: bytes, side: int) -> np.ndarray | None:
+    """Return a small picture of an encoded tile; None if it is none."""
+    try:
+        with Image.open(io.BytesIO(data), formats=('JPEG', 'PNG', 'WEBP')) as image:
+            if max(image.size) > 2048:
+                return None
+            image.draft('RGB', (2 * side, 2 * side))  # JPEG: decoded at a fraction of its size
+            return np.array(image.convert('RGB').resize((side, side), Image.Resampling.BOX))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _draw_line(picture: np.ndarray, pixels: np.ndarray, state: np.ndarray) -> None:
+    points = np.round(pixels * 16).astype(np.int32)
+    for colour, thickness in ((lambda _: (255, 255, 255), 7), (COLOURS.get, 4)):
+        if len(points) == 1:
+            cv2.circle(picture, points[0], 16 * thickness, colour(int(state[0])), cv2.FILLED,
+                       cv2.LINE_AA, 4)
+        for first, last, kind in zip(points[:-1], points[1:], state.tolist()):
+            cv2.line(picture, first, last, colour(kind), thickness, cv2.LINE_AA, 4)
+
+
+def _caption(holding: ZoomIndex) -> str:
+    fresh = int(holding.fresh.sum())
+    return (f'Zoom {holding.zoom}: {len(holding.keys):,} tiles, {holding.sizes.sum() / 1e6:,.1f} '
+            f'MB, {len(holding.keys) - fresh:,} out of date')
+
+
+def _titled(panel: np.ndarray, text: str) -> np.ndarray:
+    picture = np.full((TITLE_PX + len(panel), WIDTH_PX, 3), 255, np.uint8)
+    picture[TITLE_PX:, :panel.shape[1]] = panel[:, :WIDTH_PX]
+    cv2.putText(picture, text, (4, TITLE_PX - 11), cv2.FONT_HERSHEY_SIMPLEX, 0.6, INK, 1,
+                cv2.LINE_AA)
+    return picture
+
+
+def _nothing() -> np.ndarray:
+    return _titled(np.full((60, WIDTH_PX, 3), PAPER, np.uint8), 'There are no tiles')
+
+
+def _png(picture: np.ndarray) -> bytes:
+    return cv2.imencode('.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _page(holdings: MbtilesIndex, panels: dict[int, np.ndarray], stretches: Sequence[Stretch],
+          figures: dict) -> str:
+    pictures = ''.join(
+        figure(f'data:image/png;base64,{base64.b64encode(_png(panel)).decode()}', f'zoom {zoom}',
+               escape(_caption(holdings.at(zoom)))) for zoom, panel in panels.items())
+    legend = ''.join(
+        f'<span><i style="background:rgb{COLOURS[state]}"></i>{MEANINGS[state]}</span>'
+        for state in COLOURS) if 'route' in figures else ''
+    return rendered(
+        'coverage.html', title=escape(f'Coverage of {holdings.path.name}'),
+        subtitle=escape(holdings.metadata.get('attribution', '')), legend=legend,
+        pictures=pictures or '<p>There are no tiles.</p>', route=_route(stretches, figures))
+
+
+def _route(stretches: Sequence[Stretch], figures: dict) -> str:
+    if 'route' not in figures:
+        return ''
+    route = figures['route']
+    rows = ''.join(
+        f'<tr class="{each.state}"><td>{each.state}</td><td>{each.line + 1}</td>'
+        f'<td>{each.begin_m / 1000:.3f}</td><td>{each.end_m / 1000:.3f}</td>'
+        f'<td>{each.length_m:,.0f}</td><td>{_place(each.begin)}</td><td>{_place(each.end)}</td>'
+        '</tr>' for each in stretches)
+    table = ('<table><thead><tr><th>state</th><th>line</th><th>from [km]</th><th>to [km]</th>'
+             f'<th>[m]</th><th>begin</th><th>end</th></tr></thead><tbody>{rows}</tbody></table>')
+    return (f'<section><h2>Route</h2><p>{route["length_km"]:.3f} km, of which '
+            f'{route["none_km"]:.3f} km without imagery, {route["partial_km"]:.3f} km with gaps, '
+            f'{route["coarser_km"]:.3f} km with coarser imagery only.</p>'
+            f'{table if stretches else ""}</section>')
+
+
+def _place(place: tuple[float, float]) -> str:
+    return f'{place[0]:.6f}, {place[1]:.6f}'

@@ -1,0 +1,213 @@
+"""Training samples: rendered frames with a random prior, a turned world and random colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+from fg2_ros.datasets.simulated import Frame, read_frame, RenderedCity, Surroundings
+from fg2_ros.geometry.panorama import north_aligned
+from fg2_ros.geometry.se2 import (
+    grid_axis_m, map_from_grid, Pose2, rotation2, solution_from_map_pose)
+from fg2_ros.network.config import FG2Config
+from fg2_ros.simulation.layers import coverage_at
+import numpy as np
+from torch.utils.data import Dataset, Subset
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """How wrong the prior is and how much the images are varied."""
+
+    prior_offset_m: float = 14.0  # uniform, on each axis
+    yaw_error_deg: float = 12.0  # uniform
+    turn_world: bool = True  # rotate and mirror it, which keeps it a possible world
+    vary_colours: bool = True
+
+    @classmethod
+    def validation(cls) -> SampleSettings:
+        """Return the settings of `fg2 evaluate sim`'s defaults, without any augmentation."""
+        return cls(12.0, 10.0, turn_world=False, vary_colours=False)
+
+
+class Sample(NamedTuple):
+    """
+    A network input with its truth.
+
+    :param ground: (h, w, 3) uint8 panorama, north-aligned by a wrong heading.
+    :param aerial: (n, n, 3) uint8 patch around a wrong position.
+    :param rotation: (2, 2) float32, aerial grid to ground grid.
+    :param translation: (2,) float32 metres, (row, column) of the ground grid.
+    :param coverage: (2, cells, 8) uint8 of the aerial and the ground cells; see
+        `fg2_ros.training.simulated.layers`.
+    """
+
+    ground: np.ndarray
+    aerial: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    coverage: np.ndarray
+
+
+class FrameDataset(Dataset):
+    """
+    An endless, reproducible sequence of samples: the i-th depends on the seed and i only.
+
+    Every frame comes once an epoch, in an order of the epoch's own.
+
+    :param cities: whose files the folder must hold; see `frames.render_missing`.
+    """
+
+    def __init__(self, cities: list[RenderedCity], frames_per_city: int, folder: Path,
+                 config: FG2Config, settings: SampleSettings, seed: int):
+        """Remember where the frames are."""
+        self.files = [city.file(folder) for city in cities]
+        self.frames_per_city = frames_per_city
+        self.config = config
+        self.settings = settings
+        self.seed = seed
+
+    @property
+    def frame_count(self) -> int:
+        """Frames in an epoch."""
+        return len(self.files) * self.frames_per_city
+
+    def __len__(self) -> int:
+        """Return a number that no training reaches."""
+        return 2 ** 40
+
+    def __getitem__(self, number: int) -> Sample:
+        """Return the sample of a number from 0."""
+        epoch, position = divmod(number, self.frame_count)
+        city, index = divmod(int(self._order(epoch)[position]), self.frames_per_city)
+        rng = np.random.default_rng((self.seed, 1, number))
+        return make_sample(
+            read_frame(self.files[city], index), self.config, self.settings, rng)
+
+    def first(self, count: int) -> Subset:
+        """Return the first samples as a data set of that length."""
+        return Subset(self, range(count))
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return _permutation(self.seed, epoch, self.frame_count)
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, 0, epoch)).permutation(count)
+
+
+def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
+                rng: np.random.Generator) -> Sample:
+    """Return a frame as the network may meet it, drawn with ``rng``."""
+    offset_m = rng.uniform(-settings.prior_offset_m, settings.prior_offset_m, 2)
+    yaw_error_rad = np.radians(rng.uniform(-settings.yaw_error_deg, settings.yaw_error_deg))
+    turn_rad = rng.uniform(-np.pi, np.pi) if settings.turn_world else 0.0
+    mirrored = bool(settings.turn_world and rng.integers(2))
+
+    panorama = frame.panorama[:, ::-1] if mirrored else frame.panorama
+    yaw_rad = (np.pi - frame.yaw_rad if mirrored else frame.yaw_rad) + turn_rad
+    ground, undone_yaw_rad = north_aligned(panorama, yaw_rad - yaw_error_rad)
+    truth = Pose2(*offset_m, np.pi / 2 + yaw_rad - undone_yaw_rad)
+    rotation, translation = solution_from_map_pose(truth)
+    world = TurnedWorld(offset_m, turn_rad, mirrored)
+    aerial = aerial_patch(frame.aerial, config, world)
+    coverage = cell_coverage(frame.layers, config, world, rotation, translation)
+    if settings.vary_colours:
+        ground, aerial = varied(ground, rng), varied(aerial, rng)
+    return Sample(
+        np.ascontiguousarray(ground), np.ascontiguousarray(aerial),
+        rotation.astype(np.float32), translation.astype(np.float32), coverage)
+
+
+class TurnedWorld(NamedTuple):
+    """
+    A world that was mirrored east-west and then turned, both about the camera.
+
+    :param camera_m: (east, north) of the camera from the aerial patch's centre.
+    :param turn_rad: counter-clockwise.
+    """
+
+    camera_m: np.ndarray
+    turn_rad: float
+    mirrored: bool
+
+    def offset_as_rendered(self, grid_m: np.ndarray) -> np.ndarray:
+        """
+        Return (east, north) from the camera, in the world as it was rendered.
+
+        :param grid_m: (..., 2) (row, column) metres in the aerial grid of the turned world.
+        """
+        east_north = np.stack(map_from_grid(grid_m[..., 0], grid_m[..., 1]), axis=-1)
+        offset_m = (east_north - self.camera_m) @ rotation2(-self.turn_rad).T
+        return offset_m * [-1, 1] if self.mirrored else offset_m
+
+
+def aerial_patch(aerial: Surroundings, config: FG2Config, world: TurnedWorld) -> np.ndarray:
+    """Return the (n, n, 3) patch of a turned world."""
+    size = config.aerial_image_hw[0]
+    # Three pixels' centres determine the affine map from the patch to the rendered image.
+    pixels = np.array([[0, 0], [0, size - 1], [size - 1, 0]])
+    grid_m = ((pixels + 0.5) / size - 0.5) * config.grid_extent_m
+    source = aerial.pixel_from_offset(world.offset_as_rendered(grid_m))
+    affine = cv2.getAffineTransform(
+        pixels[:, ::-1].astype(np.float32), source.astype(np.float32))
+    return cv2.warpAffine(
+        aerial.image, affine, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+
+def cell_coverage(layers: Surroundings, config: FG2Config, world: TurnedWorld,
+                  rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """Return (2, cells, 8) uint8: how much of the aerial and ground cells each layer covers."""
+    axis_m = grid_axis_m(config.grid_extent_m, config.grid_cells)
+    aerial_m = np.stack(np.meshgrid(axis_m, axis_m, indexing='ij'), axis=-1).reshape(-1, 2)
+    grid_m = np.stack([aerial_m, (aerial_m - translation) @ rotation])
+    pixel = layers.pixel_from_offset(world.offset_as_rendered(grid_m))
+    return coverage_at(
+        layers.image, pixel[..., 0], pixel[..., 1], config.cell_m / layers.resolution_m)
+
+
+def varied(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return an image with other colours, contrast, sharpness and noise."""
+    image = cv2.transform(image, _colour_matrix(rng))
+    image = cv2.LUT(image, _tone_curves(rng))
+    if rng.random() < 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.1))
+    if rng.random() < 0.5:
+        image = _with_noise(image, rng.uniform(1, 8), rng)
+    return image
+
+
+def _colour_matrix(rng: np.random.Generator) -> np.ndarray:
+    """Return a random saturation and hue rotation, which leaves grey as it is."""
+    saturation, hue_rad = rng.uniform(0.3, 1.4), rng.normal(0, 0.25)
+    grey = np.full((3, 3), 1 / 3)
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    return grey + saturation * (
+        np.cos(hue_rad) * (np.eye(3) - grey) + np.sin(hue_rad) * cross)
+
+
+def _tone_curves(rng: np.random.Generator) -> np.ndarray:
+    """Return a (256, 1, 3) uint8 table of gamma, gain of each channel, contrast, brightness."""
+    level = np.linspace(0, 1, 256)[:, None, None] ** np.exp(rng.normal(0, 0.25))
+    gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3))
+    contrast, brightness = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.05)
+    level = (level * gain - 0.5) * contrast + 0.5 + brightness
+    return np.clip(np.round(level * 255), 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _noise_bank() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((1024, 1024, 3), np.float32)
+
+
+def _with_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Add a random window of stored Gaussian noise: drawing fresh noise would take too long."""
+    height, width = image.shape[:2]
+    bank = _noise_bank()
+    row, column = (rng.integers(0, 1024 - size) for size in (height, width))
+    noise = bank[row:row + height, column:column + width]
+    return cv2.addWeighted(image, 1.0, noise, sigma, 0.0, dtype=cv2.CV_8U)

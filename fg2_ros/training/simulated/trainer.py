@@ -1,0 +1,280 @@
+"""Training of a panorama network from scratch: deterministic, and resumable after a kill."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Callable, Iterator, NamedTuple
+
+import cv2
+from fg2_ros.network.config import FG2Config
+from fg2_ros.network.fg2 import FG2Network
+from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.pose import solve_pose
+from fg2_ros.solver.procrustes import Alignment
+from fg2_ros.solver.ransac import RansacSettings
+from fg2_ros.training.run_folder import RunFolder
+from fg2_ros.training.simulated.layers import LayerReader
+from fg2_ros.training.simulated.matching_loss import Cells, dense_loss, matched_cells
+from fg2_ros.training.simulated.pose_contrast import PoseContrast
+from fg2_ros.training.simulated.samples import Sample
+import numpy as np
+import torch
+from torch import nn, Tensor
+from torch.utils.data import DataLoader, Dataset
+
+log = logging.getLogger(__name__)
+
+TRAINED = ('network', 'average', 'reader', 'contrast', 'optimizer')  # what a checkpoint keeps
+SEED_STRIDE = 2 ** 24  # between the seeds of runs, each of whose steps has its own
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How long and how fast a network learns."""
+
+    steps: int = 4000
+    batch: int = 8
+    seed: int = 0
+    peak_rate: float = 1e-3  # of AdamW; linear warm-up, then a cosine down to almost nothing
+    warmup_share: float = 0.04
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999  # of the averaged weights, which are validated and shipped
+    local_weight: float = 1.0  # of matching descriptors without positions; 0 saves a tenth
+    layer_weight: float = 1.0  # of reading from them what stands where
+    pose_weight: float = 2.0  # of telling the true pose from others
+    validate_every: int = 500
+    checkpoint_every: int = 250
+    threads: int = 2
+    loader_workers: int = 1
+    bfloat16: bool = True  # in the backbones, whose convolutions are most of the work
+
+
+class Losses(NamedTuple):
+    """Of a batch in nats: matching before and after position code, layers read, poses told."""
+
+    local: Tensor
+    info_nce: Tensor
+    layers: Tensor
+    pose: Tensor
+
+    def total(self, settings: TrainSettings) -> Tensor:
+        """Return what is minimised."""
+        return (self.info_nce + settings.local_weight * self.local
+                + settings.layer_weight * self.layers + settings.pose_weight * self.pose)
+
+
+class SimulatedTrainer:
+    """
+    One training run in a folder of its own.
+
+    The folder holds ``checkpoint.pt`` (everything to go on after a kill), ``log.jsonl`` and
+    ``curves.html``.
+
+    :param training: endless samples; the i-th must depend on i only.
+    :param validation: samples to measure on.
+    :param start: a network of the same configuration, but for the extent of its grid, whose
+        weights a new run starts with.
+    :param origin: JSON-ready words on data and start: a run resumes with the same only.
+    :raises ValueError: if it has another one.
+    :raises ValueError: if the folder holds another run.
+    """
+
+    def __init__(self, config: FG2Config, settings: TrainSettings, training: Dataset,
+                 validation: Dataset, folder: Path, resume: bool = False,
+                 start: FG2Network | None = None, origin: dict | None = None):
+        """Build the network, or take up a run where its last checkpoint was written."""
+        if start is not None:
+            _require_fitting(config, start.config)
+        torch.set_num_threads(settings.threads)
+        torch.manual_seed(settings.seed)
+        self.config, self.settings = config, settings
+        self.folder = RunFolder(folder, json.dumps({
+            'network': config.to_dict(), 'training': asdict(settings), 'origin': origin}))
+        self.training, self.validation = training, validation
+        self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
+        if start is not None:
+            self.network.load_state_dict(start.state_dict())
+        self.average = deepcopy(self.network).eval().requires_grad_(False)
+        self.grid = BevGrid.of(config)
+        self.reader = LayerReader(config.descriptor_channels, self.grid.ground)
+        self.contrast = PoseContrast(self.grid, config.temperature)
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.network, settings.weight_decay)
+            + _parameter_groups(self.reader, 0.0) + _parameter_groups(self.contrast, 0.0),
+            lr=0.0, betas=(0.9, 0.98))
+        self.step = 0
+        saved = self.folder.start(resume)
+        if saved is not None:
+            self._go_on_from(saved)
+
+    def run(self, on_step: Callable[[dict], None] = lambda record: None) -> dict:
+        """
+        Train to the end.
+
+        :param on_step: told every record of the log, and a short one after every step.
+        :return: the last validation's record.
+        """
+        for batch in self._batches():
+            record = self._learn(batch)
+            self.step += 1
+            done = self.step == self.settings.steps
+            if done or self.step % self.settings.validate_every == 0:
+                record |= self.validate()
+            if done or self.step % 20 == 0 or 'validation_loss' in record:
+                self._write_log(record)
+            if done or self.step % self.settings.checkpoint_every == 0:
+                self._write_checkpoint()
+            on_step(record)
+        return self.folder.records()[-1]
+
+    def validate(self) -> dict:
+        """Return loss and pose errors of the averaged network on the validation samples."""
+        losses, metres, degrees = [], [], []
+        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
+        with torch.inference_mode():
+            for batch in DataLoader(self.validation, self.settings.batch):
+                loss, error_m, error_deg = self._measure(batch, generator)
+                losses.append(loss)
+                metres.append(error_m)
+                degrees.append(error_deg)
+        metres, degrees = np.concatenate(metres), np.concatenate(degrees)
+        return {
+            'validation_loss': float(np.mean(losses)),
+            'validation_median_m': float(np.median(metres)),
+            'validation_mean_m': float(np.mean(metres)),
+            'validation_over_5m': float(np.mean(metres > 5)),
+            'validation_median_deg': float(np.median(degrees))}
+
+    def _learn(self, batch: Sample) -> dict:
+        torch.manual_seed(self.settings.seed * SEED_STRIDE + self.step)  # as it is when resumed
+        for group in self.optimizer.param_groups:
+            group['lr'] = learning_rate(self.step, self.settings)
+        losses = self._losses(self.network, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total(self.settings).backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f'the gradient is not finite in step {self.step}')
+        self.optimizer.step()
+        self._update_average()
+        return {'step': self.step + 1} | {
+            name: value.item() for name, value in losses._asdict().items()} | {
+            'rate': self.optimizer.param_groups[0]['lr']}
+
+    def _losses(self, network: FG2Network, batch: Sample) -> Losses:
+        """
+        Return the losses of a batch.
+
+        Positions alone already tell a lot, for the prior is not far off. What makes the network
+        look at the images instead is to match without positions, and to tell what stands where.
+        """
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
+            ground = network.ground_tokens(image_batch(batch.ground))
+            aerial = network.aerial_tokens(image_batch(batch.aerial))
+        bev, _, _ = network.lifting(ground.float())
+        ground = network.ground_head.local_and_final(bev)
+        aerial = network.aerial_head.local_and_final(network.aerial_map(aerial.float()))
+        truth = truth_of(batch)
+        temperature = self.config.temperature
+
+        def dense(cells: Cells) -> Tensor:
+            return dense_loss(cells, truth, self.grid, temperature).mean()
+
+        local, final = zip(aerial, ground)
+        cells = matched_cells(*final, temperature)
+        return Losses(
+            dense(matched_cells(*local, temperature)) if self.settings.local_weight
+            else torch.zeros(()),
+            dense(cells), self.reader(*local, batch.coverage), self.contrast(cells, truth).mean())
+
+    def _measure(self, batch: Sample, generator: torch.Generator):
+        matching = self.average(image_batch(batch.ground), image_batch(batch.aerial))
+        solution = solve_pose(
+            matching.scores, matching.probabilities, self.grid, RansacSettings.real_time(),
+            generator=generator)
+        found = Alignment(solution.rotation, solution.translation, solution.ok)
+        truth = truth_of(batch)
+        error_m = (found.camera - truth.camera).norm(dim=-1)
+        error_deg = torch.rad2deg(found.bearing - truth.bearing).abs()
+        losses = self._losses(self.average, batch)
+        return losses.info_nce.item(), error_m.numpy(), error_deg.numpy()
+
+    def _batches(self) -> Iterator[Sample]:
+        batch, workers = self.settings.batch, self.settings.loader_workers
+        return iter(DataLoader(
+            self.training, batch, sampler=range(self.step * batch, self.settings.steps * batch),
+            num_workers=workers, worker_init_fn=_begin_worker,
+            prefetch_factor=8 if workers else None,
+            multiprocessing_context='spawn' if workers else None))
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        averaged, current = self.average.state_dict(), self.network.state_dict()
+        floating = [name for name in averaged if averaged[name].is_floating_point()]
+        torch._foreach_lerp_(
+            [averaged[name] for name in floating], [current[name] for name in floating],
+            1 - decay)
+
+    def _go_on_from(self, saved: dict) -> None:
+        for name in TRAINED:
+            getattr(self, name).load_state_dict(saved[name])
+        self.step = saved['step']
+        log.info('going on after step %d', self.step)
+
+    def _write_checkpoint(self) -> None:
+        self.folder.write_checkpoint({
+            'step': self.step, **{name: getattr(self, name).state_dict() for name in TRAINED}})
+
+    def _write_log(self, record: dict) -> None:
+        self.folder.log(record)
+        if 'validation_loss' in record:
+            self.folder.write_curves()
+
+
+def truth_of(batch: Sample) -> Alignment:
+    """Return the true motions of a batch."""
+    return Alignment(
+        batch.rotation, batch.translation, torch.ones(len(batch.rotation), dtype=torch.bool))
+
+
+def image_batch(images: Tensor) -> Tensor:
+    """Return (B, 3, H, W) in [0, 1], channels last in memory, of (B, H, W, 3) uint8 images."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Return the rate of a step: a linear rise, then a cosine down to 1 % of the peak."""
+    warmup = max(1.0, settings.warmup_share * settings.steps)
+    if step < warmup:
+        return settings.peak_rate * (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1.0, settings.steps - warmup)
+    return settings.peak_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def _require_fitting(config: FG2Config, other: FG2Config) -> None:
+    mine = config.to_dict()
+    theirs = other.to_dict() | {'grid_extent_m': config.grid_extent_m}
+    if different := [name for name in mine if mine[name] != theirs[name]]:
+        raise ValueError('the weights to start from are of another network, which differs in '
+                         f'{", ".join(different)}')
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
+    """Return matrices with and vectors (biases, norms) without weight decay."""
+    parameters = list(network.parameters())
+    return [
+        {'params': [p for p in parameters if p.dim() > 1], 'weight_decay': weight_decay},
+        {'params': [p for p in parameters if p.dim() <= 1], 'weight_decay': 0.0}]
+
+
+def _begin_worker(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,29 @@
+"""Networks for VIGOR and KITTI that are small enough for tests, with random weights."""
+
+from dataclasses import replace
+
+from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.network.weights import save_weights
+import torch
+
+SMALL = {
+    'backbone': 'cnn', 'channels': 16, 'grid_cells': 9, 'height_count': 3, 'iterations': 1,
+    'attention_heads': 2, 'attention_points': 2, 'feedforward_channels': 16,
+    'ffn_of_iteration': (1,), 'descriptor_widths': (16, 16, 16), 'descriptor_layers': 1,
+    'aerial_image_hw': (64, 64)}
+CONFIGS = {
+    'vigor': replace(FG2Config.preset('vigor'), ground_image_hw=(64, 128), **SMALL),
+    'kitti': replace(FG2Config.preset('kitti'), ground_image_hw=(64, 192), **SMALL)}
+
+
+def network(preset):
+    """Return a network in evaluation mode, always of the same weights."""
+    torch.manual_seed(3)
+    return FG2Network(CONFIGS[preset]).eval()
+
+
+def weights(preset, folder):
+    """Write the network's weights into a folder and return the file."""
+    path = folder / f'tiny_{preset}.safetensors'
+    save_weights(network(preset), path, {'trained_on': 'nothing'})
+    return path

@@ -1,0 +1,370 @@
+"""Test helpers: a vehicle that sends messages and hears what the node says, and a fake core."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from itertools import count
+import math
+import threading
+import time
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.imagery import AerialPatch
+from fg2_ros.localizer.estimate import Estimate
+from fg2_ros.localizer.localizer import Matches
+from fg2_ros.ros.loading import Loaded
+from fg2_ros.ros.node import FG2Node
+from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
+from nav_msgs.msg import Odometry
+import numpy as np
+from rcl_interfaces.msg import Log
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, Imu, NavSatFix
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+from tf_transformations import quaternion_from_euler
+
+FRAME = MapFrame(47.37, 8.54)
+MOUNT = Pose2(1.5, 0.2, 0.1)  # base_from_camera
+ODOMETRY = Pose2(-3.0, 7.0, 2.0)  # odom_from_base
+TRUTH = Pose2(12.0, -8.0, 0.7)  # map_from_base
+COVARIANCE = np.array([[0.5, 0.1, 0.02], [0.1, 0.3, -0.01], [0.02, -0.01, 0.004]])
+PATIENCE_S = 60.0
+RELIABLE = QoSProfile(depth=50)
+_NUMBERS = count(1)
+LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL,
+                     reliability=ReliabilityPolicy.RELIABLE)
+
+
+class FakeImagery:
+    """Counts nothing."""
+
+    def stats(self) -> dict:
+        """Return some counters."""
+        return {'hits': 3, 'misses': 1, 'errors': 0, 'pending': 0, 'offline': False}
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class FakeLocalizer:
+    """Answers every panorama with the truth, or as told."""
+
+    def __init__(self):
+        """Start honest."""
+        self.metadata = {}
+        self.map_frame = None
+        self.priors = []
+        self.panoramas = []
+        self.requests = []
+        self.raises = None
+        self.rejection = ''
+        self.covariance = COVARIANCE
+        self.entered = threading.Event()
+        self.proceed = threading.Event()
+        self.proceed.set()
+
+    def request_imagery(self, latitude_deg: float, longitude_deg: float) -> None:
+        """Note the place."""
+        self.requests.append((latitude_deg, longitude_deg))
+
+    def estimate(self, panorama, prior) -> Estimate:
+        """Return the camera's true pose."""
+        self.panoramas.append(panorama)
+        self.priors.append(prior)
+        self.entered.set()
+        assert self.proceed.wait(PATIENCE_S)
+        if self.raises is not None:
+            raise self.raises
+        camera = TRUTH.compose(MOUNT)
+        latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
+        patch = AerialPatch(np.full((64, 64, 3), 90, np.uint8), self.map_frame,
+                            (camera.x + 2, camera.y - 1), 50.0, None, 'fake')
+        matches = Matches(
+            aerial_map_m=np.array([[camera.x, camera.y], [camera.x + 9, camera.y + 4]]),
+            ground_grid_m=np.zeros((2, 2)), panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),
+            weight=np.array([1.0, 0.4]), inlier=np.array([True, False]))
+        return Estimate(
+            accepted=not self.rejection, rejection=self.rejection, east_m=camera.x,
+            north_m=camera.y, latitude_deg=latitude, longitude_deg=longitude, yaw_rad=camera.yaw,
+            covariance=self.covariance, inlier_ratio=0.5, match_count=2, matches=matches,
+            patch=patch, timings_ms={'total': 1.0})
+
+
+class Vehicle:
+    """One executor thread that spins the nodes under test and a node that plays the sensors."""
+
+    def __init__(self):
+        """Start to spin, in a namespace of its own."""
+        self.namespace = f'/vehicle_{next(_NUMBERS)}'
+        self.node = Node('vehicle', namespace=self.namespace)
+        self.changed = threading.Condition()
+        self.heard = defaultdict(list)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.under_test: list[FG2Node] = []
+        self.localizer = FakeLocalizer()
+        self._publishers = {
+            Image: self.node.create_publisher(Image, 'image', RELIABLE),
+            NavSatFix: self.node.create_publisher(NavSatFix, 'fix', RELIABLE),
+            Odometry: self.node.create_publisher(Odometry, 'odom', RELIABLE),
+            Imu: self.node.create_publisher(Imu, 'imu', RELIABLE)}
+        self._clock = self.node.create_publisher(Clock, '/clock', LATCHED)
+        self._tf = self.node.create_publisher(TFMessage, '/tf', RELIABLE)
+        self._tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
+        self.hear(PoseWithCovarianceStamped, 'fg2/pose')
+        self.hear(DiagnosticArray, '/diagnostics')
+        self.hear(Log, '/rosout')
+        self.hear(TFMessage, '/tf')
+        self._thread = threading.Thread(target=self.executor.spin)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.executor.shutdown()
+        self._thread.join()
+        for node in (*self.under_test, self.node):
+            node.destroy_node()
+
+    # Nodes under test --------------------------------------------------------------------------
+
+    def start(self, load=None, active: bool = True, **parameters) -> FG2Node:
+        """Start a node; with a fake localizer unless told how to load one."""
+        values = {name.replace('__', '.'): value for name, value in parameters.items()}
+        node = FG2Node(
+            load or (lambda settings: self.loaded()),
+            namespace=self.namespace, parameter_overrides=[
+                Parameter(name, value=value) for name, value in values.items()])
+        self.under_test.append(node)
+        self.executor.add_node(node)
+        if active:
+            assert self.change(node, 'configure')
+            assert self.change(node, 'activate')
+            self.meet(node)
+        return node
+
+    def loaded(self) -> Loaded:
+        """Return the fake core."""
+        return Loaded(self.localizer, FakeImagery())
+
+    def meet(self, node: FG2Node) -> None:
+        """Wait until the node hears this vehicle and this vehicle the node."""
+        self.until(lambda: all(
+            self.node.count_subscribers(publisher.topic_name) > 0
+            and publisher.get_subscription_count() > 0
+            for publisher in (*self._publishers.values(), self._tf_static)), 'the node hears')
+        self.until(lambda: all(
+            publisher.get_subscription_count() > 0
+            for publisher in (node._outputs.pose, node._diagnostics)), 'the node is heard')
+
+    def change(self, node: FG2Node, label: str) -> bool:
+        """Request a transition, if it is one that can be made; return whether it succeeded."""
+        name = node.get_fully_qualified_name()
+        answer = self.call(GetAvailableTransitions, f'{name}/get_available_transitions',
+                           GetAvailableTransitions.Request())
+        ids = {item.transition.label: item.transition.id for item in answer.available_transitions}
+        request = ChangeState.Request()
+        request.transition.id = ids[label]
+        return self.call(ChangeState, f'{name}/change_state', request).success
+
+    def call(self, kind, name: str, request):
+        """Call a service and return its answer."""
+        client = self.node.create_client(kind, name)
+        try:
+            assert client.wait_for_service(PATIENCE_S), name
+            future = client.call_async(request)
+            done = threading.Event()
+            future.add_done_callback(lambda _: done.set())
+            assert done.wait(2 * PATIENCE_S), name
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    # Hearing -----------------------------------------------------------------------------------
+
+    def hear(self, kind, topic: str, qos=RELIABLE) -> None:
+        """Collect the messages of a topic in ``heard[topic]``."""
+        def remember(message):
+            with self.changed:
+                self.heard[topic].append(message)
+                self.changed.notify_all()
+        self.node.create_subscription(kind, topic, remember, qos)
+
+    def until(self, condition, what: str, patience_s: float = PATIENCE_S):
+        """Wait for something to become true; return it."""
+        deadline = time.monotonic() + patience_s
+        with self.changed:
+            while not (result := condition()):
+                assert time.monotonic() < deadline, (
+                    f'waited in vain until {what}; log: {[m.msg for m in self.heard["/rosout"]]}')
+                self.changed.wait(0.02)
+        return result
+
+    def pose_at(self, stamp: Time) -> PoseWithCovarianceStamped:
+        """Wait for the pose of a stamp."""
+        return self.until(lambda: next(
+            (pose for pose in self.heard['fg2/pose'] if pose.header.stamp == stamp), None),
+            f'a pose of {stamp}')
+
+    def logged(self, words: str) -> list[Log]:
+        """Return the log messages with these words."""
+        return [message for message in self.heard['/rosout'] if words in message.msg]
+
+    def until_logged(self, words: str) -> Log:
+        """Wait for a log message."""
+        return self.until(lambda: self.logged(words), f'{words!r} is logged')[0]
+
+    def diagnosed(self, name: str = 'localization', index: int = -1) -> dict:
+        """Return level, message and values of the newest diagnostics of one status."""
+        for array_ in reversed(self.heard['/diagnostics']):
+            for status in array_.status:
+                if status.name.endswith(name):
+                    return {'level': status.level, 'message': status.message,
+                            **{item.key: item.value for item in status.values}}
+        return {}
+
+    def until_diagnosed(self, condition, what: str, name: str = 'localization') -> dict:
+        """Wait for diagnostics that fulfil a condition."""
+        return self.until(lambda: (found := self.diagnosed(name)) and condition(found) and found,
+                          what)
+
+    # Sending -----------------------------------------------------------------------------------
+
+    def send(self, message) -> None:
+        """Publish a sensor's message."""
+        self._publishers[type(message)].publish(message)
+
+    def send_clock(self, seconds: float) -> None:
+        """Publish the time of a made-up day until the nodes under test have it."""
+        self._clock.publish(Clock(clock=at(seconds)))
+        self.until(lambda: all(
+            node.get_clock().now().to_msg() == at(seconds) for node in self.under_test),
+            'the clock is heard')
+
+    def send_mount(self) -> None:
+        """Publish the camera's mount."""
+        self._tf_static.publish(TFMessage(transforms=[
+            transform('base_link', 'camera', Time(), MOUNT)]))
+
+    def send_odometry_tf(self, stamp: Time, pose: Pose2 = ODOMETRY) -> None:
+        """Publish odom -> base_link just before, at, and just after a stamp."""
+        self._tf.publish(TFMessage(transforms=[
+            transform('odom', 'base_link', later(stamp, offset), pose)
+            for offset in (-0.05, 0.0, 0.05)]))
+
+    def send_prior(self, stamp: Time) -> None:
+        """Publish what a good prior needs."""
+        self.send(fix(stamp))
+        self.send(imu(stamp))
+        self.send(odometry(stamp))
+
+    def send_all(self, stamp: Time) -> None:
+        """Publish everything that a pose needs, the image last."""
+        self.send_mount()
+        self.send_odometry_tf(stamp)
+        self.send_prior(stamp)
+        self.until(lambda: self.is_ready(stamp), 'the prior has arrived')
+        self.send(image(stamp))
+
+    def is_ready(self, stamp: Time) -> bool:
+        """Return whether the nodes under test have heard everything but the image."""
+        return self.has_prior(stamp) and all(
+            _answers(node._transforms.odometry_at, 'odom', 'base_link', stamp, 0.0)
+            for node in self.under_test)
+
+    def has_prior(self, stamp: Time) -> bool:
+        """Return whether the nodes under test know the camera's mount and a prior."""
+        stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
+        return self.has_mount() and all(
+            _answers(node._pipeline.tracker.at, stamp_ns) for node in self.under_test)
+
+    def has_mount(self) -> bool:
+        """Return whether the nodes under test know where the camera is."""
+        return all(_answers(node._transforms.mount, 'base_link', 'camera')
+                   for node in self.under_test)
+
+
+def _answers(question, *about) -> bool:
+    """Return whether a question can be answered by now."""
+    try:
+        question(*about)
+    except Exception:
+        return False
+    return True
+
+
+# Messages --------------------------------------------------------------------------------------
+
+def at(seconds: float) -> Time:
+    """Return a stamp on a made-up day, with an odd nanosecond to lose."""
+    return Time(sec=1_700_000_000 + int(seconds), nanosec=int(seconds % 1 * 1e9) + 7)
+
+
+def later(stamp: Time, seconds: float) -> Time:
+    """Return a later stamp."""
+    nanoseconds = stamp.sec * 10 ** 9 + stamp.nanosec + round(seconds * 1e9)
+    return Time(sec=nanoseconds // 10 ** 9, nanosec=nanoseconds % 10 ** 9)
+
+
+def image(stamp: Time, encoding: str = 'rgb8', width: int = 64, height: int = 32,
+          channels: int = 3, frame: str = 'camera') -> Image:
+    """Return a noisy panorama."""
+    message = Image(header=Header(stamp=stamp, frame_id=frame), width=width, height=height,
+                    encoding=encoding, step=width * channels)
+    pixels = np.random.default_rng(1).integers(0, 255, height * width * channels, np.uint8)
+    message.data = array('B', pixels.tobytes())
+    return message
+
+
+def fix(stamp: Time, pose: Pose2 = TRUTH, sigma_m: float = 2.0) -> NavSatFix:
+    """Return a good fix at a place."""
+    latitude, longitude = FRAME.geodetic_from_map(pose.x, pose.y)
+    covariance = np.zeros(9)
+    covariance[[0, 4, 8]] = sigma_m ** 2
+    return NavSatFix(header=Header(stamp=stamp, frame_id='base_link'), latitude=latitude,
+                     longitude=longitude, position_covariance=covariance,
+                     position_covariance_type=NavSatFix.COVARIANCE_TYPE_DIAGONAL_KNOWN)
+
+
+def imu(stamp: Time, yaw_rad: float = TRUTH.yaw, known: bool = True) -> Imu:
+    """Return an orientation."""
+    message = Imu(header=Header(stamp=stamp, frame_id='base_link'))
+    _set_yaw(message.orientation, yaw_rad)
+    message.orientation_covariance[0] = 0.01 if known else -1.0
+    message.orientation_covariance[8] = 0.01
+    return message
+
+
+def odometry(stamp: Time, pose: Pose2 = ODOMETRY) -> Odometry:
+    """Return an odometry message of a vehicle that stands."""
+    message = Odometry(header=Header(stamp=stamp, frame_id='odom'), child_frame_id='base_link')
+    message.pose.pose.position.x, message.pose.pose.position.y = pose.x, pose.y
+    _set_yaw(message.pose.pose.orientation, pose.yaw)
+    return message
+
+
+def transform(parent: str, child: str, stamp: Time, pose: Pose2) -> TransformStamped:
+    """Return a planar transform."""
+    message = TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child)
+    message.transform.translation.x, message.transform.translation.y = pose.x, pose.y
+    _set_yaw(message.transform.rotation, pose.yaw)
+    return message
+
+
+def planar(translation, rotation) -> Pose2:
+    """Return the pose of a message's translation (or position) and rotation."""
+    return Pose2(translation.x, translation.y, 2 * math.atan2(rotation.z, rotation.w))
+
+
+def _set_yaw(quaternion, yaw_rad: float) -> None:
+    quaternion.x, quaternion.y, quaternion.z, quaternion.w = (
+        float(value) for value in quaternion_from_euler(0.0, 0.0, yaw_rad))

@@ -1,0 +1,133 @@
+"""When the aerial patch is kept, replaced, waited for and completed."""
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery import AerialPatch, ImageryError, ImageryNotReady
+from fg2_ros.localizer.aerial import AerialMemory
+from fg2_ros.localizer.settings import PatchSettings
+import numpy as np
+import pytest
+
+FRAME = MapFrame(10.0, 20.0)
+
+
+class ScriptedImagery:
+    """Imagery that has gaps or problems when told so."""
+
+    def __init__(self):
+        """Start without any."""
+        self.missing_rows, self.problem, self.resolution_m = 0, None, None
+        self.asked, self.requested = [], []
+
+    def patch(self, frame, centre_m, size_m, size_px, wait_s=0.0):
+        """Return a patch, or raise the problem."""
+        self.asked.append(centre_m)
+        if self.problem:
+            raise self.problem
+        valid = np.ones((size_px, size_px), bool)
+        valid[:self.missing_rows] = False
+        image = np.full((size_px, size_px, 3), len(self.asked), np.uint8)
+        return AerialPatch(image, frame, centre_m, size_m, valid, 'scripted',
+                           native_resolution_m=self.resolution_m)
+
+    def stats(self):
+        """Return that nothing is under way."""
+        return {'pending': 0}
+
+    def request(self, *what):
+        """Note what is wanted."""
+        self.requested.append(what)
+
+
+@pytest.fixture
+def imagery():
+    """Return scripted imagery."""
+    return ScriptedImagery()
+
+
+@pytest.fixture
+def clock():
+    """Return a clock that stands still until its ``now`` is set."""
+    def read():
+        return read.now
+    read.now = 0.0
+    return read
+
+
+@pytest.fixture
+def memory(imagery, clock):
+    """Return a memory whose features are the first pixel's value."""
+    return AerialMemory(
+        imagery, lambda image: int(image[0, 0, 0]), 28.0, 16, PatchSettings(), clock)
+
+
+def test_kept_while_near_replaced_when_far(memory, imagery):
+    """Distances count from the patch's centre, on the farther axis."""
+    for place, asked in (((0, 0), 1), ((5.9, -5.9), 1), ((0, 6.1), 2), ((0, 0.2), 2)):
+        memory.patch(FRAME, place)
+        assert len(imagery.asked) == asked
+        assert memory.features() == asked
+
+
+def test_another_map_frame_is_another_patch(memory, imagery):
+    """Coordinates of one frame mean nothing in another."""
+    memory.patch(FRAME, (0, 0))
+    assert memory.patch(MapFrame(10.0, 20.1), (0, 0)).frame != FRAME
+    assert len(imagery.asked) == 2
+
+
+def test_the_old_patch_serves_while_the_new_one_is_on_its_way(memory, imagery):
+    """Up to a distance; other problems are told at once, and without a patch so is this."""
+    imagery.problem = ImageryNotReady('coming')
+    with pytest.raises(ImageryNotReady):
+        memory.patch(FRAME, (0, 0))
+    imagery.problem = None
+    memory.patch(FRAME, (0, 0))
+    imagery.problem = ImageryNotReady('coming')
+    assert memory.patch(FRAME, (10, 0)).centre_m == (0, 0)
+    with pytest.raises(ImageryNotReady):
+        memory.patch(FRAME, (13, 0))
+    imagery.problem = ImageryError('gone')
+    with pytest.raises(ImageryError, match='gone'):
+        memory.patch(FRAME, (10, 0))
+
+
+def test_gaps_are_filled_when_more_imagery_has_come(memory, imagery, clock):
+    """Asked again after a while only; features change with the patch and not otherwise."""
+    imagery.missing_rows = 4
+    memory.patch(FRAME, (0, 0))
+    assert memory.features() == 1
+    clock.now = 1.0
+    memory.patch(FRAME, (0, 0))
+    assert len(imagery.asked) == 1
+    clock.now = 2.5
+    memory.patch(FRAME, (1, 0))  # nothing new
+    assert imagery.asked == [(0, 0), (0, 0)]
+    assert memory.features() == 1
+    clock.now, imagery.problem = 5.0, ImageryError('down')
+    memory.patch(FRAME, (0, 0))
+    clock.now, imagery.problem, imagery.missing_rows = 8.0, None, 0
+    assert memory.patch(FRAME, (0, 0)).valid.all()
+    assert memory.features() == 4
+    clock.now = 20.0
+    memory.patch(FRAME, (0, 0))
+    assert len(imagery.asked) == 4
+
+
+def test_a_coarse_patch_is_replaced_when_finer_imagery_has_come(memory, imagery, clock):
+    """A server failed when the vehicle came; it stands still since. Coarser is no gain."""
+    for now, resolution_m, missing_rows, features in (
+            (0.0, 7.0, 0, 1), (1.0, 1.75, 0, 1), (3.0, 14.0, 0, 1), (6.0, 3.5, 4, 1),
+            (9.0, 3.5, 0, 4), (12.0, 1.75, 0, 5), (15.0, 0.5, 0, 5)):
+        clock.now, imagery.resolution_m = now, resolution_m
+        imagery.missing_rows = missing_rows
+        memory.patch(FRAME, (0, 0))
+        assert memory.features() == features
+    assert len(imagery.asked) == 5
+
+
+def test_the_surroundings_are_requested_then_the_patch(memory, imagery):
+    """What is requested last is fetched first."""
+    memory.request(FRAME, (3, 4))
+    surroundings, patch = imagery.requested
+    assert patch == (FRAME, (3, 4), 28.0, 16)
+    assert surroundings[:2] == (FRAME, (3, 4)) and surroundings[2] >= 28.0 + 2 * 25.0

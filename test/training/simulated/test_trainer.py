@@ -1,0 +1,106 @@
+"""Training is reproducible, survives a kill, and learns."""
+
+from dataclasses import replace
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+from test.helpers.tiny_run import CONFIG, make_trainer, NoiseDataset, SETTINGS
+
+from fg2_ros.network import FG2Network
+from fg2_ros.training.simulated.trainer import (
+    image_batch, learning_rate, SimulatedTrainer, TrainSettings)
+import numpy as np
+import pytest
+import torch
+
+SCRIPT = Path(__file__).with_name('tiny_run.py')
+ROOT = Path(__file__).parents[2]
+
+
+def train(folder: Path, *arguments: str) -> int:
+    """Run the tiny training in a process of its own; return its exit code."""
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), str(folder), *arguments], check=False, timeout=900,
+        cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}).returncode
+
+
+def test_killed_and_resumed_run_ends_as_the_uninterrupted_one(tmp_path):
+    straight, killed = tmp_path / 'straight', tmp_path / 'killed'
+    assert train(straight) == 0
+    assert train(killed, '--kill-after', '7') == -signal.SIGKILL
+    assert train(killed, '--resume') == 0
+    ends = [torch.load(folder / 'checkpoint.pt') for folder in (straight, killed)]
+    assert [end['step'] for end in ends] == [SETTINGS.steps] * 2
+    for part in ('network', 'average', 'reader', 'contrast'):
+        for name, expected in ends[0][part].items():
+            assert torch.equal(ends[1][part][name], expected), name
+    logs = [(folder / 'log.jsonl').read_text() for folder in (straight, killed)]
+    assert logs[0] == logs[1]
+
+
+def test_run_writes_log_curves_and_learns_a_repeated_batch(tmp_path):
+    settings = replace(SETTINGS, steps=40, validate_every=20, checkpoint_every=40, peak_rate=5e-3)
+    trainer = make_trainer(tmp_path, settings=settings)
+    batch = next(trainer._batches())
+    trainer._batches = lambda: iter([batch] * settings.steps)
+    losses = []
+    last = trainer.run(lambda record: losses.append(record['info_nce']))
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.5
+    assert last['step'] == 40 and np.isfinite(last['validation_median_m'])
+    page = (tmp_path / 'curves.html').read_text()
+    assert '<polyline' in page and 'http' not in page
+
+
+def test_average_follows_the_network_and_its_statistics(tmp_path):
+    trainer = make_trainer(tmp_path, settings=replace(SETTINGS, ema_decay=0.0))
+    trainer._learn(next(trainer._batches()))
+    averaged = trainer.average.state_dict()
+    for name, value in trainer.network.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(averaged[name], value)
+
+
+def test_run_starts_with_given_weights_even_of_a_wider_grid(tmp_path):
+    torch.manual_seed(7)
+    start = FG2Network(replace(CONFIG, grid_extent_m=1.5 * CONFIG.grid_extent_m))
+    data = NoiseDataset()
+    trainer = SimulatedTrainer(CONFIG, SETTINGS, data, data, tmp_path / 'run', start=start)
+    assert trainer.network.config == CONFIG
+    for network in (trainer.network, trainer.average):
+        assert all(torch.equal(*pair) for pair in zip(network.parameters(), start.parameters()))
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    start = FG2Network(replace(CONFIG, height_count=4, temperature=0.3))
+    with pytest.raises(ValueError, match='which differs in height_count, temperature'):
+        SimulatedTrainer(CONFIG, SETTINGS, None, None, tmp_path / 'run', start=start)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_finished_folder_is_not_overwritten(tmp_path):
+    make_trainer(tmp_path)._write_checkpoint()
+    with pytest.raises(ValueError, match='holds a run already'):
+        make_trainer(tmp_path)
+    with pytest.raises(ValueError, match='other settings'):
+        make_trainer(tmp_path, resume=True, settings=replace(SETTINGS, peak_rate=0.5))
+    with pytest.raises(ValueError, match='other settings'):
+        make_trainer(tmp_path, resume=True, origin={'cities': [0, 7]})
+
+
+def test_rates_rise_then_fall():
+    settings = TrainSettings(steps=1000)
+    rates = [learning_rate(step, settings) for step in range(1000)]
+    peak = int(np.argmax(rates))
+    assert 35 <= peak <= 41 and rates[peak] == pytest.approx(settings.peak_rate)
+    assert np.all(np.diff(rates[:peak]) > 0) and np.all(np.diff(rates[peak:]) < 1e-12)
+    assert rates[0] < 0.1 * settings.peak_rate and rates[-1] < 0.02 * settings.peak_rate
+
+
+def test_image_batch_is_scaled_and_channels_last():
+    images = torch.randint(0, 256, (2, 32, 64, 3), dtype=torch.uint8)
+    batch = image_batch(images)
+    assert batch.shape == (2, 3, *CONFIG.ground_image_hw)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert batch[1, 2, 3, 4] == images[1, 3, 4, 2] / 255
