@@ -18,7 +18,7 @@ setup(
     name=PACKAGE,
     version='0.1.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={'': ['*.css', '*.html', '*.js', '*.json', '*.yaml', 'weights/*']},
+    package_data={'': ['*.css', '*.html', '*.js', '*.json', '*.yaml', 'templates/*', 'weights/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

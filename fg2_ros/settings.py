@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 MAINTAINERS = 'maintainers@fg2-ros.org'  # tile servers are told, unless a user is to be asked
+SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'fg2_sim.safetensors'
 
 
 def setting(default: Any, text: str, *, unit: str = '', between: tuple | None = None,

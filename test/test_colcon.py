@@ -6,11 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from test.helpers.paths import ROOT
 
 import fg2_ros
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
 COLCON = shutil.which('colcon', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
 pytestmark = [
     pytest.mark.colcon,

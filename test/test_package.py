@@ -6,12 +6,12 @@ import re
 import runpy
 import subprocess
 import sys
+from test.helpers.paths import ROOT
 import xml.etree.ElementTree as ElementTree
 
 import fg2_ros
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / 'fg2_ros'
 ROS_MODULES = {
     'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
@@ -22,15 +22,16 @@ FORBIDDEN = {  # folder or file of fg2_ros: what it must not import, at any dept
     'imagery': ROS_MODULES | {'torch'},
     'network': ROS_MODULES,
     'solver': ROS_MODULES,
-    'checkpoints.py': ROS_MODULES,
-    'conversion.py': ROS_MODULES,
+    'published': ROS_MODULES,
+    'prior': ROS_MODULES | {'torch'},
+    'datasets': ROS_MODULES,
     'drawing.py': ROS_MODULES | {'torch'},
-    'localizer.py': ROS_MODULES,
-    'matcher.py': ROS_MODULES,
-    'views.py': ROS_MODULES | {'torch'},
+    'localizer': ROS_MODULES,
+    'prefetch': ROS_MODULES | {'torch'},
     'ros': {
-        'fg2_ros.commands', 'fg2_ros.demo', 'fg2_ros.evaluation', 'fg2_ros.replay',
-        'fg2_ros.simulation', 'fg2_ros.training'},
+        'fg2_ros.bench', 'fg2_ros.commands', 'fg2_ros.datasets', 'fg2_ros.demo',
+        'fg2_ros.evaluation', 'fg2_ros.replay', 'fg2_ros.report', 'fg2_ros.simulation',
+        'fg2_ros.training'},
 }
 DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
     'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'numpy': 'python3-numpy',
@@ -40,7 +41,8 @@ DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
     'pmtiles': 'imagery.txt', 'rasterio': 'imagery.txt', 'rosbags': 'simulation.txt',
     'trimesh': 'simulation.txt', 'tensorboardX': 'training.txt', 'safetensors': 'vehicle.txt',
     'torch': 'vehicle.txt'}
-LOADED_BY_THE_NODE = re.compile(r'fg2_ros\.(demo|evaluation|replay|simulation|training)')
+LOADED_BY_THE_NODE = re.compile(
+    r'fg2_ros\.(bench|commands|datasets|demo|evaluation|replay|report|simulation|training)')
 
 
 def imported_modules(source: Path) -> set[str]:

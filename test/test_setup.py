@@ -2,15 +2,14 @@
 
 from collections import namedtuple
 import importlib.util
-from pathlib import Path
 import resource
 import shutil
 import subprocess
 import sys
+from test.helpers.paths import ROOT
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
 FREE = namedtuple('FREE', 'total used free')
 
 

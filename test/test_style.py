@@ -1,12 +1,11 @@
 """The linters of ROS 2, unmodified, as every package of ROS runs them."""
 
 import logging
-from pathlib import Path
+from test.helpers.paths import ROOT
 
 from catkin_pkg.package import parse_package
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [
     str(ROOT / name) for name in ('fg2_ros', 'launch', 'ros_overlay', 'setup.py', 'test', 'tools')]
 

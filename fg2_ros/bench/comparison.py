@@ -1,4 +1,4 @@
-"""How much faster the package is than the straightforward way, both timed in one run."""
+"""How much faster the package is than the naive way, both timed in one run."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Comparison:
     """
 
     fast_ms: float
-    straightforward_ms: float
+    naive_ms: float
     difference: float
 
     @property
     def ratio(self) -> float:
         """How many times as fast."""
-        return self.straightforward_ms / self.fast_ms
+        return self.naive_ms / self.fast_ms
 
 
 @torch.inference_mode()
@@ -45,7 +45,7 @@ def compare_head(
     """
     Compare the heads of a network with random weights; they differ by so much in their scores.
 
-    :param runs: of the straightforward one; the other runs twice as often.
+    :param runs: of the naive one; the other runs twice as often.
     """
     torch.manual_seed(0)
     with torch.inference_mode(False):
@@ -92,7 +92,7 @@ def compare_attention(
     """
     Compare self-attentions of the backbone's size to a ground image; they differ by so much.
 
-    The straightforward one holds the weights of all pairs of tokens twice: 4 GB at full size.
+    The naive one holds the weights of all pairs of tokens twice: 4 GB at full size.
     """
     torch.manual_seed(0)
     channels, _ = SIZES[config.backbone]

@@ -16,6 +16,7 @@ import cv2
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.patch import Imagery
+from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.imagery.stores.opening import open_local
 from fg2_ros.imagery.tiles.address import TileId
 from fg2_ros.imagery.tiles.pyramid import TileImagery
@@ -66,7 +67,9 @@ def _median_ms(imagery: Imagery, centres: list[tuple[float, float]]) -> float:
 def _warm_ms(repeat: int) -> float:
     centres = [(3.0 * np.sin(lap), 3.0 * np.cos(lap)) for lap in range(repeat + 1)]
     side_px = int((SIZE_M + 60.0) / _RESOLUTION_M)
-    with TileServer(_ground(side_px, side_px), _FRAME, (0.0, 0.0), _RESOLUTION_M) as server:
+    orthophoto = RasterImagery(
+        _ground(side_px, side_px), _FRAME, (0.0, 0.0), _RESOLUTION_M)
+    with TileServer(orthophoto.tile) as server:
         with closing(TileImagery(server.url_template, max_zoom=_ZOOM)) as imagery:
             for centre in centres:
                 imagery.patch(_FRAME, centre, SIZE_M, SIZE_PX, wait_s=60.0)

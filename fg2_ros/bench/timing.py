@@ -10,9 +10,7 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import Imagery
 from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.localizer.estimate import Prior
-from fg2_ros.localizer.localizer import Localizer
-from fg2_ros.localizer.settings import LocalizerSettings, PatchSettings
+from fg2_ros.localizer import Localizer, LocalizerSettings, PatchSettings, Prior
 from fg2_ros.network import FG2Network
 from fg2_ros.network.matching import Matching
 from fg2_ros.simulation.scenes import Scene

@@ -15,7 +15,7 @@ import sys
 from types import ModuleType
 from typing import Sequence
 
-from fg2_ros import __version__
+from fg2_ros.version import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:

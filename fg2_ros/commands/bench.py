@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--full', action='store_true',
         help='also compare the full-size head, self-attention and published RANSAC with '
-        'straightforward ones, and measure a full-size frame (minutes on a CPU)')
+        'naive ones, and measure a full-size frame (minutes on a CPU)')
     add_localizer_options(parser)
 
 
@@ -95,7 +95,7 @@ def time_imagery() -> dict[str, float]:
 
 
 def compare_full_size(args: argparse.Namespace, device) -> dict:
-    """Return ratios to the straightforward way and figures of a full-size frame; print them."""
+    """Return ratios to the naive way and figures of a full-size frame; print them."""
     import torch
     from fg2_ros.bench import comparison, full_size
     from fg2_ros.network.weights import usable_precision
@@ -108,8 +108,8 @@ def compare_full_size(args: argparse.Namespace, device) -> dict:
     units = {'head': 'at most between scores', 'attention': 'at most between tokens',
              'ransac': 'm between poses'}
     for name, found in comparisons.items():
-        print(f'{name:<10}{found.fast_ms:>9.1f} ms, straightforward '
-              f'{found.straightforward_ms:>9.1f} ms: {found.ratio:.1f} times as fast; '
+        print(f'{name:<10}{found.fast_ms:>9.1f} ms, naive '
+              f'{found.naive_ms:>9.1f} ms: {found.ratio:.1f} times as fast; '
               f'{found.difference:.2g} {units[name]}')
     frame = full_size.in_own_process(
         'vigor', str(device), args.precision, torch.get_num_threads())
@@ -121,7 +121,7 @@ def compare_full_size(args: argparse.Namespace, device) -> dict:
           f'{frame["transformer_share_of_matmul"]:.0%} of a matrix product')
     return {
         'comparisons': {
-            name: {'fast_ms': found.fast_ms, 'straightforward_ms': found.straightforward_ms,
+            name: {'fast_ms': found.fast_ms, 'naive_ms': found.naive_ms,
                    'ratio': found.ratio, 'difference': found.difference}
             for name, found in comparisons.items()},
         'full_size': frame}

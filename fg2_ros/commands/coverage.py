@@ -15,8 +15,8 @@ from fg2_ros.commands.route_options import (
     add_resolution_options, add_route_options, chosen_route, wanted_patch)
 
 if TYPE_CHECKING:
-    from fg2_ros.prefetch.coverage import RouteTrack, Stretch
     from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex
+    from fg2_ros.prefetch.coverage import RouteTrack, Stretch
     from fg2_ros.prefetch.routes import Route
 
 

@@ -89,10 +89,10 @@ def evaluate_simulated(args: argparse.Namespace) -> dict:
     if args.frames < 1 or args.workers < 1 or min(args.prior_offset, args.yaw_error) < 0:
         raise ValueError('frames and workers must be positive, errors of the prior not negative')
     from tqdm import tqdm
-    from fg2_ros.localizer.settings import PatchSettings
+    from fg2_ros.localizer import PatchSettings
     from fg2_ros.evaluation import simulated
-    from fg2_ros.localizer.localizer import Localizer
-    from fg2_ros.localizer.settings import LocalizerSettings
+    from fg2_ros.localizer import Localizer
+    from fg2_ros.localizer import LocalizerSettings
 
     settings = simulated.SimulatedSettings(
         args.city_seeds, args.frames, args.difficulty, args.prior_offset, args.yaw_error,
@@ -105,7 +105,7 @@ def evaluate_simulated(args: argparse.Namespace) -> dict:
         results = simulated.localized(
             simulated.shot_cities(settings), localizer, imagery, settings,
             lambda result: bar.update())
-    return simulated.figures(results) | {
+    return simulated.simulated_metrics(results) | {
         'weights': args.weights.name, 'difficulty': args.difficulty,
         'city_seeds': list(args.city_seeds), 'prior_offset_m': args.prior_offset,
         'yaw_error_deg': args.yaw_error}
@@ -141,8 +141,8 @@ def evaluate_crossview(args: argparse.Namespace) -> dict:
     finally:
         store.close()
     by_axis = args.data_set == 'kitti'
-    figures = settings | results.figures(outcome.results, by_axis) | {
-        'groups': results.figures_by_group(outcome.results, by_axis),
+    figures = settings | results.pose_metrics(outcome.results, by_axis) | {
+        'groups': results.pose_metrics_by_group(outcome.results, by_axis),
         'unreadable_count': len(outcome.unreadable), 'unreadable': outcome.unreadable,
         'broken_label_count': len(outcome.broken_labels),
         'broken_labels': outcome.broken_labels}

@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from fg2_ros.commands.options import SHIPPED_WEIGHTS
+from fg2_ros.settings import SHIPPED_WEIGHTS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import re
 from typing import Any, Sequence
 
-from fg2_ros.settings import read_yaml
+from fg2_ros.settings import read_yaml, SHIPPED_WEIGHTS
 
 LARGEST_SEED = 10 ** 6
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'fg2_sim.safetensors'
 
 
 class ConfigurableParser(argparse.ArgumentParser):

@@ -23,10 +23,10 @@ from fg2_ros.settings import MAINTAINERS
 
 if TYPE_CHECKING:
     from fg2_ros.imagery.catalogue import CatalogueSource
-    from fg2_ros.prefetch.prefetch import Prefetch, Summary
-    from fg2_ros.prefetch.routes import Route
     from fg2_ros.imagery.tiles.address import TileSource
     from fg2_ros.prefetch.plan import Plan
+    from fg2_ros.prefetch.prefetch import Prefetch, Summary
+    from fg2_ros.prefetch.routes import Route
 
 USABLE_SHARE = 0.85  # of the cache's bound; the rest is its own book-keeping
 CACHE = '~/.cache/fg2_ros'

@@ -221,8 +221,9 @@ def figures_of(args: argparse.Namespace, outcomes: list[ReplayedImage], replay: 
         'ended_early': end or None}
 
 
-def beside_truth(recording: Recording, topics: Topics, pipeline: Pipeline,
-                 outcomes: list[ReplayedImage], figures: dict) -> tuple[DriveRecord, MapFrame] | None:
+def beside_truth(
+        recording: Recording, topics: Topics, pipeline: Pipeline, outcomes: list[ReplayedImage],
+        figures: dict) -> tuple[DriveRecord, MapFrame] | None:
     """Return the drive in the map of its ground truth, if there is one, and add its figures."""
     from fg2_ros.replay.truth import drive_record, read_fixes, read_truth, truth_figures
     try:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fg2_ros.commands.options import SHIPPED_WEIGHTS
+from fg2_ros.settings import SHIPPED_WEIGHTS
 
 if TYPE_CHECKING:
     from fg2_ros.prefetch.routes import Route

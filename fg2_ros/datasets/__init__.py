@@ -1,0 +1,1 @@
+"""Frames to train on and to evaluate with: VIGOR, KITTI and simulated cities."""

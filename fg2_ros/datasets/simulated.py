@@ -84,7 +84,8 @@ def cities(first: int, last: int, difficulties: Iterable[str] = ('standard', 'ha
            ) -> list[RenderedCity]:
     """Return the cities of seeds ``first`` to ``last`` inclusive; difficulties alternate."""
     difficulties = list(difficulties)
-    return [RenderedCity(seed, difficulties[seed % len(difficulties)]) for seed in range(first, last + 1)]
+    return [RenderedCity(seed, difficulties[seed % len(difficulties)])
+            for seed in range(first, last + 1)]
 
 
 def render_city(city: RenderedCity, folder: Path, settings: RenderSettings) -> Path:

@@ -88,7 +88,8 @@ class VigorDataset:
         translation = np.array([-row_px, column_px]) * config.grid_extent_m / LABELLED_PX
         return CrossViewFrame(
             f'{label.city}/panorama/{label.panorama}', label.city,
-            resized_rgb(panorama, config.ground_image_hw), resized_rgb(satellite, config.aerial_image_hw),
+            resized_rgb(panorama, config.ground_image_hw),
+            resized_rgb(satellite, config.aerial_image_hw),
             rotation_of_yaw(0.0), translation.astype(np.float32),
             RESOLUTION_M[label.city] * LABELLED_PX / config.grid_extent_m)
 

@@ -10,6 +10,7 @@ import argparse
 
 import cv2
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.simulation.tile_server import TileServer
 
 
@@ -21,7 +22,8 @@ def main() -> None:
     parser.add_argument('--datum', type=float, nargs=2, required=True, help='degrees')
     args = parser.parse_args()
     image = cv2.cvtColor(cv2.imread(args.orthophoto), cv2.COLOR_BGR2RGB)
-    server = TileServer(image, MapFrame(*args.datum), (0.0, 0.0), args.resolution)
+    orthophoto = RasterImagery(image, MapFrame(*args.datum), (0.0, 0.0), args.resolution)
+    server = TileServer(orthophoto.tile)
     print(server.url_template, flush=True)
     try:
         server.serve_forever()

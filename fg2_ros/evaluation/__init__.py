@@ -1,0 +1,1 @@
+"""How accurate localization is."""

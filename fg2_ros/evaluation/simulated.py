@@ -15,7 +15,7 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import AerialPatch
 from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.localizer.estimate import Estimate, Prior
+from fg2_ros.localizer import Estimate, Prior
 import numpy as np
 
 CITIES_AT_ONCE = 8  # rendered before they are localized in: latency is measured undisturbed

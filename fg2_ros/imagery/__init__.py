@@ -7,5 +7,5 @@ from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.tiles.pyramid import TileImagery
 
-__all__ = ['AerialPatch', 'HttpSettings', 'Imagery', 'ImageryChain', 'ImageryError',
+__all__ = ['AerialPatch', 'FallbackImagery', 'HttpSettings', 'Imagery', 'ImageryError',
            'ImageryNotReady', 'RasterImagery', 'TileImagery', 'open_imagery']

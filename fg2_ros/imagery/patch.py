@@ -142,6 +142,31 @@ class Imagery(Protocol):
         """
 
 
+class NoImagery:
+    """Imagery that is nowhere; an `Imagery`."""
+
+    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
+              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+        """
+        Return nothing.
+
+        :raises ImageryError: always.
+        """
+        raise ImageryError('no aerial imagery was given; `open_imagery` opens some')
+
+    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
+                size_px: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def stats(self) -> dict:
+        """Return the counters of `Imagery.stats`."""
+        return {'source': 'no imagery', 'hits': 0, 'misses': 0, 'errors': 0, 'pending': 0,
+                'offline': False, 'last_error': ''}
+
+
 def require_enough(patch: AerialPatch, why: str) -> AerialPatch:
     """
     Return a patch unless more than half of it is missing.

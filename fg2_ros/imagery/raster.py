@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.patch import AerialPatch, require_enough
-from fg2_ros.imagery.resample import PatchView, Pyramid
+from fg2_ros.imagery.resample import PatchView, Pyramid, unit_nodes
 import numpy as np
 
 
@@ -58,6 +59,17 @@ class RasterImagery:
         self._patches += 1
         return patch
 
+    def tile(self, zoom: int, x: int, y: int, tile_px: int = 256) -> np.ndarray | None:
+        """
+        Return a Web Mercator tile, reprojected exactly and without aliasing.
+
+        :return: (tile_px, tile_px, 3) uint8 RGB; None if it lies outside the orthophoto.
+        """
+        u, v = unit_nodes()
+        place = mercator.geodetic_from_world_pixel(x + u, y + v, zoom, tile_px=1)
+        image, valid = self._pyramid.warp(*self.pixel_from_geodetic(*place), tile_px)
+        return image if valid is None or valid.any() else None
+
     def pixel_from_geodetic(self, latitude_deg, longitude_deg):
         """Return continuous (column, row) of the orthophoto of places in degrees."""
         return self.pixel_from_map(*self._frame.map_from_geodetic(latitude_deg, longitude_deg))
@@ -66,10 +78,6 @@ class RasterImagery:
         """Return continuous (column, row) of points in the orthophoto's own frame."""
         return ((np.asarray(east_m) - self._west_m) / self._resolution_m,
                 (self._north_m - np.asarray(north_m)) / self._resolution_m)
-
-    def warp(self, x_nodes: np.ndarray, y_nodes: np.ndarray, size_px: int):
-        """Return the orthophoto under a smooth map; see `Pyramid.warp`."""
-        return self._pyramid.warp(x_nodes, y_nodes, size_px)
 
     def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
                 size_px: int) -> None:

@@ -35,6 +35,27 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Matches:
+    """
+    M pairs of a place in the aerial patch and one in the ground image.
+
+    :param aerial_map_m: (M, 2) east, north in the map frame.
+    :param ground_grid_m: (M, 2) (row, column) in the ground grid: of the north-aligned panorama,
+        or of the pinhole camera, which looks to -row.
+    :param panorama_px: (M, 2) continuous (column, row) in the given image; of a pinhole camera
+        they may lie outside it.
+    :param weight: (M,) matching probabilities.
+    :param inlier: (M,) bool, whether they agree with the pose.
+    """
+
+    aerial_map_m: np.ndarray
+    ground_grid_m: np.ndarray
+    panorama_px: np.ndarray
+    weight: np.ndarray
+    inlier: np.ndarray
+
+
+@dataclass(frozen=True)
 class Estimate:
     """
     Where the camera stands and looks; meaningful as a pose only if ``accepted``.
@@ -64,24 +85,3 @@ class Estimate:
     matches: Matches
     patch: AerialPatch
     timings_ms: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Matches:
-    """
-    M pairs of a place in the aerial patch and one in the ground image.
-
-    :param aerial_map_m: (M, 2) east, north in the map frame.
-    :param ground_grid_m: (M, 2) (row, column) in the ground grid: of the north-aligned panorama,
-        or of the pinhole camera, which looks to -row.
-    :param panorama_px: (M, 2) continuous (column, row) in the given image; of a pinhole camera
-        they may lie outside it.
-    :param weight: (M,) matching probabilities.
-    :param inlier: (M,) bool, whether they agree with the pose.
-    """
-
-    aerial_map_m: np.ndarray
-    ground_grid_m: np.ndarray
-    panorama_px: np.ndarray
-    weight: np.ndarray
-    inlier: np.ndarray

@@ -9,7 +9,7 @@ from typing import Any
 
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import Imagery, ImageryError
+from fg2_ros.imagery.patch import Imagery, ImageryError, NoImagery
 from fg2_ros.localizer.checks import (
     require_image, require_intrinsics, require_panorama, require_panoramic, require_prior)
 from fg2_ros.localizer.estimate import Estimate, Prior
@@ -19,9 +19,11 @@ from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.inference import compile_for_inference, optimise_for_inference, share_backbone
 from fg2_ros.network.weights import (
     is_same_file, load_network, read_metadata, usable_device, usable_precision)
+from fg2_ros.settings import SHIPPED_WEIGHTS
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
 import numpy as np
 import torch
+
 
 class Localizer:
     """
@@ -60,13 +62,14 @@ class Localizer:
 
     @classmethod
     def load(
-            cls, weights_path: str | Path, imagery: Imagery, map_frame: MapFrame | None = None,
-            device: str = 'auto', precision: str = 'fp32',
+            cls, weights: str | Path = SHIPPED_WEIGHTS, imagery: Imagery | None = None,
+            map_frame: MapFrame | None = None, device: str = 'auto', precision: str = 'fp32',
             settings: LocalizerSettings = LocalizerSettings(),
             orientation_weights: str | Path | None = None, compiled: bool = False) -> Localizer:
         """
-        Return a localizer with the network of a weights file.
+        Return a localizer with the network of a weights file, by default the package's own.
 
+        :param imagery: None refuses every image.
         :param device: 'auto' (the GPU if there is one), or a torch device.
         :param precision: see `usable_precision`.
         :param orientation_weights: file whose network finds headings where priors have none; may
@@ -77,9 +80,9 @@ class Localizer:
         """
         place = usable_device(device)
         how = place, usable_precision(precision, place)
-        network = optimise_for_inference(load_network(weights_path, *how))
+        network = optimise_for_inference(load_network(weights, *how))
         orientation = None
-        if orientation_weights is not None and is_same_file(orientation_weights, weights_path):
+        if orientation_weights is not None and is_same_file(orientation_weights, weights):
             orientation = network
         elif orientation_weights is not None:
             orientation = optimise_for_inference(load_network(orientation_weights, *how))
@@ -88,7 +91,8 @@ class Localizer:
             for used in {network, orientation} - {None}:
                 compile_for_inference(used)
         return cls(
-            network, imagery, map_frame, settings, read_metadata(weights_path), orientation)
+            network, imagery or NoImagery(), map_frame, settings, read_metadata(weights),
+            orientation)
 
     @property
     def needs_intrinsics(self) -> bool:
@@ -138,11 +142,11 @@ class Localizer:
                     first, f'there is no heading, and none was found: {problem}', watch)
             prior = self._with_heading_of(first, prior)
         limits, pose = self._settings.acceptance, Pose2(*place_m, prior.yaw_rad)
-        guess = SearchRegion(
+        region = SearchRegion(
             pose, limits.radius_m(prior.sigma_m), limits.angle_rad(prior.yaw_sigma_rad))
-        found = self._matcher.find(image, camera_k, self.map_frame, guess, watch)
-        if self._is_unexpected(found, guess):
-            found = self._second_look(image, camera_k, guess, found, watch)
+        found = self._matcher.find(image, camera_k, self.map_frame, region, watch)
+        if self._is_unexpected(found, region):
+            found = self._second_look(image, camera_k, region, found, watch)
         return self._estimate(found, self._rejection(found, pose, prior, limits), watch)
 
     def _require_usable(
@@ -156,19 +160,19 @@ class Localizer:
                 raise ValueError('the weights are for panoramas, which have no intrinsics')
         require_prior(prior, needs_heading=not self.finds_headings)
 
-    def _is_unexpected(self, found: MatchResult, guess: SearchRegion) -> bool:
+    def _is_unexpected(self, found: MatchResult, region: SearchRegion) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)
-        away_rad = abs(wrap_angle(found.pose.yaw - guess.middle.yaw))
-        away_m = max(abs(found.pose.x - guess.middle.x), abs(found.pose.y - guess.middle.y))
+        away_rad = abs(wrap_angle(found.pose.yaw - region.middle.yaw))
+        away_m = max(abs(found.pose.x - region.middle.x), abs(found.pose.y - region.middle.y))
         return found.ok and largest_rad < math.pi and (
             away_rad > largest_rad or away_m > self._settings.patch.recentre_m)
 
-    def _second_look(self, image: np.ndarray, camera_k: np.ndarray | None, guess: SearchRegion,
+    def _second_look(self, image: np.ndarray, camera_k: np.ndarray | None, region: SearchRegion,
                      first: MatchResult, watch: Stopwatch) -> MatchResult:
         """Return what is found with a pose in the middle; the first pose if that is nothing."""
         try:
             second = self._matcher.find(
-                image, camera_k, self.map_frame, replace(guess, expected=first.pose), watch)
+                image, camera_k, self.map_frame, replace(region, expected=first.pose), watch)
         except ImageryError:
             return first
         return second if second.ok else first
@@ -177,10 +181,10 @@ class Localizer:
             self, panorama: np.ndarray, place_m: tuple[float, float], prior: Prior) -> MatchResult:
         """Look for a pose with any heading."""
         start_rad = prior.yaw_rad if math.isfinite(prior.yaw_rad) else math.pi / 2
-        guess = SearchRegion(
+        region = SearchRegion(
             Pose2(*place_m, start_rad), self._settings.acceptance.radius_m(prior.sigma_m),
             math.inf)
-        return self._heading_finder.find(panorama, None, self.map_frame, guess, Stopwatch())
+        return self._heading_finder.find(panorama, None, self.map_frame, region, Stopwatch())
 
     def _problem_of_first_run(
             self, first: MatchResult, place_m: tuple[float, float], prior: Prior) -> str:
@@ -197,7 +201,8 @@ class Localizer:
             yaw_sigma_rad=max(least_rad, math.sqrt(first.covariance[2, 2])))
 
     def _rejection(
-            self, found: MatchResult, expected: Pose2, prior: Prior, limits: AcceptanceSettings) -> str:
+            self, found: MatchResult, expected: Pose2, prior: Prior,
+            limits: AcceptanceSettings) -> str:
         away = Pose2(found.pose.x - expected.x, found.pose.y - expected.y,
                      wrap_angle(found.pose.yaw - expected.yaw))
         inlier = found.matches.inlier
@@ -213,5 +218,3 @@ class Localizer:
             not rejection, rejection, pose.x, pose.y, latitude_deg, longitude_deg, pose.yaw,
             found.covariance, found.inlier_ratio, len(found.matches.inlier), found.matches,
             found.patch, watch.laps())
-
-

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 import time
-from typing import TYPE_CHECKING
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import (
@@ -14,6 +13,7 @@ from fg2_ros.imagery.patch import AerialPatch, Imagery
 from fg2_ros.localizer.aerial import AerialMemory
 from fg2_ros.localizer.estimate import Matches
 from fg2_ros.localizer.resize import turned
+from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.localizer.views import PanoramaView, PinholeView
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.matching import Matching
@@ -23,9 +23,6 @@ from fg2_ros.solver.ransac import PoseGate
 import numpy as np
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from fg2_ros.localizer.settings import LocalizerSettings
 
 
 @dataclass(frozen=True)
@@ -108,25 +105,25 @@ class Matcher:
         """Start fetching the imagery around a place and return at once."""
         self._aerial.request(frame, place_m)
 
-    def find(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame, guess: SearchRegion,
-             watch: Stopwatch) -> MatchResult:
+    def find(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame,
+             region: SearchRegion, watch: Stopwatch) -> MatchResult:
         """
         Return where an image was taken.
 
         :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
         :raises ImageryError: if there is no aerial imagery.
         """
-        patch = self._aerial.patch(frame, guess.middle[:2])
+        patch = self._aerial.patch(frame, region.middle[:2])
         watch.lap('patch')
-        aerial, up_yaw = self._aerial_features(patch, guess.middle.yaw)
+        aerial, up_yaw = self._aerial_features(patch, region.middle.yaw)
         watch.lap('aerial')
-        view = self._view(image, camera_k, guess.middle.yaw, up_yaw)
+        view = self._view(image, camera_k, region.middle.yaw, up_yaw)
         ground = self._network.ground_descriptors(
             self._network.ground_tokens(self._tensor(view.image)), *self._intrinsics(view))
         watch.lap('ground')
         matching = self._network.match(aerial, ground)
         grid = Pose2(*patch.centre_m, up_yaw - math.pi / 2)  # x right, y up
-        solution = self._solve(matching, self._gate(guess, grid, view.heading_rad))
+        solution = self._solve(matching, self._gate(region, grid, view.heading_rad))
         heights = ground.height_index[0].flatten().cpu().numpy()
         watch.lap('solve')
 
@@ -186,12 +183,13 @@ class Matcher:
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
 
-    def _gate(self, guess: SearchRegion, grid: Pose2, heading_rad: float) -> PoseGate:
+    def _gate(self, region: SearchRegion, grid: Pose2, heading_rad: float) -> PoseGate:
         """Return where hypotheses are considered, in the aerial grid."""
-        right_up = np.subtract(guess.pose[:2], grid[:2]) @ rotation2(grid.yaw)
-        away_rad = abs(wrap_angle(guess.pose.yaw - heading_rad))
+        right_up = np.subtract(region.pose[:2], grid[:2]) @ rotation2(grid.yaw)
+        away_rad = abs(wrap_angle(region.pose.yaw - heading_rad))
         limits = self._uploaded(np.array(
-            [[*grid_from_map(*right_up), guess.radius_m, guess.angle_rad + away_rad]], np.float32))
+            [[*grid_from_map(*right_up), region.radius_m, region.angle_rad + away_rad]],
+            np.float32))
         return PoseGate(limits[:, :2], limits[:, 2], limits[:, 3])
 
     def _solve(self, matching: Matching, gate: PoseGate) -> Solution:

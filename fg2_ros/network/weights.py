@@ -17,8 +17,6 @@ from safetensors.torch import save_file
 import torch
 from torch import Tensor
 
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'fg2_sim.safetensors'
-
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 

@@ -1,0 +1,1 @@
+"""Filling a tile cache before a drive."""

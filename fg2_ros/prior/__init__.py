@@ -1,0 +1,1 @@
+"""Where GNSS, heading and odometry say the vehicle is. No ROS."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import hashlib
 from pathlib import Path
 
-from fg2_ros import __version__
+from fg2_ros.version import __version__
 from fg2_ros.network import dinov2, FG2Config, FG2Network
 from fg2_ros.network.weights import network_without_weights, save_tensors
 from fg2_ros.published.checkpoints import backbone_tensors, head_tensors

@@ -59,7 +59,8 @@ def write_coverage(path: Path, holdings: MbtilesIndex, tracks: Sequence[RouteTra
         Path(path).write_text(_page(holdings, panels, stretches, figures), 'utf-8')
 
 
-def draw(holdings: MbtilesIndex, holding: ZoomIndex, tracks: Sequence[RouteTrack] = ()) -> np.ndarray:
+def draw(holdings: MbtilesIndex, holding: ZoomIndex,
+         tracks: Sequence[RouteTrack] = ()) -> np.ndarray:
     """Return an (H, W, 3) uint8 RGB picture of the tiles of a zoom, with lines on it."""
     lines = [mercator.world_pixel_from_geodetic(*track.places.T, holding.zoom, tile_px=1)
              for track in tracks]

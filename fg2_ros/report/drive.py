@@ -35,7 +35,7 @@ def write_report(path: Path, record: DriveRecord, orthophoto: BackgroundImage, t
     """
     figures = summary(record)
     Path(path).write_text(rendered(
-        'report.html', title=escape(title), subtitle=escape(subtitle), cards=_cards(figures),
+        'drive.html', title=escape(title), subtitle=escape(subtitle), cards=_cards(figures),
         legend=_legend(), map=_map(record, orthophoto),
         position_chart=_position_chart(record), yaw_chart=_yaw_chart(record),
         latency_chart=_latency_chart(record), overlays=_overlays(record),

@@ -20,7 +20,7 @@ def _template(name: str) -> Template:
 
 
 def _read(name: str) -> str:
-    return files('fg2_ros.evaluation').joinpath(name).read_text('utf-8')
+    return files('fg2_ros.report').joinpath('templates', name).read_text('utf-8')
 
 
 def cards(rows: Iterable[tuple[str, str, str]]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Sequence
 
-from fg2_ros.evaluation.vigor_kitti.results import CrossViewResult
+from fg2_ros.evaluation.vigor_kitti.results import Case, CrossViewResult
 from fg2_ros.published.figures import CONDITION, PUBLISHED
 from fg2_ros.report.charts import histogram, line_chart, Series
 from fg2_ros.report.html_page import cards, figure, number, rendered, table, wide_table
@@ -24,13 +24,6 @@ GROUP_FIGURES = (
     ('mean_yaw_error_deg', '°', 2), ('median_yaw_error_deg', '°', 2), ('anees', '', 2))
 
 
-class Case(NamedTuple):
-    """One frame with its (h, w, 3) uint8 RGB overlay."""
-
-    result: CrossViewResult
-    picture: np.ndarray
-
-
 def write_crossview_report(
         path: Path, figures: dict, results: Sequence[CrossViewResult], best: Sequence[Case],
         worst: Sequence[Case], settings: dict) -> None:
@@ -39,7 +32,7 @@ def write_crossview_report(
 
     :param path: the HTML file; replaced if it exists.
     :param figures: as the command writes them: with ``data_set``, ``part``, ``groups``,
-        ``unreadable`` and ``broken_labels`` with their counts beside `crossview_results.figures`.
+        ``unreadable`` and ``broken_labels`` with their counts beside `pose_metrics`.
     :param settings: what else is worth telling.
     """
     metres = np.array([result.error_m for result in results if result.pose])
@@ -48,7 +41,7 @@ def write_crossview_report(
              if not isinstance(value, (dict, list))}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(rendered(
-        'crossview.html', title=f'{figures["data_set"].upper()}, {figures["part"]}',
+        'vigor_kitti.html', title=f'{figures["data_set"].upper()}, {figures["part"]}',
         subtitle=escape(f'{figures["frames"]} frames, {figures["solver"]}, '
                         f'orientation {figures["orientation"]}'),
         cards=_cards(figures), published=_published(figures),

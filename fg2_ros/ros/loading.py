@@ -11,7 +11,8 @@ from fg2_ros.ros.node_settings import ImagerySettings, NodeSettings
 from fg2_ros.settings import SHIPPED_WEIGHTS
 
 if TYPE_CHECKING:
-    from fg2_ros.localizer.localizer import Localizer
+    from fg2_ros.localizer import Localizer
+
 
 class Loaded(NamedTuple):
     """
@@ -39,7 +40,7 @@ def load_localizer(settings: NodeSettings) -> Loaded:
     """
     if importlib.util.find_spec('torch') is None:
         raise ValueError('torch is not installed: see "Installation" in the README')
-    from fg2_ros.localizer.localizer import Localizer
+    from fg2_ros.localizer import Localizer
     weights = weights_file('weights', settings.weights) or SHIPPED_WEIGHTS
     orientation = weights_file('orientation_weights', settings.orientation_weights)
     imagery = load_imagery(settings.imagery)

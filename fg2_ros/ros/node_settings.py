@@ -62,7 +62,7 @@ class _NoSettings:
 def _localizer_settings() -> Any:
     """Return the localizer's defaults; without torch there are none, and configuring says so."""
     try:
-        from fg2_ros.localizer.settings import LocalizerSettings
+        from fg2_ros.localizer import LocalizerSettings
     except ImportError:
         return _NoSettings()
     return LocalizerSettings()

@@ -19,7 +19,7 @@ from sensor_msgs.msg import Image, NavSatFix
 from std_msgs.msg import Header
 
 if TYPE_CHECKING:
-    from fg2_ros.localizer.estimate import Estimate
+    from fg2_ros.localizer import Estimate
 
 RESULT_QOS = QoSProfile(depth=10)
 LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

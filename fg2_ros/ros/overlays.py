@@ -9,7 +9,7 @@ from fg2_ros.geometry.se2 import Pose2
 import numpy as np
 
 if TYPE_CHECKING:  # drawing needs no torch
-    from fg2_ros.localizer.estimate import Estimate
+    from fg2_ros.localizer import Estimate
 
 
 def match_overlay(panorama: np.ndarray, estimate: Estimate,

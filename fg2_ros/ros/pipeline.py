@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image, Imu, NavSatFix
 from std_msgs.msg import Header
 
 if TYPE_CHECKING:
-    from fg2_ros.localizer.estimate import Estimate
+    from fg2_ros.localizer import Estimate
 
 
 class Mounts(Protocol):
@@ -176,7 +176,7 @@ class Pipeline:
 
         :raises Rejected: if there is no imagery, or the image is none.
         """
-        from fg2_ros.localizer.estimate import Prior
+        from fg2_ros.localizer import Prior
         camera, sigma_m = question.prior.of_camera(question.base_from_camera)
         latitude_deg, longitude_deg = self.map_frame.geodetic_from_map(camera.x, camera.y)
         try:

@@ -1,0 +1,1 @@
+"""Simulated cities, drives and sensors."""

@@ -1,4 +1,4 @@
-"""A real XYZ tile server on loopback for one orthophoto, which can also misbehave on request."""
+"""A real XYZ tile server on loopback, which can also misbehave on request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ import re
 import threading
 
 import cv2
-from fg2_ros.geometry import mercator
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.imagery.resample import unit_nodes
 import numpy as np
 
-_TILE_PX = 256
+Tiles = Callable[[int, int, int], np.ndarray | None]
 _TYPES = {'jpg': 'image/jpeg', 'png': 'image/png', 'webp': 'image/webp'}
 _logger = logging.getLogger(__name__)
 
@@ -53,17 +49,15 @@ class Faults:
 
 class TileServer:
     """
-    Serves an orthophoto as Web Mercator tiles of 256 px; use as a context manager.
+    Serves Web Mercator tiles; use as a context manager.
 
-    Tiles are rendered when they are asked for, reprojected exactly and without aliasing; those
-    outside the orthophoto or the zoom range are answered with 404. ``faults`` may be replaced at
+    Tiles are drawn when they are asked for; those that do not exist or lie outside the zoom range
+    are answered with 404. ``faults`` may be replaced at
     any time; ``requests`` counts what came in, ``requested`` and ``request_headers`` hold the
     latest of it.
 
-    :param image: (H, W, 3) uint8 RGB orthophoto, north-up in the axes of ``frame``.
-    :param frame: its map frame, anywhere on Earth.
-    :param centre_m: (east, north) of its centre in ``frame``.
-    :param resolution_m: metres per pixel.
+    :param tiles: returns the (256, 256, 3) uint8 RGB tile at (zoom, x, y), None if there is none,
+        as `fg2_ros.imagery.RasterImagery.tile` does.
     :param min_zoom: coarsest zoom served.
     :param max_zoom: finest zoom served.
     :param image_format: 'jpg', 'png' or 'webp'.
@@ -71,8 +65,7 @@ class TileServer:
     :param port: TCP port on loopback; 0 takes a free one.
     """
 
-    def __init__(self, image: np.ndarray, frame: MapFrame, centre_m: tuple[float, float],
-                 resolution_m: float, min_zoom: int = 17, max_zoom: int = 20,
+    def __init__(self, tiles: Tiles, min_zoom: int = 17, max_zoom: int = 20,
                  image_format: str = 'jpg', max_age_s: int = 86400, port: int = 0):
         """Bind the port; answering begins with `serve_forever` or the context manager."""
         self.faults = Faults()
@@ -82,7 +75,7 @@ class TileServer:
         self.content_type = _TYPES[image_format]
         self.max_age_s = max_age_s
         self.closing = threading.Event()
-        self._orthophoto = RasterImagery(image, frame, centre_m, resolution_m)
+        self._tiles = tiles
         self._zooms = range(min_zoom, max_zoom + 1)
         self._image_format = image_format
         self._lock = threading.Lock()
@@ -139,11 +132,8 @@ class TileServer:
         """Return the encoded tile, or None if there is nothing in it."""
         if zoom not in self._zooms or not (0 <= x < 2 ** zoom and 0 <= y < 2 ** zoom):
             return None
-        u, v = unit_nodes()
-        place = mercator.geodetic_from_world_pixel(x + u, y + v, zoom, tile_px=1)
-        nodes = self._orthophoto.pixel_from_geodetic(*place)
-        image, valid = self._orthophoto.warp(*nodes, _TILE_PX)
-        if valid is not None and not valid.any():
+        image = self._tiles(zoom, x, y)
+        if image is None:
             return None
         quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if self._image_format == 'jpg' else []
         _, encoded = cv2.imencode(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+
 class Pairs(NamedTuple):
     """
     Drawn pairs of cells.
@@ -74,5 +75,3 @@ def race(
     rate = arrival.exponential_(generator=generator).reciprocal_().mul_(weight)
     index = rate.topk(count, dim=-1, sorted=False).indices
     return index, weight.gather(-1, index)
-
-

@@ -1,32 +1,32 @@
 """The benchmark of aerial patches runs and counts what it says."""
 
-from fg2_ros.bench import imagery
+from fg2_ros.bench import imagery as bench
 import pytest
 
 
 def test_every_kind_of_source_is_timed():
-    timings = imagery.imagery_timings(repeat=2)
+    timings = bench.imagery_timings(repeat=2)
     assert set(timings) == {
         'warm patch', 'local MBTiles patch', 'local PMTiles patch', 'local COG patch'}
     assert all(value > 0 for value in timings.values())
 
 
 def test_local_files_are_timed_on_ground_that_is_not_in_memory(tmp_path):
-    centres = imagery._places(5)
-    tiles = dict(imagery._tiles(centres))
-    imagery = imagery.open_local(
-        imagery._write_mbtiles(tmp_path / 'a.mbtiles', tiles))
-    imagery._median_ms(imagery, centres)
+    centres = bench._places(5)
+    tiles = dict(bench._tiles(centres))
+    imagery = bench.open_local(
+        bench._write_mbtiles(tmp_path / 'a.mbtiles', tiles))
+    bench._median_ms(imagery, centres)
     stats = imagery.stats()
     imagery.close()
     assert stats['hits'] < stats['misses'] / 8 and not stats['errors']
 
 
 def test_without_the_packages_their_files_are_left_out(monkeypatch):
-    monkeypatch.setattr(imagery, 'find_spec', lambda name: None)
-    assert set(imagery.imagery_timings(repeat=1)) == {'warm patch', 'local MBTiles patch'}
+    monkeypatch.setattr(bench, 'find_spec', lambda name: None)
+    assert set(bench.imagery_timings(repeat=1)) == {'warm patch', 'local MBTiles patch'}
 
 
 def test_timing_nothing_is_refused():
     with pytest.raises(ValueError, match='a patch to be timed'):
-        imagery.imagery_timings(0)
+        bench.imagery_timings(0)

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from test.helpers.paths import ROOT
 
 from fg2_ros.demo.children import ChildError, Children
 from fg2_ros.demo.rendering import rendered
@@ -20,7 +21,7 @@ FIGURES = [
 PATIENCE_S = 900
 DEMO = """
 import fg2_ros.commands.demo as demo
-demo.NODE_MODULE, demo.MAP_RESOLUTION_M = 'fake_node', 1.0
+demo.NODE_MODULE, demo.MAP_RESOLUTION_M = 'test.helpers.fake_node', 1.0
 demo.START_UP_S, demo.DRAIN_S = 300.0, 30.0
 from fg2_ros.commands import main
 raise SystemExit(main())
@@ -29,11 +30,10 @@ raise SystemExit(main())
 
 def start_demo(output, behaviour='localize', *options):
     """Start a very short demo with the fake node; return the process."""
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     return subprocess.Popen(
         [sys.executable, '-c', DEMO, 'demo', '--output', str(output), '--frames', '6',
          '--width', '64', '--workers', '1', *options],
-        env={**os.environ, 'FAKE_NODE': behaviour, 'PYTHONPATH': os.pathsep.join(paths)},
+        env={**os.environ, 'FAKE_NODE': behaviour, 'PYTHONPATH': str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -76,7 +76,7 @@ def test_the_demo_ends_with_its_figures_and_leaves_a_report(tmp_path):
     assert figures['median_yaw_error_deg'] == pytest.approx(0, abs=1e-4)
     assert figures['anees'] == pytest.approx(2 / 3, abs=1e-2)
     assert figures['gnss_median_error_m'] > 0 and figures['latency_p95_ms'] > 0
-    page = (output / 'report.html').read_text()
+    page = (output / 'report.html_page').read_text()
     assert page.count('<figcaption>') >= 1 and page.count('<ellipse') == 6
     assert processes_about(output) == []
 
@@ -183,6 +183,6 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path):
         'os.kill(os.getpid(), 9)\n')
     done = subprocess.run(
         python(program), capture_output=True, text=True, timeout=PATIENCE_S,
-        cwd=Path(__file__).parents[1])
+        cwd=ROOT)
 
     assert has_ended(int(done.stdout))

@@ -57,7 +57,7 @@ def test_figures_are_those_of_known_errors():
              for truth, error_m in zip(truths, (4.0, 8.0, 6.0))]
     city = CityShots(7, _orthophoto(), shots)
     localizer = FakeLocalizer(truths, errors)
-    found = simulated.figures(
+    found = simulated.simulated_metrics(
         simulated.localized([city], localizer, CurrentCity(), SETTINGS))
     assert np.allclose(localizer.priors_m, [shot.prior[:2] for shot in shots], atol=1e-6)
     expected = {

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from test.helpers.http_stub import GREY_TILE
+from test.helpers.paths import ROOT
 
 from fg2_ros.imagery.cache.cache import TileCache
 from fg2_ros.imagery.tiles.address import TileId
@@ -48,8 +49,8 @@ class Writers:
 
     def __init__(self, path: Path, max_bytes: int):
         self._nursery = subprocess.Popen(
-            [sys.executable, __file__, path, str(max_bytes)], text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE)
+            [sys.executable, '-m', 'test.helpers.cache_kit', path, str(max_bytes)], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
 
     def __enter__(self) -> Writers:
         return self

@@ -1,9 +1,8 @@
 """Made-up data sets in the layouts of VIGOR and KITTI, and what their loaders must return."""
 
 import json
-from pathlib import Path
+from test.helpers.paths import REFERENCE
 
-REFERENCE = Path(__file__).resolve().parent.parent / 'data' / 'reference'
 VIGOR, KITTI = REFERENCE / 'vigor_mini', REFERENCE / 'kitti_mini'
 
 

@@ -7,15 +7,13 @@ Every tensor is a function of its official name and shape, so none of them has t
 from dataclasses import replace
 import json
 import math
-from pathlib import Path
+from test.helpers.paths import REFERENCE
 import zlib
 
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.published.checkpoints import load_reference_head
 import numpy as np
 import torch
-
-FOLDER = Path(__file__).parent / 'data' / 'reference'
 
 
 def values(name, shape):
@@ -47,7 +45,7 @@ def tensor(name, shape):
 
 def official_shapes(preset):
     """Return official name -> shape of a published head."""
-    return json.loads((FOLDER / f'{preset}_state_dict_shapes.json').read_text())
+    return json.loads((REFERENCE / f'{preset}_state_dict_shapes.json').read_text())
 
 
 def narrow_shapes(preset, grid_cells, channels):
@@ -83,5 +81,5 @@ def tokens(seed, shape):
 
 def expected(name):
     """Return the arrays of a reference file as tensors."""
-    with np.load(FOLDER / f'{name}.npz') as file:
+    with np.load(REFERENCE / f'{name}.npz') as file:
         return {key: torch.as_tensor(file[key]) for key in file}

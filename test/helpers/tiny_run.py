@@ -1,7 +1,7 @@
 """
 A training run of seconds, as a process that can kill itself.
 
-Usage: tiny_run.py FOLDER [--resume] [--kill-after STEP].
+Usage: python -m test.helpers.tiny_run FOLDER [--resume] [--kill-after STEP].
 """
 
 import argparse

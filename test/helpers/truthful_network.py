@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.panorama import direction_from_pixel
 from fg2_ros.imagery import RasterImagery
-from fg2_ros.localizer.estimate import Prior
+from fg2_ros.localizer import Prior
 from fg2_ros.network import FG2Config
 from fg2_ros.solver.grid import BevGrid
 import numpy as np

@@ -14,8 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery import AerialPatch
-from fg2_ros.localizer.estimate import Estimate
-from fg2_ros.localizer.localizer import Matches
+from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped

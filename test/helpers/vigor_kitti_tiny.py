@@ -1,8 +1,9 @@
 """
 A cross-view training of seconds, also as a process that can kill itself or fail.
 
-Usage: crossview_tiny.py FOLDER [--kill-after STEP] [--learn] [--unreadable FRAME ...]
-[--fail-in RANK], as one process or, with the variables that torchrun sets, as one of several.
+Usage: python -m test.helpers.vigor_kitti_tiny FOLDER [--kill-after STEP] [--learn]
+[--unreadable FRAME ...] [--fail-in RANK], as one process or, with the variables that torchrun
+sets, as one of several.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, ImageryError, ImageryNotReady
+from fg2_ros.localizer import PatchSettings
 from fg2_ros.localizer.aerial import AerialMemory
-from fg2_ros.localizer.settings import PatchSettings
 import numpy as np
 import pytest
 

@@ -6,8 +6,9 @@ from test.helpers.truthful_network import (
     FRAME, orthophoto, panorama_at, prior_at, TruthfulNetwork, VagueNetwork)
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.localizer.localizer import Localizer
-from fg2_ros.localizer.settings import LocalizerSettings
+from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.localizer import Localizer, LocalizerSettings
+from fg2_ros.localizer.estimate import Prior
 from fg2_ros.network.weights import usable_device
 import numpy as np
 import pytest
@@ -219,3 +220,10 @@ def test_the_result_is_a_plain_pose():
     pose = Pose2(estimate.east_m, estimate.north_m, estimate.yaw_rad)
     assert all(type(value) is float for value in (*pose, estimate.latitude_deg))
     assert type(estimate.accepted) is bool
+
+
+def test_the_packages_own_weights_are_the_default_and_imagery_can_come_later():
+    localizer = Localizer.load(device='cpu')
+    assert localizer.config.name == 'sim'
+    with pytest.raises(ImageryError, match='no aerial imagery was given'):
+        localizer.estimate(np.full((64, 128, 3), 9, np.uint8), Prior(47.5, 8.5, 3.0, 0.0, 0.1))

@@ -9,8 +9,8 @@ from dataclasses import replace
 from test.helpers.truthful_network import FRAME, orthophoto
 
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.localizer import LocalizerSettings
 from fg2_ros.localizer.matcher import Matcher, SearchRegion, Stopwatch
-from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.attention import DeformableAttention
 from fg2_ros.network.inference import optimise_for_inference

@@ -6,8 +6,7 @@ from test.helpers.truthful_network import (
     CONFIG, FRAME, orthophoto, panorama_at, PINHOLE, PinholeNetwork, prior_at, TruthfulNetwork)
 
 from fg2_ros.geometry.se2 import wrap_angle
-from fg2_ros.localizer.localizer import Localizer
-from fg2_ros.localizer.settings import LocalizerSettings
+from fg2_ros.localizer import Localizer, LocalizerSettings
 import numpy as np
 import pytest
 import torch

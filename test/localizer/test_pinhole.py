@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from test.helpers.truthful_network import (
-    FRAME, orthophoto, panorama_at, PINHOLE, pinhole_at, PinholeNetwork, prior_at, TruthfulNetwork)
+    FRAME, orthophoto, panorama_at, PINHOLE, pinhole_at, PinholeNetwork, prior_at,
+    TruthfulNetwork)
 
 from fg2_ros.geometry.se2 import rotation2, wrap_angle
-from fg2_ros.localizer.localizer import Localizer
-from fg2_ros.localizer.settings import LocalizerSettings, PatchSettings
+from fg2_ros.localizer import Localizer, LocalizerSettings, PatchSettings
 from fg2_ros.localizer.views import PinholeView
 import numpy as np
 import pytest

@@ -4,7 +4,7 @@ from dataclasses import replace
 from test.helpers import reference_weights
 from test.helpers.truthful_network import FRAME, orthophoto, panorama_at, prior_at
 
-from fg2_ros.localizer.localizer import Localizer
+from fg2_ros.localizer import Localizer
 from fg2_ros.network import dinov2, FG2Config, FG2Network
 from fg2_ros.network.weights import PRECISIONS, save_weights, usable_precision
 import numpy as np

@@ -3,10 +3,10 @@
 from dataclasses import replace
 import logging
 
-from fg2_ros.commands.options import SHIPPED_WEIGHTS
 from fg2_ros.localizer import localizer
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.inference import compile_for_inference, optimise_for_inference
+from fg2_ros.settings import SHIPPED_WEIGHTS
 import pytest
 import torch
 

@@ -6,6 +6,7 @@ import threading
 import time
 
 from fg2_ros.imagery.cache.cache import TileCache
+from fg2_ros.imagery.server.tile_server_client import TileServerClient
 from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index
 from fg2_ros.imagery.tiles.address import TileId, TileSource
 from fg2_ros.prefetch.plan import make_plan, tiles_at
@@ -105,7 +106,7 @@ def test_an_accident_is_told_and_ends_it(grey_server, cache, monkeypatch):
 
     source = source_of(grey_server)
     plan = plan_of(STREET, 50.0, source, cache)
-    monkeypatch.setattr('fg2_ros.imagery.server.tile_server_client.TileServerClient.fetch', break_down)
+    monkeypatch.setattr(TileServerClient, 'fetch', break_down)
     summary, gave_up = prefetched(source, cache, plan)
     assert gave_up == 'Orthos: RuntimeError while a tile was handled' and not summary.tried
 

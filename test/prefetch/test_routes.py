@@ -2,9 +2,8 @@
 
 import json
 import math
-import os
-from pathlib import Path
 import sys
+from test.helpers.paths import REAL_DATA
 
 from fg2_ros.prefetch.routes import box, read_route, Route
 import numpy as np
@@ -13,8 +12,6 @@ from rosbags.rosbag1 import Writer as Rosbag1Writer
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
-REAL = Path(os.environ.get(
-    'FG2_REAL_DATA', Path(__file__).resolve().parents[3] / 'shared' / 'real'))
 GPX = """<?xml version="1.0"?>
 <gpx version="1.1" xmlns="http://www.topografix.com/GPX/1/1">
   <wpt lat="47.5" lon="8.6"><name>depot</name></wpt>
@@ -170,9 +167,9 @@ def test_without_rosbags_the_sentence_says_what_to_install(file, monkeypatch):
         read_route(file('drive.bag', ''))
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason='there is no real data here')
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason='there is no real data here')
 def test_a_real_ros_1_bag():
-    route = read_route(REAL / 'robot_localization_test1_husky_navsat.bag')
+    route = read_route(REAL_DATA / 'robot_localization_test1_husky_navsat.bag')
     assert 10 < route.length_m < 2000
     south, north = route.latitudes_deg
     assert north - south < 0.01

@@ -11,7 +11,7 @@ import warnings
 import zipfile
 
 from fg2_ros.commands import main
-from fg2_ros.localizer.localizer import Localizer
+from fg2_ros.localizer import Localizer
 from fg2_ros.network import FG2Network
 from fg2_ros.network.dinov2 import DinoV2
 from fg2_ros.network.weights import load_network, read_metadata

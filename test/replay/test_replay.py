@@ -8,8 +8,7 @@ from fg2_ros.commands import main
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery import AerialPatch, ImageryError, RasterImagery
-from fg2_ros.localizer.estimate import Estimate
-from fg2_ros.localizer.localizer import Matches
+from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.ros import loading
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.simulation import bag_messages as msgs

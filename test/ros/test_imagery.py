@@ -6,7 +6,7 @@ from test.helpers.vehicle import at, FakeLocalizer, FRAME
 
 from builtin_interfaces.msg import Time
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery import ImageryError
+from fg2_ros.imagery import ImageryError, RasterImagery
 from fg2_ros.ros.diagnostics import Health
 from fg2_ros.ros.loading import load_imagery, Loaded
 from fg2_ros.ros.node_settings import ImagerySettings
@@ -28,7 +28,8 @@ ENTRY = {'kind': 'xyz', 'attribution': '(c) Survey', 'terms': 'Look, do not thin
 def tiles():
     """Serve a grey orthophoto around the vehicle."""
     grey = np.full((400, 400, 3), 80, np.uint8)
-    with TileServer(grey, FRAME, (0.0, 0.0), 0.5, min_zoom=10, max_zoom=20) as server:
+    with TileServer(
+            RasterImagery(grey, FRAME, (0.0, 0.0), 0.5).tile, min_zoom=10, max_zoom=20) as server:
         yield server
 
 
@@ -91,7 +92,7 @@ def test_unusable_imagery_keeps_the_node_unconfigured(vehicle, start, write, par
 def test_sources_are_tried_in_their_order(vehicle, start, write, tiles):
     """The URL first, then those by name; diagnostics name who serves and who fails."""
     mine = write(mine=ENTRY | {'url': tiles.url_template, 'max_zoom': 18})
-    dead = TileServer(np.zeros((9, 9, 3), np.uint8), FRAME, (0.0, 0.0), 1.0)
+    dead = TileServer(lambda zoom, x, y: None)
     dead.faults = Faults(status=503)
     with dead:
         node = start(catalogue=mine, sources=['mine'], url=dead.url_template,

@@ -2,10 +2,10 @@
 
 import gc
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
+from test.helpers.paths import ROOT
 from test.helpers.vehicle import at, FRAME, Vehicle
 import threading
 import time
@@ -18,7 +18,7 @@ from rcl_interfaces.srv import SetParameters
 import yaml
 
 DATUM = list(FRAME.datum)
-MANUAL = Path(__file__).parents[2] / 'config' / 'fg2.yaml'
+MANUAL = ROOT / 'config' / 'fg2.yaml'
 
 
 def test_three_cycles_leave_nothing_behind(vehicle):

@@ -6,7 +6,8 @@ from test.helpers.truthful_network import (
     FRAME as WORLD, orthophoto, panorama_at, SIDE_M, TruthfulNetwork)
 from test.helpers.vehicle import at, FRAME, image, MOUNT, planar, TRUTH, Vehicle
 
-from fg2_ros.localizer.localizer import Localizer
+from fg2_ros.imagery import RasterImagery
+from fg2_ros.localizer import Localizer
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.weights import save_weights
 from fg2_ros.ros.conversions import image_from_rgb
@@ -38,7 +39,8 @@ def weights(tmp_path_factory):
 def tiles():
     """Serve a noisy orthophoto around the vehicle."""
     noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
-    with TileServer(noise, FRAME, TRUTH[:2], 0.5, min_zoom=15, max_zoom=19) as server:
+    with TileServer(
+            RasterImagery(noise, FRAME, TRUTH[:2], 0.5).tile, min_zoom=15, max_zoom=19) as server:
         yield server
 
 
@@ -85,8 +87,8 @@ def test_random_weights_do_no_harm(vehicle, weights, tiles, tmp_path):
 def readable_tiles():
     """Serve an orthophoto whose colours tell a truthful network the place."""
     world = orthophoto().patch(WORLD, (0.0, 0.0), SIDE_M, 400).image
-    with TileServer(world, FRAME, (0.0, 0.0), SIDE_M / 400, min_zoom=15, max_zoom=20,
-                    image_format='png') as server:
+    tiles = RasterImagery(world, FRAME, (0.0, 0.0), SIDE_M / 400).tile
+    with TileServer(tiles, min_zoom=15, max_zoom=20, image_format='png') as server:
         yield server
 
 

@@ -4,6 +4,7 @@ import io
 import threading
 
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery import RasterImagery
 from fg2_ros.simulation.tile_server import Faults, TileServer
 import numpy as np
 from PIL import Image
@@ -58,7 +59,9 @@ def mosaic_around(server, zoom, place) -> tuple[np.ndarray, np.ndarray]:
 def test_beacons_are_where_pyproj_puts_them(datum, zoom):
     frame = MapFrame(*datum)
     metres_per_px = 2 * HALF_WORLD_M * np.cos(np.radians(datum[0])) / (256 * 2 ** zoom)
-    with TileServer(orthophoto(), frame, CENTRE, RESOLUTION_M, image_format='png') as server:
+    with TileServer(
+            RasterImagery(orthophoto(), frame, CENTRE, RESOLUTION_M).tile,
+            image_format='png') as server:
         for east, north in BEACONS:
             expected = world_pixel(frame, CENTRE[0] + east, CENTRE[1] + north, zoom)
             mosaic, corner = mosaic_around(server, zoom, expected)
@@ -75,7 +78,8 @@ def test_one_pixel_stripes_are_averaged_in_coarse_tiles():
     stripes = np.zeros((1000, 1000, 3), np.uint8)
     stripes[:, ::2] = 240
     frame = MapFrame(47.0, 8.5)
-    with TileServer(stripes, frame, (0.0, 0.0), 0.1, image_format='png') as server:
+    with TileServer(
+            RasterImagery(stripes, frame, (0.0, 0.0), 0.1).tile, image_format='png') as server:
         x, y = world_pixel(frame, 0.0, 0.0, 17)
         tile = pixels(get(server, 17, int(x // 256), int(y // 256)))
     inside = tile[tile > 60]
@@ -88,7 +92,8 @@ def test_one_pixel_stripes_are_averaged_in_coarse_tiles():
 def served():
     """Return a server at 47 N and the address of the tile around the orthophoto's centre."""
     frame = MapFrame(47.0, 8.5)
-    with TileServer(orthophoto(60), frame, (0.0, 0.0), RESOLUTION_M) as server:
+    tiles = RasterImagery(orthophoto(60), frame, (0.0, 0.0), RESOLUTION_M).tile
+    with TileServer(tiles) as server:
         x, y = world_pixel(frame, 0.0, 0.0, 19) // 256
         yield server, (19, int(x), int(y))
 
@@ -157,7 +162,7 @@ def test_faults_of_some_tiles_leave_the_others_alone(served):
 
 
 def test_serving_in_the_foreground_ends_with_close():
-    server = TileServer(orthophoto(), MapFrame(0, 0), (0.0, 0.0), RESOLUTION_M)
+    server = TileServer(lambda zoom, x, y: None)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     assert get(server, 19, 0, 0).status == 404

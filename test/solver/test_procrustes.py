@@ -1,6 +1,6 @@
 """Planar Procrustes: parity with the reference outputs, and what alignments mean."""
 
-from pathlib import Path
+from test.helpers.paths import REFERENCE
 
 from fg2_ros.geometry.se2 import map_pose_from_solution, Pose2, solution_from_map_pose
 from fg2_ros.solver.procrustes import (
@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-REFERENCE = Path(__file__).parents[1] / 'data/reference/procrustes.npz'
-
 
 @pytest.fixture(scope='module')
 def reference():
     """Return the stored arrays as tensors."""
-    with np.load(REFERENCE) as arrays:
+    with np.load(REFERENCE / 'procrustes.npz') as arrays:
         return {name: torch.from_numpy(arrays[name]) for name in arrays}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 import math
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 from fg2_ros.datasets.frames import CrossViewFrame, rotation_of_yaw, yaw_deg_of
 from fg2_ros.evaluation.metrics import anees, FrameResult, pose_error, share_below
@@ -130,6 +130,13 @@ class CrossViewResult:
         return error * self.metres_per_grid_metre
 
 
+class Case(NamedTuple):
+    """One frame with its (h, w, 3) uint8 RGB overlay."""
+
+    result: CrossViewResult
+    picture: np.ndarray
+
+
 def pose_metrics(results: Sequence[CrossViewResult], by_axis: bool = False) -> dict:
     """
     Return the figures over frames under their JSON names.
@@ -158,7 +165,8 @@ def pose_metrics(results: Sequence[CrossViewResult], by_axis: bool = False) -> d
     return values | (_axis_recalls(results) if by_axis else {})
 
 
-def pose_metrics_by_group(results: Sequence[CrossViewResult], by_axis: bool = False) -> dict[str, dict]:
+def pose_metrics_by_group(
+        results: Sequence[CrossViewResult], by_axis: bool = False) -> dict[str, dict]:
     """Return the figures of each city or drive, in the order of their first frame."""
     groups: dict[str, list[CrossViewResult]] = {}
     for result in results:

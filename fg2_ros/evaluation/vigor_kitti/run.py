@@ -11,7 +11,7 @@ from fg2_ros.datasets.frames import CrossViewDataset, CrossViewFrame, rolled, Un
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
 from fg2_ros.evaluation.vigor_kitti.results import CrossViewResult
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver, match_picture
-from fg2_ros.report.vigor_kitti import Case
+from fg2_ros.evaluation.vigor_kitti.results import Case
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 

@@ -1,0 +1,1 @@
+"""A tile cache on disk."""

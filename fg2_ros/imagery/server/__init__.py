@@ -1,0 +1,1 @@
+"""Tiles from servers, over HTTP."""

@@ -61,5 +61,3 @@ class Backoff:
         with self._lock:
             self._failures = 0
             self._until = -1.0
-
-

@@ -90,7 +90,8 @@ class TileFetcher:
         self._settled = threading.Condition()  # guards all of the above; told when tiles settle
         self._disk = TileWorkers(
             'fg2 tile cache', 1, self._guarded(self._look_on_disk), self._rank) if cache else None
-        self._network = TileWorkers('fg2 tile download', 2, self._guarded(self._download), self._rank)
+        self._network = TileWorkers(
+            'fg2 tile download', 2, self._guarded(self._download), self._rank)
 
     def get(self, tiles: Iterable[TileId], wait_s: float = 0.0) -> Lookup:
         """Return what there is of some tiles, after at most ``wait_s``; fetch what is missing."""

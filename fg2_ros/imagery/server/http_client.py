@@ -10,7 +10,7 @@ import threading
 import time
 from urllib.parse import unquote, urljoin, urlsplit
 
-from fg2_ros import __version__
+from fg2_ros.version import __version__
 from fg2_ros.imagery.server import connections
 from fg2_ros.imagery.server.connections import Attempt
 from fg2_ros.imagery.tiles.address import TileId, TileSource

@@ -1,0 +1,1 @@
+"""Imagery in local files."""

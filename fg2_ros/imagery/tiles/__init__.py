@@ -1,0 +1,1 @@
+"""Web Mercator tiles: addresses, decoding, and patches made of them."""

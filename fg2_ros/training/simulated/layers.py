@@ -45,5 +45,3 @@ class LayerReader(nn.Module):
                 read(cells * _LOGIT_SCALE), target[:, side], reduction='none').sum(-1)
             for side, (read, cells) in enumerate(((self.aerial, aerial), (self.ground, ground))))
         return (aerial_loss.mean() + (ground_loss * self.weight).mean()) / 2
-
-

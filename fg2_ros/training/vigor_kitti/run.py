@@ -11,7 +11,7 @@ import shlex
 import sys
 from typing import Callable
 
-from fg2_ros import __version__
+from fg2_ros.version import __version__
 from fg2_ros.datasets.frames import CrossViewDataset
 from fg2_ros.datasets.kitti import KittiDataset
 from fg2_ros.datasets.vigor import VigorDataset
@@ -53,7 +53,8 @@ def train(config: RunConfig, resume: bool = False) -> None:
         backbone = backbone_hash(network)
         data = make_data(config, network.config, backbone)
         folder = _folder(config, network.config, data) if processes.is_first else None
-        trainer = VigorKittiTrainer(network, config.recipe, config.machine, data, processes, folder)
+        trainer = VigorKittiTrainer(
+            network, config.recipe, config.machine, data, processes, folder)
         saved = processes.from_first(folder.start(resume) if folder else None)
         if saved is not None:
             trainer.go_on_from(saved)
@@ -155,7 +156,8 @@ def _tell(config: RunConfig, data: Data, folder: RunFolder) -> None:
 
 
 def _weights_writer(
-        trainer: VigorKittiTrainer, config: RunConfig, backbone: str) -> Callable[[str, dict], None]:
+        trainer: VigorKittiTrainer, config: RunConfig,
+        backbone: str) -> Callable[[str, dict], None]:
     """Return a function that writes the network as it is, with a record of the log."""
     facts = {
         'trained_on': TITLES[config.data_set], 'data_set': config.data_set,
@@ -176,7 +178,9 @@ def _weights_writer(
     return write
 
 
-def _run(trainer: VigorKittiTrainer, config: RunConfig, write: Callable[[str, dict], None]) -> None:
+def _run(
+        trainer: VigorKittiTrainer, config: RunConfig,
+        write: Callable[[str, dict], None]) -> None:
     """Train with a progress bar and event files in the first process."""
     if trainer.folder is None:
         trainer.run()

@@ -420,7 +420,7 @@ def test_imagery_goes_on_without_a_word_more_than_needed(
 
 def test_a_crowd_that_begins_together_makes_one_file(folder):
     """Several processes start where there is no file, or a damaged one."""
-    code = ('import sys; from fg2_ros.imagery import cache_file; cache_file._BUSY_S = 60.0;'
+    code = ('import sys; from fg2_ros.imagery.cache import file; file._BUSY_S = 60.0;'
             ' from fg2_ros.imagery.cache.cache import TileCache; sys.stdin.readline();'
             f' cache = TileCache(sys.argv[1], 10**7, {SOURCE!r}); print(cache.state);'
             ' sys.stdin.readline(); cache.close()')

@@ -204,7 +204,8 @@ def test_a_patch_that_is_mostly_missing_is_none(fault, missing, serve, open_imag
 
 
 @pytest.mark.parametrize('broken', [
-    'fg2_ros.imagery.server.tile_server_client.TileServerClient.fetch', 'fg2_ros.imagery.cache.cache.TileCache.get'])
+    'fg2_ros.imagery.server.tile_server_client.TileServerClient.fetch',
+    'fg2_ros.imagery.cache.cache.TileCache.get'])
 def test_an_accident_fails_its_tile_which_is_tried_again(
         broken, grey_server, open_imagery, folder, caplog, monkeypatch):
     secret = 'S3CRETVALUE'

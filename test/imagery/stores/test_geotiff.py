@@ -1,9 +1,8 @@
 """GeoTIFFs of all kinds of bands, with and without imagery everywhere."""
 
 from contextlib import closing
-import os
-from pathlib import Path
 from test.helpers.local_files import GroundGrid
+from test.helpers.paths import REAL_DATA
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError
@@ -20,8 +19,6 @@ SIDE = 220
 GRID = GroundGrid('EPSG:2056', PLACE, 0.25, (SIDE, SIDE))
 RED, GREEN, BLUE, OPACITY = (
     ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
-REAL = Path(os.environ.get(
-    'FG2_REAL_DATA', Path(__file__).resolve().parents[3] / 'shared' / 'real'))
 
 
 def patch_of(path, size_m=40.0, size_px=160, place=PLACE):
@@ -203,7 +200,7 @@ def test_the_files_copyright_is_the_attribution(write):
     'colorado_usgs_hro_0p15m.tif', 'lakezurich_swissimage_0p5m.tif', 'milwaukee_naip_0p6m.tif',
     'zurich_swissimage_0p5m.tif'])
 def test_real_files_show_what_rasterio_finds_at_the_same_places(name):
-    path = REAL / name
+    path = REAL_DATA / name
     if not path.exists():
         pytest.skip(f'{path} is not there')
     with rasterio.open(path) as dataset:

@@ -258,7 +258,7 @@ def tile_of(side_px: int) -> bytes:
 def test_a_missing_package_is_named_with_how_to_get_it(kind, module, tmp_path, monkeypatch):
     path = WRITERS[kind](tmp_path / 'a', grey(99))
     for name in list(sys.modules):
-        if name.startswith(('fg2_ros.imagery.pmtiles', 'fg2_ros.imagery.stores.geotiff')):
+        if name.startswith(('fg2_ros.imagery.stores.pmtiles', 'fg2_ros.imagery.stores.geotiff')):
             monkeypatch.delitem(sys.modules, name)
     for name in (module, f'{module}.tile'):
         monkeypatch.setitem(sys.modules, name, None)

@@ -118,7 +118,8 @@ def test_every_frame_comes_once_an_epoch(tmp_path):
 
 
 def test_difficulties_alternate():
-    assert cities(3, 5) == [RenderedCity(3, 'hard'), RenderedCity(4, 'standard'), RenderedCity(5, 'hard')]
+    assert cities(3, 5) == [
+        RenderedCity(3, 'hard'), RenderedCity(4, 'standard'), RenderedCity(5, 'hard')]
 
 
 def test_aerial_images_end_in_black_at_the_citys_edge(tmp_path):

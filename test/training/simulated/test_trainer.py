@@ -6,6 +6,7 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+from test.helpers.paths import ROOT
 from test.helpers.tiny_run import CONFIG, make_trainer, NoiseDataset, SETTINGS
 
 from fg2_ros.network import FG2Network
@@ -15,15 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-SCRIPT = Path(__file__).with_name('tiny_run.py')
-ROOT = Path(__file__).parents[2]
-
 
 def train(folder: Path, *arguments: str) -> int:
     """Run the tiny training in a process of its own; return its exit code."""
     return subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), *arguments], check=False, timeout=900,
-        cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}).returncode
+        [sys.executable, '-m', 'test.helpers.tiny_run', str(folder), *arguments],
+        check=False, timeout=900, cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}).returncode
 
 
 def test_killed_and_resumed_run_ends_as_the_uninterrupted_one(tmp_path):

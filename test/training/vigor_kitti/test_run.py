@@ -3,6 +3,7 @@
 from pathlib import Path
 import shutil
 import struct
+from test.helpers.paths import REFERENCE
 from test.helpers.vigor_kitti_tiny import make_network, PANORAMA, PINHOLE
 
 from fg2_ros.commands import main as fg2
@@ -15,7 +16,6 @@ from tensorboardX.proto.event_pb2 import Event
 import torch
 import yaml
 
-REFERENCE = Path(__file__).parents[1] / 'data' / 'reference'
 CONFIGS = {'vigor': PANORAMA, 'kitti': PINHOLE}
 
 

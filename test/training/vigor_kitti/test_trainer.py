@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 import os
-from pathlib import Path
 import signal
 import socket
 import subprocess
 import sys
+from test.helpers.paths import ROOT
 from test.helpers.vigor_kitti_tiny import (
     DROPPING, FRAMES, learned, MACHINE, make_network, make_trainer, NoiseFrames, PANORAMA, PINHOLE,
     RECIPE, VALIDATION_FRAMES, VARIED)
@@ -19,8 +19,6 @@ import numpy as np
 import pytest
 import torch
 
-SCRIPT = Path(__file__).with_name('crossview_tiny.py')
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 900
 ROUNDING = {'rtol': 1e-4, 'atol': 3e-6}  # of Adam's steps, which small gradients double
 
@@ -37,8 +35,9 @@ def one_thread():
 def started(*arguments, **environment):
     """Start the tiny training in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *map(str, arguments)], cwd=ROOT, stderr=subprocess.PIPE,
-        text=True, env=os.environ | {'PYTHONPATH': str(ROOT)} | environment)
+        [sys.executable, '-m', 'test.helpers.vigor_kitti_tiny', *map(str, arguments)],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {'PYTHONPATH': str(ROOT)} | environment)
 
 
 @pytest.fixture
