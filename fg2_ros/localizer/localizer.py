@@ -14,6 +14,7 @@ from fg2_ros.localizer.checks import (
     require_image, require_intrinsics, require_panorama, require_panoramic, require_prior)
 from fg2_ros.localizer.estimate import Estimate, MapPrior, Prior
 from fg2_ros.localizer.matcher import Matcher, MatchResult, SearchRegion, Stopwatch
+from fg2_ros.localizer.observer import Observer
 from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.inference import compile_for_inference, optimise_for_inference, share_backbone
@@ -21,6 +22,7 @@ from fg2_ros.network.weights import (
     is_same_file, load_network, read_metadata, usable_device, usable_precision)
 from fg2_ros.settings import SHIPPED_WEIGHTS
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
+from fg2_ros.tracker import inputs
 import numpy as np
 import torch
 
@@ -55,6 +57,7 @@ class Localizer:
         self._settings = settings
         scale = settings.covariance_scale or float(self.metadata.get('covariance_scale', 1.0))
         self._matcher = Matcher(network, imagery, settings, scale)
+        self._observer = Observer(network, imagery)
         self._heading_finder: Matcher | None = None
         if orientation is not None:
             require_panoramic(self.config, orientation.config)
@@ -168,6 +171,16 @@ class Localizer:
         require_prior(prior, needs_heading=not self.finds_headings)
         self.map_frame = frame
         return prior
+
+    def observe(self, image: np.ndarray, region: inputs.SearchRegion, base_from_camera: Pose2,
+                camera_k: np.ndarray | None = None) -> inputs.Observation:
+        """
+        Return what an image says of the poses in a region of the map.
+
+        :raises ImageryError: if there is no aerial imagery.
+        :raises ValueError: if the image cannot be used.
+        """
+        return self._observer.observe(image, self.map_frame, region, base_from_camera)
 
     def _is_unexpected(self, found: MatchResult, region: SearchRegion) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)

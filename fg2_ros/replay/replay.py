@@ -9,13 +9,15 @@ import time
 
 import cv2
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.replay.messages import decoded_image
 from fg2_ros.replay.recording import Recorded, Recording, Topics
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.overlays import match_overlay
-from fg2_ros.ros.pipeline import LocalizationInput, Pipeline
+from fg2_ros.ros.pipeline import CameraImage, Pipeline
 from fg2_ros.ros.transforms import mount_in, NoTransform
+from fg2_ros.tracker.results import TrackedPose
 import numpy as np
 from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer
@@ -141,32 +143,32 @@ class Replay:
 
     def _outcome(self, recorded: Recorded, draws: bool) -> ReplayedImage:
         begin_s = time.perf_counter()
-        stamp_ns, estimate = recorded.time_ns, None
+        stamp_ns, image, pose = recorded.time_ns, None, None
         try:
             message = recorded.message()
             stamp_ns = conversions.stamp_ns(message.header.stamp)
-            inputs = self._pipeline.input_of(decoded_image(message))
-            estimate = self._pipeline.estimate(inputs)
-            found = self._judged(inputs, estimate)
+            image = self._pipeline.camera_image(decoded_image(message))
+            pose = self._pipeline.track(image)
+            found = self._figures(pose)
         except Rejected as rejected:
             found = {'kind': rejected.kind, 'rejection': str(rejected)}
         except ValueError as error:
             found = {'kind': 'image', 'rejection': str(error)}
         latency_ms = 1e3 * (time.perf_counter() - begin_s)
-        if draws and estimate is not None:
-            found['overlay'] = _jpeg(match_overlay(
-                inputs.image, estimate, inputs.camera_prior))
+        if draws and pose is not None:
+            found['overlay'] = self._overlay(image, pose)
         return ReplayedImage(stamp_ns, recorded.time_ns, latency_ms, **found)
 
-    def _judged(self, inputs: LocalizationInput, estimate) -> dict:
-        """Return what to tell of an estimate, and let later priors know it."""
-        if not estimate.accepted:
-            self._pipeline.tracker.estimate_rejected()
-            return {'kind': 'estimate', 'rejection': estimate.rejection}
-        base, covariance = inputs.base_of(estimate)
-        self._pipeline.accept(inputs.stamp_ns, base, covariance)
-        return {'base': base, 'covariance': covariance,
-                'place_deg': self._pipeline.map_frame.geodetic_from_map(base.x, base.y)}
+    def _figures(self, pose: TrackedPose) -> dict:
+        place_deg = self._pipeline.map_frame.geodetic_from_map(pose.base.x, pose.base.y)
+        return {'base': pose.base, 'covariance': pose.covariance, 'place_deg': place_deg}
+
+    def _overlay(self, image: CameraImage, pose: TrackedPose) -> bytes | None:
+        try:
+            estimate = self._pipeline.explain(image, pose.base)
+        except (ImageryError, ValueError):
+            return None
+        return _jpeg(match_overlay(image.image, estimate))
 
 
 def _jpeg(rgb: np.ndarray) -> bytes:

@@ -9,9 +9,9 @@ from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.prior.settings import PriorSettings
-from fg2_ros.prior.tracker import Odometry
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from fg2_ros.ros.node_settings import SensorSettings
+from fg2_ros.tracker.inputs import Odometry
+from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix, NavSatStatus
@@ -20,6 +20,7 @@ from tf_transformations import (
 
 CHANNELS = {'rgb8': 3, 'bgr8': 3, 'mono8': 1, 'rgba8': 4, 'bgra8': 4}
 UNMEASURED_HEIGHT_M2 = 1e4  # we do not measure height: 100 m
+UNMEASURED_TWIST = 1e4  # nor velocities
 UNMEASURED_TILT_RAD2 = np.pi ** 2  # nor roll and pitch: anything is possible
 NANOSECONDS = 1_000_000_000
 
@@ -90,7 +91,7 @@ class Position:
     sigma_m: float
 
 
-def position_from_fix(message: NavSatFix, settings: PriorSettings) -> Position:
+def position_from_fix(message: NavSatFix, settings: SensorSettings) -> Position:
     """
     Return the position of a fix with its horizontal standard deviation.
 
@@ -107,10 +108,10 @@ def position_from_fix(message: NavSatFix, settings: PriorSettings) -> Position:
     if message.position_covariance_type != NavSatFix.COVARIANCE_TYPE_UNKNOWN \
             and np.isfinite(variance) and variance > 0:
         sigma_m = float(np.sqrt(variance))
-    return Position(message.latitude, message.longitude, max(sigma_m, settings.min_fix_sigma_m))
+    return Position(message.latitude, message.longitude, sigma_m)
 
 
-def heading_from_imu(message: Imu, settings: PriorSettings,
+def heading_from_imu(message: Imu, settings: SensorSettings,
                      base_from_imu=(0.0, 0.0, 0.0, 1.0)) -> tuple[float, float]:
     """
     Return (map yaw of base_link, its standard deviation) in radians of an IMU's orientation.
@@ -174,6 +175,13 @@ def pose_message(header, pose: Pose2, covariance: np.ndarray, height_m: float = 
                     0.0])
     full[np.ix_((0, 1, 5), (0, 1, 5))] = covariance
     message.pose.covariance = full.ravel()
+    return message
+
+
+def odometry_message(header, child_frame: str, pose: PoseWithCovariance) -> OdometryMessage:
+    """Return where a frame is; its velocity is not measured."""
+    message = OdometryMessage(header=header, child_frame_id=child_frame, pose=pose)
+    message.twist.covariance = np.diag([UNMEASURED_TWIST] * 6).ravel()
     return message
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from fg2_ros.tracker.results import BeliefState, TrackedPose
 import numpy as np
 
 REPEAT_LOG_S = 10.0
@@ -54,7 +55,7 @@ class Health:
             self.accepted = 0
             self.rejected: Counter[str] = Counter()
             self.last_reason = ''
-            self.last_prior = None
+            self.last_belief: BeliefState | None = None
             self._arrivals: deque[float] = deque(maxlen=100)
             self._latencies_ms: deque[float] = deque(maxlen=200)
             self._troubles: dict[str, tuple[str, float]] = {}  # kind: (reason, when)
@@ -65,10 +66,11 @@ class Health:
         with self._lock:
             self._arrivals.append(time.monotonic())
 
-    def estimate_published(self, latency_s: float) -> None:
+    def pose_published(self, pose: TrackedPose, latency_s: float) -> None:
         """Note a published pose, and how long after the image's arrival it left."""
         with self._lock:
             self.accepted += 1
+            self.last_belief = pose.belief
             self._latencies_ms.append(1e3 * latency_s)
             self._last_accepted_s = time.monotonic()
 
@@ -118,6 +120,7 @@ class Health:
             'rejected': sum(self.rejected.values()),
             **{f'rejected: {kind}': count for kind, count in sorted(self.rejected.items())},
             'last rejection': self.last_reason,
+            **self._belief(),
             'latency p50 [ms]': _percentile(self._latencies_ms, 50),
             'latency p95 [ms]': _percentile(self._latencies_ms, 95),
             'resident memory [MB]': f'{resident_memory_mb():.0f}',
@@ -134,16 +137,22 @@ class Health:
             return DiagnosticStatus.WARN, 'waiting for images', values
         return DiagnosticStatus.OK, 'localizing', values
 
+    def _belief(self) -> dict[str, str]:
+        """Return how sure the last published pose was."""
+        belief = self.last_belief
+        if belief is None:
+            return {}
+        sigma = np.sqrt(np.diag(belief.covariance))
+        return {'probability of the pose': f'{belief.mass:.3f}',
+                'agreement of the images': f'{belief.agreement:.2f}',
+                'sigma [m]': f'{np.hypot(*sigma[:2]) / np.sqrt(2):.2f}',
+                'sigma [deg]': f'{np.degrees(sigma[2]):.2f}'}
+
     def _inputs(self, inputs: dict):
         now = time.monotonic()
         age_s = now - self._arrivals[-1] if self._arrivals else np.inf
         values = {'image rate [Hz]': f'{self._image_rate_hz(now):.1f}',
                   'image age [s]': f'{age_s:.2f}', **inputs}
-        if self.last_prior is not None:
-            values |= {'prior age [s]': f'{self.last_prior.age_s:.2f}',
-                       'prior sigma [m]': f'{self.last_prior.sigma_m:.2f}',
-                       'prior sigma [deg]': f'{np.degrees(self.last_prior.yaw_sigma_rad):.2f}',
-                       'prior from': self.last_prior.source}
         if self.state == 'active' and age_s > _RECENT_S:
             return DiagnosticStatus.WARN, 'no images', values
         return DiagnosticStatus.OK, f'{self._image_rate_hz(now):.1f} images/s', values

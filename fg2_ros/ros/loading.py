@@ -19,13 +19,11 @@ class Loaded(NamedTuple):
     The localizer and the imagery that it draws on.
 
     :param needs_intrinsics: whether the camera is a pinhole camera.
-    :param finds_headings: whether the prior may lack one.
     """
 
     localizer: Localizer
     imagery: Imagery
     needs_intrinsics: bool = False
-    finds_headings: bool = False
 
     def close(self) -> None:
         """Stop the imagery's background work."""
@@ -42,18 +40,15 @@ def load_localizer(settings: NodeSettings) -> Loaded:
         raise ValueError('torch is not installed: see "Installation" in the README')
     from fg2_ros.localizer import Localizer
     weights = weights_file('weights', settings.weights) or SHIPPED_WEIGHTS
-    orientation = weights_file('orientation_weights', settings.orientation_weights)
     imagery = load_imagery(settings.imagery)
     try:
         localizer = Localizer.load(
             weights, imagery, device=settings.device, precision=settings.precision,
-            settings=settings.localizer, orientation_weights=orientation,
-            compiled=settings.compile)
+            settings=settings.localizer, compiled=settings.compile)
     except Exception:
         imagery.close()
         raise
-    return Loaded(
-        localizer, imagery, localizer.needs_intrinsics, localizer.finds_headings)
+    return Loaded(localizer, imagery, localizer.needs_intrinsics)
 
 
 def weights_file(parameter: str, path: str) -> Path | None:

@@ -20,9 +20,10 @@ from fg2_ros.ros.log_bridge import LogBridge
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.outputs import Outputs, RESULT_QOS
 from fg2_ros.ros.parameters import Parameters
-from fg2_ros.ros.pipeline import LocalizationInput, Pipeline
-from fg2_ros.ros.transforms import NoTransform, OdometryPose, Transforms
+from fg2_ros.ros.pipeline import CameraImage, Pipeline
+from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import keep_memory, Worker
+from fg2_ros.tracker.results import TrackedPose
 from nav_msgs.msg import Odometry
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold
@@ -30,6 +31,7 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
 from std_msgs.msg import Header
 
@@ -71,6 +73,7 @@ class FG2Node(LifecycleNode):
         self._worker: Worker | None = None
         self._outputs: Outputs | None = None
         self._inputs: list = []
+        self._broadcast_timer: Timer | None = None
         self._log_bridge: LogBridge | None = None
         self._forget_time()
         self._epoch = 0
@@ -164,8 +167,15 @@ class FG2Node(LifecycleNode):
         if self._pipeline.map_frame is not None:
             self._outputs.publish_datum(self._pipeline.map_frame)
         self._worker = Worker(self._work)
+        if self._settings.publish_tf:
+            self._broadcast_timer = self.create_timer(
+                1 / self._settings.transform.rate_hz, self._broadcast,
+                clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _stop_work(self) -> None:
+        if self._broadcast_timer is not None:
+            self.destroy_timer(self._broadcast_timer)
+            self._broadcast_timer = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -187,10 +197,11 @@ class FG2Node(LifecycleNode):
     def _forget_time(self) -> None:
         self._jumps = None
         self._newest_ns: dict[str, int] = {}
+        self._was_lost = True  # since the last pose
 
     def _read_parameters(self) -> NodeSettings:
         for name in self._user_parameters.unknown():
-            self.get_logger().warning(f'there is no parameter {name!r}: is it a typing error?')
+            self.get_logger().warning(f'there is no parameter {name!r}: is it a typo?')
         settings = self._user_parameters.read()
         if len(settings.datum) not in (0, 2):
             raise ValueError('parameter datum must be [latitude, longitude] or empty, not '
@@ -275,7 +286,9 @@ class FG2Node(LifecycleNode):
             self._epoch += 1
             self._pipeline.clear()
         self._transforms.clear()
+        self._outputs.held.drop()
         self._newest_ns.clear()
+        self._was_lost = True
         if self._worker is not None:
             self._worker.mailbox.clear()
 
@@ -293,6 +306,7 @@ class FG2Node(LifecycleNode):
         try:
             self.process(arrival)
         except Rejected as rejection:
+            self._was_lost |= rejection.kind == 'start'
             self._health.image_rejected(rejection)
         except Exception:
             if self.context.ok():
@@ -304,29 +318,55 @@ class FG2Node(LifecycleNode):
 
         :raises Rejected: if no pose comes of it, with the reason.
         """
-        inputs = self._pipeline.input_of(arrival.image)
-        self._health.last_prior = inputs.prior
-        estimate = self._pipeline.estimate(inputs)
-        if estimate.accepted:
-            self._publish(arrival, inputs, estimate)
-        else:
-            self._pipeline.tracker.estimate_rejected()
-            self._health.image_rejected(Rejected('estimate', estimate.rejection))
-        self._outputs.publish_matches(
-            arrival.image.header, inputs.image, estimate, inputs.camera_prior)
+        image = self._pipeline.camera_image(arrival.image)
+        pose = self._pipeline.track(image)
+        self._publish(arrival, pose)
+        for remark in pose.remarks:
+            self._health.trouble('inputs', remark)
+        if self._outputs.wants_matches:
+            self._show_matches(arrival.image.header, image, pose)
 
-    def _publish(self, arrival: Arrival, inputs: LocalizationInput, estimate) -> None:
-        """Publish an accepted estimate as base_link's, at the stamp of its image."""
+    def _publish(self, arrival: Arrival, pose: TrackedPose) -> None:
+        """Publish where base_link is, at the stamp of the image."""
         header = arrival.image.header
-        base, covariance = inputs.base_of(estimate)
         odometry = self._odometry_pose(header)
         with self._epoch_lock:
             if arrival.epoch != self._epoch:
                 raise Rejected('order', 'time jumped back while an image was worked on')
-            self._pipeline.accept(inputs.stamp_ns, base, covariance)
-            self._outputs.publish_pose(
-                header.stamp, base, covariance, odometry, self._pipeline.map_frame)
-        self._health.estimate_published(time.monotonic() - arrival.monotonic_s)
+            self._outputs.publish_pose(header.stamp, pose, odometry, self._pipeline.map_frame)
+            if self._settings.publish_tf:
+                self._outputs.held.correct(
+                    self._now_ns() / 1e9, map_from_odom(pose.base, odometry.pose), self._was_lost)
+            self._was_lost = False
+        self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
+
+    def _show_matches(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+        try:
+            self._outputs.publish_matches(
+                header, image.image, self._pipeline.explain(image, pose.base))
+        except (ImageryError, ValueError) as error:
+            self._health.trouble('matches', f'the matches cannot be shown: {error}')
+
+    def _broadcast(self) -> None:
+        """Repeat map -> odom; executor's thread."""
+        with self._epoch_lock:
+            was_held = not self._outputs.held.is_empty
+            if self._outputs.broadcast(self._now_ns()) or not was_held:
+                return
+            self._outputs.held.drop()
+        self._health.trouble(
+            'transform', f'{self._settings.map_frame} -> {self._settings.odom_frame} is no longer '
+            f'broadcast: there was no pose for {self._settings.transform.timeout_s:g} s')
+
+    def _now_ns(self) -> int:
+        """
+        Return the time by the sensors' clock.
+
+        That is the ROS time, unless they have another one: a recording is played without it.
+        """
+        now_ns = self.get_clock().now().nanoseconds
+        newest_ns = max(self._newest_ns.values(), default=now_ns)
+        return now_ns if abs(now_ns - newest_ns) < TIME_JUMP_S * 1e9 else newest_ns
 
     def _odometry_pose(self, header: Header) -> OdometryPose:
         """Return odom_from_base at the image's stamp; not needed where we broadcast nothing."""
@@ -335,7 +375,7 @@ class FG2Node(LifecycleNode):
         try:
             return self._transforms.odometry_at(
                 self._settings.odom_frame, self._settings.base_frame, header.stamp,
-                self._settings.tf_wait_s)
+                self._settings.transform.wait_s)
         except NoTransform as error:
             raise Rejected('transform', str(error)) from error
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fg2_ros.prior.settings import PriorSettings
 from fg2_ros.settings import MAINTAINERS, setting
+from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,44 @@ class ImagerySettings:
 
 
 @dataclass(frozen=True)
+class SensorSettings:
+    """What messages leave out, and how they are to be read."""
+
+    default_fix_sigma_m: float = setting(
+        5.0, 'Standard deviation of a fix that comes without covariance.',
+        unit='m', between=(0.01, 1000.0))
+    default_heading_sigma_deg: float = setting(
+        5.0, 'Standard deviation of an IMU heading that comes without covariance.',
+        unit='deg', between=(0.1, 180.0))
+    imu_yaw_offset_deg: float = setting(
+        0.0, 'Added to every IMU heading. 0 for an IMU that gives ENU headings (REP-103: 0 is '
+        'east); 90 for one whose 0 is north; magnetic declination goes here too.',
+        unit='deg', between=(-360.0, 360.0))
+
+
+@dataclass(frozen=True)
+class TransformSettings:
+    """How map -> odom is broadcast."""
+
+    rate_hz: float = setting(
+        20.0, 'map -> odom is broadcast so many times a second, held between the poses.',
+        unit='Hz', between=(0.1, 1000.0))
+    tolerance_s: float = setting(
+        0.1, 'It is dated this far ahead, so that it serves lookups at the newest odometry.',
+        unit='s', between=(0.0, 10.0))
+    timeout_s: float = setting(
+        10.0, 'Without a new pose for this long it is no longer broadcast, and the log says so: '
+        'odometry alone has drifted too far.', unit='s', between=(0.1, 3600.0))
+    blend_s: float = setting(
+        0.5, 'A correction is spread over this time, so that nothing jumps that did not; the '
+        'first pose, and one after the vehicle was lost, is taken at once. 0 takes all at once.',
+        unit='s', between=(0.0, 60.0))
+    wait_s: float = setting(
+        0.2, 'How long the worker waits for the transform odom -> base_link at the stamp of an '
+        'image.', unit='s', between=(0.0, 1.0))
+
+
+@dataclass(frozen=True)
 class _NoSettings:
     """Stands in for settings that cannot be imported."""
 
@@ -79,11 +117,6 @@ class NodeSettings:
         '', 'Weights file (safetensors), of fg2 train or fg2 convert; it decides image sizes, '
         'grid and whether the camera is a panorama or a pinhole camera, whose camera_info is then '
         'needed. Empty: those trained in simulation that come with the package.', read_only=True)
-    orientation_weights: str = setting(
-        '', 'Weights file whose network finds the heading in the panorama while neither IMU nor '
-        'motion tells it; may be the same file as weights, if that was trained with panoramas of '
-        'any orientation. Takes a second run of the network. Empty: without a heading there is no '
-        'pose.', read_only=True)
     device: str = setting(
         'auto', 'Where the network runs: auto, cpu, cuda or cuda:N.', read_only=True)
     precision: str = setting(
@@ -112,9 +145,6 @@ class NodeSettings:
     publish_tf: bool = setting(
         True, 'Broadcast map -> odom. Off where an EKF owns that transform; then odom -> '
         'base_link is not needed either.', read_only=True)
-    tf_wait_s: float = setting(
-        0.2, 'How long the worker waits for the transform odom -> base_link at the stamp of an '
-        'image.', unit='s', between=(0.0, 1.0))
     matches_rate_hz: float = setting(
         2.0, 'At most so many pictures of the matches a second; drawing them takes time.',
         unit='Hz', between=(0.1, 100.0))
@@ -122,5 +152,9 @@ class NodeSettings:
         (), 'Origin of the map frame as [latitude, longitude] in degrees; give '
         'navsat_transform_node the same. Empty: the first good fix.', read_only=True)
     imagery: ImagerySettings = field(default_factory=ImagerySettings)
-    prior: PriorSettings = field(default_factory=PriorSettings)
+    sensors: SensorSettings = SensorSettings()
+    motion: MotionSettings = MotionSettings()
+    prior: PriorSettings = PriorSettings()
+    publication: PublicationSettings = PublicationSettings()
+    transform: TransformSettings = TransformSettings()
     localizer: Any = field(default_factory=_localizer_settings)

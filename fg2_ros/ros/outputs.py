@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from builtin_interfaces.msg import Time
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros import conversions
+from fg2_ros.ros.held_transform import HeldTransform
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.overlays import match_overlay
-from fg2_ros.ros.transforms import map_from_odom, OdometryPose, Transforms
+from fg2_ros.ros.transforms import OdometryPose, Transforms
+from fg2_ros.tracker.results import TrackedPose
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -36,8 +39,10 @@ class Outputs:
         """Create the publishers."""
         self._node, self._settings, self._transforms = node, settings, transforms
         self._all: list = []
+        self.held = HeldTransform(settings.transform.blend_s, settings.transform.timeout_s)
         self._next_matches_s = 0.0
         self.pose = self._publisher(PoseWithCovarianceStamped, '~/pose')
+        self.odometry = self._publisher(Odometry, '~/odometry')
         self.fix = self._publisher(NavSatFix, '~/fix')
         self.matches = self._publisher(Image, '~/matches')
         self.datum = self._publisher(NavSatFix, '~/datum', LATCHED_QOS)
@@ -51,23 +56,39 @@ class Outputs:
         for publisher in self._all:
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish_pose(self, stamp, base: Pose2, covariance: np.ndarray, odometry: OdometryPose,
-                     frame: MapFrame) -> None:
+    def publish_pose(
+            self, stamp: Time, pose: TrackedPose, odometry: OdometryPose, frame: MapFrame) -> None:
         """
-        Publish pose, transform and fix of base_link.
+        Publish the image's own measurement, and where base_link is by all that is known.
 
         :param stamp: of the image, passed on bit by bit.
-        :param base: in the map frame.
-        :param covariance: (3, 3) of east m, north m, yaw rad.
-        :param odometry: at the same stamp.
+        :param odometry: at the same stamp; height and tilt are passed on.
         """
         in_map = Header(stamp=stamp, frame_id=self._settings.map_frame)
         of_base = Header(stamp=stamp, frame_id=self._settings.base_frame)
-        self.pose.publish(conversions.pose_message(
-            in_map, base, covariance, odometry.height_m, odometry.tilt_rad))
+        if pose.measurement is not None:
+            self.pose.publish(conversions.pose_message(
+                in_map, pose.measurement.base, pose.measurement.covariance, odometry.height_m,
+                odometry.tilt_rad))
+        self.odometry.publish(conversions.odometry_message(
+            in_map, self._settings.base_frame, conversions.pose_message(
+                in_map, pose.base, pose.covariance, odometry.height_m, odometry.tilt_rad).pose))
+        self.fix.publish(conversions.fix_message(of_base, pose.base, pose.covariance, frame))
+
+    def broadcast(self, now_ns: int) -> bool:
+        """
+        Broadcast map -> odom as it is held, dated ahead; return whether there is one.
+
+        :param now_ns: by the sensors' clock.
+        """
+        held = self.held.at(now_ns / 1e9)
+        if held is None:
+            return False
+        ahead_ns = now_ns + round(1e9 * self._settings.transform.tolerance_s)
         self._transforms.broadcast(
-            in_map, self._settings.odom_frame, map_from_odom(base, odometry.pose))
-        self.fix.publish(conversions.fix_message(of_base, base, covariance, frame))
+            Header(stamp=conversions.stamp_message(ahead_ns), frame_id=self._settings.map_frame),
+            self._settings.odom_frame, held)
+        return True
 
     def publish_datum(self, frame: MapFrame) -> None:
         """Publish the origin of the map frame, for those who come later as well."""
@@ -75,14 +96,13 @@ class Outputs:
             stamp=self._node.get_clock().now().to_msg(), frame_id=self._settings.map_frame)
         self.datum.publish(conversions.datum_message(header, frame))
 
-    def publish_matches(self, header: Header, panorama: np.ndarray, estimate: Estimate,
-                        camera_prior: Pose2 | None) -> None:
-        """
-        Draw and publish the matches if anybody looks, `matches_rate_hz` times a second.
+    @property
+    def wants_matches(self) -> bool:
+        """Whether anybody looks at the matches, and a picture of them is due."""
+        return (time.monotonic() >= self._next_matches_s
+                and self.matches.get_subscription_count() > 0)
 
-        :param camera_prior: None where it had no heading.
-        """
-        if time.monotonic() >= self._next_matches_s and self.matches.get_subscription_count() > 0:
-            self._next_matches_s = time.monotonic() + 1 / self._settings.matches_rate_hz
-            overlay = match_overlay(panorama, estimate, camera_prior)
-            self.matches.publish(conversions.image_from_rgb(overlay, header))
+    def publish_matches(self, header: Header, image: np.ndarray, estimate: Estimate) -> None:
+        """Draw and publish the matches; the next ones are due by `matches_rate_hz`."""
+        self._next_matches_s = time.monotonic() + 1 / self._settings.matches_rate_hz
+        self.matches.publish(conversions.image_from_rgb(match_overlay(image, estimate), header))

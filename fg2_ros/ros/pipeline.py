@@ -8,13 +8,16 @@ from typing import Protocol, TYPE_CHECKING
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
-from fg2_ros.prior.tracker import BasePrior, Fix, NoPrior, PriorTracker
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
-from fg2_ros.ros.transforms import base_from_camera_estimate, planar_mount
+from fg2_ros.ros.transforms import planar_mount
+from fg2_ros.tracker.inputs import Fix
+from fg2_ros.tracker.results import Silence, TrackedPose
+from fg2_ros.tracker.settings import Calibration, TrackerSettings
+from fg2_ros.tracker.tracker import Tracker
 from nav_msgs.msg import Odometry
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix
@@ -22,6 +25,8 @@ from std_msgs.msg import Header
 
 if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
+
+SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are shown
 
 
 class Mounts(Protocol):
@@ -36,48 +41,26 @@ class Mounts(Protocol):
 
 
 @dataclass(frozen=True)
-class LocalizationInput:
+class CameraImage:
     """
-    An image with all that the localizer is to know of it.
+    An image with all that is to be known of its camera.
 
     :param image: (H, W, 3) uint8 RGB.
-    :param prior: of base_link.
     :param base_from_camera: where the camera is on the vehicle, in the plane.
     :param camera_k: (3, 3) intrinsics of a pinhole camera; None for a panorama.
     """
 
     stamp_ns: int
     image: np.ndarray
-    prior: BasePrior
     base_from_camera: Pose2
     camera_k: np.ndarray | None = None
-
-    @property
-    def camera_prior(self) -> Pose2 | None:
-        """Return the prior pose of the camera; None where there is no heading."""
-        if not self.prior.has_heading:
-            return None
-        return self.prior.of_camera(self.base_from_camera)[0]
-
-    def base_of(self, estimate: Estimate) -> tuple[Pose2, np.ndarray]:
-        """
-        Return base_link's pose in the map and its (3, 3) covariance of the camera's estimate.
-
-        :raises Rejected: if the covariance is not a sound one.
-        """
-        try:
-            covariance = conversions.sound_covariance(estimate.covariance)
-        except ValueError as error:
-            raise Rejected('estimate', str(error)) from error
-        camera = Pose2(estimate.east_m, estimate.north_m, estimate.yaw_rad)
-        return base_from_camera_estimate(camera, covariance, self.base_from_camera)
 
 
 class Pipeline:
     """
-    Takes the messages of a vehicle, keeps the prior, and localizes images.
+    Takes the messages of a vehicle and tracks it from image to image.
 
-    Messages may be added from one thread while another one localizes.
+    Messages may be added from one thread while another one tracks.
 
     :param mounts: asked whenever a sensor's place on the vehicle is needed.
     """
@@ -85,16 +68,14 @@ class Pipeline:
     def __init__(self, settings: NodeSettings, loaded: Loaded, mounts: Mounts):
         """Start knowing nothing but the datum, if the settings have one."""
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
-        self.tracker = PriorTracker(settings.prior)
+        self.tracker = new_tracker(settings, loaded)
         self.intrinsics = Intrinsics()
-        self._accepted_ns = -1
         if settings.datum:
             self.set_datum(*settings.datum)
 
     def clear(self) -> None:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
-        self._accepted_ns = -1
 
     def set_datum(self, latitude_deg: float, longitude_deg: float) -> None:
         """
@@ -117,7 +98,7 @@ class Pipeline:
 
         :raises ValueError: if it is unusable.
         """
-        place = conversions.position_from_fix(message, self._settings.prior)
+        place = conversions.position_from_fix(message, self._settings.sensors)
         lever_m = self.mount_of(message.header.frame_id)[0][:2]
         if self.map_frame is None:
             self.set_datum(place.latitude_deg, place.longitude_deg)
@@ -145,7 +126,7 @@ class Pipeline:
         _, base_from_imu = self.mount_of(message.header.frame_id)
         self.tracker.add_heading(
             conversions.stamp_ns(message.header.stamp),
-            *conversions.heading_from_imu(message, self._settings.prior, base_from_imu))
+            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu))
 
     def mount_of(self, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -158,40 +139,50 @@ class Pipeline:
 
     # Images ------------------------------------------------------------------------------------
 
-    def input_of(self, image: Image) -> LocalizationInput:
+    def camera_image(self, message: Image) -> CameraImage:
         """
-        Return an image with its prior.
+        Return the pixels of an image and where its camera is.
 
-        :raises Rejected: if it is not newer than the last pose, or if something is lacking.
+        :raises Rejected: if something is lacking, or the image cannot be used.
         """
-        stamp_ns = conversions.stamp_ns(image.header.stamp)
-        if stamp_ns <= self._accepted_ns:
-            raise Rejected('order', 'an image is not newer than the last published pose')
-        pixels = self._pixels(image)
-        base_from_camera = self._camera_mount(image.header)
-        prior = self._prior(stamp_ns)
-        return LocalizationInput(stamp_ns, pixels, prior, base_from_camera, self._camera_k(image))
+        return CameraImage(
+            conversions.stamp_ns(message.header.stamp), self._pixels(message),
+            self._camera_mount(message.header), self._camera_k(message))
 
-    def estimate(self, inputs: LocalizationInput) -> Estimate:
+    def track(self, image: CameraImage) -> TrackedPose:
         """
-        Localize the camera.
+        Follow the vehicle to an image and return where it is.
 
-        :raises Rejected: if there is no imagery, or the image cannot be used.
+        :raises Rejected: if nothing can be said of it, or not with confidence.
         """
-        from fg2_ros.localizer import MapPrior
-        camera, sigma_m = inputs.prior.of_camera(inputs.base_from_camera)
-        prior = MapPrior(camera, sigma_m, inputs.prior.yaw_sigma_rad)
+        region = self.tracker.search(image.stamp_ns, image.base_from_camera)
+        if isinstance(region, Silence):
+            raise rejected(region)
         try:
-            return self._loaded.localizer.estimate(inputs.image, prior, inputs.camera_k)
+            observation = self._loaded.localizer.observe(
+                image.image, region, image.base_from_camera, image.camera_k)
         except ImageryError as error:
             raise Rejected('imagery', str(error)) from error
         except ValueError as error:
             raise Rejected('image', str(error)) from error
+        try:
+            result = self.tracker.update(image.stamp_ns, observation)
+        except ValueError:
+            raise Rejected('order', 'time jumped back while an image was worked on') from None
+        if isinstance(result, Silence):
+            raise rejected(result)
+        return result
 
-    def accept(self, stamp_ns: int, base: Pose2, covariance: np.ndarray) -> None:
-        """Let later priors stand on an estimate of base_link."""
-        self._accepted_ns = stamp_ns
-        self.tracker.add_estimate(stamp_ns, base, covariance)
+    def explain(self, image: CameraImage, base: Pose2) -> Estimate:
+        """
+        Localize an image alone, near where the vehicle is believed to be, to show its matches.
+
+        :raises ImageryError: if there is no imagery.
+        :raises ValueError: if the image cannot be used.
+        """
+        from fg2_ros.localizer import MapPrior
+        prior = MapPrior(base.compose(image.base_from_camera), SHOWN_M, SHOWN_RAD)
+        return self._loaded.localizer.estimate(image.image, prior, image.camera_k)
 
     def _pixels(self, image: Image) -> np.ndarray:
         try:
@@ -210,12 +201,6 @@ class Pipeline:
         except ValueError as error:
             raise Rejected('transform', str(error)) from error
 
-    def _prior(self, stamp_ns: int) -> BasePrior:
-        try:
-            return self.tracker.at(stamp_ns, needs_heading=not self._loaded.finds_headings)
-        except NoPrior as error:
-            raise Rejected('prior', str(error)) from error
-
     def _camera_k(self, image: Image) -> np.ndarray | None:
         """Return the intrinsics of a pinhole camera; None for a panorama."""
         if not self._loaded.needs_intrinsics:
@@ -224,3 +209,16 @@ class Pipeline:
             return self.intrinsics.of(image)
         except ValueError as error:
             raise Rejected('camera_info', str(error)) from error
+
+
+def rejected(silence: Silence) -> Rejected:
+    """Return why no pose comes of an image, with what is wrong with the inputs."""
+    return Rejected(silence.kind, '; '.join((silence.sentence, *silence.remarks)))
+
+
+def new_tracker(settings: NodeSettings, loaded: Loaded) -> Tracker:
+    """Return a tracker of a node's settings, calibrated as the weights say."""
+    localizer = loaded.localizer
+    return Tracker(TrackerSettings(
+        settings.motion, settings.prior, settings.publication,
+        Calibration.of(localizer.metadata)), localizer.config.cell_m)

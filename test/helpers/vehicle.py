@@ -12,11 +12,14 @@ import time
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery import AerialPatch
 from fg2_ros.localizer import Estimate, Matches
+from fg2_ros.network import FG2Config
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
+from fg2_ros.tracker.inputs import Observation, SearchRegion
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from nav_msgs.msg import Odometry
@@ -37,6 +40,9 @@ MOUNT = Pose2(1.5, 0.2, 0.1)  # base_from_camera
 ODOMETRY = Pose2(-3.0, 7.0, 2.0)  # odom_from_base
 TRUTH = Pose2(12.0, -8.0, 0.7)  # map_from_base
 COVARIANCE = np.array([[0.5, 0.1, 0.02], [0.1, 0.3, -0.01], [0.02, -0.01, 0.004]])
+SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 6.0  # of what an image says; beyond that it is flat
+EVERY_IMAGE = {  # the vehicle of most tests stands
+    'publication.min_images': 1, 'publication.apart_m': 0.0}
 PATIENCE_S = 60.0
 RELIABLE = QoSProfile(depth=50)
 _NUMBERS = count(1)
@@ -61,13 +67,13 @@ class FakeLocalizer:
     def __init__(self):
         """Start honest."""
         self.metadata = {}
+        self.config = FG2Config.preset('sim')
         self.map_frame = None
-        self.priors = []
+        self.regions = []
         self.panoramas = []
         self.requests = []
         self.raises = None
-        self.rejection = ''
-        self.covariance = COVARIANCE
+        self.sees_nothing = False
         self.entered = threading.Event()
         self.proceed = threading.Event()
         self.proceed.set()
@@ -76,14 +82,22 @@ class FakeLocalizer:
         """Note the place."""
         self.requests.append((latitude_deg, longitude_deg))
 
-    def estimate(self, panorama, prior, camera_k=None) -> Estimate:
-        """Return the camera's true pose."""
+    def observe(self, panorama, region, base_from_camera, camera_k=None) -> Observation:
+        """Return the likelihood of the camera's poses, which is greatest at the true one."""
         self.panoramas.append(panorama)
-        self.priors.append(prior)
+        self.regions.append(region)
         self.entered.set()
         assert self.proceed.wait(PATIENCE_S)
         if self.raises is not None:
             raise self.raises
+        camera = TRUTH.compose(MOUNT)
+        return Observation(tuple(
+            PoseVolume(look.grid, np.zeros(look.grid.shape, np.float32) if self.sees_nothing
+                       else log_likelihood(look.grid, camera)) for look in region.looks),
+            base_from_camera)
+
+    def estimate(self, panorama, prior, camera_k=None) -> Estimate:
+        """Return the camera's true pose."""
         camera = TRUTH.compose(MOUNT)
         latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
         patch = AerialPatch(np.full((64, 64, 3), 90, np.uint8), self.map_frame,
@@ -93,10 +107,18 @@ class FakeLocalizer:
             ground_grid_m=np.zeros((2, 2)), panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),
             weight=np.array([1.0, 0.4]), inlier=np.array([True, False]))
         return Estimate(
-            accepted=not self.rejection, rejection=self.rejection, east_m=camera.x,
-            north_m=camera.y, latitude_deg=latitude, longitude_deg=longitude, yaw_rad=camera.yaw,
-            covariance=self.covariance, inlier_ratio=0.5, match_count=2, matches=matches,
+            accepted=True, rejection='', east_m=camera.x, north_m=camera.y,
+            latitude_deg=latitude, longitude_deg=longitude, yaw_rad=camera.yaw,
+            covariance=COVARIANCE, inlier_ratio=0.5, match_count=2, matches=matches,
             patch=patch, timings_ms={'total': 1.0})
+
+
+def log_likelihood(grid: PoseGrid, camera: Pose2) -> np.ndarray:
+    """Return the (headings, norths, easts) logarithm of a Gaussian around a pose of a camera."""
+    turns = wrap_angle(grid.middle.yaw + grid.turns_rad - camera.yaw) / SIGMA_RAD
+    norths, easts = (grid.norths_m - camera.y) / SIGMA_M, (grid.easts_m - camera.x) / SIGMA_M
+    squares = turns[:, None, None] ** 2 + norths[:, None] ** 2 + easts ** 2
+    return (-0.5 * np.minimum(squares, FARTHEST ** 2)).astype(np.float32)
 
 
 class Vehicle:
@@ -138,7 +160,8 @@ class Vehicle:
 
     def start(self, load=None, active: bool = True, **parameters) -> FG2Node:
         """Start a node; with a fake localizer unless told how to load one."""
-        values = {name.replace('__', '.'): value for name, value in parameters.items()}
+        values = EVERY_IMAGE | {
+            name.replace('__', '.'): value for name, value in parameters.items()}
         node = FG2Node(
             load or (lambda settings: self.loaded()),
             namespace=self.namespace, parameter_overrides=[
@@ -284,7 +307,8 @@ class Vehicle:
         """Return whether the nodes under test know the camera's mount and a prior."""
         stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
         return self.has_mount() and all(
-            _answers(node._pipeline.tracker.at, stamp_ns) for node in self.under_test)
+            isinstance(node._pipeline.tracker.search(stamp_ns), SearchRegion)
+            for node in self.under_test)
 
     def has_mount(self) -> bool:
         """Return whether the nodes under test know where the camera is."""

@@ -1,0 +1,101 @@
+"""
+A plain extended Kalman filter of (x, y, yaw), as a vehicle runs one on ~/pose and odometry.
+
+It has the semantics of robot_localization's ekf_node with wheel odometry's velocities as input:
+motion from the twist (an odometry pose that jumps does no harm), absolute measurements with the
+covariance that they claim, and a Mahalanobis rejection threshold. No maintained library has this
+threshold and these inputs; what is left of a filter is a page, tested against least squares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle
+import numpy as np
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """
+    How motion and measurements are believed; sensible for wheels whose radius is 1.5 % wrong.
+
+    :param drift_m: one sigma after a metre along and across, growing with the root of the way.
+    :param drift_rad: of the heading after a second, growing with the root of the time.
+    :param rejection_sigmas: measurements further away are ignored; inf takes them all.
+    """
+
+    drift_m: float = 0.07
+    drift_rad: float = np.radians(0.3)
+    rejection_sigmas: float = np.inf
+
+
+class PlanarFilter:
+    """The filter; it does nothing before it is `start`-ed."""
+
+    def __init__(self, settings: FilterSettings = FilterSettings()):
+        """Know nothing."""
+        self._settings = settings
+        self._state: np.ndarray | None = None
+        self._covariance = np.zeros((3, 3))
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there is a state."""
+        return self._state is not None
+
+    @property
+    def pose(self) -> Pose2:
+        """Return the estimate."""
+        return Pose2(float(self._state[0]), float(self._state[1]), wrap_angle(self._state[2]))
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Return the (3, 3) covariance of (x, y, yaw)."""
+        return self._covariance
+
+    def start(self, pose: Pose2, covariance: np.ndarray) -> None:
+        """Begin at a pose."""
+        self._state, self._covariance = np.array(pose, float), np.array(covariance, float)
+
+    def predict(self, twist: Pose2, seconds: float) -> None:
+        """Drive with a velocity in base_link (m/s, m/s, rad/s) for a time."""
+        turn = twist.yaw * seconds
+        middle = rotation2(self._state[2] + turn / 2)
+        step = middle @ (twist.x * seconds, twist.y * seconds)
+        self._state = self._state + (*step, turn)
+        jacobian = np.eye(3)
+        jacobian[:2, 2] = -step[1], step[0]
+        way_m = float(np.hypot(*step))
+        noise = np.diag([self._settings.drift_m ** 2 * way_m] * 2
+                        + [self._settings.drift_rad ** 2 * seconds])
+        self._covariance = jacobian @ self._covariance @ jacobian.T + noise
+
+    def take_pose(self, pose: Pose2, covariance: np.ndarray) -> bool:
+        """Take a measurement of all three, and return whether it was believed."""
+        away = np.subtract(pose, self._state)
+        away[2] = wrap_angle(away[2])
+        return self._take(away, np.eye(3), np.asarray(covariance, float))
+
+    def take_position(self, position_m: np.ndarray, sigma_m: float,
+                      lever_m: tuple[float, float] = (0.0, 0.0)) -> bool:
+        """Take the position of an antenna at a place of base_link."""
+        lever = rotation2(self._state[2]) @ lever_m
+        jacobian = np.array([[1.0, 0.0, -lever[1]], [0.0, 1.0, lever[0]]])
+        return self._take(
+            position_m - self._state[:2] - lever, jacobian, sigma_m ** 2 * np.eye(2))
+
+    def take_heading(self, yaw_rad: float, sigma_rad: float) -> bool:
+        """Take a heading."""
+        return self._take(np.array([wrap_angle(yaw_rad - self._state[2])]),
+                          np.array([[0.0, 0.0, 1.0]]), np.array([[sigma_rad ** 2]]))
+
+    def _take(self, away: np.ndarray, jacobian: np.ndarray, noise: np.ndarray) -> bool:
+        spread = jacobian @ self._covariance @ jacobian.T + noise
+        if away @ np.linalg.solve(spread, away) > self._settings.rejection_sigmas ** 2:
+            return False
+        gain = np.linalg.solve(spread, jacobian @ self._covariance).T
+        self._state = self._state + gain @ away
+        rest = np.eye(3) - gain @ jacobian
+        self._covariance = rest @ self._covariance @ rest.T + gain @ noise @ gain.T
+        return True

@@ -1,0 +1,123 @@
+"""What came of a drive, image by image, and its way to a line of JSON and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from fg2_ros.evaluation.metrics import FrameResult, pose_error
+from fg2_ros.geometry.se2 import Pose2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Claim:
+    """
+    A pose of base_link that somebody stood by.
+
+    :param covariance: (3, 3) of (east m, north m, yaw rad).
+    """
+
+    pose: Pose2
+    covariance: np.ndarray
+
+    def against(self, truth: Pose2) -> FrameResult:
+        """Return how good it was."""
+        return FrameResult(pose_error(self.pose, truth), self.covariance)
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """
+    What came of one image.
+
+    :param time_s: since the first image of the drive.
+    :param truth: of base_link.
+    :param track: what the belief published; None if nothing.
+    :param measurement: what went out for a filter, as ~/pose.
+    :param single: what this image alone would have published.
+    :param agreement: of the last images with the belief; NaN if there is none.
+    :param silence: kind of the reason why nothing was published; '' if something was.
+    :param sentences: the reason, and what was remarked.
+    """
+
+    time_s: float
+    truth: Pose2
+    track: Claim | None = None
+    measurement: Claim | None = None
+    single: Claim | None = None
+    mass: float = float('nan')
+    agreement: float = float('nan')
+    silence: str = ''
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FilterResult:
+    """
+    How two filters fared over the same images: fed with ~/pose, and with GNSS and IMU.
+
+    Both have the odometry. Errors are None where a filter never started.
+    """
+
+    rmse_m: float | None
+    gnss_rmse_m: float | None
+    anees: float | None
+
+
+@dataclass(frozen=True)
+class DriveResult:
+    """
+    What came of one drive.
+
+    :param fault_s: when something happened that was to be got over, since the first image.
+    """
+
+    seed: int
+    images: tuple[ImageResult, ...]
+    fault_s: float | None = None
+    ekf: FilterResult = field(default_factory=lambda: FilterResult(None, None, None))
+
+    def as_json(self) -> dict:
+        """Return the same in numbers, texts, lists and dicts."""
+        return {
+            'index': self.seed, 'fault_s': self.fault_s, 'ekf': asdict(self.ekf),
+            'images': [_image_as_json(image) for image in self.images]}
+
+    @classmethod
+    def from_json(cls, values: dict) -> DriveResult:
+        """Return what `as_json` was made of."""
+        return cls(
+            values['index'], tuple(_image_from_json(image) for image in values['images']),
+            values['fault_s'], FilterResult(**values['ekf']))
+
+
+def _image_as_json(image: ImageResult) -> dict:
+    return {
+        'time_s': image.time_s, 'truth': list(image.truth),
+        'mass': _number(image.mass), 'agreement': _number(image.agreement),
+        'silence': image.silence, 'sentences': list(image.sentences), **{
+            name: None if claim is None else [*claim.pose, *claim.covariance.ravel().tolist()]
+            for name, claim in _claims(image).items()}}
+
+
+def _image_from_json(values: dict) -> ImageResult:
+    claims = {
+        name: None if values[name] is None else Claim(
+            Pose2(*values[name][:3]), np.reshape(values[name][3:], (3, 3)))
+        for name in ('track', 'measurement', 'single')}
+    return ImageResult(
+        values['time_s'], Pose2(*values['truth']), mass=_float(values['mass']),
+        agreement=_float(values['agreement']), silence=values['silence'],
+        sentences=tuple(values['sentences']), **claims)
+
+
+def _claims(image: ImageResult) -> dict[str, Claim | None]:
+    return {'track': image.track, 'measurement': image.measurement, 'single': image.single}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None  # JSON knows no NaN
+
+
+def _float(value: float | None) -> float:
+    return float('nan') if value is None else value

@@ -1,0 +1,106 @@
+"""Drives that go otherwise than they were rendered: with a stop, in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from fg2_ros.simulation.drive import Trajectory, TRAJECTORY_RATE_HZ
+from fg2_ros.simulation.lane_path import advance
+from fg2_ros.simulation.sensors import (
+    GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss, simulate_imu,
+    simulate_odometry)
+import numpy as np
+
+
+class Retimed(NamedTuple):
+    """A trajectory along the same path, and (T,) when it is where the first one was."""
+
+    trajectory: Trajectory
+    new_time_s: np.ndarray
+
+
+def with_stop(trajectory: Trajectory, at_s: float, stop_s: float,
+              acceleration_mps2: float = 2.0) -> Retimed:
+    """
+    Return a drive along the same path that brakes, stands where it was at a time, and goes on.
+
+    :param at_s: a time of the first trajectory.
+    :param stop_s: how long it stands.
+    """
+    path_m = np.concatenate([[0.0], np.cumsum(np.hypot(
+        np.diff(trajectory.east_m), np.diff(trajectory.north_m)))])
+    stop = int(np.argmin(np.abs(trajectory.time_s - at_s)))
+    speed_mps = np.minimum(trajectory.speed_mps, np.sqrt(
+        2 * acceleration_mps2 * np.abs(path_m - path_m[stop])))
+    steps_s = 2 * np.diff(path_m) / (speed_mps[1:] + speed_mps[:-1])
+    arrival_s = np.concatenate([[0.0], np.cumsum(steps_s)])
+    # The place of the stop is there twice: it arrives, and it leaves.
+    node = np.insert(np.arange(len(path_m)), stop, stop)
+    node_s = arrival_s[node] + stop_s * (np.arange(len(node)) > stop)
+    time_s = sample_times(node_s[-1], TRAJECTORY_RATE_HZ)
+    columns = [np.interp(time_s, node_s, column[node]) for column in (
+        trajectory.east_m, trajectory.north_m, trajectory.yaw_rad, trajectory.roll_rad,
+        trajectory.pitch_rad, speed_mps)]
+    yaw_rate_radps = np.gradient(columns[2], time_s)
+    return Retimed(Trajectory(time_s, *columns, yaw_rate_radps), np.delete(node_s, stop + 1))
+
+
+def sensed(trajectory: Trajectory, sensors: SensorModels,
+           seed: int) -> tuple[GnssTrack, OdometryTrack, ImuTrack]:
+    """Return what the sensors say along another trajectory; the same seed, the same readings."""
+    gnss_rng, odometry_rng, imu_rng = np.random.default_rng([seed, 13]).spawn(3)
+    return (simulate_gnss(trajectory, sensors.gnss, gnss_rng),
+            simulate_odometry(trajectory, sensors.odometry, odometry_rng),
+            simulate_imu(trajectory, sensors.imu, imu_rng))
+
+
+class Stretch(NamedTuple):
+    """A part of a drive, from after ``first_s`` to ``last_s``, and when it begins anew."""
+
+    first_s: float
+    last_s: float
+    begin_s: float
+
+    def mask(self, time_s: np.ndarray) -> np.ndarray:
+        """Return which times belong to it; a hair's breadth is left to rounding."""
+        return (time_s > self.first_s + 1e-6) & (time_s <= self.last_s + 1e-6)
+
+
+def rearranged_gnss(track: GnssTrack, stretches: Sequence[Stretch]) -> GnssTrack:
+    """Return the fixes of parts of a drive, in another order."""
+    return replace(track, time_s=_times(track.time_s, stretches),
+                   position_m=_joined(track.time_s, track.position_m, stretches))
+
+
+def rearranged_imu(track: ImuTrack, stretches: Sequence[Stretch]) -> ImuTrack:
+    """Return the attitudes of parts of a drive, in another order."""
+    columns = {name: _joined(track.time_s, getattr(track, name), stretches)
+               for name in ('roll_rad', 'pitch_rad', 'yaw_rad', 'yaw_rate_radps')}
+    return replace(track, time_s=_times(track.time_s, stretches), **columns)
+
+
+def rearranged_odometry(track: OdometryTrack, stretches: Sequence[Stretch]) -> OdometryTrack:
+    """Return the odometry of parts of a drive, in another order: it goes on without a jump."""
+    time_s = _times(track.time_s, stretches)
+    speed_mps, rate_radps = (
+        _joined(track.time_s, column, stretches)
+        for column in (track.speed_mps, track.yaw_rate_radps))
+    step_s = np.diff(time_s)
+    turn = step_s * rate_radps[1:]
+    yaw = np.concatenate([[0.0], np.cumsum(turn)])
+    x_step, y_step, _ = advance(0.0, 0.0, yaw[:-1], step_s * speed_mps[1:], turn)
+    return OdometryTrack(
+        time_s, np.concatenate([[0.0], np.cumsum(x_step)]),
+        np.concatenate([[0.0], np.cumsum(y_step)]), yaw, speed_mps, rate_radps)
+
+
+def _times(time_s: np.ndarray, stretches: Sequence[Stretch]) -> np.ndarray:
+    return np.concatenate([
+        time_s[stretch.mask(time_s)] - stretch.first_s + stretch.begin_s
+        for stretch in stretches])
+
+
+def _joined(time_s: np.ndarray, values: np.ndarray, stretches: Sequence[Stretch]) -> np.ndarray:
+    return np.concatenate([values[stretch.mask(time_s)] for stretch in stretches])

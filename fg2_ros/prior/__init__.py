@@ -1,1 +1,0 @@
-"""Where GNSS, heading and odometry say the vehicle is. No ROS."""

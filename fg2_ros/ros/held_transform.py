@@ -1,0 +1,67 @@
+"""map -> odom between two poses: held, and led to the newest correction without steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+
+
+@dataclass(frozen=True)
+class _Correction:
+    """What map -> odom was and is to be, from a time on."""
+
+    before: Pose2
+    after: Pose2
+    from_s: float
+
+
+class HeldTransform:
+    """
+    A planar transform that is corrected now and then, and asked for often.
+
+    Times are of any clock that does not go back; start anew if it does.
+
+    :param blend_s: a correction is spread over this time.
+    :param timeout_s: a correction serves for this long.
+    """
+
+    def __init__(self, blend_s: float, timeout_s: float):
+        """Hold nothing yet."""
+        self._blend_s, self._timeout_s = blend_s, timeout_s
+        self._correction: _Correction | None = None
+
+    def correct(self, now_s: float, after: Pose2, jumped: bool) -> None:
+        """
+        Take a new value.
+
+        :param jumped: whether the pose was lost before, so that it is taken at once.
+        """
+        before = None if jumped else self.at(now_s)
+        self._correction = _Correction(before or after, after, now_s)
+
+    def at(self, now_s: float) -> Pose2 | None:
+        """Return the value at a time; None if there was none, or none for too long."""
+        correction = self._correction
+        if correction is None or now_s - correction.from_s > self._timeout_s:
+            return None
+        seconds = max(now_s - correction.from_s, 0.0)
+        if seconds >= self._blend_s:
+            return correction.after
+        return _between(correction.before, correction.after, seconds / self._blend_s)
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there never was a value, or it was dropped."""
+        return self._correction is None
+
+    def drop(self) -> None:
+        """Hold nothing."""
+        self._correction = None
+
+
+def _between(before: Pose2, after: Pose2, share: float) -> Pose2:
+    turn = wrap_angle(after.yaw - before.yaw)
+    return Pose2(
+        before.x + share * (after.x - before.x), before.y + share * (after.y - before.y),
+        wrap_angle(before.yaw + share * turn))

@@ -1,0 +1,157 @@
+"""
+The pose likelihood of an image over many poses at once.
+
+It is the likelihood that `fg2_ros.solver.refinement` climbs,
+
+    sum_g w_g log( 1 + density_g(camera + R^T y_g) / floor ),
+
+evaluated on regular grids of places and headings, with a constant left out, so that it is zero
+where no ground cell finds its like. Under one heading the places of a grid that are whole cells
+apart shift a ground cell's density by whole cells, so that a window of the density's logarithm can
+be taken as it is, to the nearest cell: among hundreds of ground cells the roundings cancel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+from fg2_ros.settings import setting
+from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.refinement import RefinementSettings
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class PosteriorSettings:
+    """How the dense likelihood is evaluated."""
+
+    heaviest: int = setting(
+        300, 'Ground cells that are evaluated, those that matched best. Fewer are faster.',
+        between=(10, 100000))
+    likelihood: RefinementSettings = RefinementSettings(bandwidth_cells=0.7, floor=0.005)
+
+
+@dataclass(frozen=True)
+class PoseWindow:
+    """
+    The poses at which B frames are evaluated, around one pose each.
+
+    :param camera: (B, 2) (row, column) in metres from the patch centres.
+    :param bearing: (B,) radians, of the camera against the patch's up.
+    :param places: how many steps the places go each way, along rows and columns.
+    :param headings: how many steps the bearings go each way.
+    :param parts: steps of the places in a cell.
+    :param step_rad: between neighbouring bearings.
+    """
+
+    camera: Tensor
+    bearing: Tensor
+    places: int
+    headings: int
+    parts: int
+    step_rad: float
+
+
+class DenseLikelihood:
+    """
+    The log-likelihood of poses under the matching scores of B frames.
+
+    :param scores: (B, aerial cells, ground cells); -inf where a ground cell is not visible.
+    :param probabilities: (B, aerial cells, ground cells), mutual.
+    :param grid: where the cells lie.
+    :param log_partition: (B, ground cells), the log-sum-exp of the scores, if it is known.
+    """
+
+    def __init__(self, scores: Tensor, probabilities: Tensor, grid: BevGrid,
+                 settings: PosteriorSettings = PosteriorSettings(),
+                 log_partition: Tensor | None = None):
+        """Smooth the densities of the heaviest cells; all evaluations share them."""
+        weight = probabilities.detach().sum(1).float()
+        count = min(settings.heaviest, weight.shape[1])
+        self._weight, heavy = weight.topk(count, dim=-1, sorted=False)
+        self._grid = grid
+        self._ground = grid.ground[heavy]  # (B, K, 2)
+        partition = scores.logsumexp(1) if log_partition is None else log_partition
+        self._terms = self._log_density(scores, partition, heavy, settings.likelihood)
+
+    def evaluate(self, window: PoseWindow) -> Tensor:
+        """
+        Return (B, headings, places, places) log-likelihoods.
+
+        Along each axis bearing, row and column grow.
+        """
+        volume = self._ground.new_empty(
+            len(self._ground), 2 * window.headings + 1, *2 * (2 * window.places + 1,))
+        parts = window.parts
+        sides = [len(range(part, 2 * window.places + 1, parts))
+                 for part in range(parts)]
+        terms, margin = self._padded(window)
+        for index in range(2 * window.headings + 1):
+            turn_rad = (index - window.headings) * window.step_rad
+            at = self._cells(window, turn_rad) + margin
+            for row, rows in enumerate(sides):
+                for column, columns in enumerate(sides):
+                    offset = at.new_tensor([row, column]) / parts
+                    volume[:, index, row::parts, column::parts] = _windows(
+                        terms, at + offset, (rows, columns))
+        return volume
+
+    def _log_density(self, scores: Tensor, partition: Tensor, heavy: Tensor,
+                     settings: RefinementSettings) -> Tensor:
+        """Return (B, K, n, n) weighted logarithms of 1 + density / floor."""
+        cells = self._grid.cells
+        index = heavy[:, None].expand(-1, scores.shape[1], -1)
+        # An invisible cell is all -inf; exp(-inf - -inf) must be 0 there.
+        partition = partition.gather(1, heavy).clamp_min(-1e30)
+        given_ground = torch.exp(scores.gather(2, index).float() - partition[:, None])
+        density = given_ground.mT.reshape(-1, 1, cells, cells)
+        kernel = _gaussian(settings, scores.device)
+        density = F.conv2d(density, kernel[None, None, :, None], padding=(len(kernel) // 2, 0))
+        density = F.conv2d(density, kernel[None, None, None], padding=(0, len(kernel) // 2))
+        terms = torch.log1p(density / settings.floor).view(*heavy.shape, cells, cells)
+        return terms * self._weight[..., None, None]
+
+    def _padded(self, window: PoseWindow) -> tuple[Tensor, int]:
+        """Return the terms amid as many zeros as windows can reach, and how many on each side."""
+        cells = self._grid.cells
+        margin = math.ceil((math.sqrt(2) - 1) * cells / 2) + 2 * window.places // window.parts + 2
+        return F.pad(self._terms, 4 * (margin,)), margin
+
+    def _cells(self, window: PoseWindow, turn_rad: float) -> Tensor:
+        """Return the (B, K, 2) aerial cells where ground cells lie at a window's first place."""
+        bearing = window.bearing + turn_rad
+        c, s = torch.cos(bearing), torch.sin(bearing)
+        rotation = torch.stack([c, -s, s, c], -1).view(-1, 2, 2)
+        predicted = self._ground @ rotation + window.camera[:, None]
+        first = (self._grid.cells - 1) / 2 - window.places / window.parts
+        return predicted / self._grid.cell_m + first
+
+
+def _windows(images: Tensor, first: Tensor, shape: tuple[int, int]) -> Tensor:
+    """
+    Return the sums over K of a window in each image.
+
+    :param images: (B, K, n, n).
+    :param first: (B, K, 2) row and column of the windows' first entries, rounded; windows stay
+        inside the images.
+    :return: (B, rows, columns).
+    """
+    size = images.shape[-1]
+    index = first.round().long()
+    row = index[..., 0].clamp(0, size - shape[0])
+    column = index[..., 1].clamp(0, size - shape[1])
+    image = torch.arange(first[..., 0].numel(), device=images.device).view_as(row)
+    starts = images.numel() - (shape[0] - 1) * size - shape[1] + 1
+    view = images.as_strided((starts, *shape), (1, size, 1))
+    return view[(image * size + row) * size + column].sum(1)
+
+
+def _gaussian(settings: RefinementSettings, device: torch.device) -> Tensor:
+    """Return the kernel that smooths along one axis, a density per cell."""
+    reach = settings.window_cells
+    axis = torch.arange(-reach, reach + 1, device=device, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (axis / settings.bandwidth_cells).square())
+    return kernel / (math.sqrt(2 * math.pi) * settings.bandwidth_cells)

@@ -1,0 +1,79 @@
+"""What images say: how much they may change a belief, and whether they agree with a pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+from typing import Sequence
+
+from fg2_ros.geometry.pose_volume import PoseVolume
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.tracker.inputs import Observation
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+
+@dataclass(frozen=True)
+class Testimony:
+    """
+    An image's log-likelihoods with what is needed to judge poses by them.
+
+    :param volumes: over poses of the camera.
+    :param mean: of the log-likelihood over everything that was looked at.
+    :param best: the largest.
+    """
+
+    stamp_ns: int
+    volumes: tuple[PoseVolume, ...]
+    base_from_camera: Pose2
+    mean: float
+    best: float
+
+    @classmethod
+    def of(cls, stamp_ns: int, observation: Observation) -> Testimony:
+        """Return what an observation says."""
+        values = np.concatenate([volume.values.ravel()[::7] for volume in observation.volumes])
+        best = max(float(volume.values.max()) for volume in observation.volumes)
+        return cls(stamp_ns, observation.volumes, observation.base_from_camera,
+                   float(values.mean()), best)
+
+    def at(self, base: Pose2) -> float:
+        """Return the log-likelihood at a pose of base_link; the mean where none was looked at."""
+        camera = base.compose(self.base_from_camera)
+        for volume in self.volumes:
+            index = volume.grid.index_of(*camera)
+            if (index >= 0).all() and (index <= np.array(volume.values.shape) - 1).all():
+                return float(map_coordinates(volume.values, index[:, None], order=1)[0])
+        return self.mean
+
+
+def log_factors(volumes: Sequence[PoseVolume], wide: Sequence[PoseVolume], temper: float,
+                nothing_share: float) -> list[np.ndarray]:
+    """
+    Return logarithms of how much likelier an image makes the poses of volumes.
+
+    Some images say nothing; with that share mixed in, none can exclude a pose for good.
+
+    :param wide: log-likelihoods over all that was looked at, against which is compared.
+    """
+    highest = max(float(volume.values.max()) for volume in wide)
+    total = sum(float(np.exp(temper * (volume.values - highest)).sum()) * volume.grid.cell_volume
+                for volume in wide)
+    space = sum(volume.values.size * volume.grid.cell_volume for volume in wide)
+    usual = math.log(total / space)
+    return [np.log((1 - nothing_share) * np.exp(temper * (volume.values - highest) - usual)
+                   + nothing_share) for volume in volumes]
+
+
+def agreement(base: Pose2, images: Sequence[tuple[Testimony, Pose2]]) -> float:
+    """
+    Return how well images agree with a pose: 1 if it is the best of each of them.
+
+    :param images: each with base_link at its stamp as seen from base_link now.
+    :return: NaN if there are none.
+    """
+    if not images:
+        return math.nan
+    here = np.array([image.at(base.compose(step)) - image.mean for image, step in images])
+    best = np.array([image.best - image.mean for image, _ in images])
+    return float(np.mean(here / np.maximum(best, 1e-6)))

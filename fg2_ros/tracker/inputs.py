@@ -1,0 +1,69 @@
+"""What a tracker is told: GNSS fixes, odometry, and what an image says of the camera's pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
+from fg2_ros.geometry.se2 import Pose2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A GNSS position of the antenna in the map frame, and the antenna's place on the vehicle."""
+
+    position_m: np.ndarray
+    sigma_m: float
+    lever_m: tuple[float, float] = (0.0, 0.0)  # of the antenna in base_link
+
+
+@dataclass(frozen=True)
+class Odometry:
+    """A pose of base_link in the odometry frame, with the velocity in base_link."""
+
+    pose: Pose2
+    twist: Pose2  # m/s, m/s, rad/s
+
+
+@dataclass(frozen=True)
+class Look:
+    """
+    Poses at which an image is to be compared with the aerial imagery.
+
+    :param grid: poses of the camera in the map, the yaw that of the image's centre column. An
+        aerial patch is taken near the middle's place, and the image turned as its yaw asks for.
+    """
+
+    grid: PoseGrid
+
+
+@dataclass(frozen=True)
+class SearchRegion:
+    """
+    Where an image is to be looked for.
+
+    :param looks: one while the pose is known; four headings at the start and in doubt; eighteen
+        without a heading; a lattice of places when lost.
+    :param sentence: why there are so many; '' for one.
+    """
+
+    looks: tuple[Look, ...]
+    sentence: str = ''
+
+
+@dataclass(frozen=True)
+class Observation:
+    """
+    What an image says.
+
+    :param volumes: log-likelihoods of camera poses in the map, one for each look. They share one
+        scale: they may be compared with one another, and sums over cells are not tempered.
+    :param base_from_camera: where the camera is on the vehicle, in the plane; yaw that of the
+        image's centre column.
+    :param valid_share: how much of the aerial patches showed imagery.
+    """
+
+    volumes: tuple[PoseVolume, ...]
+    base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)
+    valid_share: float = 1.0

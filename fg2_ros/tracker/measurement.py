@@ -1,0 +1,58 @@
+"""What one image says of the pose near the belief: for a filter of somebody else's."""
+
+from __future__ import annotations
+
+import math
+
+from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle
+from fg2_ros.tracker.inputs import Observation
+from fg2_ros.tracker.results import Measurement
+from fg2_ros.tracker.settings import Calibration
+import numpy as np
+
+REACH_M, REACH_RAD = 3.5, math.radians(8.0)  # around the belief
+LEAST_SHARE = 0.5  # of the image's best likelihood that its best place there must have
+
+
+def measured(observation: Observation, base: Pose2,
+             calibration: Calibration) -> Measurement | None:
+    """
+    Return the mean and covariance of an image's likelihood near a pose of base_link.
+
+    :return: None if the image's best place is elsewhere.
+    """
+    volume = observation.volumes[0]
+    grid = volume.grid
+    camera = base.compose(observation.base_from_camera)
+    turn, north, east = np.meshgrid(
+        wrap_angle(grid.middle.yaw + grid.turns_rad - camera.yaw), grid.norths_m - camera.y,
+        grid.easts_m - camera.x, indexing='ij')
+    near = (np.hypot(east, north) < REACH_M) & (np.abs(turn) < REACH_RAD)
+    if not near.any() or _is_elsewhere(observation, float(volume.values[near].max())):
+        return None
+    values = calibration.measurement_temper * volume.values[near].astype(float)
+    weight = np.exp(values - values.max())
+    weight /= weight.sum()
+    offset = np.stack([east[near], north[near], turn[near]])
+    mean = offset @ weight
+    spread = (offset - mean[:, None])
+    covariance = (spread * weight) @ spread.T + np.diag([
+        calibration.measurement_bias_m, calibration.measurement_bias_m,
+        math.radians(calibration.measurement_bias_deg)]) ** 2
+    found = Pose2(camera.x + mean[0], camera.y + mean[1], wrap_angle(camera.yaw + mean[2]))
+    return _of_base(found, covariance, observation.base_from_camera)
+
+
+def _is_elsewhere(observation: Observation, best_here: float) -> bool:
+    best = max(float(volume.values.max()) for volume in observation.volumes)
+    mean = np.mean([volume.values.mean() for volume in observation.volumes])
+    return best_here - mean < LEAST_SHARE * (best - mean)
+
+
+def _of_base(camera: Pose2, covariance: np.ndarray, base_from_camera: Pose2) -> Measurement:
+    """Return a camera's pose as base_link's; where the camera is ahead, yaw moves the base."""
+    base = camera.compose(base_from_camera.inverse())
+    lever = rotation2(camera.yaw) @ base_from_camera.inverse()[:2]
+    turn = np.eye(3)
+    turn[:2, 2] = -lever[1], lever[0]
+    return Measurement(base, turn @ covariance @ turn.T)

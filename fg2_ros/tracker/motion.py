@@ -1,0 +1,158 @@
+"""The vehicle's own motion by odometry, checked step by step against its velocity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.tracker.history import History
+from fg2_ros.tracker.inputs import Odometry
+from fg2_ros.tracker.settings import MotionSettings
+import numpy as np
+
+SPAN_NS = 60 * 10 ** 9
+LARGEST_M = 1e7  # beyond it doubles are too coarse, or something is broken
+FASTEST_MPS = 100.0
+FASTEST_RADPS = 10.0
+LONGEST_GAP_S = 1.0  # that a velocity bridges
+
+
+@dataclass(frozen=True)
+class Motion:
+    """
+    From one stamp to another.
+
+    :param step: the later base_link in the earlier one.
+    :param driven_m: length of the path.
+    :param sigma_m: standard deviation of the step's place on each axis.
+    :param sigma_rad: of its heading.
+    """
+
+    step: Pose2
+    driven_m: float
+    sigma_m: float
+    sigma_rad: float
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A pose in the chain, jumps left out, with what has accumulated since its first."""
+
+    raw: Pose2
+    pose: Pose2
+    twist: Pose2
+    path_m: float
+    jump_m2: float  # variance of the jumps that were left out
+    jump_rad2: float
+
+
+class OdometryChain:
+    """Odometry with its jumps left out."""
+
+    def __init__(self, settings: MotionSettings):
+        """Start empty."""
+        self._settings = settings
+        self._links = History(SPAN_NS)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._links.clear()
+
+    def __bool__(self) -> bool:
+        """Return whether there is any odometry."""
+        return len(self._links) > 0
+
+    def add(self, stamp_ns: int, odometry: Odometry) -> str:
+        """
+        Append a pose.
+
+        :return: what is wrong with it, a sentence; '' if nothing is.
+        """
+        if problem := _problem_of(odometry):
+            return problem
+        before, after = self._links.around(stamp_ns)
+        if after is not None:
+            return ''  # late: its neighbours have bridged it
+        if before is None:
+            self._links.add(stamp_ns, _Link(
+                odometry.pose, odometry.pose, odometry.twist, 0.0, 0.0, 0.0))
+            return ''
+        seconds = (stamp_ns - before[0]) / 1e9
+        link, problem = self._linked(before[1], odometry, seconds)
+        self._links.add(stamp_ns, link)
+        return problem
+
+    def between(self, from_ns: int, to_ns: int) -> Motion | None:
+        """Return the motion between two stamps; None where odometry does not cover them."""
+        start, end = self._at(from_ns), self._at(to_ns)
+        if start is None or end is None:
+            return None
+        driven_m = abs(end.path_m - start.path_m)
+        seconds = abs(to_ns - from_ns) / 1e9
+        drift_m2 = self._settings.drift_m ** 2 * driven_m + abs(end.jump_m2 - start.jump_m2)
+        drift_rad2 = math.radians(self._settings.drift_deg) ** 2 * min(
+            seconds, driven_m) + abs(end.jump_rad2 - start.jump_rad2)
+        return Motion(start.pose.inverse().compose(end.pose), driven_m,
+                      math.sqrt(drift_m2), math.sqrt(drift_rad2))
+
+    def _linked(self, before: _Link, odometry: Odometry, seconds: float) -> tuple[_Link, str]:
+        settings = self._settings
+        step = before.raw.inverse().compose(odometry.pose)
+        mean = Pose2(*(0.5 * (np.array(before.twist) + np.array(odometry.twist))))
+        expected = Pose2(*(seconds * np.array(mean)))
+        off_m = math.hypot(step.x - expected.x, step.y - expected.y)
+        off_rad = abs(wrap_angle(step.yaw - expected.yaw))
+        allowed_m = settings.jump_m + 0.5 * math.hypot(expected.x, expected.y)
+        allowed_rad = math.radians(settings.jump_deg) + 0.5 * abs(expected.yaw)
+        problem, jump_m2, jump_rad2 = '', 0.0, 0.0
+        if off_m > allowed_m or off_rad > allowed_rad:
+            problem = (
+                f'odometry jumped by {off_m:.1f} m and {math.degrees(off_rad):.0f} degrees within '
+                f'{seconds:.2f} s, which its velocity does not allow: the jump is left out')
+            bridged_s = min(seconds, LONGEST_GAP_S)
+            step = Pose2(*(bridged_s * np.array(mean)))
+            unknown_s = seconds - bridged_s
+            jump_m2 = settings.jump_m ** 2 + (settings.speed_without_mps * unknown_s) ** 2
+            jump_rad2 = math.radians(3.0 + min(45.0 * unknown_s, 180.0)) ** 2
+        return _Link(
+            odometry.pose, before.pose.compose(step), odometry.twist,
+            before.path_m + math.hypot(step.x, step.y), before.jump_m2 + jump_m2,
+            before.jump_rad2 + jump_rad2), problem
+
+    def _at(self, stamp_ns: int) -> _Link | None:
+        before, after = self._links.around(stamp_ns)
+        if before and after:
+            return _interpolated(
+                before[1], after[1], (stamp_ns - before[0]) / (after[0] - before[0]))
+        if not (before or after):
+            return None
+        from_ns, link = before or after
+        seconds = (stamp_ns - from_ns) / 1e9
+        if abs(seconds) > self._settings.timeout_s:
+            return None
+        step = Pose2(*(seconds * np.array(link.twist)))
+        return _Link(
+            link.raw, link.pose.compose(step), link.twist,
+            link.path_m + math.copysign(math.hypot(step.x, step.y), seconds), link.jump_m2,
+            link.jump_rad2)
+
+
+def _problem_of(odometry: Odometry) -> str:
+    values = np.array([*odometry.pose, *odometry.twist], float)
+    if not np.isfinite(values).all() or np.abs(values[:2]).max() > LARGEST_M:
+        return 'odometry is not finite or absurdly far away: it is not used'
+    vx, vy, turn = odometry.twist
+    if math.hypot(vx, vy) > FASTEST_MPS or abs(turn) > FASTEST_RADPS:
+        return (f'odometry claims {math.hypot(vx, vy):.0f} m/s and {turn:.1f} rad/s: '
+                'it is not used')
+    return ''
+
+
+def _interpolated(first: _Link, second: _Link, share: float) -> _Link:
+    step = first.pose.inverse().compose(second.pose)
+    return _Link(
+        first.raw, first.pose.compose(Pose2(*(share * np.array(step)))), first.twist,
+        first.path_m + share * (second.path_m - first.path_m),
+        first.jump_m2 + share * (second.jump_m2 - first.jump_m2),
+        first.jump_rad2 + share * (second.jump_rad2 - first.jump_rad2))

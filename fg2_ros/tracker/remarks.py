@@ -1,0 +1,64 @@
+"""Sentences on inputs that do not fit the pose, while they do not."""
+
+from __future__ import annotations
+
+import math
+
+from fg2_ros.geometry.se2 import Pose2
+import numpy as np
+
+SAID_NS = 5 * 10 ** 9  # a remark is repeated for so long
+LASTING_S = 2.0  # offsets are averaged over about this time
+SIGMAS = 4.0
+LEAST_M, LEAST_RAD = 10.0, math.radians(15.0)
+
+
+class Remarks:
+    """What is to be said of the inputs."""
+
+    def __init__(self):
+        """Start with nothing to say."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._said: dict[str, tuple[int, str]] = {}
+        self._offset_m: np.ndarray | None = None
+        self._turn: complex | None = None
+        self._compared_ns = 0
+
+    def say(self, stamp_ns: int, topic: str, sentence: str) -> None:
+        """Say something on a topic, in place of what was said before."""
+        self._said[topic] = stamp_ns, sentence
+
+    def at(self, stamp_ns: int) -> tuple[str, ...]:
+        """Return what is to be said at a stamp."""
+        return tuple(sentence for from_ns, sentence in self._said.values()
+                     if abs(stamp_ns - from_ns) <= SAID_NS)
+
+    def compare(self, stamp_ns: int, base: Pose2, fix: tuple[np.ndarray, float] | None,
+                heading: tuple[float, float] | None) -> None:
+        """
+        Compare inputs with a pose that is published.
+
+        :param fix: (2,) offset and sigma of GNSS in metres.
+        :param heading: yaw and sigma in radians.
+        """
+        share = -math.expm1(-abs(stamp_ns - self._compared_ns) / 1e9 / LASTING_S)
+        self._compared_ns = stamp_ns
+        if fix is not None:
+            before = fix[0] if self._offset_m is None else self._offset_m
+            self._offset_m = before + share * (fix[0] - before)
+            off_m = float(np.hypot(*self._offset_m))
+            if off_m > max(SIGMAS * fix[1], LEAST_M):
+                self.say(stamp_ns, 'fix', f'GNSS is {off_m:.0f} m from where the images and '
+                         'odometry place the vehicle')
+        if heading is not None:
+            turn = complex(np.exp(1j * (heading[0] - base.yaw)))
+            before = turn if self._turn is None else self._turn
+            self._turn = before + share * (turn - before)
+            off_rad = float(np.angle(self._turn))
+            if abs(off_rad) > max(SIGMAS * heading[1], LEAST_RAD):
+                self.say(stamp_ns, 'heading', 'the heading that is given differs from the pose '
+                         f'by {math.degrees(off_rad):.0f} degrees: is the IMU or the camera '
+                         'mounted as the transforms say, and is 0 east?')

@@ -1,0 +1,85 @@
+"""What a tracker answers: a pose that may be published, or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fg2_ros.geometry.pose_volume import PoseVolume
+from fg2_ros.geometry.se2 import Pose2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class BeliefState:
+    """
+    Where base_link is believed to be at a stamp.
+
+    :param mode: the likeliest pose in the map.
+    :param mean: mean around the mode.
+    :param covariance: (3, 3) of (east m, north m, yaw rad) around the mean, of the mode only.
+    :param mass: probability of the mode against everything that is considered.
+    :param agreement: how well the last images agree with the mode, 1 at best; NaN before there
+        were enough of them.
+    :param density: of places and headings, probabilities that sum to 1, for pictures.
+    """
+
+    stamp_ns: int
+    mode: Pose2
+    mean: Pose2
+    covariance: np.ndarray
+    mass: float
+    agreement: float
+    density: tuple[PoseVolume, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """
+    What an image alone says near the belief's mode, for a filter of somebody else's.
+
+    :param base: pose of base_link in the map.
+    :param covariance: (3, 3) of (east m, north m, yaw rad), inflated because neighbouring images
+        err alike.
+    """
+
+    base: Pose2
+    covariance: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrackedPose:
+    """
+    A pose that may be published.
+
+    :param base: pose of base_link in the map, from the belief.
+    :param covariance: (3, 3) of (east m, north m, yaw rad).
+    :param measurement: this image's own for `~/pose`; None where it says too little.
+    :param remarks: sentences on inputs that do not fit: an IMU that is off by degrees, a GNSS
+        receiver that is off by metres, odometry that has jumped.
+    """
+
+    stamp_ns: int
+    base: Pose2
+    covariance: np.ndarray
+    measurement: Measurement | None
+    belief: BeliefState
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Silence:
+    """
+    Why nothing is published for an image.
+
+    :param kind: a word for counting: 'prior', 'order', 'start', 'mass', 'agreement', 'vague',
+        'imagery'.
+    :param sentence: for people: what is doubted, and what may be wrong.
+    :param belief: None where there is none.
+    :param remarks: see `TrackedPose`.
+    """
+
+    stamp_ns: int
+    kind: str
+    sentence: str
+    belief: BeliefState | None = None
+    remarks: tuple[str, ...] = ()

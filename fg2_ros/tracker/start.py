@@ -1,0 +1,68 @@
+"""Where to begin: the boxes of poses that GNSS and a heading leave possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+from typing import Sequence
+
+from fg2_ros.geometry.pose_volume import PoseGrid
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+import numpy as np
+
+WIDEST_CELLS = 15  # of a box each way: what one aerial patch can tell apart
+COARSE_RAD = math.radians(2.0)
+HEADING_REACH_RAD = math.radians(16.0)
+ROLLS = 18
+EVERY_ROLL_RAD = 2 * math.pi / ROLLS
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    Where a search begins.
+
+    :param position_m: (east, north) of base_link.
+    :param reach_m: how far around it the vehicle may be.
+    :param yaw_rad: of base_link; None if it is not known.
+    """
+
+    position_m: tuple[float, float]
+    reach_m: float
+    yaw_rad: float | None
+
+
+def start_grids(place: Place, other_headings: bool, cell_m: float) -> list[PoseGrid]:
+    """
+    Return boxes that cover a place.
+
+    :param other_headings: also look at the headings 90, 180 and 270 degrees from the given one.
+    :param cell_m: between neighbouring places.
+    """
+    widest_m = WIDEST_CELLS * cell_m
+    reach_m = min(place.reach_m, widest_m)
+    across = 2 * widest_m + cell_m
+    extra = max(math.ceil((place.reach_m - widest_m) / across - 0.1), 0)
+    steps = np.arange(-extra, extra + 1) * across
+    return [
+        grid(Pose2(place.position_m[0] + east, place.position_m[1] + north, yaw), reach_m, reach,
+             cell_m, COARSE_RAD)
+        for yaw, reach in _headings(place, other_headings) for north in steps for east in steps]
+
+
+def grid(middle: Pose2, reach_m: float, reach_rad: float, step_m: float,
+         step_rad: float) -> PoseGrid:
+    """Return the grid around a pose that reaches at least so far."""
+    places, headings = math.ceil(reach_m / step_m - 1e-6), math.ceil(reach_rad / step_rad - 1e-6)
+    return PoseGrid(
+        middle, step_m, step_rad, (2 * headings + 1, 2 * places + 1, 2 * places + 1))
+
+
+def _headings(place: Place, others: bool) -> Sequence[tuple[float, float]]:
+    """Return (yaw, reach) of the headings that are looked at."""
+    if place.yaw_rad is None:
+        # Neighbouring boxes share no heading.
+        return [(wrap_angle(roll * EVERY_ROLL_RAD), EVERY_ROLL_RAD / 2 - COARSE_RAD / 2)
+                for roll in range(ROLLS)]
+    turns = (0.0, math.pi / 2, math.pi, -math.pi / 2) if others else (0.0,)
+    return [(wrap_angle(place.yaw_rad + turn), HEADING_REACH_RAD) for turn in turns]

@@ -1,0 +1,85 @@
+"""The page of drives: complete, self-contained, and whatever is said in it is escaped."""
+
+import re
+
+from fg2_ros.evaluation.drives.figures import figures
+from fg2_ros.evaluation.drives.moments import place_density, published_poses
+from fg2_ros.evaluation.drives.results import Claim, DriveResult, FilterResult, ImageResult
+from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.report.trust import write_trust_report
+from fg2_ros.report.trust_charts import ellipse_95, Moment
+import numpy as np
+import pytest
+
+SETTINGS = {'frames_per_drive': 20, 'weights': 'a.safetensors', 'difficulty': 'hard',
+            'city_seeds': [5, 6], 'rate_hz': 4.0, 'fault': 'none', 'prior_offset_m': 0.0,
+            'has_heading': True}
+TRUTH = Pose2(3.0, 4.0, 0.5)
+
+
+def drive(seed: int, published: bool = True) -> DriveResult:
+    """Return a drive with Gaussian errors of 0.5 m."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for index in range(20):
+        claims = [Claim(Pose2(*(rng.normal(0, (0.5, 0.5, 0.02)) + TRUTH)),
+                        np.diag([0.25, 0.25, 4e-4])) for _ in range(3)]
+        images.append(ImageResult(
+            index / 4, TRUTH, *(claims if published else ()), mass=0.99,
+            sentences=('is the <heading> right?',)))
+    return DriveResult(seed, tuple(images), None, FilterResult(0.4, 3.0, 1.1))
+
+
+def moment(published) -> Moment:
+    """Return a belief of one place."""
+    density = np.zeros((24, 24))
+    density[12, 12] = 1.0
+    return Moment('drive 5, 1.0 s', 'is it <here>?', np.full((48, 48, 3), 99, np.uint8),
+                  (-12.0, 12.0, -12.0, 12.0), density, TRUTH, published)
+
+
+@pytest.mark.parametrize('published', [True, False])
+def test_the_page_has_everything_and_needs_nothing(tmp_path, published):
+    """Charts where there are poses, all beliefs, all sentences; no address of anybody."""
+    drives = [drive(5, published), drive(6, published)]
+    path = tmp_path / 'page' / 'trust.html'
+    beliefs = [moment((TRUTH, np.eye(3))), moment(None)]
+    write_trust_report(path, figures(drives) | SETTINGS, published_poses(drives), beliefs)
+    page = path.read_text()
+    pictures = re.findall(r'<img src="data:image/(svg\+xml|png);base64,[A-Za-z0-9+/=]+"', page)
+    assert pictures == ['svg+xml'] * 5 * published + ['png'] * 2
+    assert ('No pose was published' in page) is not published
+    assert '&lt;here&gt;' in page and '&lt;heading&gt;' in page and '<heading>' not in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert '<th>anees_track</th>' in page and '1.10' in page
+
+
+def test_the_same_data_give_the_same_page(tmp_path):
+    """No time, no random names."""
+    drives = [drive(5)]
+    for name in ('a.html', 'b.html'):
+        write_trust_report(tmp_path / name, figures(drives) | SETTINGS, published_poses(drives),
+                           [moment(None)])
+    assert (tmp_path / 'a.html').read_bytes() == (tmp_path / 'b.html').read_bytes()
+
+
+def test_a_density_of_places_keeps_probability_and_place():
+    """It is summed over headings, and adds up volumes; peaks are sampled."""
+    values = np.zeros((3, 21, 21), np.float32)
+    values[0, 14, 6], values[2, 14, 6] = 0.3, 0.2
+    volume = PoseVolume(PoseGrid(Pose2(10.0, 20.0, 1.0), 1.0, 0.1, (3, 21, 21)), values)
+    density = place_density([volume, volume], (-10.0, 30.0, 0.0, 40.0))
+    assert density.sum() * 0.4 ** 2 == pytest.approx(1.0, abs=0.1)
+    north, east = np.unravel_index(np.argmax(density), density.shape)
+    assert -10 + 0.4 * (east + 0.5) == pytest.approx(10 + 6 - 10, abs=0.4)
+    assert 0.4 * (north + 0.5) == pytest.approx(20 + 14 - 10, abs=0.4)
+
+
+def test_an_ellipse_holds_95_percent():
+    """Its axes are those of the covariance."""
+    covariance = np.array([[2.0, 0.8, 0.0], [0.8, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    ellipse = ellipse_95(Pose2(1.0, 2.0, 0.0), covariance)
+    points = np.random.default_rng(0).multivariate_normal((1, 2), covariance[:2, :2], 4000)
+    inside = ellipse.get_patch_transform().inverted().transform(points)
+    assert np.mean(np.hypot(*inside.T) <= 1) == pytest.approx(0.95, abs=0.01)
