@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TYPE_CHECKING
 
 from fg2_ros.geometry.frames import MapFrame
@@ -165,13 +165,15 @@ class Pipeline:
             raise Rejected('imagery', str(error)) from error
         except ValueError as error:
             raise Rejected('image', str(error)) from error
+        if not all(np.isfinite(volume.values).all() for volume in observation.volumes):
+            raise Rejected('image', 'what the network says of the image is not finite')
         try:
             result = self.tracker.update(image.stamp_ns, observation)
         except ValueError:
             raise Rejected('order', 'time jumped back while an image was worked on') from None
         if isinstance(result, Silence):
             raise rejected(result)
-        return result
+        return with_sound_covariances(result)
 
     def explain(self, image: CameraImage, base: Pose2) -> Estimate:
         """
@@ -214,6 +216,23 @@ class Pipeline:
 def rejected(silence: Silence) -> Rejected:
     """Return why no pose comes of an image, with what is wrong with the inputs."""
     return Rejected(silence.kind, '; '.join((silence.sentence, *silence.remarks)))
+
+
+def with_sound_covariances(pose: TrackedPose) -> TrackedPose:
+    """
+    Return a pose whose covariances are as symmetric and positive definite as a filter needs.
+
+    :raises Rejected: if they are not finite.
+    """
+    measurement = pose.measurement
+    try:
+        if measurement is not None:
+            measurement = replace(
+                measurement, covariance=conversions.sound_covariance(measurement.covariance))
+        return replace(pose, covariance=conversions.sound_covariance(pose.covariance),
+                       measurement=measurement)
+    except ValueError as error:
+        raise Rejected('estimate', str(error)) from error
 
 
 def new_tracker(settings: NodeSettings, loaded: Loaded) -> Tracker:

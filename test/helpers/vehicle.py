@@ -40,7 +40,7 @@ MOUNT = Pose2(1.5, 0.2, 0.1)  # base_from_camera
 ODOMETRY = Pose2(-3.0, 7.0, 2.0)  # odom_from_base
 TRUTH = Pose2(12.0, -8.0, 0.7)  # map_from_base
 COVARIANCE = np.array([[0.5, 0.1, 0.02], [0.1, 0.3, -0.01], [0.02, -0.01, 0.004]])
-SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 6.0  # of what an image says; beyond that it is flat
+SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0  # of what an image says; beyond that it is flat
 EVERY_IMAGE = {  # the vehicle of most tests stands
     'publication.min_images': 1, 'publication.apart_m': 0.0}
 PATIENCE_S = 60.0
@@ -73,7 +73,7 @@ class FakeLocalizer:
         self.panoramas = []
         self.requests = []
         self.raises = None
-        self.sees_nothing = False
+        self.sees_nothing = self.says_nan = False
         self.entered = threading.Event()
         self.proceed = threading.Event()
         self.proceed.set()
@@ -90,11 +90,14 @@ class FakeLocalizer:
         assert self.proceed.wait(PATIENCE_S)
         if self.raises is not None:
             raise self.raises
-        camera = TRUTH.compose(MOUNT)
         return Observation(tuple(
-            PoseVolume(look.grid, np.zeros(look.grid.shape, np.float32) if self.sees_nothing
-                       else log_likelihood(look.grid, camera)) for look in region.looks),
+            PoseVolume(look.grid, self._log_likelihood(look.grid)) for look in region.looks),
             base_from_camera)
+
+    def _log_likelihood(self, grid: PoseGrid) -> np.ndarray:
+        if self.sees_nothing or self.says_nan:
+            return np.full(grid.shape, np.nan if self.says_nan else 0.0, np.float32)
+        return log_likelihood(grid, TRUTH.compose(MOUNT))
 
     def estimate(self, panorama, prior, camera_k=None) -> Estimate:
         """Return the camera's true pose."""

@@ -118,10 +118,10 @@ class LookingLocalizer(FakeLocalizer):
         super().__init__()
         self._imagery = imagery
 
-    def estimate(self, panorama, prior):
-        """Return the camera's true pose."""
+    def observe(self, panorama, region, base_from_camera, camera_k=None):
+        """Return the likelihood of the camera's poses."""
         self._imagery.patch(*PATCH)
-        return super().estimate(panorama, prior)
+        return super().observe(panorama, region, base_from_camera)
 
 
 def load_looking(settings) -> Loaded:

@@ -1,11 +1,9 @@
 """A pinhole camera's intrinsics, and how the node uses them."""
 
-from test.helpers.vehicle import (
-    at, FakeImagery, FakeLocalizer, fix, FRAME, image, later, MOUNT, odometry, RELIABLE, TRUTH)
+from test.helpers.vehicle import at, FakeImagery, FakeLocalizer, FRAME, RELIABLE
 
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
-from fg2_ros.ros.transforms import NoTransform
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
@@ -71,10 +69,10 @@ class FakePinholeLocalizer(FakeLocalizer):
         super().__init__()
         self.intrinsics = []
 
-    def estimate(self, panorama, prior, camera_k):
-        """Return the camera's true pose."""
+    def observe(self, panorama, region, base_from_camera, camera_k=None):
+        """Return the likelihood of the camera's poses."""
         self.intrinsics.append(camera_k)
-        return super().estimate(panorama, prior)
+        return super().observe(panorama, region, base_from_camera)
 
 
 def test_the_node_gives_the_localizer_the_intrinsics(vehicle):
@@ -106,31 +104,3 @@ def test_panoramas_need_no_intrinsics(vehicle):
     vehicle.pose_at(at(1.0))
     assert publisher.get_subscription_count() == 0
 
-
-def test_a_heading_is_found_when_there_is_none(vehicle):
-    """The localizer gets a prior without one; afterwards the estimate's is carried along."""
-    node = vehicle.start(
-        lambda settings: Loaded(vehicle.localizer, FakeImagery(), finds_headings=True),
-        datum=list(FRAME.datum))
-    stamp = at(1.0)
-    vehicle.send_mount()
-    vehicle.send_odometry_tf(stamp)
-    vehicle.send(odometry(stamp))
-    vehicle.send(fix(stamp))
-
-    def all_is_heard():
-        try:
-            node._transforms.mount('base_link', 'camera')
-            node._transforms.odometry_at('odom', 'base_link', stamp, 0.0)
-        except NoTransform:
-            return False
-        return len(node._pipeline.tracker._fixes) and len(node._pipeline.tracker._odometry)
-    vehicle.until(all_is_heard, 'all is heard')
-    vehicle.send(image(stamp))
-    vehicle.pose_at(stamp)
-    prior, = vehicle.localizer.priors
-    assert np.isnan(prior.pose.yaw) and prior.yaw_sigma_rad == np.inf
-    assert prior.sigma_m == pytest.approx(np.hypot(2.0, np.hypot(MOUNT.x, MOUNT.y)))
-    soon = later(stamp, 0.1)
-    prior = node._pipeline.tracker.at(soon.sec * 10 ** 9 + soon.nanosec)
-    assert prior.pose.yaw == pytest.approx(TRUTH.yaw)

@@ -90,13 +90,13 @@ def test_two_nodes_in_their_namespaces(ros):
 
 def test_whole_numbers_are_fine_doubles(vehicle):
     """An integer where a double is wanted is taken (N3)."""
-    node = vehicle.start(datum=[47, 8], prior__window_s=4)
-    assert node._settings.prior.window_s == 4.0 and node._settings.datum == (47.0, 8.0)
+    node = vehicle.start(datum=[47, 8], motion__drift_m=4)
+    assert node._settings.motion.drift_m == 4.0 and node._settings.datum == (47.0, 8.0)
 
 
 @pytest.mark.parametrize('name, value, words', [
-    ('prior.window_s', -1.0, 'prior.window_s'),
-    ('prior.window_s', 'long', "prior.window_s = 'long' is not a number"),
+    ('motion.drift_m', -1.0, 'motion.drift_m'),
+    ('motion.drift_m', 'long', "motion.drift_m = 'long' is not a number"),
     ('publish_tf', 3, 'publish_tf = 3 is not a boolean'),
     ('precision', 'fp8', "none of 'auto', 'fp32', 'fp16', 'bf16'"),
     ('datum', [47.0], '[latitude, longitude]')])
@@ -109,8 +109,8 @@ def test_bad_parameters_keep_the_node_unconfigured(vehicle, name, value, words):
 
 def test_unknown_parameters_are_pointed_out(vehicle):
     """Rclpy ignores them silently (N3)."""
-    vehicle.start(datum=DATUM, prior__windows_s=2.0)
-    vehicle.until_logged("no parameter 'prior.windows_s'")
+    vehicle.start(datum=DATUM, motion__drifts_m=2.0)
+    vehicle.until_logged("no parameter 'motion.drifts_m'")
 
 
 def test_running_node_refuses_bad_and_fixed_parameters(vehicle):
@@ -122,9 +122,9 @@ def test_running_node_refuses_bad_and_fixed_parameters(vehicle):
             type=ParameterType.PARAMETER_DOUBLE, double_value=value))])
         return vehicle.call(SetParameters, f'{node.get_fully_qualified_name()}/set_parameters',
                             request).results[0]
-    assert 'window_s' in set_double('prior.window_s', 1e9).reason
+    assert 'drift_m' in set_double('motion.drift_m', 1e9).reason
     assert not set_double('imagery.cache_mb', 10.0).successful
-    assert set_double('prior.window_s', 2.0).successful
+    assert set_double('motion.drift_m', 2.0).successful
 
 
 def test_manual_is_complete_and_true():
