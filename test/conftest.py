@@ -4,14 +4,17 @@ What all tests share: a ROS network of their own, and a clean shared memory afte
 The variables are set here, on import, since ROS 2 and torch read them when first imported.
 """
 
+from contextlib import contextmanager
 import fcntl
 import os
 from pathlib import Path
+import signal
 import socket
 
 from hypothesis import settings
 import pytest
 
+LONGEST_TEST_S = 1200  # on a busy machine; whoever waits longer waits for what never comes
 LAST_DOMAIN = 101  # beyond it, the ports of a domain collide with those Linux hands out
 SHARED_MEMORY = Path('/dev/shm')
 
@@ -42,6 +45,45 @@ os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'  # an int in a float field is an err
 # Threads that wait for each other at every small step take many times as long as one where the
 # machine has other work, too.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+# Where a shell starts the tests in the background, Ctrl-C is ignored, by all that they start, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def in_time(item):
+    """Let a test fail that waits for ever."""
+    def give_up(*_):
+        pytest.fail(f'{item.nodeid} has not ended within {LONGEST_TEST_S} s')
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(LONGEST_TEST_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """Limit the time of fixtures."""
+    with in_time(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Limit the time of a test."""
+    with in_time(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    """Limit the time of what fixtures clean up."""
+    with in_time(item):
+        return (yield)
 
 
 @pytest.fixture(scope='session', autouse=True)

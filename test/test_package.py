@@ -4,9 +4,9 @@ import ast
 from pathlib import Path
 import re
 import runpy
-import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import run_to_its_end
 import xml.etree.ElementTree as ElementTree
 
 import fg2_ros
@@ -81,13 +81,12 @@ def test_the_core_is_importable_without_torch_and_ros():
     code = (
         f'import sys; sys.modules.update(dict.fromkeys({blocked!r}))\n'
         'import fg2_ros.geometry, fg2_ros.imagery')
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+    run_to_its_end([sys.executable, '-c', code], check=True, cwd=ROOT)
 
 
 def test_the_node_loads_no_training_code():
     code = 'import sys, fg2_ros.ros.node; print(*sys.modules)'
-    loaded = subprocess.run(
-        [sys.executable, '-c', code], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    loaded = run_to_its_end([sys.executable, '-c', code], check=True, cwd=ROOT).stdout
     assert not LOADED_BY_THE_NODE.findall(loaded)
 
 
