@@ -144,7 +144,7 @@ def base_from_camera_estimate(map_from_camera: Pose2, camera_covariance: np.ndar
     jacobian = np.eye(3)
     jacobian[:2, 2] = lever[1], -lever[0]
     covariance = jacobian @ camera_covariance @ jacobian.T
-    return map_from_base, (covariance + covariance.T) / 2  # symmetric to the last bit
+    return map_from_base, (covariance + covariance.T) / 2  # exactly symmetric despite rounding
 
 
 def map_from_odom(map_from_base: Pose2, odom_from_base: Pose2) -> Pose2:
