@@ -96,7 +96,7 @@ def checked(values: Mapping[str, Any], known: Mapping[str, Field],
     :param label: what sentences call a setting of some name.
     :raises ValueError: naming what is unknown, of the wrong type or out of range.
     """
-    unknown = sorted(set(values) - set(known))
+    unknown = sorted(map(str, set(values) - set(known)))
     if unknown:
         raise ValueError(f'{label("")}unknown setting{"s" * (len(unknown) > 1)} '
                          f'{", ".join(unknown)}; there are {", ".join(known)}')

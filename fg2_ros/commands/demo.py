@@ -18,12 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: DemoSettings, output: Output) -> int:
     """Run the demo, and say where its report is."""
     from fg2_ros.demo.interruption import Interruption
-    from fg2_ros.demo.run import REPORT_FILE, run_demo
+    from fg2_ros.demo.run import run_demo
+    from fg2_ros.report.drive import write_report
     begin_s = time.monotonic()
     interruption = Interruption()
     interruption.handle_signals()
-    figures = run_demo(settings, lambda line: print(line, flush=True), interruption)
-    report = settings.output / REPORT_FILE
+    result = run_demo(settings, lambda line: print(line, flush=True), interruption)
+    report = settings.output / 'report.html'
+    write_report(
+        report, result.record, result.orthophoto, 'A drive through a simulated city',
+        f'City {settings.city_seed}, {settings.difficulty}, {settings.frames} panoramas at '
+        f'{settings.rate_hz:g} Hz, weights {settings.weights or "of the package"}')
+    figures = result.figures()
     print(f'{report} is ready after {time.monotonic() - begin_s:.0f} s')
     output.write(figures)
     print(f'RESULT {json.dumps(figures)}', flush=True)

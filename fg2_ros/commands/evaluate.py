@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fg2_ros.commands.options import add_options, NetworkOptions, Output
 from fg2_ros.commands.tables import group_table, text_table
 from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.evaluation.vigor_kitti.settings import (
-    KittiPart, OrientationSettings, ResultFiles, RunSettings, SolverSettings, VigorPart)
+    KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
+from fg2_ros.settings import setting
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is shown of an evaluation."""
+
+    report: Path | None = setting(
+        None, 'Write a page.', of=Path, option={'metavar': 'FILE.html'})
+    cases: int = setting(4, 'Worst and best frames on the page.', between=(0, 1000))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(simulated, run_simulated, SimulatedSettings, NetworkOptions, Output)
     vigor = data_sets.add_parser('vigor', help='panoramas of four cities')
     add_options(vigor, run_vigor, VigorPart, SolverSettings, OrientationSettings, RunSettings,
-                ResultFiles, Output)
+                Page, Output)
     kitti = data_sets.add_parser('kitti', help='forward camera of a vehicle')
-    add_options(kitti, run_kitti, KittiPart, SolverSettings, RunSettings, ResultFiles, Output)
+    add_options(kitti, run_kitti, KittiPart, SolverSettings, RunSettings, Page, Output)
 
 
 def run_simulated(settings: SimulatedSettings, network: NetworkOptions, output: Output) -> int:
@@ -44,18 +56,31 @@ def run_simulated(settings: SimulatedSettings, network: NetworkOptions, output: 
 
 
 def run_vigor(part: VigorPart, solving: SolverSettings, orientation: OrientationSettings,
-              running: RunSettings, files: ResultFiles, output: Output) -> int:
+              running: RunSettings, page: Page, output: Output) -> int:
     """Evaluate on VIGOR."""
-    from fg2_ros.evaluation.vigor_kitti.evaluate import evaluate_data_set
-    return tell(evaluate_data_set(part, solving, orientation, running, files), output)
+    return run_data_set(part, solving, orientation, running, page, output)
 
 
-def run_kitti(part: KittiPart, solving: SolverSettings, running: RunSettings, files: ResultFiles,
+def run_kitti(part: KittiPart, solving: SolverSettings, running: RunSettings, page: Page,
               output: Output) -> int:
     """Evaluate on KITTI."""
+    return run_data_set(part, solving, OrientationSettings(), running, page, output)
+
+
+def run_data_set(part: VigorPart | KittiPart, solving: SolverSettings,
+                 orientation: OrientationSettings, running: RunSettings, page: Page,
+                 output: Output) -> int:
+    """Evaluate on a part of a data set, and write its page."""
     from fg2_ros.evaluation.vigor_kitti.evaluate import evaluate_data_set
-    return tell(
-        evaluate_data_set(part, solving, running=running, files=files), output)
+    from fg2_ros.report.vigor_kitti import write_crossview_report
+    evaluation = evaluate_data_set(
+        part, solving, orientation, running, page.cases if page.report else None)
+    if page.report:
+        write_crossview_report(
+            page.report, evaluation.figures, evaluation.results, evaluation.best,
+            evaluation.worst, {'weights': solving.weights.name, 'root': part.root.name,
+                               'limit': running.limit})
+    return tell(evaluation.figures, output)
 
 
 def tell(figures: dict[str, Any], output: Output) -> int:

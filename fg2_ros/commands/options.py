@@ -75,9 +75,10 @@ def _add_option(parser: Any, name: str, declared: Field, default: Any) -> None:
     if wanted is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **how)
         return
-    if wanted is tuple and declared.metadata['of'] is str:
+    is_list = wanted is tuple and not declared.metadata['parse']
+    if is_list and declared.metadata['of'] is str:
         how |= {'action': 'append'}
-    elif wanted is tuple:
+    elif is_list:
         how |= {'nargs': len(default) if default else '+'}
     elif 'const' in about:
         how |= {'nargs': '?', 'const': about['const']}

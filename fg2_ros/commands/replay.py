@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from fg2_ros.commands.options import add_options, Output
 from fg2_ros.commands.tables import text_table
-from fg2_ros.replay.settings import ReplayFiles, ReplaySettings, TopicNames
+from fg2_ros.replay.settings import ReplaySettings, TopicNames
 from fg2_ros.settings import setting
 
 if TYPE_CHECKING:
@@ -33,6 +33,18 @@ class Bag:
         option={'positional': True})
 
 
+@dataclass(frozen=True)
+class ReplayFiles:
+    """What is written."""
+
+    out: Path | None = setting(
+        None, 'Gets poses.csv, poses.geojson and the bag poses.', of=Path,
+        option={'metavar': 'FOLDER'})
+    report: Path | None = setting(
+        None, 'A page; needs a ground truth with headings.', of=Path,
+        option={'metavar': 'FILE.html'})
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_options(parser, run, Bag, ReplaySettings, TopicNames, ReplayFiles, Output)
@@ -41,10 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(what: Bag, settings: ReplaySettings, topics: TopicNames, files: ReplayFiles,
         output: Output) -> int:
     """Replay the bag, write the poses and sum up."""
+    from fg2_ros.report.drive import write_report
     result = replay_with_bar(what.bag, settings, topics, files)
     print(text_table(result.figures))
     print('\n'.join(result.reasons()))
     output.write(result.figures)
+    if files.report and result.drive is not None:
+        files.report.parent.mkdir(parents=True, exist_ok=True)
+        write_report(files.report, result.drive.record, result.drive.background,
+                     f'Replay of {what.bag.name}', f'Weights {settings.weights.name}')
     if result.end:
         print(f'fg2 replay: {result.end}', file=sys.stderr)
     return 130 if result.interrupted else int(bool(result.end))
@@ -62,4 +79,5 @@ def replay_with_bar(bag: Path, settings: ReplaySettings, topics: TopicNames,
             bar.total = total
             bar.set_postfix_str(f'{accepted} accepted', refresh=False)
             bar.update()
-        return replay_bag(bag, settings, topics, files, show)
+        return replay_bag(bag, settings, topics, out=files.out,
+                          for_page=files.report is not None, progress=show)

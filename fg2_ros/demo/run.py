@@ -1,4 +1,4 @@
-"""A drive through a simulated city: rendered, driven over real DDS, recorded and reported."""
+"""A drive through a simulated city: rendered, driven over real DDS and recorded."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ from fg2_ros.demo.rendering import rendered
 from fg2_ros.demo.settings import DemoSettings
 from fg2_ros.evaluation.drive import DriveRecord, summary
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.report.drive import write_report
 from fg2_ros.simulation.bag import write_drive
 from fg2_ros.simulation.drive import Drive, DriveSettings, simulate_drive
-from fg2_ros.simulation.scenes import Scene
+from fg2_ros.simulation.scenes import Orthophoto, Scene
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
-REPORT_FILE = 'report.html'
 MAP_RESOLUTION_M = 0.15
 NODE_MODULE = 'fg2_ros.ros.node'
 OVERLAYS = 8
@@ -39,15 +37,40 @@ PROGRESS_S = 5.0
 Tell = Callable[[str], None]
 
 
-def run_demo(settings: DemoSettings = DemoSettings(), tell: Tell = lambda line: None,
-             interruption: Interruption | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class DemoResult:
     """
-    Render, drive, report; return the figures.
+    What came of the demo.
+
+    :param record: of the drive.
+    :param orthophoto: of the city.
+    """
+
+    record: DriveRecord
+    orthophoto: Orthophoto
+
+    def figures(self) -> dict[str, Any]:
+        """
+        Return how good the poses are, ready for JSON.
+
+        :raises ValueError: if there are none.
+        """
+        figures = summary(self.record)
+        if not figures['published']:
+            raise ValueError('no pose was published; the node says: '
+                             f'{self.record.notes.get("last rejection", "nothing")}')
+        return figures
+
+
+def run_demo(settings: DemoSettings = DemoSettings(), tell: Tell = lambda line: None,
+             interruption: Interruption | None = None) -> DemoResult:
+    """
+    Render a city, let a vehicle drive through it, and return what was recorded.
 
     :param tell: gets what happens, line by line.
     :param interruption: looked at all the time; None if nothing but exceptions interrupts.
     :raises OSError: if a child fails.
-    :raises ValueError: for bad settings, or if no pose was published.
+    :raises ValueError: for bad settings.
     """
     if settings.weights and not settings.weights.is_file():
         raise ValueError(f'there is no weights file {settings.weights}')
@@ -61,18 +84,10 @@ def run_demo(settings: DemoSettings = DemoSettings(), tell: Tell = lambda line: 
         record = _Stage(settings, children, interruption, tell).drive(drive)
     interruption.polled = False
     interruption.check()
-    write_report(
-        settings.output / REPORT_FILE, record, orthophoto, 'A drive through a simulated city',
-        f'City {settings.city_seed}, {settings.difficulty}, {settings.frames} panoramas at '
-        f'{settings.rate_hz:g} Hz, weights {settings.weights or "of the package"}')
-    figures = summary(record)
-    if not figures['published']:
-        raise ValueError('no pose was published; the node says: '
-                         f'{record.notes.get("last rejection", "nothing")}')
-    return figures
+    return DemoResult(record, orthophoto)
 
 
-def _render(settings: DemoSettings, tell: Tell) -> tuple[Drive, Any]:
+def _render(settings: DemoSettings, tell: Tell) -> tuple[Drive, Orthophoto]:
     """Write the bag and the orthophoto; return the drive and the orthophoto."""
     seed, difficulty = settings.city_seed, settings.difficulty
     tell(f'city {seed} ({difficulty}): rendering its orthophoto ...')

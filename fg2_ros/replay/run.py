@@ -1,4 +1,4 @@
-"""A bag from its first message to the poses, the figures and the page that come of it."""
+"""A bag from its first message to the poses and figures that come of it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from fg2_ros.replay.outputs import (
     BAG_FOLDER, CSV_FILE, GEOJSON_FILE, PoseTable, require_new, write_bag, write_geojson)
 from fg2_ros.replay.recording import choose_topics, POSE, Recording, Topics
 from fg2_ros.replay.replay import Replay, ReplayedImage, STATIC, StaticMounts
-from fg2_ros.replay.settings import ReplayFiles, ReplaySettings, TopicNames
+from fg2_ros.replay.settings import ReplaySettings, TopicNames
 from fg2_ros.replay.truth import drive_record, read_fixes, read_truth, truth_figures
-from fg2_ros.report.drive import write_report
 from fg2_ros.ros import loading
 from fg2_ros.ros.node_settings import ImagerySettings, NodeSettings
 from fg2_ros.ros.pipeline import Pipeline
@@ -34,6 +33,18 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class TrueDrive:
+    """
+    The drive beside its ground truth, as a page shows it.
+
+    :param background: an aerial image of the whole drive; without imagery a grey one.
+    """
+
+    record: DriveRecord
+    background: AerialPatch
+
+
+@dataclass(frozen=True)
 class ReplayResult:
     """
     What came of a replay.
@@ -41,11 +52,13 @@ class ReplayResult:
     :param images: what became of each of them.
     :param figures: ready for JSON.
     :param end: why it ended early, or ''.
+    :param drive: for a page, if one is wanted and there is a truth.
     """
 
     images: list[ReplayedImage]
     figures: dict[str, Any]
     end: str = ''
+    drive: TrueDrive | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -62,13 +75,15 @@ class ReplayResult:
             for topic, count in figures['unusable_messages'].items()]
 
 
-def replay_bag(bag: Path, settings: ReplaySettings, topic_names: TopicNames = TopicNames(),
-               files: ReplayFiles = ReplayFiles(),
+def replay_bag(bag: Path, settings: ReplaySettings, topic_names: TopicNames = TopicNames(), *,
+               out: Path | None = None, for_page: bool = False,
                progress: Progress = lambda total, accepted: None) -> ReplayResult:
     """
-    Localize the images of a bag, and write what is wanted of it.
+    Localize the images of a bag.
 
     :param bag: rosbag2 folder, .mcap, .db3 or ROS 1 .bag.
+    :param out: a new folder that gets the poses as CSV, GeoJSON and bag; None for none.
+    :param for_page: whether the result is to hold what a page shows; needs true poses.
     :param progress: called after each image with how many there are, and how many of those until
         now were accepted.
     :raises ValueError: if something cannot be used, or what is needed is missing; a bag that
@@ -76,18 +91,19 @@ def replay_bag(bag: Path, settings: ReplaySettings, topic_names: TopicNames = To
     """
     if not settings.source:
         raise ValueError('there is no imagery: name a source (--source)')
-    if files.out:
-        require_new(files.out)
+    if out:
+        require_new(out)
     with closing(Recording(bag)) as recording:
         topics = choose_topics(recording, asdict(topic_names))
-        _require_true_poses(files, recording, topics)
+        if for_page:
+            _require_true_poses(recording, topics)
         _require_mounts(settings, recording)
-        return _replay(settings, recording, topics, files, progress)
+        return _replay(settings, recording, topics, out, for_page, progress)
 
 
-def _require_true_poses(files: ReplayFiles, recording: Recording, topics: Topics) -> None:
-    """Refuse to write a page without true poses, before anything takes time."""
-    if files.report and recording.types.get(topics.truth) != POSE:
+def _require_true_poses(recording: Recording, topics: Topics) -> None:
+    """Refuse a page without true poses, before anything takes time."""
+    if recording.types.get(topics.truth) != POSE:
         raise ValueError(f'--report needs a ground truth of {POSE}: name it with --truth')
 
 
@@ -118,8 +134,8 @@ def node_settings(settings: ReplaySettings) -> NodeSettings:
     return replace(node, localizer=replace(node.localizer, patch=patch))
 
 
-def _replay(settings: ReplaySettings, recording: Recording, topics: Topics, files: ReplayFiles,
-            progress: Progress) -> ReplayResult:
+def _replay(settings: ReplaySettings, recording: Recording, topics: Topics, out: Path | None,
+            for_page: bool, progress: Progress) -> ReplayResult:
     node, mounts = node_settings(settings), StaticMounts(recording)
     count = -(-recording.count(topics.image) // settings.every)
     count = min(count, settings.limit or count)
@@ -127,20 +143,18 @@ def _replay(settings: ReplaySettings, recording: Recording, topics: Topics, file
         _tell_what_is_missing(topics, loaded)
         pipeline = Pipeline(node, loaded, mounts)
         replay = Replay(recording, topics, pipeline,
-                        overlay_every=-(-count // OVERLAYS) if files.report else 0)
-        images, end = _localize_images(replay, settings, files, lambda done: progress(count, done))
+                        overlay_every=-(-count // OVERLAYS) if for_page else 0)
+        images, end = _localize_images(replay, settings, out, lambda done: progress(count, done))
         figures = {'bag': recording.path.name, 'weights': settings.weights.name,
                    **_figures(images, replay), 'ended_early': end or None}
-        drive = _compare_with_truth(recording, topics, pipeline, images, figures)
-        if files.out and pipeline.map_frame is not None:
-            write_geojson(files.out / GEOJSON_FILE, images)
-            write_bag(files.out / BAG_FOLDER, images, pipeline.map_frame, node)
-        if files.report and drive is not None:
-            background = _background(*drive, loaded.imagery, settings.wait_s)
-            files.report.parent.mkdir(parents=True, exist_ok=True)
-            write_report(files.report, drive[0], background, f'Replay of {recording.path.name}',
-                         f'Weights {settings.weights.name}')
-    return ReplayResult(images, figures, end)
+        judged = _compare_with_truth(recording, topics, pipeline, images, figures)
+        if out and pipeline.map_frame is not None:
+            write_geojson(out / GEOJSON_FILE, images)
+            write_bag(out / BAG_FOLDER, images, pipeline.map_frame, node)
+        drive = None
+        if for_page and judged is not None:
+            drive = TrueDrive(judged[0], _background(*judged, loaded.imagery, settings.wait_s))
+    return ReplayResult(images, figures, end, drive)
 
 
 def _tell_what_is_missing(topics: Topics, loaded: loading.Loaded) -> None:
@@ -162,12 +176,12 @@ def _tell_what_is_missing(topics: Topics, loaded: loading.Loaded) -> None:
                      'with a real camera')
 
 
-def _localize_images(replay: Replay, settings: ReplaySettings, files: ReplayFiles,
+def _localize_images(replay: Replay, settings: ReplaySettings, out: Path | None,
                      tell: Callable[[int], None]) -> tuple[list[ReplayedImage], str]:
     """Localize; return what became of the images, and why it ended early or ''."""
     images: list[ReplayedImage] = []
     accepted = 0
-    with closing(PoseTable(files.out / CSV_FILE)) if files.out else nullcontext() as table:
+    with closing(PoseTable(out / CSV_FILE)) if out else nullcontext() as table:
         try:
             for image in replay.outcomes(settings.every, settings.limit):
                 images.append(image)

@@ -59,15 +59,3 @@ class ReplaySettings:
         'body', "Of the camera's frame.", choices=('body', 'optical'))
     every: int = setting(1, 'Only each Nth image.', between=(1, 10 ** 9))
     limit: int | None = setting(None, 'At most N images.', of=int, between=(1, 10 ** 9))
-
-
-@dataclass(frozen=True)
-class ReplayFiles:
-    """What is written."""
-
-    out: Path | None = setting(
-        None, 'Gets poses.csv, poses.geojson and the bag poses.', of=Path,
-        option={'metavar': 'FOLDER'})
-    report: Path | None = setting(
-        None, 'A page; needs a ground truth with headings.', of=Path,
-        option={'metavar': 'FILE.html'})

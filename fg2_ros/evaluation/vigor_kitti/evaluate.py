@@ -1,8 +1,9 @@
-"""The accuracy on VIGOR or KITTI: from the files of the data set to figures and a page."""
+"""The accuracy on VIGOR or KITTI: from the files of the data set to figures."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass, field
 import logging
 from typing import Any, Sequence
 
@@ -13,13 +14,12 @@ from fg2_ros.evaluation.vigor_kitti import results, run
 from fg2_ros.evaluation.vigor_kitti.orientation import FirstRun, random_rolls_deg
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
 from fg2_ros.evaluation.vigor_kitti.settings import (
-    KittiPart, OrientationSettings, ResultFiles, RunSettings, SolverSettings, VigorPart)
+    KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.network.weights import (
     load_network, read_metadata, usable_device, usable_precision)
-from fg2_ros.report.vigor_kitti import write_crossview_report
 from tqdm import tqdm
 
 FIRST_RUN_FILE = 'first_run.json'
@@ -28,38 +28,53 @@ CAMERAS = {'vigor': 'panorama', 'kitti': 'pinhole'}
 LOGGER = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    What came of a part of a data set.
+
+    :param figures: ready for JSON.
+    :param results: of each frame.
+    :param best: of the frames, if they are to be shown.
+    :param worst: of the frames, if they are to be shown.
+    """
+
+    figures: dict[str, Any]
+    results: list[results.CrossViewResult]
+    best: list[results.Case] = field(default_factory=list)
+    worst: list[results.Case] = field(default_factory=list)
+
+
 def evaluate_data_set(
         part: VigorPart | KittiPart, solving: SolverSettings,
         orientation: OrientationSettings = OrientationSettings(),
-        running: RunSettings = RunSettings(),
-        files: ResultFiles = ResultFiles()) -> dict[str, Any]:
+        running: RunSettings = RunSettings(), cases: int | None = None) -> Evaluation:
     """
-    Return the figures over a part of a data set, and write what is wanted of it.
+    Return how good the poses over a part of a data set are.
 
+    :param cases: so many of the best and of the worst frames are to be shown; None for none.
     :raises ValueError: for unusable settings, weights or label files, or if nothing was readable.
     """
     solver = load_solver(solving)
     dataset = open_data_set(part, solving, solver.config)
-    known, rolls_deg = _rolls(orientation, files, dataset.names, solving.seed)
+    known, rolls_deg = _rolls(orientation, running, dataset.names, solving.seed)
     described = {
         'data_set': data_set_of(part), 'part': part.name,
         'solver': 'RANSAC' if solving.ransac else 'Procrustes', 'orientation': known,
         'seed': solving.seed, 'precision': solving.precision,
         'weights': run.file_fingerprint(solving.weights),
         'labels': run.labels_fingerprint(dataset)}
-    with closing(ResultFile(files.out, described)) as store, tqdm(
+    with closing(ResultFile(running.out, described)) as store, tqdm(
             total=len(running.indices(len(dataset))), desc='localizing', unit='frame',
             dynamic_ncols=True) as bar:
         outcome = run.evaluate(dataset, solver, store, running, rolls_deg, bar.update)
     figures = described | figures_of(outcome, by_axis=isinstance(part, KittiPart))
-    if orientation.first_run and files.out:
-        FirstRun.of(outcome.results).write(files.out / FIRST_RUN_FILE)
-    if files.report:
-        best, worst = (run.drawn_cases(extremes, solver, dataset, rolls_deg)
-                       for extremes in run.extremes(outcome.results, files.cases))
-        write_crossview_report(files.report, figures, outcome.results, best, worst, {
-            'weights': solving.weights.name, 'root': part.root.name, 'limit': running.limit})
-    return figures
+    if orientation.first_run and running.out:
+        FirstRun.of(outcome.results).write(running.out / FIRST_RUN_FILE)
+    shown = [] if cases is None else [
+        run.drawn_cases(extremes, solver, dataset, rolls_deg)
+        for extremes in run.extremes(outcome.results, cases)]
+    return Evaluation(figures, outcome.results, *shown)
 
 
 def figures_of(outcome: run.EvaluationRun, by_axis: bool) -> dict[str, Any]:
@@ -133,7 +148,7 @@ def load_solver(settings: SolverSettings) -> CrossViewSolver:
     return CrossViewSolver(network, settings.ransac, settings.seed, scale)
 
 
-def _rolls(orientation: OrientationSettings, files: ResultFiles, names: Sequence[str],
+def _rolls(orientation: OrientationSettings, running: RunSettings, names: Sequence[str],
            seed: int) -> tuple[str, list[float] | None]:
     """Return what is known of the orientation, and the rolls of all frames if it is not known."""
     predictions = orientation.first_run_predictions
@@ -145,6 +160,6 @@ def _rolls(orientation: OrientationSettings, files: ResultFiles, names: Sequence
         first = FirstRun.read(predictions)
         return (f'predicted by a first run ({run.file_fingerprint(predictions)[:12]})',
                 first.remaining_deg(names, seed))
-    if orientation.first_run and not files.out:
+    if orientation.first_run and not running.out:
         raise ValueError('--first-run needs --out FOLDER for its predictions')
     return 'unknown', random_rolls_deg(names, seed)

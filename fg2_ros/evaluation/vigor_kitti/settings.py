@@ -80,20 +80,11 @@ class RunSettings:
         2, 'Processes that load frames; 0 loads them in this one.', between=(0, 256))
     limit: int | None = setting(
         None, 'Only N frames, evenly spread over the data set.', of=int, between=(1, 10 ** 9))
+    out: Path | None = setting(
+        None, 'Keep the result of each frame there; the same command again goes on with them.',
+        of=Path, option={'metavar': 'FOLDER'})
 
     def indices(self, count: int) -> list[int]:
         """Return which of so many frames are evaluated."""
         limit = min(self.limit or count, count)
         return [index * count // max(limit, 1) for index in range(limit)]
-
-
-@dataclass(frozen=True)
-class ResultFiles:
-    """What is written."""
-
-    out: Path | None = setting(
-        None, 'Keep the result of each frame there; the same command again goes on with them.',
-        of=Path, option={'metavar': 'FOLDER'})
-    report: Path | None = setting(
-        None, 'Write a page.', of=Path, option={'metavar': 'FILE.html'})
-    cases: int = setting(4, 'Worst and best frames on the page.', between=(0, 1000))
