@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.replay.replay import ReplayedImage
+from fg2_ros.replay.replay import ReplayedImage, ReplayedPose
 from fg2_ros.ros import conversions
 from fg2_ros.ros.node_settings import NodeSettings
 import numpy as np
@@ -19,10 +19,10 @@ COLUMNS = (
     'stamp_ns', 'latitude', 'longitude', 'east_m', 'north_m', 'yaw_rad', 'cov_east_east',
     'cov_east_north', 'cov_east_yaw', 'cov_north_north', 'cov_north_yaw', 'cov_yaw_yaw',
     'accepted', 'rejection', 'latency_ms')
-POSE, FIX, DATUM = '/fg2/pose', '/fg2/fix', '/fg2/datum'
+POSE, ODOMETRY, FIX, DATUM = '/fg2/pose', '/fg2/odometry', '/fg2/fix', '/fg2/datum'
 TYPES = {
-    POSE: 'geometry_msgs/msg/PoseWithCovarianceStamped', FIX: 'sensor_msgs/msg/NavSatFix',
-    DATUM: 'sensor_msgs/msg/NavSatFix'}
+    POSE: 'geometry_msgs/msg/PoseWithCovarianceStamped', ODOMETRY: 'nav_msgs/msg/Odometry',
+    FIX: 'sensor_msgs/msg/NavSatFix', DATUM: 'sensor_msgs/msg/NavSatFix'}
 
 
 def require_new(folder: Path) -> None:
@@ -52,28 +52,32 @@ class PoseTable:
 
     def add(self, outcome: ReplayedImage) -> None:
         """Write an image's line; one without a pose has empty columns."""
-        numbers = ('',) * 11
-        if outcome.accepted:
-            numbers = tuple(map(float, (
-                *outcome.place_deg, *outcome.base, *outcome.covariance[np.triu_indices(3)])))
         self._csv.writerow((
-            outcome.stamp_ns, *numbers, int(outcome.accepted), outcome.rejection,
+            outcome.stamp_ns, *_numbers(outcome.pose), int(outcome.accepted), outcome.rejection,
             round(outcome.latency_ms, 2)))
         self._file.flush()
 
 
 def write_geojson(path: Path, outcomes: Iterable[ReplayedImage]) -> None:
     """Write the accepted poses as points (RFC 7946), and the line through them."""
-    accepted = [each for each in outcomes if each.accepted]
-    places = [each.place_deg[::-1] for each in accepted]
+    accepted = [(each.stamp_ns, each.pose) for each in outcomes if each.pose is not None]
     features = [
-        _feature('Point', place, {
-            'stamp_ns': each.stamp_ns, 'yaw_rad': each.base.yaw,
-            'sigma_m': float(np.sqrt(np.trace(each.covariance[:2, :2]) / 2))})
-        for each, place in zip(accepted, places)]
-    if len(places) > 1:
-        features.append(_feature('LineString', places, {}))
+        _feature('Point', pose.place_deg[::-1], {
+            'stamp_ns': stamp_ns, 'yaw_rad': pose.base.yaw,
+            'sigma_m': float(np.sqrt(np.trace(pose.covariance[:2, :2]) / 2))})
+        for stamp_ns, pose in accepted]
+    if len(accepted) > 1:
+        features.append(_feature(
+            'LineString', [pose.place_deg[::-1] for _, pose in accepted], {}))
     path.write_text(json.dumps({'type': 'FeatureCollection', 'features': features}) + '\n')
+
+
+def _numbers(pose: ReplayedPose | None) -> Sequence[float | str]:
+    """Return the columns of a pose; empty ones where there is none."""
+    if pose is None:
+        return ('',) * 11
+    return [float(number) for number in (
+        *pose.place_deg, *pose.base, *pose.covariance[np.triu_indices(3)])]
 
 
 def _feature(kind: str, coordinates: Sequence, properties: dict) -> dict:
@@ -101,13 +105,22 @@ def write_bag(path: Path, outcomes: Iterable[ReplayedImage], frame: MapFrame,
         def write(topic: str, time_ns: int, message) -> None:
             writer.write(connections[topic], time_ns, serialize_message(message))
 
-        for count, each in enumerate(each for each in outcomes if each.accepted):
-            stamp = conversions.stamp_message(each.stamp_ns)
+        has_datum = False
+        for each in outcomes:
+            if each.pose is None:
+                continue
+            stamp, pose, measured = (
+                conversions.stamp_message(each.stamp_ns), each.pose, each.pose.measurement)
             in_map = Header(stamp=stamp, frame_id=settings.map_frame)
             of_base = Header(stamp=stamp, frame_id=settings.base_frame)
-            if count == 0:
+            if not has_datum:
                 write(DATUM, each.time_ns, conversions.datum_message(in_map, frame))
-            write(POSE, each.time_ns,
-                  conversions.pose_message(in_map, each.base, each.covariance))
-            write(FIX, each.time_ns,
-                  conversions.fix_message(of_base, each.base, each.covariance, frame))
+                has_datum = True
+            if measured is not None:
+                write(POSE, each.time_ns, conversions.pose_message(
+                    in_map, measured.base, measured.covariance))
+            write(ODOMETRY, each.time_ns, conversions.odometry_message(
+                in_map, settings.base_frame,
+                conversions.pose_message(in_map, pose.base, pose.covariance).pose))
+            write(FIX, each.time_ns, conversions.fix_message(
+                of_base, pose.base, pose.covariance, frame))

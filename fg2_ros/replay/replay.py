@@ -17,7 +17,7 @@ from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.overlays import match_overlay
 from fg2_ros.ros.pipeline import CameraImage, Pipeline
 from fg2_ros.ros.transforms import mount_in, NoTransform
-from fg2_ros.tracker.results import TrackedPose
+from fg2_ros.tracker.results import Measurement, TrackedPose
 import numpy as np
 from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer
@@ -63,6 +63,23 @@ class StaticMounts:
 
 
 @dataclass(frozen=True)
+class ReplayedPose:
+    """
+    Where base_link is believed to be at an image.
+
+    :param base: in the map.
+    :param covariance: (3, 3) of east m, north m, yaw rad.
+    :param place_deg: latitude and longitude.
+    :param measurement: what the image alone says, the node's ~/pose.
+    """
+
+    base: Pose2
+    covariance: np.ndarray
+    place_deg: tuple[float, float]
+    measurement: Measurement | None
+
+
+@dataclass(frozen=True)
 class ReplayedImage:
     """
     What became of an image.
@@ -70,10 +87,8 @@ class ReplayedImage:
     :param stamp_ns: of the image.
     :param time_ns: when it was recorded.
     :param latency_ms: from the message to the pose.
-    :param base: base_link in the map; None if it came to no estimate.
-    :param covariance: (3, 3) of east m, north m, yaw rad.
-    :param place_deg: latitude and longitude of base_link.
-    :param kind: of the rejection, one of few words; '' if the pose is accepted.
+    :param pose: None if the node would publish none.
+    :param kind: of the rejection, one of few words; '' if there is a pose.
     :param rejection: a sentence.
     :param overlay: JPEG of the matches, if it was to be drawn.
     """
@@ -81,9 +96,7 @@ class ReplayedImage:
     stamp_ns: int
     time_ns: int
     latency_ms: float
-    base: Pose2 | None = None
-    covariance: np.ndarray | None = None
-    place_deg: tuple[float, float] | None = None
+    pose: ReplayedPose | None = None
     kind: str = ''
     rejection: str = ''
     overlay: bytes | None = None
@@ -91,7 +104,7 @@ class ReplayedImage:
     @property
     def accepted(self) -> bool:
         """Whether the node would publish it."""
-        return not self.kind
+        return self.pose is not None
 
 
 class Replay:
@@ -143,25 +156,31 @@ class Replay:
 
     def _outcome(self, recorded: Recorded, draws: bool) -> ReplayedImage:
         begin_s = time.perf_counter()
-        stamp_ns, image, pose = recorded.time_ns, None, None
+        stamp_ns = recorded.time_ns
         try:
             message = recorded.message()
             stamp_ns = conversions.stamp_ns(message.header.stamp)
             image = self._pipeline.camera_image(decoded_image(message))
             pose = self._pipeline.track(image)
-            found = self._figures(pose)
         except Rejected as rejected:
-            found = {'kind': rejected.kind, 'rejection': str(rejected)}
+            kind, rejection = rejected.kind, str(rejected)
         except ValueError as error:
-            found = {'kind': 'image', 'rejection': str(error)}
+            kind, rejection = 'image', str(error)
+        else:
+            latency_ms = 1e3 * (time.perf_counter() - begin_s)
+            return ReplayedImage(
+                stamp_ns, recorded.time_ns, latency_ms, self._pose(pose),
+                overlay=self._overlay(image, pose) if draws else None)
         latency_ms = 1e3 * (time.perf_counter() - begin_s)
-        if draws and pose is not None:
-            found['overlay'] = self._overlay(image, pose)
-        return ReplayedImage(stamp_ns, recorded.time_ns, latency_ms, **found)
+        return ReplayedImage(
+            stamp_ns, recorded.time_ns, latency_ms, kind=kind, rejection=rejection)
 
-    def _figures(self, pose: TrackedPose) -> dict:
-        place_deg = self._pipeline.map_frame.geodetic_from_map(pose.base.x, pose.base.y)
-        return {'base': pose.base, 'covariance': pose.covariance, 'place_deg': place_deg}
+    def _pose(self, pose: TrackedPose) -> ReplayedPose:
+        frame = self._pipeline.map_frame
+        assert frame is not None  # or there would be no pose
+        return ReplayedPose(
+            pose.base, pose.covariance, frame.geodetic_from_map(pose.base.x, pose.base.y),
+            pose.measurement)
 
     def _overlay(self, image: CameraImage, pose: TrackedPose) -> bytes | None:
         try:

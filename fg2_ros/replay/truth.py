@@ -101,8 +101,8 @@ def _poses(recording: Recording, topic: str) -> Iterator[tuple[int, tuple]]:
 
 def _track(frame: MapFrame, stamps: Sequence[int], poses: Sequence,
            lever_m: tuple[float, float] = (0.0, 0.0)) -> PoseTrack:
-    stamps, first = np.unique(np.array(stamps, np.int64), return_index=True)
-    return PoseTrack(frame, stamps, np.array(poses, float)[first], lever_m)
+    stamp_ns, first = np.unique(np.array(stamps, np.int64), return_index=True)
+    return PoseTrack(frame, stamp_ns, np.array(poses, float)[first], lever_m)
 
 
 def drive_record(truth: PoseTrack, gnss: PoseTrack, outcomes: Sequence[ReplayedImage],
@@ -119,23 +119,24 @@ def drive_record(truth: PoseTrack, gnss: PoseTrack, outcomes: Sequence[ReplayedI
     if not len(stamps):
         raise ValueError('the ground truth is of other times than the images')
     known = set(stamps.tolist())
-    found = [each for each in outcomes if each.accepted and each.stamp_ns in known]
+    found = [(each, each.pose) for each in outcomes
+             if each.pose is not None and each.stamp_ns in known]
     begin_ns = stamps[0]
 
     def in_truth_map(places_deg) -> np.ndarray:
         return np.reshape([truth.frame.map_from_geodetic(*each) for each in places_deg], (-1, 2))
 
-    time_s = _seconds([each.stamp_ns for each in found], begin_ns)
-    yaw_rad = np.array([each.base.yaw for each in found])
+    time_s = _seconds([each.stamp_ns for each, _ in found], begin_ns)
+    yaw_rad = np.array([pose.base.yaw for _, pose in found])
     gnss_deg = [gnss.frame.geodetic_from_map(*each) for each in gnss.pose[:, :2]]
     return DriveRecord(
         truth_time_s=_seconds(stamps, begin_ns),
         truth=_of_base(truth, stamps, time_s, yaw_rad, begin_ns),
         gnss_time_s=_seconds(gnss.stamp_ns, begin_ns), gnss_m=in_truth_map(gnss_deg),
         gnss_antenna_m=gnss.lever_m, time_s=time_s,
-        pose=np.column_stack([in_truth_map(each.place_deg for each in found), yaw_rad]),
-        covariance=np.reshape([each.covariance for each in found], (-1, 3, 3)),
-        latency_ms=np.array([each.latency_ms for each in found]),
+        pose=np.column_stack([in_truth_map(pose.place_deg for _, pose in found), yaw_rad]),
+        covariance=np.reshape([pose.covariance for _, pose in found], (-1, 3, 3)),
+        latency_ms=np.array([each.latency_ms for each, _ in found]),
         overlays=[(float(_seconds(each.stamp_ns, begin_ns)), each.overlay) for each in outcomes
                   if each.overlay is not None],
         notes=notes)

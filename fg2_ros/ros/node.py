@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, ExitStack
 import gc
 import signal
 import sys
@@ -11,6 +12,7 @@ import traceback
 from typing import Any, Callable, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
+from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
@@ -26,7 +28,7 @@ from fg2_ros.ros.worker import keep_memory, Worker
 from fg2_ros.tracker.results import TrackedPose
 from nav_msgs.msg import Odometry
 import rclpy
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -50,6 +52,22 @@ class Arrival(NamedTuple):
     monotonic_s: float
 
 
+class Parts(NamedTuple):
+    """What a configured node is made of."""
+
+    settings: NodeSettings
+    loaded: Loaded
+    transforms: Transforms
+    outputs: Outputs
+    pipeline: Pipeline
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.outputs.close()
+        self.transforms.close()
+        self.loaded.close()
+
+
 class FG2Node(LifecycleNode):
     """
     Localize a vehicle in aerial imagery.
@@ -66,12 +84,8 @@ class FG2Node(LifecycleNode):
         self._load = load
         self._user_parameters = Parameters(self, NodeSettings())
         self._health = Health(self.get_logger())
-        self._settings: NodeSettings | None = None
-        self._loaded: Loaded | None = None
-        self._transforms: Transforms | None = None
-        self._pipeline: Pipeline | None = None
+        self._parts: Parts | None = None
         self._worker: Worker | None = None
-        self._outputs: Outputs | None = None
         self._inputs: list = []
         self._broadcast_timer: Timer | None = None
         self._log_bridge: LogBridge | None = None
@@ -148,19 +162,28 @@ class FG2Node(LifecycleNode):
 
     def _configure(self) -> None:
         self._log_bridge = LogBridge(self.get_logger())
-        self._settings = self._read_parameters()
-        self._loaded = self._load(self._settings)
+        settings = self._read_parameters()
+        self._parts = self._make_parts(settings)
         self._warn_of_simulated_weights()
-        self._transforms = Transforms(self, broadcasts=self._settings.publish_tf)
-        self._outputs = Outputs(self, self._settings, self._transforms)
-        self._pipeline = Pipeline(self._settings, self._loaded, self._transforms)
-        if self._settings.datum:
-            self._tell_datum()
+        if self._pipeline.map_frame is not None:
+            self._tell_datum(self._pipeline.map_frame)
         self._create_subscriptions()
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
                           on_clock_change=False),
             post_callback=lambda _: self._start_again('the ROS clock went back'))
+
+    def _make_parts(self, settings: NodeSettings) -> Parts:
+        """Return all parts; if one cannot be made, what the others hold is given back."""
+        with ExitStack() as made:
+            loaded = made.enter_context(closing(self._load(settings)))
+            transforms = made.enter_context(closing(
+                Transforms(self, broadcasts=settings.publish_tf)))
+            outputs = made.enter_context(closing(Outputs(self, settings, transforms)))
+            parts = Parts(
+                settings, loaded, transforms, outputs, Pipeline(settings, loaded, transforms))
+            made.pop_all()
+        return parts
 
     def _start_work(self) -> None:
         self._health.reset()
@@ -185,17 +208,43 @@ class FG2Node(LifecycleNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
-        for name in ('_outputs', '_transforms', '_loaded', '_log_bridge'):
-            if getattr(self, name) is not None:
-                getattr(self, name).close()
-                setattr(self, name, None)
+        if self._parts is not None:
+            self._parts.close()
+            self._parts = None
+        if self._log_bridge is not None:
+            self._log_bridge.close()
+            self._log_bridge = None
         if self._jumps is not None:
             self._jumps.unregister()
-        self._pipeline = None  # which holds on to the localizer
         self._forget_time()
 
+    @property
+    def _made(self) -> Parts:
+        assert self._parts is not None, 'only a configured node has these'
+        return self._parts
+
+    @property
+    def _settings(self) -> NodeSettings:
+        return self._made.settings
+
+    @property
+    def _loaded(self) -> Loaded:
+        return self._made.loaded
+
+    @property
+    def _transforms(self) -> Transforms:
+        return self._made.transforms
+
+    @property
+    def _outputs(self) -> Outputs:
+        return self._made.outputs
+
+    @property
+    def _pipeline(self) -> Pipeline:
+        return self._made.pipeline
+
     def _forget_time(self) -> None:
-        self._jumps = None
+        self._jumps: JumpHandle | None = None
         self._newest_ns: dict[str, int] = {}
         self._was_lost = True  # since the last pose
 
@@ -248,11 +297,12 @@ class FG2Node(LifecycleNode):
 
     def _on_fix(self, message: NavSatFix) -> None:
         self._notice_stamp('fix', message.header)
-        had_datum = self._pipeline.map_frame is not None
+        before = self._pipeline.map_frame
         self._pipeline.add_fix(message)
-        if not had_datum:
-            self._tell_datum()
-            self._outputs.publish_datum(self._pipeline.map_frame)
+        frame = self._pipeline.map_frame
+        if before is None and frame is not None:
+            self._tell_datum(frame)
+            self._outputs.publish_datum(frame)
 
     def _on_odometry(self, message: Odometry) -> None:
         self._notice_stamp('odom', message.header)
@@ -292,8 +342,8 @@ class FG2Node(LifecycleNode):
         if self._worker is not None:
             self._worker.mailbox.clear()
 
-    def _tell_datum(self) -> None:
-        latitude_deg, longitude_deg = self._pipeline.map_frame.datum
+    def _tell_datum(self, frame: MapFrame) -> None:
+        latitude_deg, longitude_deg = frame.datum
         self._health.notes['datum'] = f'{latitude_deg:.8f}, {longitude_deg:.8f}'
         self.get_logger().info(
             f'the origin of {self._settings.map_frame} is at latitude {latitude_deg:.8f}, '
@@ -329,11 +379,12 @@ class FG2Node(LifecycleNode):
     def _publish(self, arrival: Arrival, pose: TrackedPose) -> None:
         """Publish where base_link is, at the stamp of the image."""
         header = arrival.image.header
-        odometry = self._odometry_pose(header)
+        odometry, frame = self._odometry_pose(header), self._pipeline.map_frame
+        assert frame is not None  # or there would be no pose
         with self._epoch_lock:
             if arrival.epoch != self._epoch:
                 raise Rejected('order', 'time jumped back while an image was worked on')
-            self._outputs.publish_pose(header.stamp, pose, odometry, self._pipeline.map_frame)
+            self._outputs.publish_pose(header.stamp, pose, odometry, frame)
             if self._settings.publish_tf:
                 self._outputs.held.correct(
                     self._now_ns() / 1e9, map_from_odom(pose.base, odometry.pose), self._was_lost)
@@ -382,7 +433,7 @@ class FG2Node(LifecycleNode):
     # Diagnostics -------------------------------------------------------------------------------
 
     def _publish_diagnostics(self) -> None:
-        imagery = self._loaded.imagery.stats() if self._loaded is not None else {}
+        imagery = self._parts.loaded.imagery.stats() if self._parts is not None else {}
         dropped = self._worker.mailbox.dropped if self._worker is not None else 0
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),

@@ -77,13 +77,15 @@ class Pipeline:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
 
-    def set_datum(self, latitude_deg: float, longitude_deg: float) -> None:
+    def set_datum(self, latitude_deg: float, longitude_deg: float) -> MapFrame:
         """
-        Put the origin of the map there.
+        Put the origin of the map there, and return the map.
 
         :raises ValueError: if there is no such place.
         """
-        self._loaded.localizer.map_frame = MapFrame(latitude_deg, longitude_deg)
+        frame = MapFrame(latitude_deg, longitude_deg)
+        self._loaded.localizer.map_frame = frame
+        return frame
 
     @property
     def map_frame(self) -> MapFrame | None:
@@ -100,9 +102,8 @@ class Pipeline:
         """
         place = conversions.position_from_fix(message, self._settings.sensors)
         lever_m = self.mount_of(message.header.frame_id)[0][:2]
-        if self.map_frame is None:
-            self.set_datum(place.latitude_deg, place.longitude_deg)
-        position_m = self.map_frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
+        frame = self.map_frame or self.set_datum(place.latitude_deg, place.longitude_deg)
+        position_m = frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
         self.tracker.add_fix(
             conversions.stamp_ns(message.header.stamp),
             Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))

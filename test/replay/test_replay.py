@@ -39,36 +39,47 @@ class StraightCity:
 
 
 class TruthfulLocalizer:
-    """Knows each image by its red level and returns the camera's true pose, moved a little."""
+    """Knows each image by its red level and sees it at the camera's true pose, moved a little."""
 
     def __init__(self, frames):
         """Know the drive."""
-        self.metadata, self.map_frame, self.priors = {}, None, []
+        self.metadata, self.config, self.map_frame = {}, FG2Config.preset('sim'), None
+        self.regions = []
         self._frames = frames
-        self.rejected, self.raises = (), {}
+        self.raises = {}
 
     def request_imagery(self, latitude_deg, longitude_deg):
         """Need none."""
 
-    def estimate(self, image, prior, camera_k=None):
-        """Return the pose of the frame that the image is of."""
-        index = round(image[..., 0].mean() / 8)
-        self.priors.append(prior)
-        if index in self.raises:
-            raise self.raises[index]
-        frames = self._frames
+    def camera(self, image):
+        """Return the pose of the camera that took an image, in the map, and its index."""
+        index, frames = round(image[..., 0].mean() / 8), self._frames
         camera = Pose2(
             frames.east_m[index], frames.north_m[index], frames.yaw_rad[index]).compose(CAMERA)
         place = FRAME.geodetic_from_map(*(np.array(camera[:2]) + OFFSET_M))
-        east_m, north_m = self.map_frame.map_from_geodetic(*place)
+        return Pose2(*self.map_frame.map_from_geodetic(*place), camera.yaw), index
+
+    def observe(self, image, region, base_from_camera, camera_k=None):
+        """Return the likelihood of the camera's poses."""
+        camera, index = self.camera(image)
+        self.regions.append(region)
+        if index in self.raises:
+            raise self.raises[index]
+        return Observation(tuple(
+            PoseVolume(look.grid, log_likelihood(look.grid, camera)) for look in region.looks),
+            base_from_camera)
+
+    def estimate(self, image, prior, camera_k=None):
+        """Return the camera's pose."""
+        camera, _ = self.camera(image)
         patch = AerialPatch(np.full((64, 64, 3), 90, np.uint8), self.map_frame,
-                            (east_m, north_m), 50.0, None, 'raster')
+                            camera[:2], 50.0, None, 'raster')
         matches = Matches(
-            np.array([[east_m, north_m]]), np.zeros((1, 2)), np.array([[10.0, 20.0]]),
+            np.array([camera[:2]]), np.zeros((1, 2)), np.array([[10.0, 20.0]]),
             np.ones(1), np.ones(1, bool))
         return Estimate(
-            index not in self.rejected, 'too few inliers' * (index in self.rejected), east_m,
-            north_m, *place, camera.yaw, COVARIANCE, 1.0, 1, matches, patch, {'total': 1.0})
+            True, '', camera.x, camera.y, *self.map_frame.geodetic_from_map(*camera[:2]),
+            camera.yaw, COVARIANCE, 1.0, 1, matches, patch, {'total': 1.0})
 
 
 @pytest.fixture(scope='module')
