@@ -54,7 +54,7 @@ class KnowingTracker:
         """Want to look at the truth."""
         assert self.told['odometry'][-1] <= stamp
         camera = self.truth[stamp].compose(base_from_camera)
-        return SearchRegion((Look(camera, 10.0, 0.3, 0.5, 0.03),))
+        return SearchRegion((Look(PoseGrid(camera, 1.0, 0.1, (3, 21, 21))),))
 
     def belief(self, stamp, with_density=False):
         """Believe in a narrow peak at the truth."""
