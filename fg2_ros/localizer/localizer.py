@@ -22,7 +22,9 @@ from fg2_ros.network.weights import (
     is_same_file, load_network, read_metadata, usable_device, usable_precision)
 from fg2_ros.settings import SHIPPED_WEIGHTS
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
+from fg2_ros.solver.dense import Honesty
 from fg2_ros.tracker import inputs
+from fg2_ros.tracker.settings import Calibration
 import numpy as np
 import torch
 
@@ -43,7 +45,8 @@ class Localizer:
     :param metadata: of the weights.
     :param orientation: finds headings; may be ``network`` itself if it was trained with any
         orientation. None: images without a prior heading are refused.
-    :raises ValueError: if a network for pinhole cameras is to find headings.
+    :raises ValueError: if a network for pinhole cameras is to find headings, or the metadata hold
+        a calibration that makes no sense.
     """
 
     def __init__(
@@ -55,14 +58,16 @@ class Localizer:
         self.metadata = metadata or {}
         self.map_frame = map_frame
         self._settings = settings
-        scale = settings.covariance_scale or float(self.metadata.get('covariance_scale', 1.0))
-        self._matcher = Matcher(network, imagery, settings, scale)
+        calibration = Calibration.of(self.metadata)
+        honesty = Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
+                          math.radians(calibration.measurement_bias_deg))
+        self._matcher = Matcher(network, imagery, settings, honesty)
         self._observer = Observer(network, imagery)
         self._heading_finder: Matcher | None = None
         if orientation is not None:
             require_panoramic(self.config, orientation.config)
             self._heading_finder = self._matcher if orientation is network else Matcher(
-                orientation, imagery, settings, scale)
+                orientation, imagery, settings, honesty)
 
     @classmethod
     def load(

@@ -17,8 +17,9 @@ from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.localizer.views import PanoramaView, PinholeView
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.matching import Matching
+from fg2_ros.solver.dense import Extent, Honesty, solve_dense
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.pose import Solution, solve_pose
+from fg2_ros.solver.pose import Solution
 from fg2_ros.solver.ransac import PoseGate
 import numpy as np
 import torch
@@ -80,14 +81,14 @@ class Matcher:
 
     :param network: in evaluation mode, on its device.
     :param imagery: where aerial patches come from.
-    :param covariance_scale: factor of the analytic covariance.
+    :param honesty: what makes covariances honest.
     """
 
     def __init__(self, network: FG2Network, imagery: Imagery, settings: LocalizerSettings,
-                 covariance_scale: float):
+                 honesty: Honesty = Honesty()):
         """Prepare the grids; nothing is fetched yet."""
         self.config: FG2Config = network.config
-        self._network, self._settings, self._scale = network, settings, covariance_scale
+        self._network, self._settings, self._honesty = network, settings, honesty
         parameter = next(network.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         self._grid = BevGrid.of(self.config, self._device)
@@ -123,7 +124,7 @@ class Matcher:
         watch.lap('ground')
         matching = self._network.match(aerial, ground)
         grid = Pose2(*patch.centre_m, up_yaw - math.pi / 2)  # x right, y up
-        solution = self._solve(matching, self._gate(region, grid, view.heading_rad))
+        solution = self._solve(matching, region, grid, view.heading_rad)
         heights = ground.height_index[0].flatten().cpu().numpy()
         watch.lap('solve')
 
@@ -192,11 +193,15 @@ class Matcher:
             np.float32))
         return PoseGate(limits[:, :2], limits[:, 2], limits[:, 3])
 
-    def _solve(self, matching: Matching, gate: PoseGate) -> Solution:
+    def _solve(self, matching: Matching, region: SearchRegion, grid: Pose2,
+               heading_rad: float) -> Solution:
         self._generator.manual_seed(self._settings.seed)
-        return solve_pose(
-            matching.scores, matching.probabilities, self._grid, self._settings.ransac,
-            self._settings.refinement, gate, self._scale, self._generator,
+        away_rad = abs(wrap_angle(region.pose.yaw - heading_rad))
+        extent = Extent.of(
+            region.radius_m, region.angle_rad + away_rad, self._grid, self._settings.solver)
+        return solve_dense(
+            matching.scores, matching.probabilities, self._grid, extent, self._settings.solver,
+            self._honesty, self._gate(region, grid, heading_rad), self._generator,
             matching.log_partition).cpu()
 
     def _matches(self, solution: Solution, grid: Pose2, heights: np.ndarray,

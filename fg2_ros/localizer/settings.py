@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fg2_ros.settings import setting
 from fg2_ros.solver.acceptance import AcceptanceSettings
-from fg2_ros.solver.ransac import RansacSettings
-from fg2_ros.solver.refinement import RefinementSettings
+from fg2_ros.solver.dense import DenseSettings
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,6 @@ class PatchSettings:
 class LocalizerSettings:
     """What a user may change of the localizer; each field says what it does and its unit."""
 
-    covariance_scale: float = setting(
-        0.0, 'Factor of the analytic covariance. 0 takes the one calibrated for the weights.',
-        between=(0.0, 1e4))
     seed: int = setting(
         0, 'Of the random draws: an image and a prior always give the same estimate.',
         between=(0, 2 ** 31 - 1))
@@ -57,6 +53,5 @@ class LocalizerSettings:
         'networks see best: more accurate, and a second run. 180 switches it off.',
         unit='deg', between=(0.0, 180.0))
     patch: PatchSettings = PatchSettings()
-    ransac: RansacSettings = field(default_factory=RansacSettings.real_time)
-    refinement: RefinementSettings = RefinementSettings()
+    solver: DenseSettings = DenseSettings()
     acceptance: AcceptanceSettings = AcceptanceSettings()
