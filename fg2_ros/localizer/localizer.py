@@ -62,7 +62,7 @@ class Localizer:
         honesty = Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
                           math.radians(calibration.measurement_bias_deg))
         self._matcher = Matcher(network, imagery, settings, honesty)
-        self._observer = Observer(network, imagery)
+        self._observer = Observer(self._matcher)
         self._heading_finder: Matcher | None = None
         if orientation is not None:
             require_panoramic(self.config, orientation.config)
@@ -185,7 +185,8 @@ class Localizer:
         :raises ImageryError: if there is no aerial imagery.
         :raises ValueError: if the image cannot be used.
         """
-        return self._observer.observe(image, self.map_frame, region, base_from_camera)
+        self._require_image(image, camera_k)
+        return self._observer.observe(image, camera_k, self.map_frame, region, base_from_camera)
 
     def _is_unexpected(self, found: MatchResult, region: SearchRegion) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)

@@ -16,6 +16,9 @@ class PatchSettings:
     recentre_m: float = setting(
         6.0, 'The patch stays while the prior is within this distance of its centre on both '
         'axes; its features are then computed once only.', unit='m', between=(0.0, 1000.0))
+    kept: int = setting(
+        160, 'Patches whose features are remembered: a search looks at many places.',
+        between=(1, 10000))
     ring_m: float = setting(
         25.0, 'Imagery is fetched in the background this far around the patch, for turns and '
         'errors of GNSS.', unit='m', between=(0.0, 1000.0))
@@ -42,8 +45,8 @@ class LocalizerSettings:
         0, 'Of the random draws: an image and a prior always give the same estimate.',
         between=(0, 2 ** 31 - 1))
     turn_deg: float = setting(
-        3.0, 'A pinhole camera needs the aerial patch turned to its heading. It is turned anew '
-        'when the prior heading is further than this from it.', unit='deg', between=(0.0, 10.0))
+        3.0, 'A pinhole camera needs the aerial patch turned to its heading: to the multiple of '
+        'this that is nearest.', unit='deg', between=(0.1, 10.0))
     found_heading_sigma_deg: float = setting(
         6.0, 'A heading that was found in the panorama, for want of one in the prior, is never '
         'called better than this.', unit='deg', between=(0.1, 60.0))

@@ -35,9 +35,9 @@ class Testimony:
     @classmethod
     def of(cls, stamp_ns: int, observation: Observation, odometry: Link | None) -> Testimony:
         """Return what an observation says."""
-        values = np.concatenate([volume.values.ravel()[::7] for volume in observation.volumes])
-        best = max(float(volume.values.max()) for volume in observation.volumes)
-        return cls(stamp_ns, observation.volumes, observation.base_from_camera, odometry,
+        values = np.concatenate([volume.values.ravel()[::7] for volume in observation.known])
+        best = max(float(volume.values.max()) for volume in observation.known)
+        return cls(stamp_ns, observation.known, observation.base_from_camera, odometry,
                    float(values.mean()), best)
 
     def at(self, base: Pose2) -> float:
@@ -50,7 +50,7 @@ class Testimony:
         return self.mean
 
 
-def log_factors(volumes: Sequence[PoseVolume], wide: Sequence[PoseVolume], temper: float,
+def log_factors(volumes: Sequence[PoseVolume | None], wide: Sequence[PoseVolume], temper: float,
                 nothing_share: float) -> list[np.ndarray]:
     """
     Return logarithms of how much likelier an image makes the poses of volumes.
@@ -64,8 +64,9 @@ def log_factors(volumes: Sequence[PoseVolume], wide: Sequence[PoseVolume], tempe
                 for volume in wide)
     space = sum(volume.values.size * volume.grid.cell_volume for volume in wide)
     usual = math.log(total / space)
-    return [np.log((1 - nothing_share) * np.exp(temper * (volume.values - highest) - usual)
-                   + nothing_share) for volume in volumes]
+    return [np.zeros((1, 1, 1)) if volume is None else np.log(
+        (1 - nothing_share) * np.exp(temper * (volume.values - highest) - usual) + nothing_share)
+        for volume in volumes]
 
 
 def agreement(base: Pose2, images: Sequence[tuple[Testimony, Pose2]]) -> float:

@@ -22,7 +22,7 @@ def measured(observation: Observation, base: Pose2,
     :return: None if the image's best place is elsewhere.
     """
     camera = base.compose(observation.base_from_camera)
-    around = [each for each in observation.volumes if each.grid.contains(camera)]
+    around = [each for each in observation.known if each.grid.contains(camera)]
     if not around:
         return None
     volume, grid = around[0], around[0].grid
@@ -46,8 +46,8 @@ def measured(observation: Observation, base: Pose2,
 
 
 def _is_elsewhere(observation: Observation, best_here: float) -> bool:
-    best = max(float(volume.values.max()) for volume in observation.volumes)
-    mean = np.mean([volume.values.mean() for volume in observation.volumes])
+    best = max(float(volume.values.max()) for volume in observation.known)
+    mean = np.mean([volume.values.mean() for volume in observation.known])
     return best_here - mean < LEAST_SHARE * (best - mean)
 
 

@@ -203,9 +203,9 @@ class Tracker:
     def _believed(self, stamp_ns: int, belief: Belief, observation: Observation) -> Belief:
         """Return a predicted belief after an image, and after what GNSS and headings say."""
         calibration = self.settings.calibration
-        volumes = observation.volumes
-        own = volumes[:len(belief.boxes)]
-        wide = volumes[len(own):] or own
+        own = observation.volumes[:len(belief.boxes)]
+        context = [each for each in observation.volumes[len(own):] if each is not None]
+        wide = context or observation.known
         factors = log_factors(
             own, wide, calibration.temper, calibration.nothing_share)
         weight = self._image_weight(stamp_ns)

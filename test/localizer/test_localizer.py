@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from test.helpers.truthful_network import (
-    FRAME, orthophoto, panorama_at, prior_at, TruthfulNetwork, VagueNetwork)
+    CALIBRATED, FRAME, orthophoto, panorama_at, prior_at, TruthfulNetwork, VagueNetwork)
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import ImageryError
@@ -89,7 +89,7 @@ def test_matches_point_at_the_same_things():
 
 def test_covariance_is_in_map_axes():
     """Where all matches say east precisely and north vaguely, the covariance says so too."""
-    estimate = Localizer(VagueNetwork((1.0, 2.0)), orthophoto(), FRAME).estimate(
+    estimate = Localizer(VagueNetwork((1.0, 2.0)), orthophoto(), FRAME, metadata=CALIBRATED).estimate(
         panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
     assert estimate.covariance[1, 1] > 4 * estimate.covariance[0, 0]
 
