@@ -25,7 +25,7 @@ CONFIG = dataclasses.replace(
 PINHOLE = dataclasses.replace(CONFIG, camera='pinhole', ground_image_hw=(40, 160))
 SIDE_M = 100.0
 CALIBRATED = {'tracker': dataclasses.replace(
-    Calibration(), measurement_temper=0.02, measurement_bias_m=0.05, measurement_bias_deg=0.1,
+    Calibration(), measurement_temper=0.12, measurement_bias_m=0.05, measurement_bias_deg=0.1,
     temper=1.0, bias_m=0.1, bias_deg=0.2).to_dict()}
 
 
