@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
@@ -69,15 +69,36 @@ def log_factors(volumes: Sequence[PoseVolume | None], wide: Sequence[PoseVolume]
         for volume in volumes]
 
 
-def agreement(base: Pose2, images: Sequence[tuple[Testimony, Pose2]]) -> float:
+class Recent(NamedTuple):
+    """
+    An image of the last metres.
+
+    :param step: its base_link as seen from base_link now.
+    :param driven_m: length of the path since.
+    """
+
+    image: Testimony
+    step: Pose2
+    driven_m: float
+
+
+def agreement(base: Pose2, images: Sequence[Recent]) -> float:
     """
     Return how well images agree with a pose: 1 if it is the best of each of them.
 
-    :param images: each with base_link at its stamp as seen from base_link now.
     :return: NaN if there are none.
     """
     if not images:
         return math.nan
-    here = np.array([image.at(base.compose(step)) - image.mean for image, step in images])
-    best = np.array([image.best - image.mean for image, _ in images])
+    here, best = np.transpose([
+        (image.at(base.compose(step)) - image.mean, image.best - image.mean)
+        for image, step, _ in images])
     return float(np.mean(here / np.maximum(best, 1e-6)))
+
+
+def strength(base: Pose2, images: Sequence[Recent]) -> float:
+    """Return by how much images prefer a pose to what they say on average; 0 without images."""
+    if not images:
+        return 0.0
+    return float(np.mean([
+        image.at(base.compose(step)) - image.mean for image, step, _ in images]))

@@ -12,7 +12,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.evidence import agreement, log_factors, Testimony
+from fg2_ros.tracker.evidence import agreement, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Look, Observation, Odometry, SearchRegion
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.measurement import measured
@@ -28,6 +28,8 @@ FINE_REACH_CELLS, FINE_RAD = 6, math.radians(1.5)
 CONTEXT_RAD = math.radians(4.0)
 FOCUS_MASS = 0.9  # a mode with less has rivals that are to be kept
 OWN_AGREEMENT = 0.5  # of an image that is not at odds with the belief
+CLEARLY = 0.1  # below the level an agreement is no matter of luck
+PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
 LAST_IMAGES = 5  # that must agree with a pose that GNSS or the heading contradict
 
 
@@ -253,36 +255,36 @@ class Tracker:
         summary = self._summary(stamp_ns, belief, mode)
         doubt = self._doubt(summary, belief, mode, observation, testimony)
         if doubt is not None:
-            doubt = self._start_again_if_lost(stamp_ns, *doubt)
+            doubt = self._start_again_if_lost(summary, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
         self._agreed_ns, self._lost = stamp_ns, ''
         self._compare_inputs(stamp_ns, summary.mean)
         return TrackedPose(
             stamp_ns, summary.mean, summary.covariance,
-            measured(observation, summary.mean, self.settings.calibration), summary,
+            measured(observation, summary.mean, self.settings.calibration,
+                     strength(summary.mean, self._recent(stamp_ns))), summary,
             self._remarks.at(stamp_ns))
 
     def _summary(self, stamp_ns: int, belief: Belief, mode: Mode,
                  with_density: bool = False) -> BeliefState:
-        calibration = self.settings.calibration
-        covariance = mode.covariance + np.diag([
-            calibration.bias_m, calibration.bias_m, math.radians(calibration.bias_deg)]) ** 2
+        recent, calibration = self._recent(stamp_ns), self.settings.calibration
+        covariance = mode.covariance + calibration.bias(strength(mode.mean, recent))
         density = tuple(
             replace(box, values=np.exp(box.values)) for box in belief.boxes
             ) if with_density else ()
         return BeliefState(stamp_ns, mode.peak, mode.mean, covariance, min(mode.mass, 1.0),
-                           agreement(mode.mean, self._recent(stamp_ns)), density)
+                           agreement(mode.mean, recent), density)
 
-    def _recent(self, stamp_ns: int) -> list[tuple[Testimony, Pose2]]:
-        """Return the images of the last metres, each with its base_link as seen from now."""
+    def _recent(self, stamp_ns: int) -> list[Recent]:
+        """Return the images of the last metres."""
         recent, here = [], self._odometry.at(stamp_ns)
         for image in self._images:
             if image.stamp_ns == stamp_ns:
-                recent.append((image, Pose2(0.0, 0.0, 0.0)))
+                recent.append(Recent(image, Pose2(0.0, 0.0, 0.0), 0.0))
             elif here and image.odometry:
                 motion = self._odometry.motion(here, image.odometry)
                 if motion.driven_m <= self.settings.publication.window_m:
-                    recent.append((image, motion.step))
+                    recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
 
     def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode, observation: Observation,
@@ -327,7 +329,8 @@ class Tracker:
         contradiction = self._inputs.contradiction(summary.stamp_ns, summary.mean)
         if not contradiction:
             return None
-        own = agreement(summary.mean, [(testimony, Pose2(0.0, 0.0, 0.0))])
+        own = agreement(
+            summary.mean, [Recent(testimony, Pose2(0.0, 0.0, 0.0), 0.0)])
         last = agreement(summary.mean, recent[-LAST_IMAGES:])
         if own < OWN_AGREEMENT or last < level:
             return 'agreement', f'the last images disagree with the pose, and {contradiction}'
@@ -338,7 +341,8 @@ class Tracker:
         self._remarks.compare(
             stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
 
-    def _start_again_if_lost(self, stamp_ns: int, kind: str, sentence: str) -> tuple[str, str]:
+    def _start_again_if_lost(
+            self, summary: BeliefState, kind: str, sentence: str) -> tuple[str, str]:
         """
         Forget a belief that images have not agreed with for long.
 
@@ -347,18 +351,21 @@ class Tracker:
         if kind == 'start' and self._lost:
             return 'agreement', f'{self._lost} A new search has begun: {sentence}'
         if kind == 'agreement':
-            since_ns = self._agreed_ns or self._begin_ns
+            stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
+            level = self.settings.calibration.agreement_over(_length_m(self._recent(stamp_ns)))
+            is_clear = summary.agreement < level - CLEARLY or bool(
+                self._inputs.contradiction(stamp_ns, summary.mean))
             driven_m = self._motion(since_ns, stamp_ns).driven_m
-            if driven_m > self.settings.publication.doubt_m:
+            if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
                 sigma_m = self._sigma_m
                 self._begin_again()
                 self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
         return kind, sentence
 
 
-def _length_m(images: list[tuple[Testimony, Pose2]]) -> float:
-    """Return how far from now the first of the images was taken."""
-    return float(np.hypot(*images[0][1][:2])) if images else 0.0
+def _length_m(images: list[Recent]) -> float:
+    """Return how far was driven since the first of the images."""
+    return images[0].driven_m if images else 0.0
 
 
 def _focused(belief: Belief, mode: Mode, cell_m: float) -> Belief:
