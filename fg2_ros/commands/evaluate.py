@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fg2_ros.commands import evaluate_drives
 from fg2_ros.commands.options import add_options, NetworkOptions, Output
 from fg2_ros.commands.tables import group_table, text_table
 from fg2_ros.evaluation.settings import SimulatedSettings
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data_sets = parser.add_subparsers(dest='data_set', metavar='DATA_SET', required=True)
     simulated = data_sets.add_parser('sim', help='simulated cities, rendered on the fly')
     add_options(simulated, run_simulated, SimulatedSettings, NetworkOptions, Output)
+    evaluate_drives.add_data_set(data_sets)
     vigor = data_sets.add_parser('vigor', help='panoramas of four cities')
     add_options(vigor, run_vigor, VigorPart, SolverSettings, OrientationSettings, RunSettings,
                 Page, Output)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from fg2_ros.evaluation.drives.faults import displaced, FAULTS, Surroundings
 from fg2_ros.evaluation.drives.filter_check import filter_result
-from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive
+from fg2_ros.evaluation.drives.rendered import open_drive
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
+from fg2_ros.evaluation.drives.settings import RowSettings
 from fg2_ros.evaluation.drives.single import Single
 from fg2_ros.evaluation.drives.stream import Event, Heading, SensorStream, Shot, stream_of
 from fg2_ros.geometry.frames import MapFrame
@@ -21,54 +22,6 @@ from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.tracker import Tracker
 import numpy as np
 
-NO_HEADING_KINDS = ('yaw180', 'yaw90')  # faults of a heading that must be there
-
-
-@dataclass(frozen=True)
-class RowSettings:
-    """
-    Which drives are driven, and what is wrong with them.
-
-    :param city_seeds: first and last; a drive in each city.
-    :param fault: a name of `FAULTS`.
-    :param prior_offset_m: distance by which all fixes are off; they claim half of it as sigma.
-    :param has_heading: whether there is an IMU.
-    """
-
-    city_seeds: tuple[int, int]
-    difficulty: str = 'standard'
-    frames: int = 60
-    rate_hz: float = 4.0
-    fault: str = 'none'
-    prior_offset_m: float = 0.0
-    has_heading: bool = True
-
-    def __post_init__(self):
-        """Refuse what cannot be driven."""
-        if self.fault not in FAULTS:
-            raise ValueError(f'fault {self.fault!r} is none of {", ".join(FAULTS)}')
-        if not self.has_heading and self.fault in NO_HEADING_KINDS:
-            raise ValueError(f'fault {self.fault!r} needs a heading')
-        if self.frames < 3 or self.rate_hz <= 0 or self.prior_offset_m < 0:
-            raise ValueError('a drive needs three frames, a rate above 0, an offset of 0 or more')
-
-    @property
-    def seeds(self) -> range:
-        """Return the seeds of the drives."""
-        return range(self.city_seeds[0], self.city_seeds[1] + 1)
-
-    def spec(self, seed: int) -> DriveSpec:
-        """Return the drive of a seed."""
-        return DriveSpec(seed, self.difficulty, self.frames, self.rate_hz)
-
-    def other_seed(self, seed: int) -> int:
-        """Return the seed of the city that a fault takes images from: the next one."""
-        return seed + 1 if seed < self.city_seeds[1] or len(self.seeds) == 1 else self.seeds[0]
-
-    def specs(self) -> list[DriveSpec]:
-        """Return all drives that have to be rendered."""
-        return [self.spec(seed) for seed in sorted(
-            {*self.seeds, *(self.other_seed(seed) for seed in self.seeds)})]
 
 
 class Observing(Protocol):
@@ -88,7 +41,7 @@ def opened_stream(settings: RowSettings, seed: int, cache: Path) -> SensorStream
     if settings.prior_offset_m:
         stream = displaced(
             stream, around, settings.prior_offset_m, settings.prior_offset_m / 2)
-    return stream if settings.has_heading else replace(stream, imu=None)
+    return stream if settings.heading else replace(stream, imu=None)
 
 
 def drive_result(seed: int, stream: SensorStream, tracker: Tracker, observer: Observing,

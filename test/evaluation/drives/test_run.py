@@ -144,7 +144,7 @@ def test_a_filter_fed_with_good_poses_beats_gnss(cache):
 
 def test_without_a_heading_nobody_is_told_one(cache):
     """Neither the tracker, nor the filter on GNSS, nor what localizes alone."""
-    stream = opened_stream(settings(has_heading=False), SEED, cache)
+    stream = opened_stream(settings(heading=False), SEED, cache)
     tracker = KnowingTracker(stream)
     result = drive_result(SEED, stream, tracker, Looking())
     assert not tracker.told['heading']
@@ -167,7 +167,7 @@ def test_a_prior_alone_is_near_the_camera(cache):
 
 
 @pytest.mark.parametrize('wrong, word', [
-    ({'fault': 'rain'}, 'rain'), ({'fault': 'yaw90', 'has_heading': False}, 'heading'),
+    ({'fault': 'rain'}, 'rain'), ({'fault': 'yaw90', 'heading': False}, 'heading'),
     ({'prior_offset_m': -1.0}, 'offset'), ({'rate_hz': 0.0}, 'rate')])
 def test_unusable_settings_are_refused_with_a_reason(wrong, word):
     """The sentence names what is wrong."""
