@@ -68,6 +68,11 @@ class PoseGrid:
             np.subtract(north_m, self.middle.y) / self.step_m + self.shape[1] // 2,
             np.subtract(east_m, self.middle.x) / self.step_m + self.shape[2] // 2))
 
+    def contains(self, pose: Pose2) -> bool:
+        """Return whether a pose lies within the outermost samples."""
+        index = self.index_of(*pose)
+        return bool((index >= 0).all() and (index <= np.array(self.shape) - 1).all())
+
     def _offsets(self, axis: int) -> np.ndarray:
         return np.arange(self.shape[axis]) - self.shape[axis] // 2
 

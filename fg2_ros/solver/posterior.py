@@ -106,13 +106,11 @@ class DenseLikelihood:
         index = heavy[:, None].expand(-1, scores.shape[1], -1)
         # An invisible cell is all -inf; exp(-inf - -inf) must be 0 there.
         partition = partition.gather(1, heavy).clamp_min(-1e30)
-        given_ground = torch.exp(scores.gather(2, index).float() - partition[:, None])
-        density = given_ground.mT.reshape(-1, 1, cells, cells)
-        kernel = _gaussian(settings, scores.device)
-        density = F.conv2d(density, kernel[None, None, :, None], padding=(len(kernel) // 2, 0))
-        density = F.conv2d(density, kernel[None, None, None], padding=(0, len(kernel) // 2))
-        terms = torch.log1p(density / settings.floor).view(*heavy.shape, cells, cells)
-        return terms * self._weight[..., None, None]
+        given_ground = (scores.gather(2, index).float() - partition[:, None]).exp_()
+        density = given_ground.mT.contiguous().view(*heavy.shape, cells, cells)
+        smooth = _smoothing(cells, settings, scores.device)
+        density = smooth @ density @ smooth
+        return density.div_(settings.floor).log1p_() * self._weight[..., None, None]
 
     def _padded(self, window: PoseWindow) -> tuple[Tensor, int]:
         """Return the terms amid as many zeros as windows can reach, and how many on each side."""
@@ -149,9 +147,10 @@ def _windows(images: Tensor, first: Tensor, shape: tuple[int, int]) -> Tensor:
     return view[(image * size + row) * size + column].sum(1)
 
 
-def _gaussian(settings: RefinementSettings, device: torch.device) -> Tensor:
-    """Return the kernel that smooths along one axis, a density per cell."""
-    reach = settings.window_cells
-    axis = torch.arange(-reach, reach + 1, device=device, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (axis / settings.bandwidth_cells).square())
+def _smoothing(cells: int, settings: RefinementSettings, device: torch.device) -> Tensor:
+    """Return the symmetric (n, n) matrix that smooths along an axis, a density per cell."""
+    axis = torch.arange(cells, device=device, dtype=torch.float32)
+    away = (axis[:, None] - axis).abs()
+    kernel = torch.exp(-0.5 * (away / settings.bandwidth_cells).square())
+    kernel = torch.where(away <= settings.window_cells, kernel, 0.0)
     return kernel / (math.sqrt(2 * math.pi) * settings.bandwidth_cells)

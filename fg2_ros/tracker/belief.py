@@ -68,10 +68,16 @@ class Belief:
         """Return it with its logarithm times a share: what was believed weighs less."""
         return self._with(lambda box: box.values * np.float32(share)).normalised()
 
-    def without_unlikely(self, mass: float) -> Belief:
-        """Return it without the boxes that have less mass."""
-        kept = [box for box in self.boxes if np.exp(box.values).sum() >= mass]
-        return self if len(kept) == len(self.boxes) else Belief(tuple(kept)).normalised()
+    def likely(self, mass: float) -> list[int]:
+        """Return the indices of the boxes that have so much mass."""
+        return [index for index, box in enumerate(self.boxes)
+                if float(np.exp(box.values).sum()) >= mass]
+
+    def kept(self, indices: Sequence[int]) -> Belief:
+        """Return it with some of its boxes only."""
+        if len(indices) == len(self.boxes):
+            return self
+        return Belief(tuple(self.boxes[index] for index in indices)).normalised()
 
     def resampled(self, grid: PoseGrid) -> Belief:
         """Return it on another box; outside of what it knew it is as unlikely as its edges."""

@@ -9,6 +9,7 @@ from typing import Sequence
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker.inputs import Observation
+from fg2_ros.tracker.motion import Link
 import numpy as np
 from scipy.ndimage import map_coordinates
 
@@ -19,6 +20,7 @@ class Testimony:
     An image's log-likelihoods with what is needed to judge poses by them.
 
     :param volumes: over poses of the camera.
+    :param odometry: where it was taken; None if there was no odometry.
     :param mean: of the log-likelihood over everything that was looked at.
     :param best: the largest.
     """
@@ -26,23 +28,24 @@ class Testimony:
     stamp_ns: int
     volumes: tuple[PoseVolume, ...]
     base_from_camera: Pose2
+    odometry: Link | None
     mean: float
     best: float
 
     @classmethod
-    def of(cls, stamp_ns: int, observation: Observation) -> Testimony:
+    def of(cls, stamp_ns: int, observation: Observation, odometry: Link | None) -> Testimony:
         """Return what an observation says."""
         values = np.concatenate([volume.values.ravel()[::7] for volume in observation.volumes])
         best = max(float(volume.values.max()) for volume in observation.volumes)
-        return cls(stamp_ns, observation.volumes, observation.base_from_camera,
+        return cls(stamp_ns, observation.volumes, observation.base_from_camera, odometry,
                    float(values.mean()), best)
 
     def at(self, base: Pose2) -> float:
         """Return the log-likelihood at a pose of base_link; the mean where none was looked at."""
         camera = base.compose(self.base_from_camera)
         for volume in self.volumes:
-            index = volume.grid.index_of(*camera)
-            if (index >= 0).all() and (index <= np.array(volume.values.shape) - 1).all():
+            if volume.grid.contains(camera):
+                index = volume.grid.index_of(*camera)
                 return float(map_coordinates(volume.values, index[:, None], order=1)[0])
         return self.mean
 

@@ -15,6 +15,8 @@ import numpy as np
 
 SPAN_NS = 60 * 10 ** 9
 AVERAGED_NS = 3 * 10 ** 9
+NEAR_NS = 10 ** 9  # of a fix to what it is compared with
+CONTRADICTION_SIGMAS = 5.0
 
 
 class InputsMemory:
@@ -52,15 +54,14 @@ class InputsMemory:
         newest = self._fixes.nearest(stamp_ns)
         if newest is None or abs(stamp_ns - newest[0]) > 1e9 * settings.fix_timeout_s:
             return None
+        if sigma_m is None:
+            near = self._fixes.between(newest[0] - AVERAGED_NS, newest[0] + AVERAGED_NS)
+            sigma_m = float(np.median([fix.sigma_m for _, fix in near]))
+        reach_m = settings.reach_sigmas * max(sigma_m, settings.min_fix_sigma_m) + 2.0
         heading = self.heading(stamp_ns)
-        fixes = self._fixes.between(newest[0] - AVERAGED_NS, newest[0] + AVERAGED_NS)
-        places, sigmas = zip(*(self._carried(*item, stamp_ns, heading) for item in fixes))
-        # The median stays where it is when one fix of several is kilometres away.
-        east, north = np.median(places, axis=0)
-        sigma = max(float(np.median(sigmas)), settings.min_fix_sigma_m) if (
-            sigma_m is None) else sigma_m
-        reach_m = min(settings.reach_sigmas * sigma + 2.0, settings.largest_reach_m)
-        return Place((float(east), float(north)), reach_m, heading and heading[0])
+        return Place(
+            lambda yaw_rad: self._position(stamp_ns, newest[0], yaw_rad),
+            min(reach_m, settings.largest_reach_m), heading and heading[0])
 
     def heading(self, stamp_ns: int) -> tuple[float, float] | None:
         """Return (yaw, sigma) of base_link at a stamp; None if it is not known."""
@@ -76,14 +77,27 @@ class InputsMemory:
             return None
         return yaw_rad, sigma_rad
 
-    def fix_stamp(self, stamp_ns: int) -> int | None:
-        """Return the stamp of the fix nearest to a stamp, if it is near enough to be used."""
+    def has_fix(self, stamp_ns: int) -> bool:
+        """Return whether there is a fix near enough to a stamp to be compared with."""
         nearest = self._fixes.nearest(stamp_ns)
-        near = nearest and abs(nearest[0] - stamp_ns) <= 1e9
-        return nearest[0] if near else None
+        return nearest is not None and abs(nearest[0] - stamp_ns) <= NEAR_NS
+
+    def contradiction(self, stamp_ns: int, base: Pose2) -> str:
+        """Return how GNSS or the heading contradicts a pose, for a sentence; '' if none does."""
+        offset = self.offset_m(stamp_ns, base)
+        if offset and np.hypot(*offset[0]) > CONTRADICTION_SIGMAS * offset[1]:
+            return f'GNSS is {np.hypot(*offset[0]):.0f} m away'
+        heading = self.heading(stamp_ns)
+        if heading:
+            off_rad = abs(wrap_angle(heading[0] - base.yaw))
+            if off_rad > max(CONTRADICTION_SIGMAS * heading[1], math.radians(20.0)):
+                return f'the heading that is given is {math.degrees(off_rad):.0f} degrees away'
+        return ''
 
     def log_fix(self, stamp_ns: int, grid: PoseGrid) -> np.ndarray:
-        """Return the (headings, norths, easts) log-likelihoods of the fix nearest to a stamp."""
+        """Return (headings, norths, easts) log-likelihoods of the nearest fix; 0 without one."""
+        if not self.has_fix(stamp_ns):
+            return np.zeros((1, 1, 1))
         layers = [
             self._log_fix_layer(stamp_ns, grid, grid.middle.yaw + turn)
             for turn in grid.turns_rad]
@@ -91,7 +105,7 @@ class InputsMemory:
 
     def offset_m(self, stamp_ns: int, base: Pose2) -> tuple[np.ndarray, float] | None:
         """Return (2,) by how much the nearest fix differs from a pose, and its sigma."""
-        if self.fix_stamp(stamp_ns) is None:
+        if not self.has_fix(stamp_ns):
             return None
         fix, antenna, sigma_m = self._antenna(stamp_ns, base.yaw)
         return fix.position_m - antenna - base[:2], sigma_m
@@ -104,19 +118,18 @@ class InputsMemory:
         off = wrap_angle(grid.middle.yaw + grid.turns_rad - heading[0]) / heading[1]
         return self._tailed(off ** 2)[:, None, None]
 
-    def _carried(self, from_ns: int, fix: Fix, to_ns: int,
-                 heading: tuple[float, float] | None) -> tuple[np.ndarray, float]:
-        """Return base_link's place at a stamp by a fix, and its sigma."""
-        motion = self._odometry.between(to_ns, from_ns)
-        if motion is None:
-            away_m = 10.0 * abs(to_ns - from_ns) / 1e9 + math.hypot(*fix.lever_m)
-            return fix.position_m, math.hypot(fix.sigma_m, away_m)
-        if heading is None:
-            away_m = motion.driven_m + math.hypot(*fix.lever_m)
-            return fix.position_m, math.hypot(fix.sigma_m, away_m)
-        antenna = Pose2(0.0, 0.0, heading[0]).compose(motion.step).compose(
-            Pose2(*fix.lever_m, 0.0))
-        return fix.position_m - antenna[:2], math.hypot(fix.sigma_m, motion.sigma_m)
+    def _position(self, stamp_ns: int, fix_ns: int, yaw_rad: float) -> np.ndarray:
+        """Return (2,) where the fixes around one place base_link at a stamp if it has a yaw."""
+        fixes = self._fixes.between(fix_ns - AVERAGED_NS, fix_ns + AVERAGED_NS)
+        places = []
+        for from_ns, fix in fixes:
+            motion = self._odometry.between(stamp_ns, from_ns)
+            if motion is not None or from_ns == fix_ns:
+                away = motion.step if motion else Pose2(0.0, 0.0, 0.0)
+                antenna = away.compose(Pose2(*fix.lever_m, 0.0))
+                places.append(fix.position_m - rotation2(yaw_rad) @ antenna[:2])
+        # The median stays where it is when one fix of several is kilometres away.
+        return np.median(places, axis=0)
 
     def _antenna(self, stamp_ns: int, yaw_rad: float) -> tuple[Fix, np.ndarray, float]:
         """Return the nearest fix, where its antenna was as seen from base_link now, its sigma."""

@@ -21,9 +21,11 @@ def measured(observation: Observation, base: Pose2,
 
     :return: None if the image's best place is elsewhere.
     """
-    volume = observation.volumes[0]
-    grid = volume.grid
     camera = base.compose(observation.base_from_camera)
+    around = [each for each in observation.volumes if each.grid.contains(camera)]
+    if not around:
+        return None
+    volume, grid = around[0], around[0].grid
     turn, north, east = np.meshgrid(
         wrap_angle(grid.middle.yaw + grid.turns_rad - camera.yaw), grid.norths_m - camera.y,
         grid.easts_m - camera.x, indexing='ij')

@@ -36,9 +36,10 @@ class Motion:
 
 
 @dataclass(frozen=True)
-class _Link:
+class Link:
     """A pose in the chain, jumps left out, with what has accumulated since its first."""
 
+    stamp_ns: int
     raw: Pose2
     pose: Pose2
     twist: Pose2
@@ -75,29 +76,31 @@ class OdometryChain:
         if after is not None:
             return ''  # late: its neighbours have bridged it
         if before is None:
-            self._links.add(stamp_ns, _Link(
-                odometry.pose, odometry.pose, odometry.twist, 0.0, 0.0, 0.0))
+            self._links.add(stamp_ns, Link(
+                stamp_ns, odometry.pose, odometry.pose, odometry.twist, 0.0, 0.0, 0.0))
             return ''
-        seconds = (stamp_ns - before[0]) / 1e9
-        link, problem = self._linked(before[1], odometry, seconds)
+        link, problem = self._linked(stamp_ns, before[1], odometry)
         self._links.add(stamp_ns, link)
         return problem
 
     def between(self, from_ns: int, to_ns: int) -> Motion | None:
         """Return the motion between two stamps; None where odometry does not cover them."""
-        start, end = self._at(from_ns), self._at(to_ns)
-        if start is None or end is None:
-            return None
+        start, end = self.at(from_ns), self.at(to_ns)
+        return None if start is None or end is None else self.motion(start, end)
+
+    def motion(self, start: Link, end: Link) -> Motion:
+        """Return the motion between two links, which may have been left behind long ago."""
+        settings = self._settings
         driven_m = abs(end.path_m - start.path_m)
-        seconds = abs(to_ns - from_ns) / 1e9
-        drift_m2 = self._settings.drift_m ** 2 * driven_m + abs(end.jump_m2 - start.jump_m2)
-        drift_rad2 = math.radians(self._settings.drift_deg) ** 2 * min(
+        seconds = abs(end.stamp_ns - start.stamp_ns) / 1e9
+        drift_m2 = settings.drift_m ** 2 * driven_m + abs(end.jump_m2 - start.jump_m2)
+        drift_rad2 = math.radians(settings.drift_deg) ** 2 * min(
             seconds, driven_m) + abs(end.jump_rad2 - start.jump_rad2)
         return Motion(start.pose.inverse().compose(end.pose), driven_m,
                       math.sqrt(drift_m2), math.sqrt(drift_rad2))
 
-    def _linked(self, before: _Link, odometry: Odometry, seconds: float) -> tuple[_Link, str]:
-        settings = self._settings
+    def _linked(self, stamp_ns: int, before: Link, odometry: Odometry) -> tuple[Link, str]:
+        settings, seconds = self._settings, (stamp_ns - before.stamp_ns) / 1e9
         step = before.raw.inverse().compose(odometry.pose)
         mean = Pose2(*(0.5 * (np.array(before.twist) + np.array(odometry.twist))))
         expected = Pose2(*(seconds * np.array(mean)))
@@ -115,16 +118,16 @@ class OdometryChain:
             unknown_s = seconds - bridged_s
             jump_m2 = settings.jump_m ** 2 + (settings.speed_without_mps * unknown_s) ** 2
             jump_rad2 = math.radians(3.0 + min(45.0 * unknown_s, 180.0)) ** 2
-        return _Link(
-            odometry.pose, before.pose.compose(step), odometry.twist,
+        return Link(
+            stamp_ns, odometry.pose, before.pose.compose(step), odometry.twist,
             before.path_m + math.hypot(step.x, step.y), before.jump_m2 + jump_m2,
             before.jump_rad2 + jump_rad2), problem
 
-    def _at(self, stamp_ns: int) -> _Link | None:
+    def at(self, stamp_ns: int) -> Link | None:
+        """Return the link at a stamp, interpolated; None where odometry does not reach."""
         before, after = self._links.around(stamp_ns)
         if before and after:
-            return _interpolated(
-                before[1], after[1], (stamp_ns - before[0]) / (after[0] - before[0]))
+            return _interpolated(stamp_ns, before[1], after[1])
         if not (before or after):
             return None
         from_ns, link = before or after
@@ -132,8 +135,8 @@ class OdometryChain:
         if abs(seconds) > self._settings.timeout_s:
             return None
         step = Pose2(*(seconds * np.array(link.twist)))
-        return _Link(
-            link.raw, link.pose.compose(step), link.twist,
+        return Link(
+            stamp_ns, link.raw, link.pose.compose(step), link.twist,
             link.path_m + math.copysign(math.hypot(step.x, step.y), seconds), link.jump_m2,
             link.jump_rad2)
 
@@ -149,10 +152,11 @@ def _problem_of(odometry: Odometry) -> str:
     return ''
 
 
-def _interpolated(first: _Link, second: _Link, share: float) -> _Link:
+def _interpolated(stamp_ns: int, first: Link, second: Link) -> Link:
+    share = (stamp_ns - first.stamp_ns) / (second.stamp_ns - first.stamp_ns)
     step = first.pose.inverse().compose(second.pose)
-    return _Link(
-        first.raw, first.pose.compose(Pose2(*(share * np.array(step)))), first.twist,
+    return Link(
+        stamp_ns, first.raw, first.pose.compose(Pose2(*(share * np.array(step)))), first.twist,
         first.path_m + share * (second.path_m - first.path_m),
         first.jump_m2 + share * (second.jump_m2 - first.jump_m2),
         first.jump_rad2 + share * (second.jump_rad2 - first.jump_rad2))

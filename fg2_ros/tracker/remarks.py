@@ -23,9 +23,15 @@ class Remarks:
     def clear(self) -> None:
         """Forget everything."""
         self._said: dict[str, tuple[int, str]] = {}
+        self.compare_anew()
+
+    def compare_anew(self) -> None:
+        """Forget what inputs were compared with: it is no longer believed."""
         self._offset_m: np.ndarray | None = None
         self._turn: complex | None = None
         self._compared_ns = 0
+        for topic in ('fix', 'heading'):
+            self._said.pop(topic, None)
 
     def say(self, stamp_ns: int, topic: str, sentence: str) -> None:
         """Say something on a topic, in place of what was said before."""

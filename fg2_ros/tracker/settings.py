@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+import math
+from typing import Any
 
 from fg2_ros.settings import setting
+
+METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
 
 
 @dataclass(frozen=True)
@@ -64,30 +68,76 @@ class Calibration:
     """
     How much images may be believed: found by `fg2 calibrate` for weights and a camera.
 
+    The defaults are for weights that nobody has calibrated: they believe less, and claim less.
+
     :param temper: factor of an image's log-likelihood.
     :param nothing_share: of images that say nothing of the pose.
     :param correlation_m: images this far apart along the drive err independently.
     :param memory_m: distance after which what was believed weighs 1/e.
-    :param agreement: level that right poses exceed.
+    :param agreement: level that right poses exceed over long distances.
+    :param agreement_m: over this distance the excess of the level over that falls to 1/e: a short
+        stretch of a street looks like others and must agree better.
     :param bias_m: sigma of position errors that no number of images averages out.
     :param bias_deg: the same of the heading.
+    :param measurement_temper: `temper` of a single image's measurement.
+    :param measurement_bias_m: `bias_m` of a single image's measurement.
+    :param measurement_bias_deg: `bias_deg` of a single image's measurement.
+    :param fitted_on: the drives it was found with; '' for none.
     """
 
-    temper: float = 1.0
-    nothing_share: float = 0.05
-    correlation_m: float = 5.0
+    temper: float = 0.5
+    nothing_share: float = 0.1
+    correlation_m: float = 8.0
     memory_m: float = 60.0
-    agreement: float = 0.75
-    bias_m: float = 0.25
-    bias_deg: float = 0.4
-    measurement_temper: float = 0.5
-    measurement_bias_m: float = 0.25
-    measurement_bias_deg: float = 0.5
+    agreement: float = 0.74
+    agreement_m: float = 31.0
+    bias_m: float = 1.5
+    bias_deg: float = 1.5
+    measurement_temper: float = 0.25
+    measurement_bias_m: float = 1.5
+    measurement_bias_deg: float = 1.5
+    fitted_on: str = ''
 
     @classmethod
-    def of(cls, metadata: dict) -> Calibration:
-        """Return the calibration in the metadata of weights."""
-        return cls(**metadata.get('tracker', {}))
+    def of(cls, metadata: dict[str, Any]) -> Calibration:
+        """
+        Return the calibration in the metadata of weights; the cautious defaults if there is none.
+
+        :param metadata: of a weights file; the calibration is under 'tracker'.
+        :raises ValueError: if there is one that makes no sense; the sentence says what.
+        """
+        values = metadata.get(METADATA_KEY)
+        if values is None:
+            return cls()
+        if not isinstance(values, dict):
+            raise ValueError(f'the weights\' calibration is no table of values: {values!r}')
+        known = {each.name: each for each in fields(cls)}
+        if wrong := sorted(set(known).symmetric_difference(values)):
+            raise ValueError(f'the weights\' calibration has unknown or missing values: {wrong}')
+        for name, value in values.items():
+            _require_sense(name, value, isinstance(known[name].default, str))
+        return cls(**values)
+
+    def agreement_over(self, distance_m: float) -> float:
+        """Return the level that the images of a distance must reach."""
+        return self.agreement + (1 - self.agreement) * math.exp(-distance_m / self.agreement_m)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as `of` reads them."""
+        return asdict(self)
+
+
+SHARES = ('nothing_share', 'agreement')  # values below one
+
+
+def _require_sense(name: str, value: Any, is_text: bool) -> None:
+    if is_text:
+        sound = isinstance(value, str)
+    else:
+        sound = isinstance(value, (int, float)) and not isinstance(value, bool) and (
+            0 < value < (1 if name in SHARES else math.inf))
+    if not sound:
+        raise ValueError(f'the weights\' calibration has {name} = {value!r}, which makes no sense')
 
 
 @dataclass(frozen=True)
@@ -98,13 +148,16 @@ class PublicationSettings:
         0.95, 'Probability that the likeliest place must have against all others that are '
         'considered.', between=(0.0, 1.0))
     min_images: int = setting(
-        4, 'Images, apart from each other, that must have been seen since the start.',
+        5, 'Images, apart from each other, that must have been seen since the start.',
         between=(1, 100))
+    min_distance_m: float = setting(
+        12.0, 'They must lie this far apart, end to end: a street looks like a street.',
+        unit='m', between=(0.0, 1000.0))
     apart_m: float = setting(
         1.0, 'Images nearer to the one before are not counted anew: they err alike.',
         unit='m', between=(0.0, 100.0))
     window_m: float = setting(
-        30.0, 'The images of the last so many metres must agree with the pose.',
+        50.0, 'The images of the last so many metres must agree with the pose.',
         unit='m', between=(1.0, 1000.0))
     doubt_m: float = setting(
         12.0, 'After this distance without agreement the search starts again.',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
-from typing import Sequence
+from typing import Callable, Sequence
 
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
@@ -22,12 +22,13 @@ class Place:
     """
     Where a search begins.
 
-    :param position_m: (east, north) of base_link.
+    :param position_m: returns (east, north) of base_link if it has a yaw; where the antenna is
+        from base_link, and where it went since the last fix, depends on that.
     :param reach_m: how far around it the vehicle may be.
     :param yaw_rad: of base_link; None if it is not known.
     """
 
-    position_m: tuple[float, float]
+    position_m: Callable[[float], np.ndarray]
     reach_m: float
     yaw_rad: float | None
 
@@ -44,10 +45,14 @@ def start_grids(place: Place, other_headings: bool, cell_m: float) -> list[PoseG
     across = 2 * widest_m + cell_m
     extra = max(math.ceil((place.reach_m - widest_m) / across - 0.1), 0)
     steps = np.arange(-extra, extra + 1) * across
-    return [
-        grid(Pose2(place.position_m[0] + east, place.position_m[1] + north, yaw), reach_m, reach,
-             cell_m, COARSE_RAD)
-        for yaw, reach in _headings(place, other_headings) for north in steps for east in steps]
+    grids = []
+    for yaw_rad, reach_rad in _headings(place, other_headings):
+        middle_m = place.position_m(yaw_rad)
+        grids += [
+            grid(Pose2(*(middle_m + (east, north)).tolist(), yaw_rad), reach_m, reach_rad, cell_m,
+                 COARSE_RAD)
+            for north in steps for east in steps]
+    return grids
 
 
 def grid(middle: Pose2, reach_m: float, reach_rad: float, step_m: float,

@@ -26,6 +26,9 @@ UNLIKELY = 1e-4  # a box with less mass is no longer looked at
 LEAST_REACH_CELLS, LEAST_REACH_RAD = 3, math.radians(6.0)
 FINE_REACH_CELLS, FINE_RAD = 6, math.radians(1.5)
 CONTEXT_RAD = math.radians(4.0)
+FOCUS_MASS = 0.9  # a mode with less has rivals that are to be kept
+OWN_AGREEMENT = 0.5  # of an image that is not at odds with the belief
+LAST_IMAGES = 5  # that must agree with a pose that GNSS or the heading contradict
 
 
 class _State(NamedTuple):
@@ -82,7 +85,7 @@ class Tracker:
         :param covariance: (3, 3) of (east m, north m, yaw rad).
         """
         sigma_m = math.sqrt(max(np.linalg.eigvalsh(covariance[:2, :2])[-1], 1.0))
-        place = start.Place((base.x, base.y), 3 * sigma_m, base.yaw)
+        place = start.Place(lambda yaw_rad: np.array(base[:2]), 3 * sigma_m, base.yaw)
         with self._lock:
             self._begin_again()
             belief = Belief.over(start.start_grids(
@@ -135,17 +138,24 @@ class Tracker:
             if self._asked is None or self._asked.stamp_ns != stamp_ns:
                 raise ValueError('the tracker was not asked where to look for this image')
             belief, self._asked = self._asked.belief, None
-            testimony = Testimony.of(stamp_ns, observation)
+            testimony = Testimony.of(stamp_ns, observation, self._odometry.at(stamp_ns))
             belief = self._believed(stamp_ns, belief, observation)
+            now = self._with_inputs(stamp_ns, belief)
+            belief, now = belief.kept(now.likely(UNLIKELY)), now.kept(now.likely(UNLIKELY))
             self._remember(testimony)
-            self._state, self._newest_ns = _State(stamp_ns, belief), stamp_ns
-            return self._answer(stamp_ns, belief, observation)
+            mode = now.mode()
+            self._newest_ns = stamp_ns
+            self._state = _State(stamp_ns, _focused(belief, mode, self._cell_m))
+            return self._answer(stamp_ns, now, mode, observation, testimony)
 
     def belief(self, stamp_ns: int, with_density: bool = False) -> BeliefState | None:
         """Return the belief, carried to a stamp by odometry; None if there is none."""
         with self._lock:
             belief = self._predicted(stamp_ns)
-            return belief and self._summary(stamp_ns, belief, belief.mode(), with_density)
+            if belief is None:
+                return None
+            now = self._with_inputs(stamp_ns, belief)
+            return self._summary(stamp_ns, now, now.mode(), with_density)
 
     # Belief ------------------------------------------------------------------------------------
 
@@ -155,7 +165,10 @@ class Tracker:
         self._images: deque[Testimony] = deque(maxlen=64)
         self._sigma_m: float | None = None
         self._agreed_ns: int | None = None
-        self._fix_used_ns = self._heading_used_ns = self._image_used_ns = None
+        self._begin_ns = 0
+        self._image_used_ns = self._inputs_used_ns = None
+        self._remarks.compare_anew()
+        self._lost = ''
 
     def _first_belief(self, stamp_ns: int) -> Belief | None:
         place = self._inputs.start(stamp_ns, self._sigma_m)
@@ -172,7 +185,10 @@ class Tracker:
             return self._state.belief
         motion = self._motion(self._state.stamp_ns, stamp_ns)
         fade = math.exp(-motion.driven_m / self.settings.calibration.memory_m)
-        return _focused(self._state.belief.moved(motion).faded(fade), self._cell_m)
+        belief = self._state.belief.moved(motion).faded(fade)
+        if motion.sigma_m < self._cell_m:
+            return belief
+        return _focused(belief, belief.mode(), self._cell_m)
 
     def _motion(self, from_ns: int, to_ns: int) -> Motion:
         motion = self._odometry.between(from_ns, to_ns)
@@ -194,8 +210,7 @@ class Tracker:
             own, wide, calibration.temper, calibration.nothing_share)
         weight = self._image_weight(stamp_ns)
         belief = belief.times([weight * factor for factor in factors])
-        belief = belief.times(self._inputs_factors(stamp_ns, [box.grid for box in belief.boxes]))
-        return belief.without_unlikely(UNLIKELY)
+        return belief.times(self._slow_inputs(stamp_ns, [box.grid for box in belief.boxes]))
 
     def _image_weight(self, stamp_ns: int) -> float:
         """Return how much an image adds to those before it: nothing if the vehicle stands."""
@@ -205,45 +220,47 @@ class Tracker:
         driven_m = self._motion(before_ns, stamp_ns).driven_m
         return -math.expm1(-driven_m / self.settings.calibration.correlation_m)
 
-    def _inputs_factors(self, stamp_ns: int, grids: list[PoseGrid]) -> list[np.ndarray]:
+    def _slow_inputs(self, stamp_ns: int, grids: list[PoseGrid]) -> list[np.ndarray]:
+        """Return what is new in GNSS and headings, whose errors last: little at a time."""
         settings = self.settings.prior
-        fix_ns = self._inputs.fix_stamp(stamp_ns)
-        fix = 0.0
-        if fix_ns is not None:
-            fix = _news(self._fix_used_ns, fix_ns, settings.fix_wander_s)
-            self._fix_used_ns = fix_ns
-        heading = _news(self._heading_used_ns, stamp_ns, settings.heading_wander_s)
-        self._heading_used_ns = stamp_ns
-        return [
-            (fix * self._inputs.log_fix(stamp_ns, grid) if fix else 0.0)
-            + heading * self._inputs.log_heading(stamp_ns, grid) for grid in grids]
+        before_ns, self._inputs_used_ns = self._inputs_used_ns, stamp_ns
+        if before_ns is None:
+            return [np.zeros((1, 1, 1))] * len(grids)
+        seconds = (stamp_ns - before_ns) / 1e9
+        fix, heading = (-math.expm1(-seconds / wander_s) for wander_s in (
+            settings.fix_wander_s, settings.heading_wander_s))
+        return [fix * self._inputs.log_fix(stamp_ns, grid)
+                + heading * self._inputs.log_heading(stamp_ns, grid) for grid in grids]
+
+    def _with_inputs(self, stamp_ns: int, belief: Belief) -> Belief:
+        """Return a belief with what GNSS and the heading say now, which does not add up."""
+        return belief.times([
+            self._inputs.log_fix(stamp_ns, box.grid) + self._inputs.log_heading(
+                stamp_ns, box.grid) for box in belief.boxes])
 
     # Answers -----------------------------------------------------------------------------------
 
     def _remember(self, testimony: Testimony) -> None:
         """Keep an image for the test of agreement if it was taken apart from the last one."""
-        apart_m = self.settings.publication.apart_m
-        if self._images:
-            driven_m = self._motion(self._images[-1].stamp_ns, testimony.stamp_ns).driven_m
-            if driven_m < apart_m:
-                return
+        before = self._images[-1].odometry if self._images else None
+        if before and testimony.odometry and self._odometry.motion(
+                before, testimony.odometry).driven_m < self.settings.publication.apart_m:
+            return
         self._images.append(testimony)
 
-    def _answer(self, stamp_ns: int, belief: Belief,
-                observation: Observation) -> TrackedPose | Silence:
-        mode = belief.mode()
+    def _answer(self, stamp_ns: int, belief: Belief, mode: Mode, observation: Observation,
+                testimony: Testimony) -> TrackedPose | Silence:
         summary = self._summary(stamp_ns, belief, mode)
-        doubt = self._doubt(summary, belief, mode, observation)
-        if doubt is None:
-            self._agreed_ns = stamp_ns
-            self._compare_inputs(stamp_ns, summary.mean)
-        remarks = self._remarks.at(stamp_ns)
+        doubt = self._doubt(summary, belief, mode, observation, testimony)
         if doubt is not None:
-            self._start_again_if_lost(stamp_ns, doubt[0])
-            return Silence(stamp_ns, *doubt, summary, remarks)
+            doubt = self._start_again_if_lost(stamp_ns, *doubt)
+            return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
+        self._agreed_ns, self._lost = stamp_ns, ''
+        self._compare_inputs(stamp_ns, summary.mean)
         return TrackedPose(
             stamp_ns, summary.mean, summary.covariance,
-            measured(observation, summary.mean, self.settings.calibration), summary, remarks)
+            measured(observation, summary.mean, self.settings.calibration), summary,
+            self._remarks.at(stamp_ns))
 
     def _summary(self, stamp_ns: int, belief: Belief, mode: Mode,
                  with_density: bool = False) -> BeliefState:
@@ -258,32 +275,25 @@ class Tracker:
 
     def _recent(self, stamp_ns: int) -> list[tuple[Testimony, Pose2]]:
         """Return the images of the last metres, each with its base_link as seen from now."""
-        recent = []
+        recent, here = [], self._odometry.at(stamp_ns)
         for image in self._images:
-            motion = self._odometry.between(stamp_ns, image.stamp_ns)
             if image.stamp_ns == stamp_ns:
                 recent.append((image, Pose2(0.0, 0.0, 0.0)))
-            elif motion and motion.driven_m <= self.settings.publication.window_m:
-                recent.append((image, motion.step))
+            elif here and image.odometry:
+                motion = self._odometry.motion(here, image.odometry)
+                if motion.driven_m <= self.settings.publication.window_m:
+                    recent.append((image, motion.step))
         return recent
 
-    def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode,
-               observation: Observation) -> tuple[str, str] | None:
+    def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode, observation: Observation,
+               testimony: Testimony) -> tuple[str, str] | None:
         """Return (kind, sentence) why the belief is not to be published; None if it is."""
         settings = self.settings.publication
         if observation.valid_share < settings.min_valid_share:
             return 'imagery', (f'only {observation.valid_share:.0%} of the aerial patch shows '
                                'imagery')
-        count = len(self._recent(summary.stamp_ns))
-        if count < settings.min_images:
-            return 'start', (f'only {count} images from different places so far, '
-                             f'{settings.min_images} are needed')
-        if summary.agreement < self.settings.calibration.agreement:
-            return 'agreement', (
-                f'the images of the last {settings.window_m:g} m agree with no place near the '
-                f'prior (agreement {summary.agreement:.2f}, '
-                f'{self.settings.calibration.agreement:.2f} is needed): is the heading right, and '
-                'do the images and the imagery show the same place?')
+        if doubt := self._too_early(summary.stamp_ns) or self._disagreement(summary, testimony):
+            return doubt
         if mode.mass < settings.min_mass:
             other, mass = belief.second(mode)
             return 'mass', (
@@ -296,36 +306,64 @@ class Tracker:
                              f'{settings.max_sigma_m:.1f} m are allowed')
         return None
 
+    def _too_early(self, stamp_ns: int) -> tuple[str, str] | None:
+        recent, settings = self._recent(stamp_ns), self.settings.publication
+        length_m = _length_m(recent)
+        if len(recent) >= settings.min_images and length_m >= settings.min_distance_m:
+            return None
+        return 'start', (
+            f'only {len(recent)} images over {length_m:.0f} m so far, {settings.min_images} over '
+            f'{settings.min_distance_m:g} m are needed')
+
+    def _disagreement(self, summary: BeliefState,
+                      testimony: Testimony) -> tuple[str, str] | None:
+        recent = self._recent(summary.stamp_ns)
+        level = self.settings.calibration.agreement_over(_length_m(recent))
+        if summary.agreement < level:
+            return 'agreement', (
+                f'the images of the last {_length_m(recent):.0f} m agree with no '
+                f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
+                'needed): is the heading right, and do images and imagery show the same place?')
+        contradiction = self._inputs.contradiction(summary.stamp_ns, summary.mean)
+        if not contradiction:
+            return None
+        own = agreement(summary.mean, [(testimony, Pose2(0.0, 0.0, 0.0))])
+        last = agreement(summary.mean, recent[-LAST_IMAGES:])
+        if own < OWN_AGREEMENT or last < level:
+            return 'agreement', f'the last images disagree with the pose, and {contradiction}'
+        return None
+
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
         """Note by how much GNSS and the heading differ from a pose that is published."""
         self._remarks.compare(
             stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
 
-    def _start_again_if_lost(self, stamp_ns: int, kind: str) -> None:
-        """Forget a belief that the images have not agreed with for long."""
-        if kind not in ('agreement', 'mass'):
-            return
-        since_ns = self._agreed_ns or self._begin_ns
-        driven_m = self._motion(since_ns, stamp_ns).driven_m
-        if driven_m > self.settings.publication.doubt_m and kind == 'agreement':
-            sigma_m = self._sigma_m
-            self._begin_again()
-            self._sigma_m = sigma_m
+    def _start_again_if_lost(self, stamp_ns: int, kind: str, sentence: str) -> tuple[str, str]:
+        """
+        Forget a belief that images have not agreed with for long.
+
+        :return: kind and sentence of the silence: while a search goes on, why it had to begin.
+        """
+        if kind == 'start' and self._lost:
+            return 'agreement', f'{self._lost} A new search has begun: {sentence}'
+        if kind == 'agreement':
+            since_ns = self._agreed_ns or self._begin_ns
+            driven_m = self._motion(since_ns, stamp_ns).driven_m
+            if driven_m > self.settings.publication.doubt_m:
+                sigma_m = self._sigma_m
+                self._begin_again()
+                self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
+        return kind, sentence
 
 
-def _news(before_ns: int | None, stamp_ns: int, wander_s: float) -> float:
-    """Return how much of a reading is new, after one before it."""
-    if before_ns is None:
-        return 1.0
-    return -math.expm1(-abs(stamp_ns - before_ns) / 1e9 / wander_s)
+def _length_m(images: list[tuple[Testimony, Pose2]]) -> float:
+    """Return how far from now the first of the images was taken."""
+    return float(np.hypot(*images[0][1][:2])) if images else 0.0
 
 
-def _focused(belief: Belief, cell_m: float) -> Belief:
-    """Return a belief of one box on a grid that fits it."""
-    if len(belief.boxes) > 1:
-        return belief
-    mode = belief.mode()
-    if mode.mass < 0.9:
+def _focused(belief: Belief, mode: Mode, cell_m: float) -> Belief:
+    """Return a belief of one box on a grid that fits its mode."""
+    if len(belief.boxes) > 1 or mode.mass < FOCUS_MASS:
         return belief
     sigma_m = math.sqrt(np.linalg.eigvalsh(mode.covariance[:2, :2])[-1])
     sigma_rad = math.sqrt(mode.covariance[2, 2])

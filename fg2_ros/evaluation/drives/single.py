@@ -9,7 +9,7 @@ from fg2_ros.evaluation.drives.stream import SensorStream, Shot
 from fg2_ros.evaluation.simulated import Localizing
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
-from fg2_ros.localizer import Prior
+from fg2_ros.localizer.estimate import Prior
 import numpy as np
 
 Single = Callable[[SensorStream, Shot], Claim | None]

@@ -10,10 +10,11 @@ from fg2_ros.evaluation.drives.run import drive_result, opened_stream, RowSettin
 from fg2_ros.evaluation.drives.single import Single, single_localizer
 from fg2_ros.evaluation.drives.stream import SensorStream
 from fg2_ros.evaluation.simulated import CurrentCity
-from fg2_ros.localizer import Localizer
+from fg2_ros.localizer.localizer import Localizer
 from fg2_ros.localizer.observer import Observer
 from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.network.weights import load_network, read_metadata, usable_device, usable_precision
+from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 
 
@@ -44,9 +45,12 @@ class Vehicle:
         place, imagery = usable_device(device), CurrentCity()
         network = optimise_for_inference(
             load_network(weights, place, usable_precision(precision, place)))
-        single = single_localizer(Localizer(
-            network, imagery, metadata=read_metadata(weights))) if with_single else None
-        return cls(Observer(network, imagery), imagery, single=single)
+        metadata = read_metadata(weights)
+        settings = TrackerSettings(calibration=Calibration.of(metadata))
+        single = single_localizer(
+            Localizer(network, imagery, metadata=metadata)) if with_single else None
+        return cls(Observer(network, imagery), imagery,
+                   lambda: Tracker(settings, network.config.cell_m), single)
 
     def stream(self, settings: RowSettings, seed: int, cache: Path) -> SensorStream:
         """Return a drive, and be in its city."""

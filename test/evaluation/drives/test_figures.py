@@ -116,6 +116,9 @@ def test_sentences_are_counted_whatever_their_numbers():
     found = figures([DriveResult(1, images)])
     assert found['sentences'] == {'only 0 of 12 images yet': 3}
     assert found['silences'] == {'start': 3}
+    assert found['sentence_within_5s'] == 0.0
+    doubted = replace(images[1], silence='agreement')
+    assert figures([DriveResult(1, (*images, doubted))])['sentence_within_5s'] == 1.0
 
 
 def test_a_drive_survives_json():

@@ -1,0 +1,39 @@
+"""Calibrations travel in the metadata of weights."""
+
+from dataclasses import replace
+
+from fg2_ros.tracker.settings import Calibration
+import pytest
+
+
+def test_goes_into_metadata_and_back():
+    """What is written is what is read."""
+    found = replace(Calibration(), temper=1.25, bias_m=0.2, fitted_on='cities 1008-1039')
+    assert Calibration.of({'tracker': found.to_dict(), 'other': 1}) == found
+
+
+def test_weights_without_one_are_trusted_less():
+    """The defaults claim uncertainties that no calibration of a good network reaches."""
+    assert Calibration.of({}) == Calibration()
+    assert Calibration.of({}).bias_m >= 1.0
+    assert not Calibration.of({}).fitted_on
+
+
+@pytest.mark.parametrize(('change', 'named'), [
+    ({'temper': 0.0}, 'temper'), ({'temper': float('nan')}, 'temper'), ({'bias_m': '1'}, 'bias_m'),
+    ({'nothing_share': 1.5}, 'nothing_share'), ({'bias_deg': True}, 'bias_deg'),
+    ({'fitted_on': 3}, 'fitted_on'), ({'unheard_of': 1.0}, 'unheard_of')])
+def test_nonsense_is_refused_by_name(change, named):
+    """The sentence names the value."""
+    with pytest.raises(ValueError, match=named):
+        Calibration.of({'tracker': Calibration().to_dict() | change})
+
+
+def test_a_calibration_that_is_no_table_is_refused():
+    """So is one with a value missing."""
+    with pytest.raises(ValueError, match='table'):
+        Calibration.of({'tracker': [1, 2]})
+    values = Calibration().to_dict()
+    del values['agreement']
+    with pytest.raises(ValueError, match='agreement'):
+        Calibration.of({'tracker': values})

@@ -1,0 +1,297 @@
+"""The tracker along a drive in a world of closed forms: what it publishes, and when it is silent."""
+
+from dataclasses import dataclass, replace
+import math
+import threading
+
+from fg2_ros.geometry.pose_volume import PoseVolume
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.tracker.inputs import Fix, Observation, Odometry
+from fg2_ros.tracker.results import Silence, TrackedPose
+from fg2_ros.tracker.settings import Calibration, TrackerSettings
+from fg2_ros.tracker.tracker import Tracker
+import numpy as np
+import pytest
+
+SETTINGS = TrackerSettings(calibration=Calibration(
+    temper=1.0, nothing_share=0.05, correlation_m=5.0, bias_m=0.2, bias_deg=0.4,
+    measurement_temper=0.5, measurement_bias_m=0.2, measurement_bias_deg=0.4))
+MOUNT = Pose2(0.4, 0.0, 0.0)  # of the camera
+SPEED_MPS = 8.0
+RATE_HZ, IMAGE_RATE_HZ = 20, 4
+BEGIN_NS = 5 * 10 ** 9
+
+
+@dataclass
+class World:
+    """
+    A vehicle on a straight road to the north-east, and its sensors.
+
+    :param heading_off_rad: of the IMU; None if there is none.
+    :param gnss_off_m: of all fixes.
+    :param images: what images show: 'right', 'nothing' that would be in the imagery.
+    """
+
+    heading_off_rad: float | None = 0.0
+    gnss_off_m: tuple[float, float] = (2.0, -1.0)
+    gnss_sigma_m: float = 3.0
+    images: str = 'right'
+    speed_mps: float = SPEED_MPS
+    odometry_jump_m: float = 0.0
+
+    def __post_init__(self):
+        """Begin at time zero."""
+        self.tracker, self.ticks, self.truth = Tracker(SETTINGS), 0, Pose2(30.0, -20.0, 0.7)
+        self.odometry = Pose2(0.0, 0.0, 0.0)
+        self.rng = np.random.default_rng(0)
+
+    @property
+    def stamp_ns(self):
+        """Return the stamp of now."""
+        return BEGIN_NS + self.ticks * 10 ** 9 // RATE_HZ
+
+    def tick(self):
+        """Drive on for a moment and tell the tracker what the sensors say."""
+        step = Pose2(self.speed_mps / RATE_HZ, 0.0, 0.0)
+        self.truth, self.odometry = self.truth.compose(step), self.odometry.compose(step)
+        self.ticks += 1
+        told = self.odometry._replace(x=self.odometry.x + self.odometry_jump_m)
+        self.tracker.add_odometry(self.stamp_ns, Odometry(told, Pose2(self.speed_mps, 0.0, 0.0)))
+        self.tracker.add_fix(self.stamp_ns, Fix(
+            np.add(self.truth[:2], self.gnss_off_m), self.gnss_sigma_m))
+        if self.heading_off_rad is not None:
+            self.tracker.add_heading(
+                self.stamp_ns, wrap_angle(self.truth.yaw + self.heading_off_rad), 0.05)
+
+    def image(self):
+        """Let the tracker see an image."""
+        region = self.tracker.search(self.stamp_ns, MOUNT)
+        if isinstance(region, Silence):
+            return region
+        return self.tracker.update(self.stamp_ns, Observation(
+            tuple(self.seen(look.grid) for look in region.looks), MOUNT))
+
+    def seen(self, grid):
+        """Return a peak at the camera's pose, or anywhere if the images show another place."""
+        camera = self.truth.compose(MOUNT)
+        if self.images == 'nothing':
+            off_m = self.rng.uniform(-9, 9, 2)
+            camera = Pose2(*(np.array(self.truth[:2]) + off_m), camera.yaw)
+        turn, north, east = np.meshgrid(
+            wrap_angle(grid.middle.yaw + grid.turns_rad - camera.yaw), grid.norths_m - camera.y,
+            grid.easts_m - camera.x, indexing='ij')
+        values = 20 * np.exp(-0.5 * ((east ** 2 + north ** 2) / 1.2 ** 2 + (turn / 0.09) ** 2))
+        return PoseVolume(grid, values.astype(np.float32))
+
+    def drive(self, seconds):
+        """Drive on; return what the tracker said of each image."""
+        results = []
+        for _ in range(round(seconds * IMAGE_RATE_HZ)):
+            for _ in range(RATE_HZ // IMAGE_RATE_HZ):
+                self.tick()
+            results.append(self.image())
+        return results
+
+    def error(self, result):
+        """Return the (metres, radians) by which a pose of now is wrong."""
+        base = result.base
+        return (math.hypot(base.x - self.truth.x, base.y - self.truth.y),
+                abs(wrap_angle(base.yaw - self.truth.yaw)))
+
+
+def published(results):
+    """Return the poses among results."""
+    return [result for result in results if isinstance(result, TrackedPose)]
+
+
+def test_publishes_the_right_pose_soon():
+    """After three seconds of driving every image has a pose, centimetres from the truth."""
+    world = World()
+    world.drive(3.0)
+    results = world.drive(3.0)
+    assert len(published(results)) == len(results)
+    metres, radians = world.error(results[-1])
+    assert metres < 0.15 and radians < math.radians(0.5)
+    assert results[-1].belief.agreement > 0.95 and results[-1].belief.mass > 0.99
+    assert not results[-1].remarks
+
+
+def test_the_measurement_is_the_image_s_own():
+    """It lies at the truth, and is less certain than the belief."""
+    world = World()
+    result = world.drive(5.0)[-1]
+    base = result.measurement.base
+    assert math.hypot(base.x - world.truth.x, base.y - world.truth.y) < 0.2
+    assert np.linalg.eigvalsh(result.measurement.covariance)[0] > 0
+    assert np.linalg.det(result.measurement.covariance) > np.linalg.det(result.covariance)
+
+
+@pytest.mark.parametrize('off_deg', [90.0, 180.0, -90.0])
+def test_a_wrong_heading_is_found_and_said(off_deg):
+    """Nothing wrong is published meanwhile; a remark says by how much the heading is off."""
+    world = World(heading_off_rad=math.radians(off_deg))
+    results = world.drive(6.0)
+    assert published(results)
+    assert max(world.error(result)[1] for result in published(results)) < math.radians(3.0)
+    assert any('degrees' in remark for remark in results[-1].remarks)
+
+
+def test_no_heading_is_needed():
+    """The panorama is turned to all headings."""
+    world = World(heading_off_rad=None)
+    first = world.tracker
+    world.tick()
+    assert len(first.search(world.stamp_ns, MOUNT).looks) == 18
+    results = world.drive(5.0)
+    assert isinstance(results[-1], TrackedPose)
+    assert world.error(results[-1])[0] < 0.2
+
+
+def test_a_vague_position_is_searched_on_a_lattice():
+    """With GNSS 45 m off and told so, the place is found among many patches."""
+    world = World(gnss_off_m=(-40.0, 21.0), gnss_sigma_m=25.0)
+    results = world.drive(5.0)
+    assert isinstance(results[-1], TrackedPose)
+    assert world.error(results[-1])[0] < 0.2
+
+
+def test_images_of_another_place_are_never_published():
+    """They agree with no place for long; the sentence says so, also while it searches again."""
+    results = World(images='nothing').drive(10.0)
+    assert not published(results)
+    assert results[-1].kind == 'agreement' and 'agree' in results[-1].sentence
+
+
+def test_nothing_without_a_position():
+    """The sentence says what is missing."""
+    result = Tracker(SETTINGS).search(10 ** 9)
+    assert isinstance(result, Silence) and 'GNSS' in result.sentence
+
+
+def test_a_jump_of_odometry_is_left_out_and_said():
+    """The pose goes on as if there had been none."""
+    world = World()
+    world.drive(4.0)
+    world.odometry_jump_m = 100.0
+    results = world.drive(1.0)
+    assert len(published(results)) == len(results)
+    assert world.error(results[-1])[0] < 0.3
+    assert any('odometry jumped' in remark for remark in results[-1].remarks)
+
+
+def test_a_vehicle_that_is_carried_off_is_found_again():
+    """Odometry does not notice; no pose is published until images and GNSS agree on another."""
+    world = World()
+    world.drive(4.0)
+    world.truth = Pose2(world.truth.x - 70.0, world.truth.y + 20.0, world.truth.yaw + 2.0)
+    results, right = [], []
+    for _ in range(40):
+        result = world.drive(0.25)[0]
+        results.append(result)
+        if isinstance(result, TrackedPose):
+            right.append(world.error(result)[0] < 0.5)
+    assert right and all(right)
+    assert isinstance(results[-1], TrackedPose)
+
+
+def test_a_fix_kilometres_away_moves_nothing():
+    """One fix 2 km off moves the pose by no more than centimetres."""
+    world = World()
+    world.drive(5.0)
+    world.gnss_off_m = (2000.0, 0.0)
+    result = world.drive(0.25)[0]
+    assert isinstance(result, TrackedPose)
+    assert world.error(result)[0] < 0.15
+
+
+def test_standing_still_adds_nothing():
+    """A minute at a traffic light makes the pose no more certain, and not much less."""
+    world = World()
+    before = world.drive(4.0)[-1].belief.covariance
+    world.speed_mps = 0.0
+    after = world.drive(60.0)[-1]
+    assert isinstance(after, TrackedPose)
+    ratio = np.sqrt(np.diag(after.belief.covariance) / np.diag(before))
+    assert (ratio > 0.9).all() and (ratio < 1.5).all()
+
+
+def test_images_in_the_wrong_order_are_refused():
+    """An image that is not newer than the last one is not looked at."""
+    world = World()
+    world.drive(1.0)
+    result = world.tracker.search(world.stamp_ns - 10 ** 8)
+    assert isinstance(result, Silence) and result.kind == 'order'
+    with pytest.raises(ValueError, match='asked'):
+        world.tracker.update(world.stamp_ns + 1, Observation(()))
+
+
+def test_clear_forgets_everything():
+    """After it the tracker is as new."""
+    world = World()
+    world.drive(4.0)
+    world.tracker.clear()
+    assert world.tracker.belief(world.stamp_ns) is None
+    assert isinstance(world.tracker.search(world.stamp_ns - 10 ** 9), Silence)
+
+
+def test_relocalize_searches_as_wide_as_told():
+    """The inputs are kept; many places are looked at, and the pose is found again."""
+    world = World()
+    world.drive(4.0)
+    world.tracker.relocalize(30.0)
+    world.tick()
+    assert len(world.tracker.search(world.stamp_ns, MOUNT).looks) > 9
+    assert isinstance(world.drive(4.0)[-1], TrackedPose)
+
+
+def test_a_pose_that_is_given_is_where_the_search_begins():
+    """With GNSS far off and sure of itself only a given pose helps."""
+    world = World(gnss_off_m=(60.0, 60.0))
+    world.drive(0.5)
+    world.tracker.set_pose(world.stamp_ns, world.truth, np.diag([1.0, 1.0, 0.01]))
+    results = world.drive(5.0)
+    assert isinstance(results[-1], TrackedPose)
+    assert world.error(results[-1])[0] < 0.3
+    assert any('GNSS is' in remark for remark in results[-1].remarks)
+
+
+def test_the_belief_is_carried_to_other_stamps():
+    """By odometry, forward and a moment beyond it."""
+    world = World()
+    world.drive(4.0)
+    here = world.tracker.belief(world.stamp_ns, with_density=True)
+    assert sum(box.values.sum() for box in here.density) == pytest.approx(1.0, abs=1e-3)
+    for _ in range(4):
+        world.tick()
+    later = world.tracker.belief(world.stamp_ns)
+    assert math.hypot(later.mean.x - world.truth.x, later.mean.y - world.truth.y) < 0.2
+
+
+def test_messages_may_come_from_another_thread():
+    """No message is lost and nothing fails while images are worked on."""
+    world, failures = World(), []
+    world.drive(2.0)
+
+    def tell():
+        try:
+            for index in range(3000):
+                world.tracker.add_heading(
+                    BEGIN_NS + index * 10 ** 6, world.truth.yaw, 0.05)
+        except Exception as error:  # noqa: B902
+            failures.append(error)
+    thread = threading.Thread(target=tell)
+    thread.start()
+    results = world.drive(3.0)
+    thread.join(timeout=30)
+    assert not thread.is_alive() and not failures
+    assert isinstance(results[-1], TrackedPose)
+
+
+def test_sensors_without_odometry_still_give_poses():
+    """The images then stand alone, and are tested where they were taken."""
+    world = World()
+    world.tracker.add_odometry = lambda stamp_ns, odometry: None
+    results = world.drive(6.0)
+    for result in published(results[-1:]):
+        assert world.error(result)[0] < 1.0
+    assert replace(world, speed_mps=0.0).speed_mps == 0.0
