@@ -34,7 +34,8 @@ FORBIDDEN = {  # folder or file of fg2_ros: what it must not import, at any dept
         'fg2_ros.training'},
 }
 DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
-    'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'numpy': 'python3-numpy',
+    'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'jinja2': 'python3-jinja2',
+    'markupsafe': 'python3-jinja2', 'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy',
     'pyproj': 'python3-pyproj', 'scipy': 'python3-scipy', 'tqdm': 'python3-tqdm',
     'urllib3': 'python3-urllib3', 'yaml': 'python3-yaml', 'embreex': 'simulation.txt',
     'onnx': 'export.txt', 'onnxruntime': 'export.txt', 'onnxscript': 'export.txt',
@@ -89,6 +90,7 @@ def test_the_node_loads_no_training_code():
     loaded = subprocess.run(
         [sys.executable, '-c', code], check=True, cwd=ROOT, capture_output=True, text=True).stdout
     assert not LOADED_BY_THE_NODE.findall(loaded)
+    assert not {'jinja2', 'matplotlib'} & set(loaded.split())
 
 
 def test_versions_agree(monkeypatch):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 import json
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any
 
-from fg2_ros.training.curves import CHARTS, write_curves
+from fg2_ros.report.training import write_training_report
 import torch
 
 
@@ -19,10 +20,10 @@ class RunFolder:
 
     :param path: is made if it does not exist.
     :param identity: what must not differ between a run and its continuation.
-    :param charts: of the curves, see `curves.CHARTS`.
+    :param charts: for each title the values of the log that are shown together.
     """
 
-    def __init__(self, path: Path, identity: str, charts: Iterable[tuple] = CHARTS):
+    def __init__(self, path: Path, identity: str, charts: Mapping[str, Sequence[str]]):
         """Make the folder."""
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
@@ -64,7 +65,7 @@ class RunFolder:
 
     def write_curves(self) -> None:
         """Draw what was logged so far."""
-        write_curves(self.records(), self.path / 'curves.html', self._charts)
+        write_training_report(self.path / 'curves.html', self.records(), self._charts)
 
     def _read_checkpoint(self, resume: bool) -> dict[str, Any]:
         if not resume:

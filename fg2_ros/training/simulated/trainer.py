@@ -30,6 +30,11 @@ from torch.utils.data import DataLoader, Dataset
 log = logging.getLogger(__name__)
 
 TRAINED = ('network', 'average', 'reader', 'contrast', 'optimizer')  # what a checkpoint keeps
+CHARTS = {
+    'Loss [nats a cell]': ('info_nce', 'local', 'layers', 'pose', 'validation_loss'),
+    'Position error [m]': ('validation_mean_m', 'validation_median_m'),
+    'Yaw error [deg]': ('validation_median_deg',),
+    'Learning rate': ('rate',)}
 SEED_STRIDE = 2 ** 24  # between the seeds of runs, each of whose steps has its own
 
 
@@ -95,7 +100,8 @@ class SimulatedTrainer:
         torch.manual_seed(settings.seed)
         self.config, self.settings = config, settings
         self.folder = RunFolder(folder, json.dumps({
-            'network': config.to_dict(), 'training': asdict(settings), 'origin': origin}))
+            'network': config.to_dict(), 'training': asdict(settings), 'origin': origin}),
+            CHARTS)
         self.training, self.validation = training, validation
         self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
         if start is not None:
