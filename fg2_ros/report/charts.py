@@ -114,20 +114,20 @@ def chart(title: str, draw: Callable[[Axes], None], width: float = WIDTH,
         draw(figure.subplots())
         file = io.StringIO()
         figure.savefig(file, format='svg', metadata=dict.fromkeys(METADATA))
-    return render('chart.svg', title=title, width=width, height=height,
+    return render('chart.html', title=title, width=width, height=height,
                   drawing=Markup(_drawing(file.getvalue())))  # its texts are escaped
 
 
 def _draw_curve(axes: Axes, curve: Curve) -> None:
     axes.plot(curve.x, curve.y, linestyle='none' if curve.dots else '-', marker='o',
-              markevery=slice(None) if curve.dots else _isolated(curve.y),
+              markevery=slice(None) if curve.dots else _ends(curve.y),
               color=COLOURS[curve.colour], label=curve.label)
 
 
-def _isolated(y: np.ndarray) -> np.ndarray:
-    """Return which values stand between two gaps, where a line would not show them."""
+def _ends(y: np.ndarray) -> np.ndarray:
+    """Return which values have a gap beside them; between two of them a line shows nothing."""
     known = np.pad(np.isfinite(y), 1)
-    return known[1:-1] & ~known[:-2] & ~known[2:]
+    return known[1:-1] & ~(known[:-2] & known[2:])
 
 
 def _draw_limit(axes: Axes, limit: Limit) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+NO_BREAK = '\u00a0'  # a space at which no line ends
+
 
 def write_page(path: Path, template: str, **values: object) -> None:
     """
@@ -40,7 +42,7 @@ def quantity(value: object, unit: str = '', digits: int | None = None) -> str:
     if value is None:
         return '–'
     text = str(value) if digits is None else f'{value:,.{digits}f}'
-    return f'{text}{"" if unit in "°" else " "}{unit}'
+    return f'{text}{"" if unit in "°" else NO_BREAK}{unit}'
 
 
 @cache

@@ -83,9 +83,9 @@ def _charts(results: Sequence[CrossViewResult]) -> dict[str, Markup]:
             ('yaw error', 'deg', [result.yaw_error_deg for result in posed])):
         values, label = np.array(errors), f'{name} [{unit}]'
         end = float(np.percentile(values, SHOWN_PERCENTILE)) or 1.0 if errors else 1.0
-        title = f'Frames by {name}, in the last bar all beyond it'
+        title = f'{name.capitalize()}; the last bar holds all beyond it'
         charts[title] = histogram(title, values, end, BINS, label)
-        title = f'Frames below a {name}'
+        title = f'Share of frames below a {name}'
         charts[title] = _share_below(title, values, end, len(results), label)
     return charts
 

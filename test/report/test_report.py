@@ -85,7 +85,7 @@ def test_the_page_is_whole_and_needs_no_network(tmp_path):
     assert parser.open == []
     assert not re.search(r'(src|href)="(?!data:|#)', page) and 'http' not in page
     assert page.count('<ellipse') == len(drive.pose)
-    assert page.count('<figcaption>') == 2 and '0.4 s, rejected' in page
+    assert page.count('<figcaption>') == 2 and '0.4\u00a0s, rejected' in page
     assert 'City &lt;7&gt;' in page and '2042 &lt;&amp;&gt;' in page
     assert '$' not in page.split('<script>')[0]
 

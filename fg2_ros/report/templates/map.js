@@ -21,7 +21,7 @@
 
   function showScale() {
     const pxPerMetre = map.getScreenCTM().a;
-    const longest = 140 / pxPerMetre;
+    const longest = Math.min(140, map.clientWidth / 4) / pxPerMetre;
     const power = 10 ** Math.floor(Math.log10(longest));
     const metres = [5, 2, 1].find(digit => digit * power <= longest) * power;
     scale.style.width = `${metres * pxPerMetre}px`;
