@@ -10,9 +10,29 @@ from fg2_ros.report.html_page import write_page
 from markupsafe import Markup
 import numpy as np
 
+SIMULATED = {  # values of the log that a chart shows
+    'Loss [nats a cell]': ('info_nce', 'local', 'layers', 'pose', 'validation_loss'),
+    'Position error [m]': ('validation_mean_m', 'validation_median_m'),
+    'Yaw error [deg]': ('validation_median_deg',),
+    'Learning rate': ('rate',)}
+VIGOR_KITTI = {
+    'InfoNCE [nats]': ('info_nce', 'validation_info_nce'),
+    'Position error [m]': ('pose_m', 'validation_mean_m', 'validation_median_m'),
+    'Yaw error [deg]': ('validation_mean_deg', 'validation_median_deg')}
 
-def write_training_report(
-        path: Path, records: Sequence[Mapping], charts: Mapping[str, Sequence[str]]) -> None:
+
+def write_simulated_curves(path: Path, records: Sequence[Mapping]) -> None:
+    """Write the curves of a training in simulated cities, see `write_curves`."""
+    write_curves(path, records, SIMULATED)
+
+
+def write_vigor_kitti_curves(path: Path, records: Sequence[Mapping]) -> None:
+    """Write the curves of a training on VIGOR or KITTI, see `write_curves`."""
+    write_curves(path, records, VIGOR_KITTI)
+
+
+def write_curves(path: Path, records: Sequence[Mapping],
+                 charts: Mapping[str, Sequence[str]]) -> None:
     """
     Write curves over the steps as one self-contained page.
 

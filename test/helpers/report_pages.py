@@ -13,7 +13,7 @@ from fg2_ros.prefetch.coverage import stretches_of, tracks_of
 from fg2_ros.prefetch.routes import Route
 from fg2_ros.report.coverage import write_coverage
 from fg2_ros.report.drive import write_report
-from fg2_ros.report.training import write_training_report
+from fg2_ros.report.training import write_curves
 from fg2_ros.report.vigor_kitti import write_case, write_crossview_report
 import numpy as np
 
@@ -101,7 +101,7 @@ def write_training_page(path):
     """Write the page of a training run."""
     records = [{'step': step, 'loss': 5 / step ** 0.3, 'validation': 6 / step ** 0.3}
                for step in range(1, 200)]
-    write_training_report(path, records, {'Loss [nats]': ('loss', 'validation')})
+    write_curves(path, records, {'Loss [nats]': ('loss', 'validation')})
 
 
 PAGES = {

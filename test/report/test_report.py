@@ -10,7 +10,7 @@ from fg2_ros.evaluation.drive import DriveRecord, summary
 from fg2_ros.report.charts import COLOURS, Curve, histogram, Limit, line_chart
 from fg2_ros.report.drive import write_report
 from fg2_ros.report.map import Map
-from fg2_ros.report.training import write_training_report
+from fg2_ros.report.training import write_curves
 import numpy as np
 import pytest
 
@@ -176,7 +176,7 @@ def test_training_curves_show_what_was_logged(tmp_path):
     """Values that are never logged have no chart; those that are not finite interrupt it."""
     records = [{'step': step, 'loss': 1 / step, 'rate': np.inf if step == 2 else 1e-4}
                for step in range(1, 5)] + [{'step': 5, 'validation': 0.25}]
-    write_training_report(tmp_path / 'curves.html', records, {
+    write_curves(tmp_path / 'curves.html', records, {
         'Loss': ('loss', 'validation'), 'Rate': ('rate',), 'Nothing': ('nothing',)})
     page = (tmp_path / 'curves.html').read_text()
 
