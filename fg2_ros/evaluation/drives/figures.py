@@ -18,7 +18,7 @@ SENTENCES = 12
 Source = Callable[[ImageResult], Claim | None]
 
 
-def figures(drives: Sequence[DriveResult]) -> dict:
+def trust_metrics(drives: Sequence[DriveResult]) -> dict:
     """
     Return all figures of drives.
 
@@ -172,10 +172,15 @@ def first_time_s(drive: DriveResult, what: Callable[[ImageResult], bool]) -> flo
 
 
 def first_sentence_s(drive: DriveResult) -> float:
-    """Return how long after the fault, or the beginning, something was said; inf for never."""
+    """Return how long after the fault, or the beginning, a doubt was told; inf for never."""
     begin_s = drive.fault_s or 0.0
     return next((image.time_s - begin_s for image in drive.images
-                 if image.time_s >= begin_s and image.sentences), np.inf)
+                 if image.time_s >= begin_s and doubts(image)), np.inf)
+
+
+def doubts(image: ImageResult) -> tuple[str, ...]:
+    """Return what was told of an image, but for that there were too few of them yet."""
+    return image.sentences[1:] if image.silence == 'start' else image.sentences
 
 
 def recovered_after_s(drive: DriveResult) -> float:
