@@ -58,7 +58,8 @@ def test_the_same_data_give_the_same_page(tmp_path):
     """No time, no random names."""
     drives = [drive(5)]
     for name in ('a.html', 'b.html'):
-        write_trust_report(tmp_path / name, trust_metrics(drives) | SETTINGS, drives, [moment(None)])
+        write_trust_report(
+            tmp_path / name, trust_metrics(drives) | SETTINGS, drives, [moment(None)])
     assert (tmp_path / 'a.html').read_bytes() == (tmp_path / 'b.html').read_bytes()
 
 

@@ -141,7 +141,8 @@ def settings(**others) -> RowSettings:
 
 def test_the_tracker_is_told_everything_in_time_and_its_answers_are_kept(cache):
     """Every image is shown once, and comes out with its truth."""
-    stream, driven, tracker = opened_stream(settings(), SEED, cache), vehicle(), KnowingTracker(None)
+    stream, driven = opened_stream(settings(), SEED, cache), vehicle()
+    tracker = KnowingTracker(None)
     images = list(driven.follow(stream, tracker))
     assert [int(image[0, 0, 0]) for image in driven.localizer.seen] == [
         10 * index + 1 for index in range(FRAMES)]
@@ -180,14 +181,14 @@ def test_without_a_heading_nobody_is_told_one(cache):
 def test_a_prior_alone_is_near_the_camera(cache):
     """The levers of antenna and camera are taken into account."""
     stream = opened_stream(settings(), SEED, cache)
-    exact = {'position_m': np.array([  # of the antenna, without an error
-        shot.truth.compose(Pose2(*stream.antenna_m, 0.0))[:2] for shot in stream.shots]),
-        'time_s': np.array([shot.time_s for shot in stream.shots])}
+    antennas = [shot.truth.compose(Pose2(*stream.antenna_m, 0.0)) for shot in stream.shots]
+    exact = {'position_m': np.array([antenna[:2] for antenna in antennas]),
+             'time_s': np.array([shot.time_s for shot in stream.shots])}
     stream = replace(stream, gnss=replace(stream.gnss, **exact))
     shot = stream.shots[4]
     prior = single_prior(stream, shot.time_s)
     camera = shot.truth.compose(stream.base_from_camera)
-    assert np.hypot(*np.subtract(prior.pose[:2], camera[:2])) < 0.15  # the heading is off by degrees
+    assert np.hypot(*np.subtract(prior.pose[:2], camera[:2])) < 0.15  # headings err
 
 
 @pytest.mark.parametrize('wrong, word', [
@@ -231,6 +232,7 @@ def driven(monkeypatch):
     seeds = []
 
     class CountedVehicle(KnowingVehicle):
+
         def drive(self, seed, stream):
             seeds.append(seed)
             return super().drive(seed, stream)
