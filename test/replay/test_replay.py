@@ -116,7 +116,8 @@ def localizer(drive, monkeypatch):
     monkeypatch.setattr(loading, 'load_localizer', lambda settings: Loaded(localizer, raster))
     as_told = run.node_settings
     monkeypatch.setattr(run, 'node_settings', lambda settings: replace(
-        as_told(settings), publication=PublicationSettings(min_images=1, apart_m=0.0)))
+        as_told(settings), publication=PublicationSettings(
+            min_images=1, apart_m=0.0, min_distance_m=0.0)))
     return localizer
 
 
