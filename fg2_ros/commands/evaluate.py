@@ -9,6 +9,7 @@ from typing import Any
 
 from fg2_ros.commands.options import add_options, NetworkOptions, Output
 from fg2_ros.commands.tables import group_table, text_table
+from fg2_ros.evaluation.drives.settings import DrivesRun, RowSettings
 from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
@@ -17,10 +18,16 @@ from fg2_ros.settings import setting
 
 @dataclass(frozen=True)
 class Page:
-    """What is shown of an evaluation."""
+    """Whether an evaluation is shown."""
 
     report: Path | None = setting(
         None, 'Write a page.', of=Path, option={'metavar': 'FILE.html'})
+
+
+@dataclass(frozen=True)
+class PageOfCases(Page):
+    """What is shown of an evaluation."""
+
     cases: int = setting(4, 'Worst and best frames on the page.', between=(0, 1000))
 
 
@@ -29,11 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data_sets = parser.add_subparsers(dest='data_set', metavar='DATA_SET', required=True)
     simulated = data_sets.add_parser('sim', help='simulated cities, rendered on the fly')
     add_options(simulated, run_simulated, SimulatedSettings, NetworkOptions, Output)
+    drives = data_sets.add_parser(
+        'drives', help='the tracker along simulated drives, and all that can go wrong on them')
+    add_options(drives, run_drives, RowSettings, DrivesRun, NetworkOptions, Page, Output)
     vigor = data_sets.add_parser('vigor', help='panoramas of four cities')
     add_options(vigor, run_vigor, VigorPart, SolverSettings, OrientationSettings, RunSettings,
-                Page, Output)
+                PageOfCases, Output)
     kitti = data_sets.add_parser('kitti', help='forward camera of a vehicle')
-    add_options(kitti, run_kitti, KittiPart, SolverSettings, RunSettings, Page, Output)
+    add_options(kitti, run_kitti, KittiPart, SolverSettings, RunSettings, PageOfCases, Output)
 
 
 def run_simulated(settings: SimulatedSettings, network: NetworkOptions, output: Output) -> int:
@@ -55,20 +65,34 @@ def run_simulated(settings: SimulatedSettings, network: NetworkOptions, output: 
         'yaw_error_deg': settings.yaw_error_deg}, output)
 
 
+def run_drives(row: RowSettings, running: DrivesRun, network: NetworkOptions, page: Page,
+               output: Output) -> int:
+    """Let the tracker follow simulated drives."""
+    from fg2_ros.evaluation.drives.evaluate import evaluate_drives
+    from fg2_ros.report.trust import write_trust_report
+    evaluation = evaluate_drives(
+        row, running, network.weights, network.device, network.precision,
+        shows=page.report is not None)
+    if page.report:
+        write_trust_report(
+            page.report, evaluation.figures, evaluation.drives, evaluation.moments)
+    return tell(evaluation.figures, output)
+
+
 def run_vigor(part: VigorPart, solving: SolverSettings, orientation: OrientationSettings,
-              running: RunSettings, page: Page, output: Output) -> int:
+              running: RunSettings, page: PageOfCases, output: Output) -> int:
     """Evaluate on VIGOR."""
     return run_data_set(part, solving, orientation, running, page, output)
 
 
-def run_kitti(part: KittiPart, solving: SolverSettings, running: RunSettings, page: Page,
+def run_kitti(part: KittiPart, solving: SolverSettings, running: RunSettings, page: PageOfCases,
               output: Output) -> int:
     """Evaluate on KITTI."""
     return run_data_set(part, solving, OrientationSettings(), running, page, output)
 
 
 def run_data_set(part: VigorPart | KittiPart, solving: SolverSettings,
-                 orientation: OrientationSettings, running: RunSettings, page: Page,
+                 orientation: OrientationSettings, running: RunSettings, page: PageOfCases,
                  output: Output) -> int:
     """Evaluate on a part of a data set, and write its page."""
     from fg2_ros.evaluation.vigor_kitti.evaluate import evaluate_data_set

@@ -43,7 +43,8 @@ TRUTH = Pose2(12.0, -8.0, 0.7)  # map_from_base
 COVARIANCE = np.array([[0.5, 0.1, 0.02], [0.1, 0.3, -0.01], [0.02, -0.01, 0.004]])
 SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0  # of what an image says; beyond that it is flat
 EVERY_IMAGE = {  # the vehicle of most tests stands
-    'publication.min_images': 1, 'publication.apart_m': 0.0}
+    'publication.min_images': 1, 'publication.apart_m': 0.0,
+    'publication.min_distance_m': 0.0}
 PATIENCE_S = 60.0
 RELIABLE = QoSProfile(depth=50)
 _NUMBERS = count(1)

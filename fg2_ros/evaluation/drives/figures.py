@@ -18,7 +18,7 @@ SENTENCES = 12
 Source = Callable[[ImageResult], Claim | None]
 
 
-def figures(drives: Sequence[DriveResult]) -> dict:
+def trust_metrics(drives: Sequence[DriveResult]) -> dict:
     """
     Return all figures of drives.
 

@@ -1,66 +1,128 @@
-"""A vehicle with everything that follows a drive: network, aerial imagery, tracker."""
+"""The tracker along a simulated drive: the same calls as the node makes, and the truth beside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from fg2_ros.evaluation.drives.results import DriveResult, ImageResult
-from fg2_ros.evaluation.drives.run import drive_result, opened_stream, RowSettings
-from fg2_ros.evaluation.drives.single import Single, single_localizer
-from fg2_ros.evaluation.drives.stream import SensorStream
+from fg2_ros.evaluation.drives.filter_check import filter_result
+from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
+from fg2_ros.evaluation.drives.stream import Event, Heading, SensorStream, Shot
 from fg2_ros.evaluation.simulated import CurrentCity
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.localizer.estimate import MapPrior
 from fg2_ros.localizer.localizer import Localizer
-from fg2_ros.localizer.observer import Observer
-from fg2_ros.network.inference import optimise_for_inference
-from fg2_ros.network.weights import load_network, read_metadata, usable_device, usable_precision
+from fg2_ros.tracker.inputs import Fix, Odometry
+from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
+import numpy as np
 
 
+@dataclass(frozen=True)
 class Vehicle:
     """
-    Follows drives, one after the other.
+    What follows drives, one after the other.
 
-    :param observer: takes its patches from ``imagery``.
-    :param new_tracker: makes one that knows nothing, for each drive.
-    :param single: answers from an image alone; takes its patches from ``imagery``, too.
+    :param localizer: takes its patches from ``imagery``.
+    :param has_single: whether images are localized alone, too, for comparison.
     """
 
-    def __init__(self, observer: Observer, imagery: CurrentCity,
-                 new_tracker: Callable[[], Tracker] = Tracker, single: Single | None = None):
-        """Be in no city yet."""
-        self.observer, self.imagery = observer, imagery
-        self.new_tracker, self._single = new_tracker, single
+    localizer: Localizer
+    imagery: CurrentCity
+    has_single: bool = True
 
-    @classmethod
-    def load(cls, weights: Path, device: str = 'auto', precision: str = 'fp32',
-             with_single: bool = True) -> Vehicle:
+    def new_tracker(self) -> Tracker:
+        """Return a tracker that knows nothing but how far the weights may be believed."""
+        calibration = Calibration.of(self.localizer.metadata)
+        return Tracker(TrackerSettings(calibration=calibration), self.localizer.config.cell_m)
+
+    def follow(self, stream: SensorStream, tracker: Tracker) -> Iterator[ImageResult]:
         """
-        Return a vehicle with the network of a weights file.
+        Yield what comes of each image of a drive.
 
-        :param with_single: whether images are localized alone, too, for comparison.
-        :raises ValueError: if the file, the device or the precision cannot be used.
+        :param tracker: knows nothing yet.
         """
-        place, imagery = usable_device(device), CurrentCity()
-        network = optimise_for_inference(
-            load_network(weights, place, usable_precision(precision, place)))
-        metadata = read_metadata(weights)
-        settings = TrackerSettings(calibration=Calibration.of(metadata))
-        single = single_localizer(
-            Localizer(network, imagery, metadata=metadata)) if with_single else None
-        return cls(Observer(network, imagery), imagery,
-                   lambda: Tracker(settings, network.config.cell_m), single)
-
-    def stream(self, settings: RowSettings, seed: int, cache: Path) -> SensorStream:
-        """Return a drive, and be in its city."""
-        stream = opened_stream(settings, seed, cache)
         self.imagery.raster = stream.imagery
-        self.observer.forget()
-        return stream
+        self.localizer.map_frame = stream.map_frame
+        for event in stream.events():
+            if isinstance(event.content, Shot):
+                yield self._result(stream, event, tracker)
+            else:
+                tell(tracker, event)
 
-    def drive(self, settings: RowSettings, seed: int, cache: Path,
-              on_image: Callable[[ImageResult], None] = lambda image: None) -> DriveResult:
-        """Follow a drive of the settings; see `drive_result`."""
-        return drive_result(seed, self.stream(settings, seed, cache), self.new_tracker(),
-                            self.observer, self._single, on_image)
+    def drive(self, seed: int, stream: SensorStream) -> DriveResult:
+        """Return what comes of a whole drive."""
+        images = tuple(self.follow(stream, self.new_tracker()))
+        fault_s = None if stream.fault_s is None else stream.fault_s - stream.shots[0].time_s
+        return DriveResult(seed, images, fault_s, filter_result(stream, images))
+
+    def _result(self, stream: SensorStream, event: Event, tracker: Tracker) -> ImageResult:
+        shot = event.content
+        panorama = shot.image.pixels()
+        result = image_result(shot, self._answer(stream, event.stamp_ns, panorama, tracker))
+        single = self._single(stream, shot, panorama) if self.has_single else None
+        return replace(result, time_s=shot.time_s - stream.shots[0].time_s, single=single)
+
+    def _answer(self, stream: SensorStream, stamp_ns: int, panorama: np.ndarray,
+                tracker: Tracker) -> TrackedPose | Silence:
+        region = tracker.search(stamp_ns, stream.base_from_camera)
+        if isinstance(region, Silence):
+            return region
+        try:
+            observation = self.localizer.observe(panorama, region, stream.base_from_camera)
+        except ImageryError as error:
+            return Silence(stamp_ns, 'imagery', str(error))
+        return tracker.update(stamp_ns, observation)
+
+    def _single(self, stream: SensorStream, shot: Shot, panorama: np.ndarray) -> Claim | None:
+        prior = single_prior(stream, shot.time_s)
+        if prior is None:
+            return None
+        try:
+            estimate = self.localizer.estimate(panorama, prior)
+        except ImageryError:
+            return None
+        if not estimate.accepted:
+            return None
+        camera = Pose2(estimate.east_m, estimate.north_m, estimate.yaw_rad)
+        # The camera is so near to base_link that its covariance serves for both.
+        return Claim(camera.compose(stream.base_from_camera.inverse()), estimate.covariance)
+
+
+def tell(tracker: Tracker, event: Event) -> None:
+    """Tell a tracker what a sensor says."""
+    if isinstance(event.content, Fix):
+        tracker.add_fix(event.stamp_ns, event.content)
+    elif isinstance(event.content, Odometry):
+        tracker.add_odometry(event.stamp_ns, event.content)
+    elif isinstance(event.content, Heading):
+        tracker.add_heading(event.stamp_ns, *event.content)
+
+
+def image_result(shot: Shot, answer: TrackedPose | Silence) -> ImageResult:
+    """Return an answer beside the truth."""
+    belief = answer.belief
+    known = {} if belief is None else {'mass': belief.mass, 'agreement': belief.agreement}
+    if isinstance(answer, Silence):
+        return ImageResult(shot.time_s, shot.truth, **known, silence=answer.kind,
+                           sentences=(answer.sentence, *answer.remarks))
+    measured = answer.measurement
+    return ImageResult(
+        shot.time_s, shot.truth, Claim(answer.base, answer.covariance),
+        None if measured is None else Claim(measured.base, measured.covariance),
+        **known, sentences=answer.remarks)
+
+
+def single_prior(stream: SensorStream, time_s: float) -> MapPrior | None:
+    """Return what the nearest fix and heading say of the camera; None if there is no heading."""
+    if stream.imu is None:
+        return None
+    yaw_rad = float(stream.imu.yaw_rad[np.argmin(np.abs(stream.imu.time_s - time_s))])
+    away_s = np.where(np.isfinite(stream.gnss.position_m[:, 0]),
+                      np.abs(stream.gnss.time_s - time_s), np.inf)
+    antenna_m = stream.gnss.position_m[np.argmin(away_s)]
+    base = Pose2(*antenna_m, yaw_rad).compose(Pose2(*np.negative(stream.antenna_m), 0.0))
+    return MapPrior(base.compose(stream.base_from_camera), stream.gnss.sigma_m,
+                    stream.imu.yaw_sigma_rad)

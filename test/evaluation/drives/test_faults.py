@@ -1,10 +1,10 @@
 """Faults do what they say to a drive, and leave the rest of it alone."""
 
 from dataclasses import replace
-from pathlib import Path
 import re
+from test.helpers.paths import ROOT
 
-from fg2_ros.evaluation.drives import spoilt_images
+from fg2_ros.evaluation.drives import settings, spoilt_images
 from fg2_ros.evaluation.drives.faults import displaced, FAULTS, Surroundings
 from fg2_ros.evaluation.drives.rendered import DriveSpec, RenderedDrive
 from fg2_ros.evaluation.drives.retimed import with_stop
@@ -243,8 +243,9 @@ def test_faults_leave_their_stream_alone(sound, around):
 
 
 def test_the_manual_explains_every_fault():
-    """And none that is not there."""
-    manual = (Path(__file__).parents[3] / 'docs' / 'drives.md').read_text()
+    """And none that is not there; the command knows the same."""
+    assert tuple(FAULTS) == settings.FAULTS
+    manual = (ROOT / 'docs' / 'drives.md').read_text()
     table = manual.split('|---|---|')[1].split('\n\n')[0]
     assert set(re.findall(r'`(\w+)`', ''.join(
         line.split('|')[1] for line in table.strip().splitlines()))) == set(FAULTS)

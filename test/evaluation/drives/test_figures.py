@@ -3,7 +3,7 @@
 from dataclasses import replace
 import json
 
-from fg2_ros.evaluation.drives.figures import figures, recovered_after_s
+from fg2_ros.evaluation.drives.figures import recovered_after_s, trust_metrics
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, FilterResult, ImageResult
 from fg2_ros.geometry.se2 import Pose2
 import numpy as np
@@ -32,7 +32,7 @@ def drive(claims, fault_s=None) -> DriveResult:
 def test_gaussian_errors_are_covered_as_they_should_be():
     """Ellipses hold their share, and ANEES is 1, where errors are as they are claimed."""
     errors = np.random.default_rng(0).multivariate_normal(np.zeros(3), COVARIANCE, 4000)
-    found = figures([drive([off(*error) for error in errors])])
+    found = trust_metrics([drive([off(*error) for error in errors])])
     assert found['anees_track'] == pytest.approx(1.0, abs=0.04)
     assert found['anees_pose'] == found['single_frame']['anees'] == found['anees_track']
     for percent in (50, 90, 95, 99):
@@ -43,7 +43,7 @@ def test_gaussian_errors_are_covered_as_they_should_be():
 
 def test_errors_are_those_of_the_published():
     """Silence is not an error, but it counts as a frame."""
-    found = figures([drive([None, off(1.0), off(3.0), off(0.0, 6.0)])])
+    found = trust_metrics([drive([None, off(1.0), off(3.0), off(0.0, 6.0)])])
     assert (found['frames'], found['published']) == (4, 3)
     assert found['published_share'] == 0.75
     assert found['published_after_3s'] == 1.0
@@ -60,20 +60,20 @@ def test_errors_are_those_of_the_published():
     (off(yaw=np.radians(-21)), 1.0), (off(np.nan), 1.0), (off(yaw=2 * np.pi), 0.0)])
 def test_wrong_is_5_m_or_20_degrees(claim, wrong):
     """Either is enough; angles are taken the short way around."""
-    assert figures([drive([claim])])['wrong_published'] == wrong
+    assert trust_metrics([drive([claim])])['wrong_published'] == wrong
 
 
 def test_a_wrong_measurement_is_published_wrongly_too():
     """An image counts once, whichever of its two poses is wrong."""
     half = replace(image(0.0, off()), measurement=off(9.0))
-    found = figures([DriveResult(1, (half,))])
+    found = trust_metrics([DriveResult(1, (half,))])
     assert found['wrong_published'] == 1.0
     assert found['over_5m'] == 0.0
 
 
 def test_nothing_published_has_no_errors():
     """There is nothing to average."""
-    found = figures([drive([None, None])])
+    found = trust_metrics([drive([None, None])])
     assert found['published'] == 0
     assert found['wrong_published'] == 0.0
     assert found['median_error_m'] is found['anees_track'] is found['coverage_95'] is None
@@ -93,9 +93,9 @@ def test_recovery_counts_from_the_fault_to_lasting_truth(claims, seconds):
 def test_times_are_medians_over_drives_and_none_if_most_never_came():
     """A drive without a pose took for ever."""
     late, soon, never = drive([None, None, off()]), drive([off()]), drive([None])
-    assert figures([late, soon, late])['time_to_right_pose_s'] == 2.0
-    assert figures([soon, never, never])['time_to_right_pose_s'] is None
-    assert figures([soon, never])['right_within_5s'] == 0.5
+    assert trust_metrics([late, soon, late])['time_to_right_pose_s'] == 2.0
+    assert trust_metrics([soon, never, never])['time_to_right_pose_s'] is None
+    assert trust_metrics([soon, never])['right_within_5s'] == 0.5
 
 
 def test_filters_are_compared_drive_by_drive():
@@ -103,7 +103,7 @@ def test_filters_are_compared_drive_by_drive():
     better = DriveResult(1, (image(0.0, off()),), None, FilterResult(0.5, 3.0, 1.2))
     worse = DriveResult(2, (image(0.0, off()),), None, FilterResult(4.0, 3.0, 0.8))
     silent = DriveResult(3, (image(0.0, None),))
-    found = figures([better, worse, silent])['ekf']
+    found = trust_metrics([better, worse, silent])['ekf']
     assert (found['drives'], found['better_than_gnss']) == (2, 0.5)
     assert found['anees'] == pytest.approx(1.0)
     assert found['by_drive']['3']['rmse_m'] is None
@@ -113,12 +113,12 @@ def test_sentences_are_counted_whatever_their_numbers():
     """The first of them stands for all."""
     images = tuple(ImageResult(float(k), TRUTH, silence='start',
                                sentences=(f'only {k} of 12 images yet',)) for k in range(3))
-    found = figures([DriveResult(1, images)])
+    found = trust_metrics([DriveResult(1, images)])
     assert found['sentences'] == {'only 0 of 12 images yet': 3}
     assert found['silences'] == {'start': 3}
     assert found['sentence_within_5s'] == 0.0
     doubted = replace(images[1], silence='agreement')
-    assert figures([DriveResult(1, (*images, doubted))])['sentence_within_5s'] == 1.0
+    assert trust_metrics([DriveResult(1, (*images, doubted))])['sentence_within_5s'] == 1.0
 
 
 def test_a_drive_survives_json():

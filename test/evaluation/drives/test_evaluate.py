@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 import json
+from types import SimpleNamespace
 
-from fg2_ros.commands import evaluate_drives, main
-from fg2_ros.evaluation.drives.figures import figures
+from fg2_ros.commands import main
+from fg2_ros.evaluation.drives import evaluate
+from fg2_ros.evaluation.drives.evaluate import opened_stream
+from fg2_ros.evaluation.drives.figures import trust_metrics
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, RenderedDrive
-from fg2_ros.evaluation.drives.run import drive_result, opened_stream, RowSettings
-from fg2_ros.evaluation.drives.single import single_prior
-from fg2_ros.evaluation.drives.stream import stamp_ns, stream_of
-from fg2_ros.evaluation.drives.vehicle import Vehicle
+from fg2_ros.evaluation.drives.settings import RowSettings
+from fg2_ros.evaluation.drives.stream import Heading, stamp_ns, stream_of
+from fg2_ros.evaluation.drives.vehicle import single_prior, Vehicle
 from fg2_ros.evaluation.simulated import CurrentCity
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
@@ -34,7 +36,8 @@ class KnowingTracker:
 
     def __init__(self, stream):
         """Begin with nothing told."""
-        self.truth = {stamp_ns(shot.time_s): shot.truth for shot in stream.shots}
+        self.truth = {stamp_ns(shot.time_s): shot.truth
+                      for shot in (stream.shots if stream else ())}
         self.told = {'fix': [], 'heading': [], 'odometry': []}
         self.updates = 0
 
@@ -73,21 +76,44 @@ class KnowingTracker:
 
 
 class Looking:
-    """Takes the image it is shown for an observation; the sixth has no imagery."""
+    """Takes the image it is shown for an observation; the sixth of a drive has no imagery."""
+
+    map_frame = None
 
     def __init__(self):
         """Begin with nothing seen."""
         self.seen = []
 
-    def forget(self):
-        """Forget nothing: nothing is kept of the imagery."""
-
-    def observe(self, image, frame, region, base_from_camera):
+    def observe(self, image, region, base_from_camera):
         """Remember the image."""
         self.seen.append(image)
-        if len(self.seen) == 6:
+        if len(self.seen) % FRAMES == 6:
             raise ImageryError('there is none here')
         return Observation((), base_from_camera)
+
+    def estimate(self, image, prior):
+        """Answer with the prior, and accept every other image."""
+        return SimpleNamespace(
+            accepted=len(self.seen) % 2 == 0, east_m=prior.pose.x, north_m=prior.pose.y,
+            yaw_rad=prior.pose.yaw, covariance=COVARIANCE)
+
+
+class KnowingVehicle(Vehicle):
+    """A vehicle with the stand-ins."""
+
+    def follow(self, stream, tracker):
+        """Follow with a tracker that knows this drive."""
+        tracker.__init__(stream)
+        return super().follow(stream, tracker)
+
+    def new_tracker(self):
+        """Return a tracker that is told the truth when it starts."""
+        return KnowingTracker(None)
+
+
+def vehicle() -> KnowingVehicle:
+    """Return a vehicle that has seen nothing."""
+    return KnowingVehicle(Looking(), CurrentCity(), has_single=True)
 
 
 @pytest.fixture(scope='module')
@@ -115,28 +141,29 @@ def settings(**others) -> RowSettings:
 
 def test_the_tracker_is_told_everything_in_time_and_its_answers_are_kept(cache):
     """Every image is shown once, and comes out with its truth."""
-    stream = opened_stream(settings(), SEED, cache)
-    tracker, observer = KnowingTracker(stream), Looking()
-    result = drive_result(SEED, stream, tracker, observer)
-    assert [int(image[0, 0, 0]) for image in observer.seen] == [
+    stream, driven = opened_stream(settings(), SEED, cache), vehicle()
+    tracker = KnowingTracker(None)
+    images = list(driven.follow(stream, tracker))
+    assert [int(image[0, 0, 0]) for image in driven.localizer.seen] == [
         10 * index + 1 for index in range(FRAMES)]
+    assert driven.localizer.map_frame == stream.map_frame
     for stamps in tracker.told.values():
         assert len(stamps) > 10 and stamps == sorted(stamps)
-    assert [image.silence for image in result.images] == [
+    assert [image.silence for image in images] == [
         'start', 'start', '', '', '', 'imagery', '', '', '']
-    assert result.images[0].sentences == ('too few images yet',)
-    assert [image.time_s for image in result.images] == pytest.approx(np.arange(FRAMES) / 4)
-    error = result.images[3].track.against(result.images[3].truth)
+    assert images[0].sentences == ('too few images yet',)
+    assert [image.time_s for image in images] == pytest.approx(np.arange(FRAMES) / 4)
+    error = images[3].track.against(images[3].truth)
     assert error.position_error_m == pytest.approx(np.hypot(*NEAR[:2]))
     assert error.error.yaw == pytest.approx(NEAR.yaw)
+    assert [image.single is not None for image in images] == [False, True] * 4 + [False]
 
 
 def test_a_filter_fed_with_good_poses_beats_gnss(cache):
     """The figures of the whole drive have it."""
-    stream = opened_stream(settings(), SEED, cache)
-    result = drive_result(SEED, stream, KnowingTracker(stream), Looking())
+    result = vehicle().drive(SEED, opened_stream(settings(), SEED, cache))
     assert result.ekf.rmse_m < 0.4 < result.ekf.gnss_rmse_m
-    found = figures([result])
+    found = trust_metrics([result])
     assert found['ekf']['better_than_gnss'] == 1.0
     assert (found['frames'], found['published']) == (FRAMES, 6)
     assert found['wrong_published'] == 0
@@ -145,9 +172,8 @@ def test_a_filter_fed_with_good_poses_beats_gnss(cache):
 def test_without_a_heading_nobody_is_told_one(cache):
     """Neither the tracker, nor the filter on GNSS, nor what localizes alone."""
     stream = opened_stream(settings(has_heading=False), SEED, cache)
-    tracker = KnowingTracker(stream)
-    result = drive_result(SEED, stream, tracker, Looking())
-    assert not tracker.told['heading']
+    assert not [event for event in stream.events() if isinstance(event.content, Heading)]
+    result = vehicle().drive(SEED, stream)
     assert result.ekf.gnss_rmse_m is None and result.ekf.rmse_m < 0.4
     assert single_prior(stream, 3.0) is None
 
@@ -155,32 +181,34 @@ def test_without_a_heading_nobody_is_told_one(cache):
 def test_a_prior_alone_is_near_the_camera(cache):
     """The levers of antenna and camera are taken into account."""
     stream = opened_stream(settings(), SEED, cache)
-    exact = {'position_m': np.array([  # of the antenna, without an error
-        shot.truth.compose(Pose2(*stream.antenna_m, 0.0))[:2] for shot in stream.shots]),
-        'time_s': np.array([shot.time_s for shot in stream.shots])}
+    antennas = [shot.truth.compose(Pose2(*stream.antenna_m, 0.0)) for shot in stream.shots]
+    exact = {'position_m': np.array([antenna[:2] for antenna in antennas]),
+             'time_s': np.array([shot.time_s for shot in stream.shots])}
     stream = replace(stream, gnss=replace(stream.gnss, **exact))
     shot = stream.shots[4]
     prior = single_prior(stream, shot.time_s)
-    place = stream.map_frame.map_from_geodetic(prior.latitude_deg, prior.longitude_deg)
     camera = shot.truth.compose(stream.base_from_camera)
-    assert np.hypot(*np.subtract(place, camera[:2])) < 0.15  # the heading is off by degrees
+    assert np.hypot(*np.subtract(prior.pose[:2], camera[:2])) < 0.15  # headings err
 
 
 @pytest.mark.parametrize('wrong, word', [
-    ({'fault': 'rain'}, 'rain'), ({'fault': 'yaw90', 'has_heading': False}, 'heading'),
-    ({'prior_offset_m': -1.0}, 'offset'), ({'rate_hz': 0.0}, 'rate')])
-def test_unusable_settings_are_refused_with_a_reason(wrong, word):
+    (['--fault', 'rain'], 'rain'), (['--fault', 'yaw90', '--no-heading'], 'heading'),
+    (['--prior-offset', '-1'], 'prior-offset'), (['--rate', '0'], 'rate')])
+def test_unusable_settings_are_refused_with_a_reason(wrong, word, capsys):
     """The sentence names what is wrong."""
-    with pytest.raises(ValueError, match=word):
-        settings(**wrong)
+    try:
+        code = main(['evaluate', 'drives', *wrong])
+    except SystemExit as error:  # what argparse sees is wrong
+        code = error.code
+    assert code in (1, 2)
+    assert word in capsys.readouterr().err
 
 
 def test_images_of_another_city_come_from_the_next():
     """The last takes those of the first, so that a row needs no further drives."""
     row = RowSettings((10, 12))
     assert [row.other_seed(seed) for seed in row.seeds] == [11, 12, 10]
-    assert [spec.seed for spec in row.specs()] == [10, 11, 12]
-    assert [spec.seed for spec in RowSettings((10, 10)).specs()] == [10, 11]
+    assert RowSettings((10, 10)).other_seed(10) == 11
 
 
 def test_rendered_drives_are_kept(tmp_path, monkeypatch):
@@ -198,38 +226,32 @@ def test_rendered_drives_are_kept(tmp_path, monkeypatch):
     assert len(stream_of(again).shots) == 2
 
 
-class KnowingVehicle(Vehicle):
-    """A vehicle with the stand-ins; counts its drives."""
+@pytest.fixture
+def driven(monkeypatch):
+    """Let the command drive with the stand-ins, and return the seeds it drove."""
+    seeds = []
 
-    def __init__(self):
-        """Begin with no drive."""
-        super().__init__(Looking(), CurrentCity())
-        self.drives = []
+    class CountedVehicle(KnowingVehicle):
 
-    def stream(self, settings, seed, cache):
-        """Make a tracker that knows this drive."""
-        stream = opened_stream(settings, seed, cache)
-        self.observer, self.new_tracker = Looking(), lambda: KnowingTracker(stream)
-        return stream
+        def drive(self, seed, stream):
+            seeds.append(seed)
+            return super().drive(seed, stream)
 
-    def drive(self, settings, seed, cache, on_image):
-        """Count the drive."""
-        self.drives.append(seed)
-        return super().drive(settings, seed, cache, on_image)
+    monkeypatch.setattr(
+        evaluate.Localizer, 'load', lambda weights, imagery, **others: Looking())
+    monkeypatch.setattr(evaluate, 'Vehicle', CountedVehicle)
+    monkeypatch.setattr(evaluate, 'render_all', lambda *args: None)
+    return seeds
 
 
-def test_the_command_writes_the_figures_and_a_page_and_goes_on(
-        cache, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_figures_and_a_page_and_goes_on(cache, tmp_path, driven, capsys):
     """What is there already is not driven again."""
-    vehicle = KnowingVehicle()
-    monkeypatch.setattr(Vehicle, 'load', lambda *args, **others: vehicle)
-    monkeypatch.setattr(evaluate_drives, 'render', lambda *args: None)
     arguments = ['evaluate', 'drives', '--city-seeds', '5-6', '--frames', str(FRAMES), '--fault',
                  'odometry_jump', '--out', str(tmp_path / 'out'), '--cache', str(cache),
                  '--json', str(tmp_path / 'a.json'), '--report', str(tmp_path / 'page.html')]
     for _ in range(2):
         assert main(arguments) == 0
-    assert vehicle.drives == [5, 6]
+    assert driven == [5, 6]
     found = json.loads((tmp_path / 'a.json').read_text())
     assert (found['frames'], found['drives'], found['published']) == (2 * FRAMES, 2, 12)
     assert FIGURES <= found.keys() and FIGURES - {
@@ -241,10 +263,8 @@ def test_the_command_writes_the_figures_and_a_page_and_goes_on(
     assert 'wrong_published' in capsys.readouterr().out
 
 
-def test_results_of_other_settings_are_not_mixed(cache, tmp_path, monkeypatch, capsys):
+def test_results_of_other_settings_are_not_mixed(cache, tmp_path, driven, capsys):
     """The sentence names what differs."""
-    monkeypatch.setattr(Vehicle, 'load', lambda *args, **others: KnowingVehicle())
-    monkeypatch.setattr(evaluate_drives, 'render', lambda *args: None)
     arguments = ['evaluate', 'drives', '--city-seeds', '5', '--frames', str(FRAMES), '--out',
                  str(tmp_path / 'out'), '--cache', str(cache)]
     assert main(arguments) == 0

@@ -1,0 +1,69 @@
+"""What a user may change of the evaluation on simulated drives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fg2_ros.settings import setting
+from fg2_ros.simulation.seeds import seed_range
+
+FAULTS = (
+    'none', 'yaw180', 'yaw90', 'other_city', 'other_street', 'mirrored', 'prior_30m', 'occluded',
+    'dark', 'stale', 'clouds', 'odometry_jump', 'odometry_restart', 'gnss_jump', 'kidnapped',
+    'standstill', 'mount_180')
+OF_HEADING = ('yaw180', 'yaw90')
+
+
+@dataclass(frozen=True)
+class RowSettings:
+    """
+    Which drives are driven, and what is wrong with them.
+
+    :raises ValueError: if the heading is left out and wrong at once.
+    """
+
+    city_seeds: tuple = setting(
+        (2100, 2139), 'A drive in each city, first and last; seeds below 1100 were seen in '
+        'training, validation and calibration.', parse=seed_range, option={'metavar': 'A-B'})
+    difficulty: str = setting('standard', 'Of the cities.', choices=('standard', 'hard'))
+    frames: int = setting(60, 'Images of each drive.', between=(3, 10 ** 4))
+    rate_hz: float = setting(
+        4.0, 'Of the images, a second.', between=(0.1, 50.0),
+        option={'name': 'rate', 'metavar': 'HZ'})
+    fault: str = setting(
+        'none', 'What is wrong: see docs/drives.md.', choices=FAULTS,
+        option={'metavar': 'KIND'})
+    prior_offset_m: float = setting(
+        0.0, 'All fixes are off by so many metres, and claim half of it as sigma.',
+        between=(0.0, 1e4), option={'name': 'prior_offset', 'metavar': 'M'})
+    has_heading: bool = setting(True, 'Whether there is an IMU.', option={'name': 'heading'})
+
+    def __post_init__(self):
+        """Refuse a fault of a heading that is not there."""
+        if not self.has_heading and self.fault in OF_HEADING:
+            raise ValueError(f'the fault {self.fault!r} needs a heading')
+
+    @property
+    def seeds(self) -> range:
+        """Return the seeds of the drives."""
+        return range(self.city_seeds[0], self.city_seeds[1] + 1)
+
+    def other_seed(self, seed: int) -> int:
+        """Return the seed of the city that a fault takes images from: the next one."""
+        return seed + 1 if seed < self.city_seeds[1] or len(self.seeds) == 1 else self.seeds[0]
+
+
+@dataclass(frozen=True)
+class DrivesRun:
+    """How drives are gone through, and where results go."""
+
+    single_frame: bool = setting(
+        True, 'Localize each image alone, too, for comparison; takes twice as long.')
+    cache: Path | None = setting(
+        None, 'Keep the rendered drives there (13 MB each), for all faults.', of=Path,
+        option={'metavar': 'FOLDER'})
+    out: Path | None = setting(
+        None, 'Keep the result of each drive there; the same command again goes on with them.',
+        of=Path, option={'metavar': 'FOLDER'})
+    workers: int = setting(2, 'Rendering processes.', between=(1, 256))
