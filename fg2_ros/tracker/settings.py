@@ -126,6 +126,10 @@ class Calibration:
         """Return the level that the images of a distance must reach."""
         return self.agreement + (1 - self.agreement) * math.exp(-distance_m / self.agreement_m)
 
+    def share(self, strength: float) -> float:
+        """Return how much of the position's bias is left where images match so strongly."""
+        return min(self.strength / max(strength, 1e-6), 1.0) ** 2
+
     def bias(self, strength: float) -> np.ndarray:
         """Return the (3, 3) covariance that a belief's spread lacks."""
         return self._bias(self.bias_m, self.bias_deg, strength)
@@ -135,7 +139,7 @@ class Calibration:
         return self._bias(self.measurement_bias_m, self.measurement_bias_deg, strength)
 
     def _bias(self, bias_m: float, bias_deg: float, strength: float) -> np.ndarray:
-        share = min(self.strength / max(strength, 1e-6), 1.0) ** 2
+        share = self.share(strength)
         return np.diag([bias_m * share, bias_m * share, math.radians(bias_deg)]) ** 2
 
     def to_dict(self) -> dict[str, Any]:

@@ -27,10 +27,8 @@ LEAST_REACH_CELLS, LEAST_REACH_RAD = 3, math.radians(6.0)
 FINE_REACH_CELLS, FINE_RAD = 6, math.radians(1.5)
 CONTEXT_RAD = math.radians(4.0)
 FOCUS_MASS = 0.9  # a mode with less has rivals that are to be kept
-OWN_AGREEMENT = 0.5  # of an image that is not at odds with the belief
 CLEARLY = 0.1  # below the level an agreement is no matter of luck
 PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
-LAST_IMAGES = 5  # that must agree with a pose that GNSS or the heading contradict
 
 
 class _State(NamedTuple):
@@ -148,7 +146,7 @@ class Tracker:
             mode = now.mode()
             self._newest_ns = stamp_ns
             self._state = _State(stamp_ns, _focused(belief, mode, self._cell_m))
-            return self._answer(stamp_ns, now, mode, observation, testimony)
+            return self._answer(stamp_ns, now, mode, observation)
 
     def belief(self, stamp_ns: int, with_density: bool = False) -> BeliefState | None:
         """Return the belief, carried to a stamp by odometry; None if there is none."""
@@ -168,6 +166,7 @@ class Tracker:
         self._sigma_m: float | None = None
         self._agreed_ns: int | None = None
         self._begin_ns = 0
+        self._contradicted_ns: int | None = None
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
         self._lost = ''
@@ -250,10 +249,10 @@ class Tracker:
             return
         self._images.append(testimony)
 
-    def _answer(self, stamp_ns: int, belief: Belief, mode: Mode, observation: Observation,
-                testimony: Testimony) -> TrackedPose | Silence:
+    def _answer(self, stamp_ns: int, belief: Belief, mode: Mode,
+                observation: Observation) -> TrackedPose | Silence:
         summary = self._summary(stamp_ns, belief, mode)
-        doubt = self._doubt(summary, belief, mode, observation, testimony)
+        doubt = self._doubt(summary, belief, mode, observation)
         if doubt is not None:
             doubt = self._start_again_if_lost(summary, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
@@ -261,19 +260,21 @@ class Tracker:
         self._compare_inputs(stamp_ns, summary.mean)
         return TrackedPose(
             stamp_ns, summary.mean, summary.covariance,
-            measured(observation, summary.mean, self.settings.calibration,
-                     strength(summary.mean, self._recent(stamp_ns))), summary,
+            measured(observation, summary.mean, self.settings.calibration, summary.strength),
+            summary,
             self._remarks.at(stamp_ns))
 
     def _summary(self, stamp_ns: int, belief: Belief, mode: Mode,
                  with_density: bool = False) -> BeliefState:
-        recent, calibration = self._recent(stamp_ns), self.settings.calibration
-        covariance = mode.covariance + calibration.bias(strength(mode.mean, recent))
+        recent = self._recent(stamp_ns)
+        preference = strength(mode.mean, recent)
         density = tuple(
             replace(box, values=np.exp(box.values)) for box in belief.boxes
             ) if with_density else ()
-        return BeliefState(stamp_ns, mode.peak, mode.mean, covariance, min(mode.mass, 1.0),
-                           agreement(mode.mean, recent), density)
+        return BeliefState(
+            stamp_ns, mode.peak, mode.mean,
+            mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
+            agreement(mode.mean, recent), preference, _length_m(recent), density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""
@@ -287,14 +288,14 @@ class Tracker:
                     recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
 
-    def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode, observation: Observation,
-               testimony: Testimony) -> tuple[str, str] | None:
+    def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode,
+               observation: Observation) -> tuple[str, str] | None:
         """Return (kind, sentence) why the belief is not to be published; None if it is."""
         settings = self.settings.publication
         if observation.valid_share < settings.min_valid_share:
             return 'imagery', (f'only {observation.valid_share:.0%} of the aerial patch shows '
                                'imagery')
-        if doubt := self._too_early(summary.stamp_ns) or self._disagreement(summary, testimony):
+        if doubt := self._too_early(summary.stamp_ns) or self._disagreement(summary):
             return doubt
         if mode.mass < settings.min_mass:
             other, mass = belief.second(mode)
@@ -317,24 +318,40 @@ class Tracker:
             f'only {len(recent)} images over {length_m:.0f} m so far, {settings.min_images} over '
             f'{settings.min_distance_m:g} m are needed')
 
-    def _disagreement(self, summary: BeliefState,
-                      testimony: Testimony) -> tuple[str, str] | None:
-        recent = self._recent(summary.stamp_ns)
-        level = self.settings.calibration.agreement_over(_length_m(recent))
+    def _disagreement(self, summary: BeliefState) -> tuple[str, str] | None:
+        """Return (kind, sentence) if images do not agree enough with a belief."""
+        recent, calibration = self._recent(summary.stamp_ns), self.settings.calibration
+        level = calibration.agreement_over(_length_m(recent))
         if summary.agreement < level:
             return 'agreement', (
                 f'the images of the last {_length_m(recent):.0f} m agree with no '
                 f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
                 'needed): is the heading right, and do images and imagery show the same place?')
-        contradiction = self._inputs.contradiction(summary.stamp_ns, summary.mean)
+        contradiction = self._contradiction(summary)
         if not contradiction:
             return None
-        own = agreement(
-            summary.mean, [Recent(testimony, Pose2(0.0, 0.0, 0.0), 0.0)])
-        last = agreement(summary.mean, recent[-LAST_IMAGES:])
-        if own < OWN_AGREEMENT or last < level:
-            return 'agreement', f'the last images disagree with the pose, and {contradiction}'
+        since = self._since_contradiction(recent)
+        long_enough = _length_m(since) >= self.settings.publication.min_distance_m
+        agreed = agreement(summary.mean, since)
+        if not long_enough or agreed < calibration.agreement_over(_length_m(since)):
+            return 'agreement', (
+                f'{contradiction}, and the images over {_length_m(since):.0f} m since then do '
+                f'not outweigh it (agreement {agreed:.2f})')
         return None
+
+    def _contradiction(self, summary: BeliefState) -> str:
+        """Return how an input contradicts a belief, and note since when."""
+        contradiction = self._inputs.contradiction(summary.stamp_ns, summary.mean)
+        if not contradiction:
+            self._contradicted_ns = None
+        elif self._contradicted_ns is None:
+            self._contradicted_ns = summary.stamp_ns
+        return contradiction
+
+    def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:
+        since_ns = self._contradicted_ns
+        return recent if since_ns is None else [
+            each for each in recent if each.image.stamp_ns >= since_ns]
 
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
         """Note by how much GNSS and the heading differ from a pose that is published."""
@@ -352,9 +369,9 @@ class Tracker:
             return 'agreement', f'{self._lost} A new search has begun: {sentence}'
         if kind == 'agreement':
             stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
-            level = self.settings.calibration.agreement_over(_length_m(self._recent(stamp_ns)))
-            is_clear = summary.agreement < level - CLEARLY or bool(
-                self._inputs.contradiction(stamp_ns, summary.mean))
+            since = self._since_contradiction(self._recent(stamp_ns))
+            level = self.settings.calibration.agreement_over(_length_m(since))
+            is_clear = not agreement(summary.mean, since) >= level - CLEARLY
             driven_m = self._motion(since_ns, stamp_ns).driven_m
             if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
                 sigma_m = self._sigma_m
