@@ -27,6 +27,7 @@ LEAST_REACH_CELLS, LEAST_REACH_RAD = 3, math.radians(6.0)
 FINE_REACH_CELLS, FINE_RAD = 6, math.radians(1.5)
 CONTEXT_RAD = math.radians(4.0)
 FOCUS_MASS = 0.9  # a mode with less has rivals that are to be kept
+SUPPORT = 0.85  # agreement of an image that is in favour of a belief
 CLEARLY = 0.1  # below the level an agreement is no matter of luck
 PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
 
@@ -90,7 +91,7 @@ class Tracker:
             self._begin_again()
             belief = Belief.over(start.start_grids(
                 place, other_headings=False, cell_m=self._cell_m))
-            self._state = _State(stamp_ns, belief)
+            self._state, self._begin_ns = _State(stamp_ns, belief), stamp_ns
 
     def add_fix(self, stamp_ns: int, fix: Fix) -> None:
         """Remember a GNSS fix."""
@@ -327,7 +328,7 @@ class Tracker:
                 f'the images of the last {_length_m(recent):.0f} m agree with no '
                 f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
                 'needed): is the heading right, and do images and imagery show the same place?')
-        contradiction = self._contradiction(summary)
+        contradiction = self._contradiction(summary, recent[-1:])
         if not contradiction:
             return None
         since = self._since_contradiction(recent)
@@ -339,9 +340,15 @@ class Tracker:
                 f'not outweigh it (agreement {agreed:.2f})')
         return None
 
-    def _contradiction(self, summary: BeliefState) -> str:
-        """Return how an input contradicts a belief, and note since when."""
-        contradiction = self._inputs.contradiction(summary.stamp_ns, summary.mean)
+    def _contradiction(self, summary: BeliefState, newest: list[Recent]) -> str:
+        """
+        Return how inputs contradict a belief, and note since when.
+
+        One fix alone does so only if the newest image is not in favour of the belief either.
+        """
+        is_supported = agreement(summary.mean, newest) >= SUPPORT
+        contradiction = self._inputs.contradiction(
+            summary.stamp_ns, summary.mean, by_majority=is_supported)
         if not contradiction:
             self._contradicted_ns = None
         elif self._contradicted_ns is None:
