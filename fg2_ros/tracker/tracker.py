@@ -27,6 +27,9 @@ LEAST_REACH_CELLS, LEAST_REACH_RAD = 3, math.radians(6.0)
 FINE_REACH_CELLS, FINE_RAD = 6, math.radians(1.5)
 CONTEXT_RAD = math.radians(4.0)
 FOCUS_MASS = 0.9  # a mode with less has rivals that are to be kept
+MOUNT_TURNED = (
+    'the images fit only if the camera looks 180 degrees away from where its transform says: '
+    'correct its mount')
 SUPPORT = 0.85  # agreement of an image that is in favour of a belief
 CLEARLY = 0.1  # below the level an agreement is no matter of luck
 PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
@@ -37,6 +40,7 @@ class _State(NamedTuple):
 
     stamp_ns: int
     belief: Belief
+    base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)
 
 
 class Tracker:
@@ -126,8 +130,9 @@ class Tracker:
                     stamp_ns, 'prior', 'no position yet: no good GNSS fix in the '
                     f'{self.settings.prior.fix_timeout_s:g} s around the image',
                     remarks=self._remarks.at(stamp_ns))
-            self._asked = _State(stamp_ns, belief)
-            return _region(belief, base_from_camera, self._cell_m)
+            mount = base_from_camera.compose(Pose2(0.0, 0.0, self._mount_turn_rad))
+            self._asked = _State(stamp_ns, belief, mount)
+            return _region(belief, mount, self._cell_m)
 
     def update(self, stamp_ns: int, observation: Observation) -> TrackedPose | Silence:
         """
@@ -138,7 +143,9 @@ class Tracker:
         with self._lock:
             if self._asked is None or self._asked.stamp_ns != stamp_ns:
                 raise ValueError('the tracker was not asked where to look for this image')
-            belief, self._asked = self._asked.belief, None
+            belief = self._asked.belief
+            observation = replace(observation, base_from_camera=self._asked.base_from_camera)
+            self._asked = None
             testimony = Testimony.of(stamp_ns, observation, self._odometry.at(stamp_ns))
             belief = self._believed(stamp_ns, belief, observation)
             now = self._with_inputs(stamp_ns, belief)
@@ -170,7 +177,15 @@ class Tracker:
         self._contradicted_ns: int | None = None
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
-        self._lost = ''
+        self._lost, self._mount_turn_rad = '', 0.0
+
+    def _search_again(self, sentence: str) -> None:
+        """Begin again because of a doubt; by turns with the camera thought to look backward."""
+        found_once, mount_turn_rad = self._agreed_ns is not None, self._mount_turn_rad
+        sigma_m = self._sigma_m
+        self._begin_again()
+        self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
+        self._mount_turn_rad = mount_turn_rad if found_once else math.pi - mount_turn_rad
 
     def _first_belief(self, stamp_ns: int) -> Belief | None:
         place = self._inputs.start(stamp_ns, self._sigma_m)
@@ -259,6 +274,8 @@ class Tracker:
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
         self._agreed_ns, self._lost = stamp_ns, ''
         self._compare_inputs(stamp_ns, summary.mean)
+        if self._mount_turn_rad:
+            self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
         return TrackedPose(
             stamp_ns, summary.mean, summary.covariance,
             measured(observation, summary.mean, self.settings.calibration, summary.strength),
@@ -381,9 +398,7 @@ class Tracker:
             is_clear = not agreement(summary.mean, since) >= level - CLEARLY
             driven_m = self._motion(since_ns, stamp_ns).driven_m
             if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
-                sigma_m = self._sigma_m
-                self._begin_again()
-                self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
+                self._search_again(sentence)
         return kind, sentence
 
 
