@@ -18,9 +18,17 @@ LATENCY_GOAL_MS = 300.0
 class BackgroundImage(Protocol):
     """A north-up (H, W, 3) uint8 RGB image of the ground, in the record's map frame."""
 
-    image: np.ndarray
-    resolution_m: float
-    centre_m: tuple[float, float]
+    @property
+    def image(self) -> np.ndarray:
+        """Return the pixels."""
+
+    @property
+    def resolution_m(self) -> float:
+        """Return metres a pixel."""
+
+    @property
+    def centre_m(self) -> tuple[float, float]:
+        """Return (east, north) of the image's centre."""
 
 
 def write_report(path: Path, record: DriveRecord, orthophoto: BackgroundImage, title: str,

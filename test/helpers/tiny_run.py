@@ -10,8 +10,8 @@ from pathlib import Path
 import signal
 
 from fg2_ros.network.config import FG2Config
-from fg2_ros.simulation.layers import NAMES
 from fg2_ros.report.training import write_simulated_curves
+from fg2_ros.simulation.layers import NAMES
 from fg2_ros.training.simulated.samples import Sample
 from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 import numpy as np
