@@ -12,8 +12,7 @@ from fg2_ros.geometry import mercator
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, tiles_of, ZoomIndex
 from fg2_ros.imagery.tiles.address import TileId
 from fg2_ros.prefetch.coverage import COARSER, FULL, NONE, PARTIAL, RouteTrack, Stretch
-from fg2_ros.report.html_page import write_page
-from fg2_ros.report.map import data_uri
+from fg2_ros.report.html_page import data_uri, write_page
 import numpy as np
 from PIL import Image
 

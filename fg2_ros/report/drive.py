@@ -7,8 +7,8 @@ from typing import Protocol
 
 from fg2_ros.evaluation.drive import DriveRecord, summary
 from fg2_ros.report.charts import Curve, Limit, line_chart
-from fg2_ros.report.html_page import write_page
-from fg2_ros.report.map import data_uri, Map
+from fg2_ros.report.html_page import data_uri, write_page
+from fg2_ros.report.map import Map
 from markupsafe import Markup
 import numpy as np
 

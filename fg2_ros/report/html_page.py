@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from functools import cache
 from pathlib import Path
 
+import cv2
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+import numpy as np
 
 NO_BREAK = '\u00a0'  # a space at which no line ends
 
@@ -43,6 +46,18 @@ def quantity(value: object, unit: str = '', digits: int | None = None) -> str:
         return '–'
     text = str(value) if digits is None else f'{value:,.{digits}f}'
     return f'{text}{"" if unit in "°" else NO_BREAK}{unit}'
+
+
+def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
+    """Return a data URI of a (H, W, 3) uint8 RGB image."""
+    _, jpeg = cv2.imencode(
+        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data_uri(jpeg.tobytes())
+
+
+def data_uri(data: bytes, kind: str = 'jpeg') -> str:
+    """Return a data URI of an encoded picture."""
+    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
 
 
 @cache

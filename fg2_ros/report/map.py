@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 from fg2_ros.drawing import ellipse_axes
-from fg2_ros.report.html_page import render
+from fg2_ros.report.html_page import jpeg_uri, render
 from markupsafe import Markup
 import numpy as np
 
@@ -92,15 +90,3 @@ class Map:
         """Return (N, 2) points in metres to the right of and below the upper left corner."""
         points_m = np.asarray(points_m, float).reshape(-1, 2)
         return (points_m - (self._west_m, self._north_m)) * (1, -1)
-
-
-def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
-    """Return a data URI of a (H, W, 3) uint8 RGB image."""
-    _, jpeg = cv2.imencode(
-        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data_uri(jpeg.tobytes())
-
-
-def data_uri(data: bytes, kind: str = 'jpeg') -> str:
-    """Return a data URI of an encoded picture."""
-    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'

@@ -8,8 +8,7 @@ from typing import Sequence
 from fg2_ros.evaluation.vigor_kitti.results import Case, CrossViewResult
 from fg2_ros.published.figures import CONDITION, PUBLISHED
 from fg2_ros.report.charts import Curve, histogram, line_chart
-from fg2_ros.report.html_page import write_page
-from fg2_ros.report.map import jpeg_uri
+from fg2_ros.report.html_page import jpeg_uri, write_page
 from markupsafe import Markup
 import numpy as np
 from PIL import Image
