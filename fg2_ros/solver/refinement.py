@@ -82,7 +82,6 @@ class PoseLikelihood:
 
     def __init__(self, scores: Tensor, probabilities: Tensor, grid: BevGrid,
                  settings: RefinementSettings, log_partition: Tensor | None = None):
-        """Prepare what all poses share."""
         self.grid = grid
         self.settings = settings
         self.bandwidth_m = settings.bandwidth_cells * grid.cell_m

@@ -39,7 +39,7 @@ def first_arrivals(
         arrival = np.concatenate((heavy_arrival[draw], light.arrival))
         found = min(count, len(arrival))
         first = _smallest(arrival, found)
-        drawn[draw, :found] = np.concatenate((pairs.heavy, light.index))[first]
+        drawn[draw, :found] = np.concatenate((pairs.heavy, light.entry))[first]
         weight[draw, :found] = np.concatenate((heavy_weight, light.weight))[first]
     return drawn, weight
 
@@ -81,7 +81,7 @@ def _horizon(heavy: np.ndarray, light_mass: float, bound: float, count: int) -> 
 class _Light(NamedTuple):
     """The (N,) flat indices of light entries, their weights, and when they arrive first."""
 
-    index: np.ndarray
+    entry: np.ndarray
     weight: np.ndarray
     arrival: np.ndarray
 
@@ -95,7 +95,6 @@ class _SortedOut:
     """
 
     def __init__(self, flat: np.ndarray, bound: float):
-        """Look for the heavy entries and sum the others block by block."""
         self._bound = bound
         self._blocks = flat[:len(flat) // BLOCK * BLOCK].reshape(-1, BLOCK)
         heavy = np.flatnonzero(self._blocks > bound)
