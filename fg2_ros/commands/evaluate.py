@@ -102,8 +102,8 @@ def evaluate_simulated(args: argparse.Namespace) -> dict:
     localizer = Localizer.load(
         args.weights, imagery, None, args.device, args.precision, every_patch_anew)
     with tqdm(total=settings.frames, desc='localizing', dynamic_ncols=True) as bar:
-        results = simulated.localized(
-            simulated.shot_cities(settings), localizer, imagery, settings,
+        results = simulated.localize_cities(
+            simulated.shoot_cities(settings), localizer, imagery, settings,
             lambda result: bar.update())
     return simulated.simulated_metrics(results) | {
         'weights': args.weights.name, 'difficulty': args.difficulty,
@@ -180,7 +180,7 @@ def write_report(args: argparse.Namespace, figures: dict, outcome, solver, datas
     """Localize the best and the worst frames once more, and write the page."""
     from fg2_ros.evaluation.vigor_kitti import run
     from fg2_ros.report.vigor_kitti import write_crossview_report
-    cases = [run.drawn_cases(results, solver, dataset, rolls_deg)
+    cases = [run.draw_cases(results, solver, dataset, rolls_deg)
              for results in run.extremes(outcome.results, args.cases)]
     write_crossview_report(args.report, figures, outcome.results, *cases, {
         'weights': args.weights.name, 'root': args.root.name, 'limit': args.limit})

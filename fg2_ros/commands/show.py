@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f'{args.out} must end with .png, .jpg or .html')
     from fg2_ros.datasets.frames import rolled
     from fg2_ros.report.vigor_kitti import write_case
-    from fg2_ros.evaluation.vigor_kitti.run import localized_case
+    from fg2_ros.evaluation.vigor_kitti.run import localize_case
 
     solver = vigor_kitti.load_solver(args)
     dataset = vigor_kitti.open_data_set(args, solver.config)
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     frame = dataset[args.index]
     if getattr(args, 'roll', None) is not None:
         frame = rolled(frame, args.roll)
-    case = localized_case(solver, args.index, frame)
+    case = localize_case(solver, args.index, frame)
     write_case(args.out, case)
     print(f'{case.result.name}: {case.result.errors_text}')
     write_json(case.result.to_dict(), args.json)

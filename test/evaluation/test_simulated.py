@@ -58,7 +58,7 @@ def test_figures_are_those_of_known_errors():
     city = CityShots(7, _orthophoto(), shots)
     localizer = FakeLocalizer(truths, errors)
     found = simulated.simulated_metrics(
-        simulated.localized([city], localizer, CurrentCity(), SETTINGS))
+        simulated.localize_cities([city], localizer, CurrentCity(), SETTINGS))
     assert np.allclose(localizer.priors_m, [shot.prior[:2] for shot in shots], atol=1e-6)
     expected = {
         'frames': 3, 'accepted_frames': 2, 'accepted': 2 / 3, 'baseline_median_error_m': 6.0,
