@@ -111,7 +111,7 @@ def compare_full_size(args: argparse.Namespace, device) -> dict:
         print(f'{name:<10}{found.fast_ms:>9.1f} ms, naive '
               f'{found.naive_ms:>9.1f} ms: {found.ratio:.1f} times as fast; '
               f'{found.difference:.2g} {units[name]}')
-    frame = full_size.in_own_process(
+    frame = full_size.measure_in_own_process(
         'vigor', str(device), args.precision, torch.get_num_threads())
     for name, value in frame['stages_ms'].items():
         print(f'full-size {name:<20}{value:>9.1f} ms')
