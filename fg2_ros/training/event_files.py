@@ -18,7 +18,6 @@ class EventFiles:
     """
 
     def __init__(self, folder: Path, step: int):
-        """Open a new file, if it can be written."""
         self._writer = None
         try:
             from tensorboardX import SummaryWriter

@@ -18,7 +18,7 @@ from fg2_ros.geometry.se2 import rotation2
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.training.run_folder import RunFolder
 from fg2_ros.training.vigor_kitti.feature_cache import backbone_hash, FeatureCache
-from fg2_ros.training.vigor_kitti.processes import joined, Processes
+from fg2_ros.training.vigor_kitti.processes import join_processes, Processes
 from fg2_ros.training.vigor_kitti.run_config import Machine, Recipe
 from fg2_ros.training.vigor_kitti.samples import CrossViewSamples, Variation
 from fg2_ros.training.vigor_kitti.trainer import CHARTS, Data, VigorKittiTrainer
@@ -97,7 +97,7 @@ def make_trainer(folder=None, resume=False, recipe=RECIPE, machine=MACHINE, conf
         CrossViewSamples(NoiseFrames(VALIDATION_FRAMES, config, 100), variation, cache), '')
     folder = RunFolder(folder, json.dumps(asdict(recipe)), CHARTS) if folder else None
     trainer = VigorKittiTrainer(network, recipe, machine, data, processes, folder)
-    saved = processes.from_first(folder.start(resume) if folder else None)
+    saved = processes.broadcast(folder.start(resume) if folder else None)
     if saved:
         trainer.go_on_from(saved)
     return trainer
@@ -133,7 +133,7 @@ def main():
     def on_step(record):
         if record['step'] == args.kill_after:
             os.kill(os.getpid(), signal.SIGKILL)
-    with joined('cpu') as processes:
+    with join_processes('cpu') as processes:
         if args.learn:
             frames = NoiseFrames(FRAMES, unreadable=args.unreadable)
             learned(make_trainer(processes=processes, frames=frames), 3)

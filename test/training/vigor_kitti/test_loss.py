@@ -8,7 +8,7 @@ from fg2_ros.network.matching import Matching
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import alignment_from_camera, weighted_procrustes
 from fg2_ros.training.vigor_kitti.loss import (
-    Batch, CrossViewLoss, differentiable_procrustes, drawn_matches)
+    Batch, CrossViewLoss, differentiable_procrustes, draw_matches)
 from fg2_ros.training.vigor_kitti.losses import virtual_correspondence_error
 import pytest
 import torch
@@ -18,8 +18,8 @@ GRID = BevGrid.of(PANORAMA)
 
 def test_matches_of_a_frame_depend_on_its_seed_only():
     probabilities = torch.rand(3, 25, 25, generator=torch.Generator().manual_seed(1))
-    together = drawn_matches(probabilities, 40, [5, 6, 7])
-    alone = drawn_matches(probabilities[1:2], 40, [6])
+    together = draw_matches(probabilities, 40, [5, 6, 7])
+    alone = draw_matches(probabilities[1:2], 40, [6])
     for values, expected in zip(alone, together):
         assert torch.equal(values[0], expected[1])
     pairs = together[0] * 25 + together[1]
@@ -29,7 +29,7 @@ def test_matches_of_a_frame_depend_on_its_seed_only():
 
 def test_weights_of_matches_are_their_probabilities_and_carry_gradients():
     probabilities = torch.rand(2, 25, 25).requires_grad_()
-    aerial, ground, weight = drawn_matches(probabilities, 30, [1, 2])
+    aerial, ground, weight = draw_matches(probabilities, 30, [1, 2])
     assert torch.equal(weight[1], probabilities[1, aerial[1], ground[1]])
     weight.sum().backward()
     assert probabilities.grad.sum() == 60 and set(probabilities.grad.unique().tolist()) == {0, 1}
