@@ -33,6 +33,7 @@ _GROUND_HSV = {
     Ground.MARKING: ((40, 60), (.0, .1), (.75, 1.)),
 }
 SEASONS = ('summer', 'dry', 'winter')
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,20 @@ class Look:
         grain = rng.standard_normal(image.shape[:2], dtype=np.float32) * self.noise
         pixels = np.clip((image + grain[..., None]) * 255, 0, 255).astype(np.uint8)
         _, packed = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
-        return cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        shown = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        assert shown is not None, 'what was just encoded can be decoded'
+        return shown
 
 
-def colour(rng: np.random.Generator, hue, saturation, value) -> np.ndarray:
+def colour(rng: np.random.Generator, hue: Range, saturation: Range, value: Range) -> np.ndarray:
     """Draw RGB values (3,) in [0, 1] from ranges of hue (degrees), saturation and value."""
-    hsv = np.float32([[[rng.uniform(*hue) % 360, rng.uniform(*saturation), rng.uniform(*value)]]])
+    hsv = np.array([[[
+        rng.uniform(*hue) % 360, rng.uniform(*saturation), rng.uniform(*value)]]], np.float32)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
 
 
-def colours(rng: np.random.Generator, count: int, hue, saturation, value) -> np.ndarray:
+def colours(rng: np.random.Generator, count: int, hue: Range, saturation: Range,
+            value: Range) -> np.ndarray:
     """Return (count, 3) such colours."""
     hsv = np.stack([rng.uniform(*hue, count) % 360, rng.uniform(*saturation, count),
                     rng.uniform(*value, count)], axis=-1).astype(np.float32)
@@ -159,7 +164,8 @@ def _paint_markings(rng, city: City, albedo: np.ndarray, white: np.ndarray) -> N
     kinds = city.markings[where]
     count = int(kinds.max()) + 1 if len(kinds) else 1
     wear = np.where(rng.uniform(size=count) < .3, 0, rng.uniform(.2, 1, count))
-    paint = np.where(rng.uniform(size=(count, 1)) < .12, np.float32([.85, .65, .15]), white)
+    yellow = np.array([.85, .65, .15], np.float32)
+    paint = np.where(rng.uniform(size=(count, 1)) < .12, yellow, white)
     flakes = fractal(rng, 512, (256, 64))[where[0] % 512, where[1] % 512]
     alpha = np.clip(wear[kinds] * (1 + .5 * flakes), 0, 1)[:, None].astype(np.float32)
     albedo[where] = albedo[where] * (1 - alpha) + 255 * alpha * paint[kinds]

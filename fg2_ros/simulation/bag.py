@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import heapq
 from pathlib import Path
 import struct
+from typing import Any
 
 import cv2
 from fg2_ros.geometry.frames import MapFrame
@@ -86,7 +87,7 @@ def decompressed(message: BagMessage) -> BagMessage:
 
     :raises ValueError: if the image cannot be decoded.
     """
-    compressed = TYPESTORE.deserialize_cdr(message.data, message.type_name)
+    compressed: Any = TYPESTORE.deserialize_cdr(message.data, message.type_name)
     pixels = cv2.imdecode(compressed.data, cv2.IMREAD_COLOR)
     if pixels is None:
         raise ValueError(f'an image on {message.topic} is not a readable {compressed.format}')
@@ -113,7 +114,7 @@ def restamped(message: BagMessage, stamp_ns: int) -> bytes:
     return bytes(data)
 
 
-def _stamps_ns(time_s) -> list[int]:
+def _stamps_ns(time_s: np.ndarray) -> list[int]:
     return [START_NS + round(float(each) * 1e9) for each in time_s]
 
 
@@ -125,8 +126,9 @@ def _static(drive: Drive, map_frame: MapFrame):
         msgs.IMU: (0.0, 0.0, 0.0)}
     yield START_NS, '/tf_static', msgs.transforms(*(
         msgs.transform(START_NS, msgs.BASE, child, place) for child, place in places.items()))
+    latitude_deg, longitude_deg = map_frame.datum
     yield START_NS, '/ground_truth/datum', msgs.nav_sat_fix(
-        START_NS, msgs.MAP, *map_frame.datum, 0.0)
+        START_NS, msgs.MAP, latitude_deg, longitude_deg, sigma_m=0.0)
 
 
 def _images(drive: Drive, images: Iterable[np.ndarray], compressed: bool):
@@ -140,8 +142,10 @@ def _fixes(drive: Drive, map_frame: MapFrame):
     latitude, longitude = map_frame.geodetic_from_map(*drive.gnss.position_m.T)
     lost = np.isnan(drive.gnss.position_m[:, 0])
     latitude[lost] = longitude[lost] = np.nan
-    for stamp_ns, *place in zip(_stamps_ns(drive.gnss.time_s), latitude, longitude):
-        yield stamp_ns, '/fix', msgs.nav_sat_fix(stamp_ns, msgs.GNSS, *place, drive.gnss.sigma_m)
+    rows = zip(_stamps_ns(drive.gnss.time_s), latitude, longitude)
+    for stamp_ns, latitude_deg, longitude_deg in rows:
+        yield stamp_ns, '/fix', msgs.nav_sat_fix(
+            stamp_ns, msgs.GNSS, latitude_deg, longitude_deg, sigma_m=drive.gnss.sigma_m)
 
 
 def _odometry(drive: Drive):
@@ -152,10 +156,12 @@ def _odometry(drive: Drive):
     rows = zip(
         _stamps_ns(track.time_s), track.x_m, track.y_m, track.yaw_rad, track.speed_mps,
         track.yaw_rate_radps, travelled_m)
-    for stamp_ns, x_m, y_m, yaw_rad, *rest in rows:
+    for stamp_ns, x_m, y_m, yaw_rad, speed_mps, yaw_rate_radps, path_m in rows:
         yield stamp_ns, '/tf', msgs.transforms(
             msgs.transform(stamp_ns, msgs.ODOM, msgs.BASE, (x_m, y_m, 0), yaw_rad))
-        yield stamp_ns, '/odom', msgs.odometry(stamp_ns, x_m, y_m, yaw_rad, *rest)
+        yield stamp_ns, '/odom', msgs.odometry(
+            stamp_ns, x_m, y_m, yaw_rad, speed_mps=speed_mps, yaw_rate_radps=yaw_rate_radps,
+            travelled_m=path_m)
 
 
 def _imu(drive: Drive):
@@ -163,8 +169,10 @@ def _imu(drive: Drive):
     rows = zip(
         _stamps_ns(track.time_s), track.roll_rad, track.pitch_rad, track.yaw_rad,
         track.yaw_rate_radps)
-    for stamp_ns, *reading in rows:
-        yield stamp_ns, '/imu', msgs.imu(stamp_ns, *reading, track.yaw_sigma_rad)
+    for stamp_ns, roll_rad, pitch_rad, yaw_rad, yaw_rate_radps in rows:
+        yield stamp_ns, '/imu', msgs.imu(
+            stamp_ns, roll_rad, pitch_rad, yaw_rad, yaw_rate_radps=yaw_rate_radps,
+            yaw_sigma_rad=track.yaw_sigma_rad)
 
 
 def _truth(drive: Drive):
@@ -180,5 +188,7 @@ def _qos(latched: bool) -> Qos:
     forever, default = QosTime(0, 0), QosLiveliness.SYSTEM_DEFAULT
     durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
     return Qos(
-        QosHistory.KEEP_LAST, 1 if latched else 10, QosReliability.RELIABLE, durability, forever,
-        forever, default, forever, avoid_ros_namespace_conventions=False)
+        history=QosHistory.KEEP_LAST, depth=1 if latched else 10,
+        reliability=QosReliability.RELIABLE, durability=durability, deadline=forever,
+        lifespan=forever, liveliness=default, liveliness_lease_duration=forever,
+        avoid_ros_namespace_conventions=False)

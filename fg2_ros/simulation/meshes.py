@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -133,6 +134,6 @@ def _unit_ball() -> trimesh.Trimesh:
     return trimesh.creation.icosphere(subdivisions=2)
 
 
-def _mesh(groups: list[np.ndarray], surface: list[int]) -> Mesh:
+def _mesh(groups: list[np.ndarray], surface: Sequence[int]) -> Mesh:
     triangles = np.concatenate(groups).astype(np.float32).reshape(-1, 3, 3)
     return Mesh(triangles, np.array(surface, np.uint8), np.zeros(len(triangles), np.int32))
