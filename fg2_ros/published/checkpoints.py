@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fg2_ros.network import FG2Network
-from fg2_ros.network.weights import shapes_of, require_shapes
+from fg2_ros.network.weights import require_shapes, shapes_of
 from fg2_ros.published.names import official_names, QUERIES, unused_shapes
 from fg2_ros.published.queries import reproduce_queries, SHA256
 from torch import Tensor
