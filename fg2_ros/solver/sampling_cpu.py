@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 HEAVY_SHARE = 1.1  # times the drawn pairs race one by one on the CPU; see `first_arrivals`
-SURVEYED = 2 ** 16  # entries that are looked at to find them
+SURVEYED_ENTRIES = 2 ** 16  # entries that are looked at to find them
 BLOCK = 8  # neighbouring entries whose light weights are summed first
 UNTIL = np.tri(BLOCK, dtype=np.float32).T  # multiplies weights of blocks to cumulative ones
 
@@ -51,7 +51,7 @@ def _smallest(values: np.ndarray, count: int) -> np.ndarray:
 
 def _heavy_bound(flat: np.ndarray, wanted: int) -> float:
     """Return a weight which about ``wanted`` entries exceed."""
-    stride = max(len(flat) // SURVEYED, 1)
+    stride = max(len(flat) // SURVEYED_ENTRIES, 1)
     surveyed = flat[::stride]
     rank = len(surveyed) - wanted // stride
     return float(np.partition(surveyed, rank)[rank]) if rank > 0 else 0.0

@@ -35,7 +35,6 @@ class FakeLocalizer:
     map_frame = None
 
     def __init__(self, truths: list[Pose2], errors: list[Pose2]):
-        """Take what will be asked for, in order."""
         self.answers = [Pose2(*np.add(truth, error)) for truth, error in zip(truths, errors)]
         self.priors_m: list[tuple[float, float]] = []
 
@@ -101,7 +100,7 @@ def test_baseline_solves_a_view_of_the_orthophoto_itself():
     imagery = simulated.RasterImagery(
         orthophoto.image, simulated.city_frame(3), orthophoto.centre_m, orthophoto.resolution_m)
     error_m = simulated.baseline_error_m(
-        _flat_panorama(orthophoto, truth, 2.0), 2.0, truth, prior, imagery, 3)
+        _flat_panorama(orthophoto, truth, 2.0), 2.0, truth, prior, imagery=imagery, seed=3)
     assert error_m < 0.4
 
 

@@ -69,9 +69,10 @@ class NoiseFrames:
         height, width = self.config.ground_image_hw
         camera_k = np.array([[width / 2, 0, width / 2], [0, width / 2, height / 2], [0, 0, 1]])
         return CrossViewFrame(
-            self.names[index], 'noise', ground, aerial, rotation2(0.2 * index).astype(np.float32),
-            rng.uniform(-3, 3, 2).astype(np.float32), 1.5,
-            camera_k.astype(np.float32) if self.config.camera == 'pinhole' else None)
+            self.names[index], 'noise', ground, aerial,
+            rotation=rotation2(0.2 * index).astype(np.float32),
+            translation=rng.uniform(-3, 3, 2).astype(np.float32), metres_per_grid_metre=1.5,
+            camera_k=camera_k.astype(np.float32) if self.config.camera == 'pinhole' else None)
 
 
 def make_network(config=PANORAMA):
@@ -96,7 +97,8 @@ def make_trainer(folder=None, resume=False, recipe=RECIPE, machine=MACHINE, conf
         CrossViewSamples(frames, variation, cache),
         CrossViewSamples(NoiseFrames(VALIDATION_FRAMES, config, 100), variation, cache), '')
     folder = RunFolder(folder, json.dumps(asdict(recipe)), CHARTS) if folder else None
-    trainer = VigorKittiTrainer(network, recipe, machine, data, processes, folder)
+    trainer = VigorKittiTrainer(
+        network, recipe, machine, data, processes=processes, folder=folder)
     saved = processes.broadcast(folder.start(resume) if folder else None)
     if saved:
         trainer.go_on_from(saved)
@@ -140,8 +142,8 @@ def main():
             make_trainer(processes=processes).validate()
         frames = NoiseFrames(FRAMES, failing=processes.rank == args.fail_in)
         trainer = make_trainer(
-            args.folder if processes.is_first else None, False, VARIED, MACHINE, DROPPING,
-            processes, args.folder / 'features', frames)
+            args.folder if processes.is_first else None, recipe=VARIED, config=DROPPING,
+            processes=processes, cache=args.folder / 'features', frames=frames)
         trainer.run(on_step)
 
 

@@ -210,7 +210,6 @@ class Payload:
     """A pickle that makes a folder when it is read."""
 
     def __init__(self, marker):
-        """Say which folder."""
         self.marker = marker
 
     def __reduce__(self):

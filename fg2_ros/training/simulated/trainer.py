@@ -27,7 +27,7 @@ import torch
 from torch import nn, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 TRAINED = ('network', 'average', 'reader', 'contrast', 'optimizer')  # what a checkpoint keeps
 SEED_STRIDE = 2 ** 24  # between the seeds of runs, each of whose steps has its own
@@ -231,7 +231,7 @@ class SimulatedTrainer:
         for name in TRAINED:
             getattr(self, name).load_state_dict(saved[name])
         self.step = saved['step']
-        log.info('going on after step %d', self.step)
+        _logger.info('going on after step %d', self.step)
 
     def _write_checkpoint(self) -> None:
         self.folder.write_checkpoint({

@@ -32,7 +32,7 @@ import torch
 from tqdm import tqdm
 import yaml
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 TITLES = {'vigor': 'VIGOR', 'kitti': 'KITTI'}
 LICENCE_NOTE = (
@@ -153,7 +153,7 @@ def _folder(config: RunConfig, network: FG2Config, data: Data) -> RunFolder:
 def _tell(config: RunConfig, data: Data, folder: RunFolder) -> None:
     """Name the labels that are skipped, and write down what the run is."""
     for problem in data.training.frames.problems:
-        log.warning('skipped: %s', problem)
+        _logger.warning('skipped: %s', problem)
     (folder.path / 'run.yaml').write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
 
 

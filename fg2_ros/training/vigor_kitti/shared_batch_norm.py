@@ -14,7 +14,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     `torch.nn.SyncBatchNorm` does the same on GPUs only.
     """
 
-    # None only in normalisations that keep no statistics, which the network has none of.
+    # torch lets these be None where no statistics are kept; here they always are.
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor

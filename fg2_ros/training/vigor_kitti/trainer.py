@@ -27,7 +27,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 CHARTS = (
     ('InfoNCE (nats)', ('info_nce', 'validation_info_nce')),
@@ -131,7 +131,7 @@ class VigorKittiTrainer:
         self.step, self.best = saved['step'], json.loads(saved['best'])
         self.unreadable = set(saved['unreadable'])
         if self.folder:
-            log.info('going on after step %d', self.step)
+            _logger.info('going on after step %d', self.step)
 
     @property
     def at_once(self) -> int:
@@ -231,7 +231,7 @@ class VigorKittiTrainer:
         for sample in samples:
             if isinstance(sample, Unreadable) and sample.reason not in self.unreadable:
                 self.unreadable.add(sample.reason)
-                log.warning('skipped: %s', sample.reason)
+                _logger.warning('skipped: %s', sample.reason)
         return [sample for sample in samples if isinstance(sample, CrossViewSample)]
 
     def _skipped(self) -> int:

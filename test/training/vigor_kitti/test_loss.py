@@ -16,6 +16,12 @@ import torch
 GRID = BevGrid.of(PANORAMA)
 
 
+def true_poses(rotation, translation):
+    """Return the batch of frames that are matched already: only their true poses count."""
+    return Batch(
+        None, None, rotation, translation, camera_k=None, seeds=range(4, 4 + len(rotation)))
+
+
 def test_matches_of_a_frame_depend_on_its_seed_only():
     probabilities = torch.rand(3, 25, 25, generator=torch.Generator().manual_seed(1))
     together = draw_matches(probabilities, 40, [5, 6, 7])
@@ -60,7 +66,7 @@ def test_scores_of_the_truth_cost_nothing(yaw_deg, shift):
     partner = GRID.aerial @ rotation.T + translation
     scores = -50 * torch.cdist(partner, GRID.ground)[None].square()
     matching = Matching(scores, torch.tensor(-20.0), None, torch.ones(1, 25, dtype=torch.bool))
-    batch = Batch(None, None, rotation[None], translation[None], None, [4])
+    batch = true_poses(rotation[None], translation[None])
     losses = CrossViewLoss(make_network(), 625).losses_of(matching, batch)
     assert losses.ok.all() and losses.correspondence_m.item() == pytest.approx(0, abs=1e-3)
     torch.testing.assert_close(losses.rotation[0], rotation, atol=1e-4, rtol=0)
@@ -72,7 +78,7 @@ def test_mixed_precision_leaves_the_losses_alone():
     scores = 3 * torch.randn(1, 1681, 1681, generator=torch.Generator().manual_seed(2))
     rotation = alignment_from_camera(torch.zeros(1, 2), torch.tensor([0.7])).rotation
     matching = Matching(scores, torch.tensor(1.0), None, torch.ones(1, 1681, dtype=torch.bool))
-    batch = Batch(None, None, rotation, torch.tensor([[7.3, -4.1]]), None, [4])
+    batch = true_poses(rotation, torch.tensor([[7.3, -4.1]]))
     loss = CrossViewLoss(make_network(config), 1024)
     expected = loss.losses_of(matching, batch)
     with torch.autocast('cpu', torch.bfloat16):

@@ -113,7 +113,7 @@ def test_two_processes_give_what_one_gives_and_end_together(tmp_path, pair):
             assert (processes.count, processes.is_first) == (2, True)
             here = learned(make_trainer(processes=processes, frames=frames), 3)
             measured = make_trainer(processes=processes).validate()
-            make_trainer(tmp_path, False, VARIED, MACHINE, DROPPING, processes).run()
+            make_trainer(tmp_path, recipe=VARIED, config=DROPPING, processes=processes).run()
     assert other.wait(timeout=PATIENCE_S) != 0
     assert [record['frames'] for record in here[0][:2]] == [RECIPE.batch, RECIPE.batch // 2]
     assert_same(here, learned(make_trainer(frames=frames), 3))
