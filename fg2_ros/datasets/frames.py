@@ -61,6 +61,10 @@ class CrossViewDataset(Protocol):
         """Return what the label files say, for each frame."""
 
     @property
+    def names(self) -> Sequence[str]:
+        """Return the frames' names."""
+
+    @property
     def problems(self) -> Sequence[str]:
         """Return a sentence for each label that cannot be used."""
 
@@ -73,10 +77,6 @@ class CrossViewDataset(Protocol):
 
 class TrainingDataset(CrossViewDataset, Protocol):
     """What is trained on."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Return the frames' names."""
 
     def set_epoch(self, epoch: int) -> None:
         """Have what is random about the frames drawn for an epoch."""

@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from itertools import count
 import math
+from test.helpers.processes import join_all
 import threading
 import time
 
@@ -76,7 +77,7 @@ class FakeLocalizer:
         """Note the place."""
         self.requests.append((latitude_deg, longitude_deg))
 
-    def estimate(self, panorama, prior) -> Estimate:
+    def estimate(self, panorama, prior, camera_k=None) -> Estimate:
         """Return the camera's true pose."""
         self.panoramas.append(panorama)
         self.priors.append(prior)
@@ -130,7 +131,7 @@ class Vehicle:
     def close(self) -> None:
         """Stop everything."""
         self.executor.shutdown()
-        self._thread.join()
+        join_all(self._thread)
         for node in (*self.under_test, self.node):
             node.destroy_node()
 

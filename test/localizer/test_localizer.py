@@ -139,6 +139,21 @@ def test_the_first_prior_places_the_map_unless_it_is_given():
     assert estimate.north_m == pytest.approx(0.0, abs=0.2)
 
 
+def test_a_prior_may_be_in_the_map():
+    """It is the same as one in degrees; without a map it means nothing."""
+    localizer = Localizer(TruthfulNetwork((0.0, 0.0)), orthophoto())
+    in_degrees, panorama = prior_at(1.0, 2.0, 0.5), panorama_at(0.5)
+    in_map = in_degrees.in_map(FRAME)
+    with pytest.raises(ValueError, match='without a map_frame'):
+        localizer.estimate(panorama, in_map)
+    localizer.map_frame = FRAME
+    poses = [(estimate.east_m, estimate.north_m, estimate.yaw_rad) for estimate in (
+        localizer.estimate(panorama, prior) for prior in (in_degrees, in_map))]
+    assert poses[0] == pytest.approx(poses[1], abs=1e-6)
+    with pytest.raises(ValueError, match='must be finite'):
+        localizer.estimate(panorama, dataclasses.replace(in_map, pose=Pose2(np.nan, 0.0, 0.5)))
+
+
 def test_a_place_outside_the_gate_is_rejected_with_a_reason():
     """A confident prior far from the truth: no pose near it is supported."""
     localizer = Localizer(TruthfulNetwork((9.0, 0.0)), orthophoto(), FRAME)
