@@ -34,7 +34,7 @@ STATUS = Path('/proc/self/status')
 
 def measure_in_own_process(preset: str, device: str, precision: str, threads: int) -> dict:
     """
-    Return `measure` of a new process.
+    Return `measure_frame` of a new process.
 
     :raises ValueError: if it fails; the sentence ends with its last words.
     """
@@ -47,7 +47,7 @@ def measure_in_own_process(preset: str, device: str, precision: str, threads: in
     return json.loads(child.stdout)
 
 
-def measure(config: FG2Config, device: torch.device, dtype: torch.dtype) -> dict:
+def measure_frame(config: FG2Config, device: torch.device, dtype: torch.dtype) -> dict:
     """
     Return stages (ms) and peak memory (bytes) of a frame, and how fast the transformer was.
 
@@ -144,7 +144,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    print(json.dumps(measure(
+    print(json.dumps(measure_frame(
         FG2Config.preset(args.preset), device, usable_precision(args.precision, device))))
 
 

@@ -72,7 +72,7 @@ def test_flops_of_the_transformer_are_those_counted():
 
 
 def test_a_frame_is_measured_without_the_products_beside_it():
-    figures = full_size.measure(SMALL, CPU, torch.float32)
+    figures = full_size.measure_frame(SMALL, CPU, torch.float32)
     assert set(figures['stages_ms']) >= {'ground_backbone', 'aerial_backbone', 'solve', 'total'}
     assert figures['matmul_gflops'] > 0 and figures['transformer_share_of_matmul'] > 0
     assert 5e7 < figures['peak_bytes'] < 1e11
