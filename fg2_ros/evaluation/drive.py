@@ -32,7 +32,7 @@ class DriveRecord:
     overlays: list[tuple[float, bytes]] = field(default_factory=list)  # (time, JPEG)
     notes: dict[str, str] = field(default_factory=dict)  # what else is worth telling
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse estimates of no frame: their error would be anybody's guess."""
         late = np.abs(self.truth_at(self.time_s)[0] - self.time_s)
         if np.any(late > SAME_STAMP_S):

@@ -103,7 +103,7 @@ def colours(rng: np.random.Generator, count: int, hue: Range, saturation: Range,
     return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
-def fractal(rng: np.random.Generator, size: int, cells) -> np.ndarray:
+def fractal(rng: np.random.Generator, size: int, cells: tuple[int, ...]) -> np.ndarray:
     """Return (size, size) float32 smooth noise of unit variance; ``cells`` are its octaves."""
     total = np.zeros((size, size), np.float32)
     for count in cells:
@@ -124,12 +124,12 @@ def paint_ground(city: City, look: Look) -> np.ndarray:
     return albedo
 
 
-def _ground_colour(rng, kind: Ground, season: str) -> np.ndarray:
+def _ground_colour(rng: np.random.Generator, kind: Ground, season: str) -> np.ndarray:
     ranges = _GROUND_HSV[kind]
     return colour(rng, *(ranges[season] if isinstance(ranges, dict) else ranges))
 
 
-def _weathering(rng, size: int) -> np.ndarray:
+def _weathering(rng: np.random.Generator, size: int) -> np.ndarray:
     """Return (size, size) uint8 shading of stains, puddles and grain; 128 changes nothing."""
     broad = fractal(rng, size // 4, (12, 30, 70, 160, 300))
     stains = np.where(fractal(rng, size // 4, (60, 140)) > rng.uniform(1., 1.7),
@@ -141,7 +141,7 @@ def _weathering(rng, size: int) -> np.ndarray:
     return np.clip(128 * coarse * tiled, 0, 255).astype(np.uint8)
 
 
-def _repair_streets(rng, city: City, shade: np.ndarray) -> None:
+def _repair_streets(rng: np.random.Generator, city: City, shade: np.ndarray) -> None:
     """Put patches, trenches and tar lines on the streets of the day."""
     for road in city.roads:
         for _ in range(rng.integers(3, 10)):
@@ -158,7 +158,8 @@ def _repair_streets(rng, city: City, shade: np.ndarray) -> None:
                       int(128 * rng.uniform(.4, .8)))
 
 
-def _paint_markings(rng, city: City, albedo: np.ndarray, white: np.ndarray) -> None:
+def _paint_markings(rng: np.random.Generator, city: City, albedo: np.ndarray,
+                    white: np.ndarray) -> None:
     """Blend the markings in, each as worn, repainted or gone as the day has it."""
     where = np.nonzero(city.markings)
     kinds = city.markings[where]

@@ -19,6 +19,7 @@ from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
+Stream = Iterator[tuple[int, str, Any]]  # of (stamp, topic, message)
 START_NS = 1_700_000_000 * 10 ** 9  # any time will do, but the same for the same drive
 LATCHED = ('/tf_static', '/ground_truth/datum')
 TYPES = {
@@ -118,7 +119,7 @@ def _stamps_ns(time_s: np.ndarray) -> list[int]:
     return [START_NS + round(float(each) * 1e9) for each in time_s]
 
 
-def _static(drive: Drive, map_frame: MapFrame):
+def _static(drive: Drive, map_frame: MapFrame) -> Stream:
     """Yield what is latched: where the sensors are, and the origin of the map."""
     settings = drive.settings
     places = {
@@ -131,14 +132,14 @@ def _static(drive: Drive, map_frame: MapFrame):
         START_NS, msgs.MAP, latitude_deg, longitude_deg, sigma_m=0.0)
 
 
-def _images(drive: Drive, images: Iterable[np.ndarray], compressed: bool):
+def _images(drive: Drive, images: Iterable[np.ndarray], compressed: bool) -> Stream:
     make, topic = (
         (msgs.jpeg_image, '/image/compressed') if compressed else (msgs.raw_image, '/image'))
     for stamp_ns, image in zip(_stamps_ns(drive.frames.time_s), images, strict=True):
         yield stamp_ns, topic, make(stamp_ns, image)
 
 
-def _fixes(drive: Drive, map_frame: MapFrame):
+def _fixes(drive: Drive, map_frame: MapFrame) -> Stream:
     latitude, longitude = map_frame.geodetic_from_map(*drive.gnss.position_m.T)
     lost = np.isnan(drive.gnss.position_m[:, 0])
     latitude[lost] = longitude[lost] = np.nan
@@ -148,7 +149,7 @@ def _fixes(drive: Drive, map_frame: MapFrame):
             stamp_ns, msgs.GNSS, latitude_deg, longitude_deg, sigma_m=drive.gnss.sigma_m)
 
 
-def _odometry(drive: Drive):
+def _odometry(drive: Drive) -> Stream:
     """Yield each odometry reading twice: as a transform and as a message."""
     track = drive.odometry
     travelled_m = np.concatenate([
@@ -164,7 +165,7 @@ def _odometry(drive: Drive):
             travelled_m=path_m)
 
 
-def _imu(drive: Drive):
+def _imu(drive: Drive) -> Stream:
     track = drive.imu
     rows = zip(
         _stamps_ns(track.time_s), track.roll_rad, track.pitch_rad, track.yaw_rad,
@@ -175,7 +176,7 @@ def _imu(drive: Drive):
             yaw_sigma_rad=track.yaw_sigma_rad)
 
 
-def _truth(drive: Drive):
+def _truth(drive: Drive) -> Stream:
     frames = drive.frames
     rows = zip(
         _stamps_ns(frames.time_s), frames.east_m, frames.north_m, frames.roll_rad,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from fg2_ros.geometry.panorama import rotation3
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
@@ -12,6 +13,7 @@ from fg2_ros.simulation.sensors import (
     gauss_markov, GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss,
     simulate_imu, simulate_odometry)
 import numpy as np
+from numpy.typing import ArrayLike
 
 TRAJECTORY_RATE_HZ = 100.0
 PROFILE_STEP_M = 0.1
@@ -34,7 +36,7 @@ class DriveSettings:
     tilt_time_s: float = 0.7
     sensors: SensorModels = field(default_factory=SensorModels)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Reject what cannot be driven."""
         if self.frames < 1 or self.frame_rate_hz <= 0 or self.speed_mps <= 0:
             raise ValueError('a drive needs at least one frame, a frame rate and a speed above 0')
@@ -75,7 +77,7 @@ class Trajectory:
         """Return the time of the last sample."""
         return float(self.time_s[-1])
 
-    def at(self, time_s) -> Trajectory:
+    def at(self, time_s: ArrayLike) -> Trajectory:
         """Interpolate the trajectory for (N,) other times."""
         time_s = np.atleast_1d(np.asarray(time_s, float))
         columns = {
@@ -102,14 +104,19 @@ class Drive:
     imu: ImuTrack
 
 
-def simulate_drive(city, seed: int, settings: DriveSettings = DriveSettings()) -> Drive:
+class Drivable(Protocol):
+    """A city, or what stands in for one."""
+
+    def route(self, rng: np.random.Generator, length_m: float) -> np.ndarray:
+        """Return the (K, 2) centre line of a drivable path that is long enough."""
+
+
+def simulate_drive(city: Drivable, seed: int, settings: DriveSettings = DriveSettings()) -> Drive:
     """
     Return a drive through a city; the same seed gives the same drive.
 
     Every sensor draws from its own stream of random numbers, so that changing one sensor's
     model leaves the route and the other sensors alone.
-
-    :param city: has ``route(rng, length_m)``, the (K, 2) centre line of a drivable path.
     """
     route_rng, body_rng, gnss_rng, odometry_rng, imu_rng = np.random.default_rng(seed).spawn(5)
     centre_line = city.route(route_rng, settings.duration_s * settings.speed_mps * 1.1 + 20)

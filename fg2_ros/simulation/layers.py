@@ -55,7 +55,7 @@ def coverage_at(layers: np.ndarray, column: np.ndarray, row: np.ndarray,
         for part in (slice(0, 4), slice(4, 8))], axis=-1)
 
 
-def _draw_disc(raster: np.ndarray, position, radius_m: float) -> None:
+def _draw_disc(raster: np.ndarray, position: tuple[float, float], radius_m: float) -> None:
     shift = 4
     column = (position[0] + HALF_SIZE_M) / RESOLUTION_M - 0.5
     row = (HALF_SIZE_M - position[1]) / RESOLUTION_M - 0.5

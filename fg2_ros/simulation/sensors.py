@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.simulation.lane_path import advance
 import numpy as np
 from scipy.signal import lfilter
+
+if TYPE_CHECKING:
+    from fg2_ros.simulation.drive import Trajectory
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def sample_times(duration_s: float, rate_hz: float) -> np.ndarray:
     return np.arange(int(np.floor(duration_s * rate_hz + 1e-9)) + 1) / rate_hz
 
 
-def simulate_gnss(trajectory, model: GnssModel, rng: np.random.Generator) -> GnssTrack:
+def simulate_gnss(trajectory: Trajectory, model: GnssModel, rng: np.random.Generator) -> GnssTrack:
     """Return what a receiver with ``model``'s errors reports along a trajectory."""
     time_s = sample_times(trajectory.duration_s, model.rate_hz)
     truth = trajectory.at(time_s)
@@ -134,7 +138,8 @@ def simulate_gnss(trajectory, model: GnssModel, rng: np.random.Generator) -> Gns
     return GnssTrack(time_s, position_m, model.sigma_m)
 
 
-def simulate_odometry(trajectory, model: OdometryModel, rng: np.random.Generator) -> OdometryTrack:
+def simulate_odometry(
+        trajectory: Trajectory, model: OdometryModel, rng: np.random.Generator) -> OdometryTrack:
     """Return wheel odometry along a trajectory: it drifts, but never jumps."""
     time_s = sample_times(trajectory.duration_s, model.rate_hz)
     truth = trajectory.at(time_s)
@@ -157,7 +162,7 @@ def simulate_odometry(trajectory, model: OdometryModel, rng: np.random.Generator
         yaw_rate_radps=yaw_rate)
 
 
-def simulate_imu(trajectory, model: ImuModel, rng: np.random.Generator) -> ImuTrack:
+def simulate_imu(trajectory: Trajectory, model: ImuModel, rng: np.random.Generator) -> ImuTrack:
     """Return attitude and yaw rate as an IMU with a compass reports them."""
     time_s = sample_times(trajectory.duration_s, model.rate_hz)
     truth = trajectory.at(time_s)
@@ -172,7 +177,7 @@ def simulate_imu(trajectory, model: ImuModel, rng: np.random.Generator) -> ImuTr
         yaw_sigma_rad=model.yaw_sigma_rad)
 
 
-def _outages(time_s, model: GnssModel, rng: np.random.Generator) -> np.ndarray:
+def _outages(time_s: np.ndarray, model: GnssModel, rng: np.random.Generator) -> np.ndarray:
     """Return the (G,) mask of times without a fix: outages of one length at random times."""
     lost = np.zeros(len(time_s), bool)
     if model.outage_every_s <= 0:
