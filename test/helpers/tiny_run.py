@@ -50,7 +50,7 @@ def make_trainer(folder: Path, resume: bool = False, settings: TrainSettings = S
     """Return the run's trainer."""
     data = NoiseDataset()
     return SimulatedTrainer(
-        CONFIG, settings, data, Subset(data, range(6)), folder, resume, origin=origin,
+        CONFIG, settings, data, Subset(data, range(6)), folder, resume=resume, origin=origin,
         draw=write_simulated_curves)
 
 

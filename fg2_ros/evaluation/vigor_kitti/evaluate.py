@@ -10,9 +10,11 @@ from typing import Any, Sequence
 from fg2_ros.datasets.frames import CrossViewDataset, rolled
 from fg2_ros.datasets.kitti import KittiDataset
 from fg2_ros.datasets.vigor import VigorDataset
-from fg2_ros.evaluation.vigor_kitti import results, run
+from fg2_ros.evaluation.vigor_kitti import run
 from fg2_ros.evaluation.vigor_kitti.orientation import FirstRun, random_rolls_deg
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
+from fg2_ros.evaluation.vigor_kitti.results import (
+    Case, CrossViewResult, pose_metrics, pose_metrics_by_group)
 from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
@@ -25,7 +27,7 @@ from tqdm import tqdm
 FIRST_RUN_FILE = 'first_run.json'
 SCALE_TOLERANCE = 0.1  # VIGOR's own images differ by as much
 CAMERAS = {'vigor': 'panorama', 'kitti': 'pinhole'}
-LOGGER = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class Evaluation:
     """
 
     figures: dict[str, Any]
-    results: list[results.CrossViewResult]
-    best: list[results.Case] = field(default_factory=list)
-    worst: list[results.Case] = field(default_factory=list)
+    results: list[CrossViewResult]
+    best: list[Case] = field(default_factory=list)
+    worst: list[Case] = field(default_factory=list)
 
 
 def evaluate_data_set(
@@ -67,14 +69,15 @@ def evaluate_data_set(
     with closing(ResultFile(running.out, described)) as store, tqdm(
             total=len(running.indices(len(dataset))), desc='localizing', unit='frame',
             dynamic_ncols=True) as bar:
-        outcome = run.evaluate(dataset, solver, store, running, rolls_deg, bar.update)
+        outcome = run.evaluate(
+            dataset, solver, store, running, rolls_deg=rolls_deg, on_frames=bar.update)
     figures = described | figures_of(outcome, by_axis=isinstance(part, KittiPart))
     if orientation.first_run and running.out:
         FirstRun.of(outcome.results).write(running.out / FIRST_RUN_FILE)
-    shown = [] if cases is None else [
-        run.drawn_cases(extremes, solver, dataset, rolls_deg)
-        for extremes in run.extremes(outcome.results, cases)]
-    return Evaluation(figures, outcome.results, *shown)
+    best, worst = (
+        run.draw_cases(extreme, solver, dataset, rolls_deg)
+        for extreme in run.extremes(outcome.results, cases or 0))
+    return Evaluation(figures, outcome.results, best, worst)
 
 
 def figures_of(outcome: run.EvaluationRun, by_axis: bool) -> dict[str, Any]:
@@ -83,15 +86,15 @@ def figures_of(outcome: run.EvaluationRun, by_axis: bool) -> dict[str, Any]:
 
     :param by_axis: with lateral and longitudinal recalls, too.
     """
-    return results.pose_metrics(outcome.results, by_axis) | {
-        'groups': results.pose_metrics_by_group(outcome.results, by_axis),
+    return pose_metrics(outcome.results, by_axis) | {
+        'groups': pose_metrics_by_group(outcome.results, by_axis),
         'unreadable_count': len(outcome.unreadable), 'unreadable': outcome.unreadable,
         'broken_label_count': len(outcome.broken_labels),
         'broken_labels': outcome.broken_labels}
 
 
 def localize_case(part: VigorPart | KittiPart, solving: SolverSettings, index: int,
-                  roll_deg: float | None = None) -> results.Case:
+                  roll_deg: float | None = None) -> Case:
     """
     Return what is found in one frame.
 
@@ -105,7 +108,7 @@ def localize_case(part: VigorPart | KittiPart, solving: SolverSettings, index: i
     frame = dataset[index]
     if roll_deg is not None:
         frame = rolled(frame, roll_deg)
-    return run.localized_case(solver, index, frame)
+    return run.draw_case(solver, index, frame)
 
 
 def data_set_of(part: VigorPart | KittiPart) -> str:
@@ -127,7 +130,7 @@ def open_data_set(part: VigorPart | KittiPart, solving: SolverSettings,
             f'{CAMERAS[name]} camera')
     usual_m = FG2Config.preset(name).grid_extent_m
     if abs(config.grid_extent_m / usual_m - 1) > SCALE_TOLERANCE:
-        LOGGER.warning(
+        _logger.warning(
             "the network's grid spans %g m, but the aerial images about %g m: distances will not "
             'fit what it was trained on', config.grid_extent_m, usual_m)
     if isinstance(part, KittiPart):

@@ -24,8 +24,9 @@ class LayerReader(nn.Module):
     :param ground_m: (cells, 2) points of the ground grid, for the weight of far cells.
     """
 
+    weight: Tensor
+
     def __init__(self, channels: int, ground_m: Tensor):
-        """Start undecided."""
         super().__init__()
         self.aerial = nn.Linear(channels, len(NAMES))
         self.ground = nn.Linear(channels, len(NAMES))

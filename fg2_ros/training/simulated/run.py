@@ -40,11 +40,11 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
         return None
     unseen = FrameDataset(
         validation, run.frames_per_city, cache, config, SampleSettings.validation(),
-        0).first(run.validation_frames)
+        seed=0).first(run.validation_frames)
     trainer = SimulatedTrainer(
         config, _train_settings(run),
         FrameDataset(
-            training, run.frames_per_city, cache, config, SampleSettings(), run.seed),
+            training, run.frames_per_city, cache, config, SampleSettings(), seed=run.seed),
         unseen, run.out, resume=resume, draw=draw,
         start=load_network(run.start_from) if run.start_from else None,
         origin={'cities': run.cities, 'frames_per_city': run.frames_per_city,
