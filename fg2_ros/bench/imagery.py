@@ -15,7 +15,7 @@ import time
 import cv2
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.patch import Imagery
+from fg2_ros.imagery.patch import Imagery, PatchView
 from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.imagery.stores.opening import open_local
 from fg2_ros.imagery.tiles.address import TileId
@@ -59,7 +59,7 @@ def _median_ms(imagery: Imagery, centres: list[tuple[float, float]]) -> float:
     laps_ms = []
     for centre in centres:
         began_s = time.perf_counter()
-        imagery.patch(_FRAME, centre, SIZE_M, SIZE_PX)
+        imagery.patch(PatchView(_FRAME, centre, SIZE_M, SIZE_PX))
         laps_ms.append((time.perf_counter() - began_s) * 1e3)
     return float(np.median(laps_ms[1:]))
 
@@ -72,7 +72,7 @@ def _warm_ms(repeat: int) -> float:
     with TileServer(orthophoto.tile) as server:
         with closing(TileImagery(server.url_template, max_zoom=_ZOOM)) as imagery:
             for centre in centres:
-                imagery.patch(_FRAME, centre, SIZE_M, SIZE_PX, wait_s=60.0)
+                imagery.patch(PatchView(_FRAME, centre, SIZE_M, SIZE_PX), wait_s=60.0)
             return _median_ms(imagery, centres)
 
 

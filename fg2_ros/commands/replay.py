@@ -261,15 +261,15 @@ def write_page(args: argparse.Namespace, record: DriveRecord, frame: MapFrame,
 def background(record: DriveRecord, frame: MapFrame, imagery: Imagery,
                wait_s: float) -> AerialPatch:
     """Return an aerial image of the whole drive; without imagery a grey one."""
-    from fg2_ros.imagery import AerialPatch, ImageryError
+    from fg2_ros.imagery import AerialPatch, ImageryError, PatchView
     low, high = (limit(record.truth[:, :2], axis=0) for limit in (np.min, np.max))
     centre_m, size_m = tuple((low + high) / 2), float(np.max(high - low)) + 2 * MAP_MARGIN_M
     try:
-        return imagery.patch(frame, centre_m, size_m, MAP_PX, wait_s)
+        return imagery.patch(PatchView(frame, centre_m, size_m, MAP_PX), wait_s)
     except ImageryError as error:
         _log.warning('the map of the report has no background: %s', error)
         grey = np.full((64, 64, 3), 128, np.uint8)
-        return AerialPatch(grey, frame, centre_m, size_m, None, 'none')
+        return AerialPatch(grey, PatchView(frame, centre_m, size_m, 64), None, 'none')
 
 
 def reasons(figures: dict) -> list[str]:

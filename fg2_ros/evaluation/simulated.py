@@ -13,7 +13,7 @@ from fg2_ros.evaluation import baseline
 from fg2_ros.evaluation.metrics import FrameResult, pose_error, share_over, summary
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import AerialPatch
+from fg2_ros.imagery.patch import AerialPatch, PatchView
 from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.localizer import Estimate, Prior
 import numpy as np
@@ -99,13 +99,11 @@ class CurrentCity:
         """Start without a city."""
         self.raster: RasterImagery | None = None
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """Return a patch of the current city; see `Imagery.patch`."""
-        return self.raster.patch(frame, centre_m, size_m, size_px)
+        return self.raster.patch(view)
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
+    def request(self, view: PatchView) -> None:
         """Do nothing: the orthophoto is in memory."""
 
     def close(self) -> None:
@@ -158,7 +156,7 @@ def baseline_error_m(
     settings = baseline.BaselineSettings()
     size_px = int(np.ceil(settings.aerial_size_m / settings.resolution_m)) + 2
     patch = imagery.patch(
-        city_frame(seed), prior[:2], size_px * settings.resolution_m, size_px)
+        PatchView(city_frame(seed), prior[:2], size_px * settings.resolution_m, size_px))
     found = baseline.estimate(
         panorama, prior.yaw, camera_height_m, patch.image, patch.resolution_m, settings)
     return float(np.hypot(prior.x + found.x - truth.x, prior.y + found.y - truth.y))

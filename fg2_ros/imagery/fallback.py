@@ -6,12 +6,10 @@ from collections.abc import Sequence
 import logging
 import math
 import time
-from typing import Any
 
-from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.log_throttle import LogThrottle
 from fg2_ros.imagery.patch import (
-    AerialPatch, Imagery, ImageryError, ImageryGaps, ImageryNotReady, MAX_MISSING,
+    AerialPatch, Imagery, ImageryError, ImageryGaps, ImageryNotReady, MAX_MISSING, PatchView,
     require_fine_enough)
 
 _logger = logging.getLogger(__name__)
@@ -46,21 +44,19 @@ class FallbackImagery:
         """Return what messages call the chain: its members' names."""
         return ', '.join(str(member.stats().get('source', '?')) for member in self.members)
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
         Return a patch; see `Imagery.patch`.
 
         :raises ImageryNotReady: if a source that works is still fetching after ``wait_s``.
         :raises ImageryError: if no source has it; says why, of each.
-        :raises ValueError: if the patch asked for makes no sense.
         """
         deadline = time.monotonic() + wait_s
         patch, problems = None, []
         for asked, member in enumerate(self.members, 1):
             waits = asked == len(self.members) or not _fails(member)
             left_s = max(0.0, deadline - time.monotonic()) if waits else 0.0
-            part, problem = self._part_of(member, frame, centre_m, size_m, size_px, left_s)
+            part, problem = self._part_of(member, view, left_s)
             if problem is not None:
                 problems.append(problem)
             if part is not None:
@@ -74,12 +70,12 @@ class FallbackImagery:
         self._note(patch)
         return patch
 
-    def _part_of(self, member: Imagery, *patch: Any) -> tuple[
+    def _part_of(self, member: Imagery, view: PatchView, wait_s: float) -> tuple[
             AerialPatch | None, ImageryError | None]:
         """Return what a source has of a patch, however little, and what it has to say to that."""
         try:
             try:
-                part, problem = member.patch(*patch), None
+                part, problem = member.patch(view, wait_s), None
             except ImageryGaps as gaps:
                 part, problem = gaps.patch, gaps
             require_fine_enough(part.native_resolution_m, self._coarsest_m, part.source)
@@ -87,8 +83,7 @@ class FallbackImagery:
             return None, error
         return part, problem
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
+    def request(self, view: PatchView) -> None:
         """
         Start fetching such a patch from as many sources as the last one took.
 
@@ -97,7 +92,7 @@ class FallbackImagery:
         members, left = iter(self.members), self._asked
         while left and (member := next(members, None)):
             try:
-                member.request(frame, centre_m, size_m, size_px)
+                member.request(view)
                 left -= 1
             except ImageryError as error:
                 _logger.debug('nothing is fetched ahead: %s', error)

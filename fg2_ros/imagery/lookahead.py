@@ -10,7 +10,7 @@ import time
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.log_throttle import LogThrottle
-from fg2_ros.imagery.patch import Imagery, ImageryError
+from fg2_ros.imagery.patch import Imagery, ImageryError, PatchView
 import numpy as np
 
 _WINDOW_S = 4.0  # of the places that tell the speed: long enough for GNSS noise, short for turns
@@ -105,7 +105,7 @@ class Lookahead:
             self._looked = self._clock(), frame, place_m
             for wish_m in reversed(self._outlook(place_m)):  # the last one asked for is done first
                 self._wish(frame, wish_m)
-        self._imagery.request(frame, place_m, self._size_m, self._size_px)
+        self._imagery.request(PatchView(frame, place_m, self._size_m, self._size_px))
 
     def _outlook(self, place_m: tuple[float, float]) -> list[tuple[float, float]]:
         """Return the centres of what is wished for, the most urgent first."""
@@ -133,7 +133,7 @@ class Lookahead:
         """Ask for a patch with the ring around it, at the patch's own resolution."""
         side_m = self._side_px * self._resolution_m
         try:
-            self._imagery.request(frame, centre_m, side_m, self._side_px)
+            self._imagery.request(PatchView(frame, centre_m, side_m, self._side_px))
         except ImageryError:
             pass  # the road may turn before the imagery ends: told where it is missing
         except ValueError as error:

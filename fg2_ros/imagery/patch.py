@@ -1,11 +1,12 @@
-"""What the rest of the package sees of aerial imagery: patches, their sources and their errors."""
+"""What the rest of the package sees of aerial imagery: views, patches, sources and errors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
+from fg2_ros.imagery.resample import unit_nodes
 import numpy as np
 
 MAX_MISSING = 0.5  # share of a patch that may be missing before it is refused
@@ -34,14 +35,66 @@ class ImageryGaps(ImageryError):
 
 
 @dataclass(frozen=True)
+class PatchView:
+    """
+    The square of ground that a patch shows.
+
+    :param frame: the map frame whose axes the square follows.
+    :param centre_m: (east, north) of its centre.
+    :param size_m: side length in metres.
+    :param size_px: side length in pixels.
+    :raises ValueError: if a number is not finite or a size is not positive.
+    """
+
+    frame: MapFrame
+    centre_m: tuple[float, float]
+    size_m: float
+    size_px: int
+
+    def __post_init__(self):
+        """Check the numbers."""
+        if not np.all(np.isfinite(self.centre_m)):
+            raise ValueError(f'the patch centre {self.centre_m} is not a place')
+        if not (0 < self.size_m < 1e5 and 0 < self.size_px <= 8192):
+            raise ValueError(
+                f'a patch of {self.size_m} m and {self.size_px} pixels cannot be made')
+
+    @property
+    def resolution_m(self) -> float:
+        """Metres per pixel."""
+        return self.size_m / self.size_px
+
+    def map_nodes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (east, north), each (5, 5) metres, at `unit_nodes`."""
+        u, v = unit_nodes()
+        return (self.centre_m[0] + (u - 0.5) * self.size_m,
+                self.centre_m[1] - (v - 0.5) * self.size_m)
+
+    def geodetic_nodes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (latitude, longitude), each (5, 5) degrees, at `unit_nodes`."""
+        return self.frame.geodetic_from_map(*self.map_nodes())
+
+    def geodetic_centre(self) -> tuple[float, float]:
+        """Return (latitude, longitude) of the centre in degrees."""
+        centre = self.frame.geodetic_from_map(*self.centre_m)
+        require_geodetic(*centre)
+        return centre
+
+    def reaches(self, bounds: tuple[float, ...]) -> bool:
+        """Return whether some of it lies within west, south, east and north in degrees."""
+        west, south, east, north = bounds
+        latitudes, longitudes = self.geodetic_nodes()
+        across = (longitudes - west) % 360 <= ((east - west) % 360 or 360)
+        return bool(latitudes.max() >= south and latitudes.min() <= north and across.any())
+
+
+@dataclass(frozen=True)
 class AerialPatch:
     """
     A square, north-up aerial image in the axes of a map frame.
 
     :param image: (H, H, 3) uint8 RGB; pixels without imagery are black.
-    :param frame: the map frame.
-    :param centre_m: (east, north) of the patch's centre in the frame.
-    :param size_m: side length in metres, outer edge to outer edge.
+    :param view: the square of ground that it shows, outer edge to outer edge.
     :param valid: (H, H) bool, False where there is no imagery; None means valid everywhere.
     :param source: name of the source, or of several, for people.
     :param vintage: when the imagery was taken, in the source's words; '' if that is not known.
@@ -51,9 +104,7 @@ class AerialPatch:
     """
 
     image: np.ndarray
-    frame: MapFrame
-    centre_m: tuple[float, float]
-    size_m: float
+    view: PatchView
     valid: np.ndarray | None
     source: str
     vintage: str = ''
@@ -63,7 +114,7 @@ class AerialPatch:
     @property
     def resolution_m(self) -> float:
         """Metres per pixel."""
-        return self.size_m / self.image.shape[0]
+        return self.view.resolution_m
 
     @property
     def valid_share(self) -> float:
@@ -95,40 +146,35 @@ class AerialPatch:
 
     def map_from_pixel(self, column, row):
         """Return (east, north) in metres of continuous pixels (centres at + 0.5)."""
-        half_px = self.image.shape[0] / 2
-        return (self.centre_m[0] + (np.asarray(column, float) - half_px) * self.resolution_m,
-                self.centre_m[1] - (np.asarray(row, float) - half_px) * self.resolution_m)
+        half_px = self.view.size_px / 2
+        return (self.view.centre_m[0] + (np.asarray(column, float) - half_px) * self.resolution_m,
+                self.view.centre_m[1] - (np.asarray(row, float) - half_px) * self.resolution_m)
 
     def pixel_from_map(self, east_m, north_m):
         """Return continuous (column, row) of map points: the inverse of `map_from_pixel`."""
-        half_px = self.image.shape[0] / 2
-        return (half_px + (np.asarray(east_m, float) - self.centre_m[0]) / self.resolution_m,
-                half_px - (np.asarray(north_m, float) - self.centre_m[1]) / self.resolution_m)
+        half_px = self.view.size_px / 2
+        east_0, north_0 = self.view.centre_m
+        return (half_px + (np.asarray(east_m, float) - east_0) / self.resolution_m,
+                half_px - (np.asarray(north_m, float) - north_0) / self.resolution_m)
 
 
 class Imagery(Protocol):
     """A source of aerial patches; every method may be called from any thread."""
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
         Return a north-up patch in the axes of a map frame.
 
         Pixel (i, j)'s centre lies at ``east = centre_e + ((j + .5) / size_px - .5) * size_m``,
         ``north = centre_n - ((i + .5) / size_px - .5) * size_m``.
 
-        :param frame: the map frame.
-        :param centre_m: (east, north) of the centre in the frame.
-        :param size_m: side length in metres.
-        :param size_px: side length in pixels.
+        :param view: the square of ground to show.
         :param wait_s: longest time to wait for imagery that is not there yet.
         :raises ImageryNotReady: if it is still being fetched after ``wait_s``.
         :raises ImageryError: if it cannot be had, or more than half of it is missing.
-        :raises ValueError: if the patch asked for makes no sense.
         """
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
+    def request(self, view: PatchView) -> None:
         """Start fetching what such a patch needs and return at once; problems show in `stats`."""
 
     def close(self) -> None:
@@ -145,8 +191,7 @@ class Imagery(Protocol):
 class NoImagery:
     """Imagery that is nowhere; an `Imagery`."""
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
         Return nothing.
 
@@ -154,8 +199,7 @@ class NoImagery:
         """
         raise ImageryError('no aerial imagery was given; `open_imagery` opens some')
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
+    def request(self, view: PatchView) -> None:
         """Do nothing."""
 
     def close(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.patch import AerialPatch, require_enough
-from fg2_ros.imagery.resample import PatchView, Pyramid, unit_nodes
+from fg2_ros.imagery.patch import AerialPatch, PatchView, require_enough
+from fg2_ros.imagery.resample import Pyramid, unit_nodes
 import numpy as np
 
 
@@ -39,23 +39,20 @@ class RasterImagery:
         self._north_m = centre_m[1] + height / 2 * resolution_m
         self._patches = 0
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
         Return a patch; see `Imagery.patch`. There is never anything to wait for.
 
         :raises ImageryError: if more than half of it lies outside the orthophoto.
-        :raises ValueError: if the patch asked for makes no sense.
         """
-        view = PatchView(frame, centre_m, size_m, size_px)
-        if frame == self._frame:
+        if view.frame == self._frame:
             nodes = self.pixel_from_map(*view.map_nodes())
         else:
             nodes = self.pixel_from_geodetic(*view.geodetic_nodes())
-        image, valid = self._pyramid.warp(*nodes, size_px)
-        patch = require_enough(AerialPatch(
-            image, frame, tuple(centre_m), size_m, valid, self.name,
-            native_resolution_m=self._resolution_m), 'the place is outside it')
+        image, valid = self._pyramid.warp(*nodes, view.size_px)
+        patch = AerialPatch(
+            image, view, valid, self.name, native_resolution_m=self._resolution_m)
+        require_enough(patch, 'the place is outside it')
         self._patches += 1
         return patch
 
@@ -79,8 +76,7 @@ class RasterImagery:
         return ((np.asarray(east_m) - self._west_m) / self._resolution_m,
                 (self._north_m - np.asarray(north_m)) / self._resolution_m)
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
+    def request(self, view: PatchView) -> None:
         """Do nothing: the orthophoto is in memory."""
 
     def close(self) -> None:

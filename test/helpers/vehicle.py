@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery import AerialPatch
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
@@ -86,8 +87,9 @@ class FakeLocalizer:
             raise self.raises
         camera = TRUTH.compose(MOUNT)
         latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
-        patch = AerialPatch(np.full((64, 64, 3), 90, np.uint8), self.map_frame,
-                            (camera.x + 2, camera.y - 1), 50.0, None, 'fake')
+        patch = AerialPatch(
+            np.full((64, 64, 3), 90, np.uint8),
+            PatchView(self.map_frame, (camera.x + 2, camera.y - 1), 50.0, 64), None, 'fake')
         matches = Matches(
             aerial_map_m=np.array([[camera.x, camera.y], [camera.x + 9, camera.y + 4]]),
             ground_grid_m=np.zeros((2, 2)), panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),

@@ -7,7 +7,7 @@ from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError
 from fg2_ros.imagery.lookahead import Lookahead, Motion
-from fg2_ros.imagery.resample import PatchView
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.tiles.address import TileId
 from fg2_ros.imagery.tiles.mosaic import footprint
 import numpy as np
@@ -40,9 +40,9 @@ class Recorder:
         """Return what is under way."""
         return {'pending': self.pending}
 
-    def request(self, frame, centre_m, size_m, size_px):
+    def request(self, view):
         """Note a wish."""
-        self.wishes.append((centre_m, size_m, size_px))
+        self.wishes.append((view.centre_m, view.size_m, view.size_px))
 
 
 class WatchedServer(HttpStub):
@@ -106,7 +106,7 @@ def test_tiles_ahead_are_there_before_the_vehicle_is(open_imagery):
                 wanted |= set(tiles_of(imagery, place + np.multiply(velocity, AHEAD_S)))
             assert server.wait_for(wanted)
             while imagery.stats()['pending']:
-                imagery.patch(FRAME, place, SIZE_M, SIZE_PX, WAIT_S)
+                imagery.patch(PatchView(FRAME, place, SIZE_M, SIZE_PX), WAIT_S)
         assert late == 0
         assert len(server.asked) == len(set(server.asked)) == imagery.stats()['downloads']
 
@@ -119,7 +119,7 @@ def test_nothing_waits_for_a_slow_server(open_imagery):
         place = drive(lookahead(imagery, clock), clock, (20.0, 0.0), 40)
         wished = imagery.stats()['pending']
         may_answer.set()
-        patch = imagery.patch(FRAME, place, SIZE_M, SIZE_PX, WAIT_S)
+        patch = imagery.patch(PatchView(FRAME, place, SIZE_M, SIZE_PX), WAIT_S)
         assert patch.valid is None
         # One outlook of what was to come at first, and what turned out to be needed since.
         on_the_way = {tile for east_m in np.arange(0.0, place[0] + 1, 10.0)
@@ -228,4 +228,4 @@ def test_a_ring_that_does_not_fit_is_left_out_and_told_once(grey_server, open_im
     imagery, clock = open_imagery(grey_server.template, memory_bytes=6_000_000), Clock()
     drive(lookahead(imagery, clock, ring_m=100.0), clock, (0.0, 15.0), 8)
     assert caplog.text.count('needs more than the') == 1
-    assert imagery.patch(FRAME, (0.0, 50.0), SIZE_M, SIZE_PX, WAIT_S).valid is None
+    assert imagery.patch(PatchView(FRAME, (0.0, 50.0), SIZE_M, SIZE_PX), WAIT_S).valid is None

@@ -61,7 +61,7 @@ def test_unexpected_pose_is_looked_for_again_from_there(offset, yaw_error, looks
     estimate = localizer.estimate(panorama_at(yaw), prior)
     assert estimate.accepted and len(seen) == looks
     assert (estimate.east_m, estimate.north_m) == pytest.approx(place, abs=0.2)
-    assert math.dist(estimate.patch.centre_m, place) < settings.patch.recentre_m
+    assert math.dist(estimate.patch.view.centre_m, place) < settings.patch.recentre_m
     seen.clear()
     once = dataclasses.replace(settings, second_look_deg=180.0)
     Localizer(network, orthophoto(), FRAME, once).estimate(panorama_at(yaw), prior)
@@ -135,7 +135,7 @@ def test_the_first_prior_places_the_map_unless_it_is_given():
     assert localizer.map_frame.datum == pytest.approx(FRAME.geodetic_from_map(1.0, 2.0))
     localizer.map_frame = FRAME
     estimate = localizer.estimate(panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
-    assert estimate.patch.frame == FRAME
+    assert estimate.patch.view.frame == FRAME
     assert estimate.north_m == pytest.approx(0.0, abs=0.2)
 
 

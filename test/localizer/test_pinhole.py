@@ -120,7 +120,7 @@ def test_the_patch_holds_what_is_seen_of_it_turned():
     patch = estimate_of(
         Localizer(network, orthophoto(), FRAME), 0.8, prior_at(0.0, 0.0, 0.8)).patch
     config = network.config
-    assert patch.size_m >= config.grid_extent_m * math.sqrt(2)
+    assert patch.view.size_m >= config.grid_extent_m * math.sqrt(2)
     assert patch.resolution_m == pytest.approx(config.aerial_resolution_m, rel=1e-12)
     assert patch.image[0, 0, 0] < patch.image[0, -1, 0]  # red grows with east
     assert patch.image[0, 0, 1] > patch.image[-1, 0, 1]  # green grows with north
@@ -137,7 +137,7 @@ class GappyImagery:
     def patch(self, *wanted, **options):
         """Return a patch with its mask."""
         patch = self._whole.patch(*wanted, **options)
-        axis_m = (np.arange(len(patch.image)) + 0.5) * patch.resolution_m - patch.size_m / 2
+        axis_m = (np.arange(len(patch.image)) + 0.5) * patch.resolution_m - patch.view.size_m / 2
         return dataclasses.replace(patch, valid=self._is_valid(axis_m, -axis_m[:, None]))
 
 

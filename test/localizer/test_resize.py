@@ -2,6 +2,7 @@
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import RasterImagery
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer.resize import resized, turned
 import numpy as np
 import pytest
@@ -55,7 +56,8 @@ def test_up_looks_to_the_yaw(yaw, size, size_px):
     image = np.zeros((200, 200, 3), np.uint8)
     image[..., 0], image[..., 1] = np.round(ramp), np.round(ramp[::-1, None])
     frame = MapFrame(10.0, 20.0)
-    north_up = RasterImagery(image, frame, (0.0, 0.0), 1.0).patch(frame, (0, 0), size, size).image
+    raster = RasterImagery(image, frame, (0.0, 0.0), 1.0)
+    north_up = raster.patch(PatchView(frame, (0, 0), size, size)).image
     found = turned(north_up, yaw, size_px)
     right = np.arange(size_px) + 0.5 - size_px / 2
     up = -right[:, None]

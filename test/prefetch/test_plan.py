@@ -2,7 +2,7 @@
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.resample import PatchView
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex
 from fg2_ros.imagery.tiles.address import TileId, TileSource
 from fg2_ros.imagery.tiles.mosaic import best_zoom, footprint

@@ -1,5 +1,6 @@
 """Where the node takes imagery from, and what it says about it."""
 
+from dataclasses import replace
 import io
 import logging
 from test.helpers.vehicle import at, FakeLocalizer, FRAME
@@ -7,6 +8,7 @@ from test.helpers.vehicle import at, FakeLocalizer, FRAME
 from builtin_interfaces.msg import Time
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError, RasterImagery
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.ros.diagnostics import Health
 from fg2_ros.ros.loading import load_imagery, Loaded
 from fg2_ros.ros.node_settings import ImagerySettings
@@ -18,7 +20,7 @@ import yaml
 
 WHITE = io.BytesIO()
 Image.new('RGB', (256, 256), 'white').save(WHITE, 'JPEG')
-PATCH = (FRAME, (0.0, 0.0), 56.0, 256)
+PATCH = PatchView(FRAME, (0.0, 0.0), 56.0, 256)
 ENTRY = {'kind': 'xyz', 'attribution': '(c) Survey', 'terms': 'Look, do not think.',
          'offline_allowed': True, 'machine_interpretation_allowed': True, 'vintage': 'May 2021',
          'min_zoom': 10, 'max_zoom': 19}
@@ -120,7 +122,7 @@ class LookingLocalizer(FakeLocalizer):
 
     def estimate(self, panorama, prior):
         """Return the camera's true pose."""
-        self._imagery.patch(*PATCH)
+        self._imagery.patch(PATCH)
         return super().estimate(panorama, prior)
 
 
@@ -156,7 +158,7 @@ def test_where_a_server_has_no_imagery_there_is_no_pose_and_it_is_named(
 def attempt(imagery):
     """Return a patch, or None as long as there is none."""
     try:
-        return imagery.patch(*PATCH, wait_s=0.1)
+        return imagery.patch(PATCH, wait_s=0.1)
     except ImageryError:
         return None
 
@@ -167,7 +169,7 @@ def test_imagery_coarser_than_the_network_wants_is_diagnosed_and_refused_beyond_
         return load_imagery(ImagerySettings(
             url=tiles.url_template, cache_path='', max_zoom=17, **changes))
     imagery = load()
-    imagery.patch(*PATCH, wait_s=20.0)
+    imagery.patch(PATCH, wait_s=20.0)
     found = diagnosed(imagery.stats())
     imagery.close()
     assert found['level'] != b'\0' and found['message'].endswith(
@@ -176,7 +178,7 @@ def test_imagery_coarser_than_the_network_wants_is_diagnosed_and_refused_beyond_
     imagery = load(coarsest_resolution_m=0.8)
     asked = tiles.requests
     with pytest.raises(ImageryError, match=r'has 0\.81 m per pixel here, .* the 0\.80 m allowed'):
-        imagery.patch(*PATCH, wait_s=20.0)
+        imagery.patch(PATCH, wait_s=20.0)
     imagery.close()
     assert tiles.requests == asked
 
@@ -187,7 +189,7 @@ def test_a_map_frame_elsewhere_has_no_imagery(write):
                                    'bounds': [5.0, 45.0, 11.0, 48.0]} for name in ('a', 'b')})
     imagery = load_imagery(ImagerySettings(catalogue=mine, sources=('a', 'b'), cache_path=''))
     with pytest.raises(ImageryError, match='a has no imagery here: .*; b has no imagery here'):
-        imagery.patch(MapFrame(0.0, 0.0), *PATCH[1:])
+        imagery.patch(replace(PATCH, frame=MapFrame(0.0, 0.0)))
     assert imagery.stats()['errors'] == 0
     imagery.close()
 

@@ -10,9 +10,7 @@ from pathlib import Path
 import threading
 from typing import Generic, TypeVar
 
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.patch import AerialPatch, ImageryError, require_enough
-from fg2_ros.imagery.resample import PatchView
+from fg2_ros.imagery.patch import AerialPatch, ImageryError, PatchView, require_enough
 import numpy as np
 
 _Handle = TypeVar('_Handle')
@@ -115,33 +113,27 @@ class LocalImagery(ABC):
         """Return what messages call the source."""
         return self.label.name
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
         Return a patch; see `Imagery.patch`. There is never anything to wait for.
 
         :raises ImageryError: if the file cannot be read or lacks more than half of the patch.
-        :raises ValueError: if the patch asked for makes no sense.
         """
-        view = PatchView(frame, centre_m, size_m, size_px)
         with self._lock:
             if self._closed:
                 raise ImageryError(f'{self.name} is closed')
             cutout = self._counted_cut(view)
         return require_enough(AerialPatch(
-            cutout.image, frame, tuple(centre_m), size_m, cutout.valid, self.name,
-            vintage=self.label.vintage, attribution=self.label.attribution,
-            native_resolution_m=cutout.resolution_m), cutout.problem)
+            cutout.image, view, cutout.valid, self.name, vintage=self.label.vintage,
+            attribution=self.label.attribution, native_resolution_m=cutout.resolution_m), cutout.problem)
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
+    def request(self, view: PatchView) -> None:
         """
         Do nothing: files are read when a patch is asked for.
 
         :raises ImageryError: if the place is outside the bounds that were found at the last patch,
             so that another source is asked.
         """
-        view = PatchView(frame, centre_m, size_m, size_px)
         if self._bounds and not view.reaches(self._bounds):
             raise ImageryError(f'{self.name} has no imagery here: the place is outside its bounds')
 

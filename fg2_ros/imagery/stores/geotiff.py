@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.imagery.patch import ImageryError, PatchView
 from fg2_ros.imagery.resample import (
-    affine_misfit, PatchView, pixels_touched, Pyramid, slopes, source_resolution_m)
+    affine_misfit, pixels_touched, Pyramid, slopes, source_resolution_m)
 from fg2_ros.imagery.stores.bands import bands_of
 from fg2_ros.imagery.stores.files import Cutout, FileProblem, Label, LocalImagery, WatchedFile
 import numpy as np

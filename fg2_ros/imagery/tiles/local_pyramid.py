@@ -10,8 +10,8 @@ import logging
 import os
 
 from fg2_ros.imagery.log_throttle import LogThrottle
-from fg2_ros.imagery.patch import ImageryError, MAX_MISSING
-from fg2_ros.imagery.resample import PatchView, source_resolution_m
+from fg2_ros.imagery.patch import ImageryError, MAX_MISSING, PatchView
+from fg2_ros.imagery.resample import source_resolution_m
 from fg2_ros.imagery.stores.base import TileLayout, TileStore
 from fg2_ros.imagery.stores.files import Cutout, Label, LocalImagery
 from fg2_ros.imagery.tiles.address import TileId

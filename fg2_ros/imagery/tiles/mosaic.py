@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fg2_ros.geometry import mercator
-from fg2_ros.imagery.patch import ImageryError
-from fg2_ros.imagery.resample import PatchView, pixels_touched, Pyramid
+from fg2_ros.imagery.patch import ImageryError, PatchView
+from fg2_ros.imagery.resample import pixels_touched, Pyramid
 from fg2_ros.imagery.tiles.address import TileId
 import numpy as np
 

@@ -10,12 +10,10 @@ import time
 from typing import Any
 
 from fg2_ros.geometry import mercator
-from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.cache.cache import CacheError, TileCache
 from fg2_ros.imagery.log_throttle import LogThrottle
 from fg2_ros.imagery.patch import (
-    AerialPatch, ImageryError, ImageryNotReady, require_enough, require_fine_enough)
-from fg2_ros.imagery.resample import PatchView
+    AerialPatch, ImageryError, ImageryNotReady, PatchView, require_enough, require_fine_enough)
 from fg2_ros.imagery.server.fetcher import TileFetcher
 from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.tiles.address import TileSource
@@ -65,16 +63,13 @@ class TileImagery:
         """Return what messages call the source."""
         return self.source.name
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
         Return a patch; see `Imagery.patch`.
 
         :raises ImageryNotReady: if tiles are still being fetched after ``wait_s``.
         :raises ImageryError: if more than half of the patch cannot be had.
-        :raises ValueError: if the patch asked for makes no sense.
         """
-        view = PatchView(frame, centre_m, size_m, size_px)
         deadline = time.monotonic() + wait_s
         zooms, problems = zooms_to_try(view, self.source), []
         for zoom in zooms:
@@ -100,14 +95,11 @@ class TileImagery:
         image, valid = patch_from_tiles(
             needed, lookup.tiles, self.source.tile_px, view.size_px)
         return require_enough(AerialPatch(
-            image, view.frame, tuple(view.centre_m), view.size_m, valid, self.name,
-            self.source.vintage, self.source.attribution, self._resolution_m(view, zoom)),
-            lookup.problem or _OUTSIDE)
+            image, view, valid, self.name, self.source.vintage, self.source.attribution,
+            self._resolution_m(view, zoom)), lookup.problem or _OUTSIDE)
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
+    def request(self, view: PatchView) -> None:
         """Start fetching what such a patch needs and return at once; see `Imagery.request`."""
-        view = PatchView(frame, centre_m, size_m, size_px)
         zoom = max(best_zoom(view, self.source) - self._coarser, self.source.min_zoom)
         self._fetcher.request(self._plan(view, zoom).addresses)
 

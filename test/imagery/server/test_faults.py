@@ -14,6 +14,7 @@ from test.helpers.http_stub import address, GREY_TILE, quick_http, Reply
 import time
 
 from fg2_ros.geometry import mercator
+from fg2_ros.imagery.patch import PatchView
 import pytest
 
 PATIENT = {'backoff_s': 1000.0, 'max_backoff_s': 1000.0}
@@ -66,7 +67,7 @@ def test_a_fault_is_bounded_said_once_and_not_stirred(fault, serve, open_imagery
     for _ in range(20):
         assert error == ask_for_error(imagery)
     for east in range(0, 20 if fault.absent else 2000, 20):  # new places, if all is failing
-        imagery.request(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX)
+        imagery.request(PatchView(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX))
     ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
     assert len(server.paths) == asked
     assert warnings(caplog) == [f'Orthos {fault.sentence}' + ' without being asked' * (
@@ -145,7 +146,7 @@ def test_a_server_that_cannot_be_reached_is_not_called_again_and_again(
         f'http://{host}/{{z}}/{{x}}/{{y}}', folder / 'c.mbtiles', http=quick_http(**PATIENT))
     error = ask_for_error(imagery)
     for east in range(0, 2000, 20):
-        imagery.request(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX)
+        imagery.request(PatchView(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX))
     ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
     assert error == ask_for_error(imagery) and imagery.stats()['offline']
     assert 1 <= len(attempts) <= 2  # two are under way together

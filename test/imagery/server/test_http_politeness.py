@@ -15,6 +15,7 @@ import threading
 import time
 
 from fg2_ros.imagery import HttpSettings, ImageryNotReady
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.server.connections import Attempt
 from fg2_ros.imagery.server.http_client import Downloader
 from fg2_ros.imagery.tiles.address import TileId, TileSource
@@ -56,10 +57,10 @@ def test_at_most_two_connections_for_all_sources_of_a_host_together(serve, open_
               for name in 'abc']
     for imagery in layers:
         with pytest.raises(ImageryNotReady):
-            imagery.patch(FRAME, (0.0, 0.0), 150.0, 400)
+            imagery.patch(PatchView(FRAME, (0.0, 0.0), 150.0, 400))
     released.set()
     for imagery in layers:
-        imagery.patch(FRAME, (0.0, 0.0), 150.0, 400, wait_s=60)
+        imagery.patch(PatchView(FRAME, (0.0, 0.0), 150.0, 400), wait_s=60)
     assert len(server.paths) > 12 and server.most_connections == 2  # and they were kept open
 
 
@@ -133,7 +134,7 @@ def test_a_server_that_says_no_cache_is_not_asked_with_every_fix(control, serve,
     imagery = open_imagery(server.template, http=quick_http(revalidate_s=60.0))
     ask_until(imagery, is_patch)
     for _ in range(50):
-        imagery.request(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX)
+        imagery.request(PatchView(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX))
     assert imagery.stats()['pending'] == 0
     assert len(server.paths) == len(set(server.paths))
 

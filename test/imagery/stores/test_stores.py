@@ -17,6 +17,7 @@ import threading
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.stores.files import Cutout, Label, LocalImagery
 from fg2_ros.imagery.stores.mbtiles import MbtilesStore
 from fg2_ros.imagery.stores.opening import open_local
@@ -61,7 +62,7 @@ def writer(request):
 
 
 def ask(imagery, centre=(0.0, 0.0), size_m=SIZE_M):
-    return imagery.patch(FRAME, centre, size_m, SIZE_PX)
+    return imagery.patch(PatchView(FRAME, centre, size_m, SIZE_PX))
 
 
 def grey(shade: int, zoom: int = ZOOM, place=PLACE, reach: int = 2):
@@ -83,7 +84,7 @@ def test_a_patch_says_where_it_is_from(writer, tmp_path, opened):
 def test_the_name_of_the_file_is_enough(writer, tmp_path, opened):
     imagery = opened(str(writer(tmp_path / 'a.tif', grey(99))))
     assert imagery.stats()['source'] == 'a.tif'
-    assert imagery.request(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX) is None
+    assert imagery.request(PatchView(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX)) is None
 
 
 def test_outside_is_an_error_and_beside_the_edge_a_mask(writer, tmp_path, opened):
@@ -115,12 +116,12 @@ def test_a_request_outside_the_bounds_of_a_file_is_refused(kind, longitude, tmp_
         path = write_pmtiles(tmp_path / 'a', tiles, header={
             edge: round(1e7 * value) for edge, value in degrees.items()})
     imagery = opened(path, name='Orthos')
-    imagery.patch(frame, (0.0, 0.0), SIZE_M, SIZE_PX)
+    imagery.patch(PatchView(frame, (0.0, 0.0), SIZE_M, SIZE_PX))
     for centre in ((0.0, 0.0), (40.0, 0.0)):
-        imagery.request(frame, centre, SIZE_M, SIZE_PX)
+        imagery.request(PatchView(frame, centre, SIZE_M, SIZE_PX))
     for centre in ((500.0, 0.0), (-500.0, 0.0), (0.0, 500.0), (0.0, -500.0)):
         with pytest.raises(ImageryError, match='Orthos has no imagery here: .* its bounds'):
-            imagery.request(frame, centre, SIZE_M, SIZE_PX)
+            imagery.request(PatchView(frame, centre, SIZE_M, SIZE_PX))
 
 
 def is_partial(imagery, centre) -> bool:
@@ -130,7 +131,7 @@ def is_partial(imagery, centre) -> bool:
 def test_beyond_the_mercator_limit_is_a_clear_error(writer, tmp_path, opened):
     imagery = opened(writer(tmp_path / 'a', grey(99)), name='Orthos')
     with pytest.raises(ImageryError, match='ends at 85.0511|lacks 100%|ends or tears there'):
-        imagery.patch(MapFrame(86.0, 8.5), (0.0, 0.0), SIZE_M, SIZE_PX)
+        imagery.patch(PatchView(MapFrame(86.0, 8.5), (0.0, 0.0), SIZE_M, SIZE_PX))
     assert ask(imagery).valid is None
 
 
@@ -318,7 +319,7 @@ def test_mbtiles_are_read_while_another_process_writes_them(tmp_path, opened):
     assert np.all(ask(imagery, centre, 400.0).image == 55)
     writer.execute("UPDATE metadata SET value = '19' WHERE name = 'maxzoom'")
     add_to_mbtiles(writer, grey(77, zoom=19))
-    assert np.all(imagery.patch(FRAME, centre, 30.0, 128).image == 77)
+    assert np.all(imagery.patch(PatchView(FRAME, centre, 30.0, 128)).image == 77)
     writer.close()
 
 

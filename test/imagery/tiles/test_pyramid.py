@@ -9,6 +9,7 @@ import time
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import HttpSettings, ImageryError, ImageryNotReady
+from fg2_ros.imagery.patch import PatchView
 import numpy as np
 import pytest
 
@@ -31,7 +32,7 @@ def test_asking_never_blocks_and_the_patch_comes_later(serve, open_imagery):
 
 def test_a_request_fetches_what_the_patch_will_need(grey_server, open_imagery):
     imagery = open_imagery(grey_server.template)
-    imagery.request(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX)
+    imagery.request(PatchView(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX))
     ask_until(imagery, is_patch)
     fetched = len(grey_server.paths)
     ask(imagery)
@@ -160,14 +161,14 @@ def test_without_a_usable_cache_it_works_in_memory_and_says_so(
 def test_beyond_the_mercator_limit_is_a_clear_error(grey_server, open_imagery):
     imagery = open_imagery(grey_server.template)
     with pytest.raises(ImageryError, match='ends at 85.0511 degrees'):
-        imagery.patch(MapFrame(86.0, 0.0), (0.0, 0.0), 50.0, 100)
+        imagery.patch(PatchView(MapFrame(86.0, 0.0), (0.0, 0.0), 50.0, 100))
 
 
 @pytest.mark.parametrize('centre, size_m, size_px', [
     ((np.nan, 0.0), 50.0, 100), ((0.0, 0.0), 0.0, 100), ((0.0, 0.0), 50.0, 0)])
 def test_senseless_patches_are_refused(centre, size_m, size_px, grey_server, open_imagery):
     with pytest.raises(ValueError):
-        open_imagery(grey_server.template).patch(FRAME, centre, size_m, size_px)
+        open_imagery(grey_server.template).patch(PatchView(FRAME, centre, size_m, size_px))
     assert grey_server.paths == []
 
 
@@ -175,13 +176,13 @@ def test_a_patch_of_too_many_tiles_is_an_error_of_its_source(grey_server, open_i
     imagery = open_imagery(grey_server.template, min_zoom=17, name='Orthos')
     for ask_for in (imagery.patch, imagery.request):
         with pytest.raises(ImageryError, match='9000 m needs more than the .* of Orthos'):
-            ask_for(FRAME, (0.0, 0.0), 9000.0, 8000)
+            ask_for(PatchView(FRAME, (0.0, 0.0), 9000.0, 8000))
     assert grey_server.paths == []
 
 
 def test_memory_stays_within_its_bound(grey_server, open_imagery):
     imagery = open_imagery(grey_server.template, memory_bytes=30 * 3 * 256 ** 2)
     for east in range(0, 3000, 150):
-        imagery.patch(FRAME, (float(east), 0.0), 56.0, 128, wait_s=20)
+        imagery.patch(PatchView(FRAME, (float(east), 0.0), 56.0, 128), wait_s=20)
         assert imagery.stats()['memory_tiles'] <= 30
     assert imagery.stats()['downloads'] > 30
