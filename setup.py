@@ -1,6 +1,7 @@
 """Installs fg2_ros the way `colcon build` expects of an ament_python package."""
 
 import os
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
@@ -14,22 +15,30 @@ def shared(folder):
         for path, _, names in os.walk(folder) if names and '__pycache__' not in path]
 
 
+def requirements(name):
+    """Return the packages that a file of requirements/ names."""
+    lines = Path('requirements', f'{name}.txt').read_text().splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+EXTRAS = {'torch': 'vehicle', **{
+    name: name for name in ('export', 'imagery', 'simulation', 'training')}}
+
 setup(
     name=PACKAGE,
     version='0.1.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={'': ['*.css', '*.html', '*.js', '*.json', '*.yaml', 'templates/*', 'weights/*']},
+    package_data={'': ['py.typed', 'templates/*', 'weights/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/requirements', [
-            'requirements/export.txt', 'requirements/imagery.txt',
-            'requirements/simulation.txt', 'requirements/training.txt',
-            'requirements/vehicle.txt']),
+            f'requirements/{name}.txt' for name in ('core', *EXTRAS.values())]),
         *shared('config'),
         *shared('launch'),
     ],
-    install_requires=['setuptools'],
+    python_requires='>=3.11',
+    install_requires=['setuptools', *requirements('core')],
     zip_safe=True,
     author='fg2_ros maintainers',
     author_email='maintainers@fg2-ros.org',
@@ -37,7 +46,9 @@ setup(
     maintainer_email='maintainers@fg2-ros.org',
     description='Localizes ground panoramas in aerial imagery by fine-grained feature matching',
     license='Apache-2.0',
-    extras_require={'imagery': ['pmtiles', 'rasterio'], 'test': ['hypothesis', 'pytest']},
+    extras_require={
+        'test': ['hypothesis', 'pytest', 'pytest-cov'],
+        **{extra: requirements(name) for extra, name in EXTRAS.items()}},
     entry_points={
         'console_scripts': [
             'fg2 = fg2_ros.commands:main',

@@ -1,9 +1,12 @@
 """The package as a whole: one version, imports that point one way, everything installed."""
 
 import ast
+import datetime
+import os
 from pathlib import Path
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from test.helpers.paths import ROOT
@@ -41,6 +44,7 @@ DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
     'pmtiles': 'imagery.txt', 'rasterio': 'imagery.txt', 'rosbags': 'simulation.txt',
     'trimesh': 'simulation.txt', 'tensorboardX': 'training.txt', 'safetensors': 'vehicle.txt',
     'torch': 'vehicle.txt'}
+NAME_FOR_PIP = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
 LOADED_BY_THE_NODE = re.compile(
     r'fg2_ros\.(bench|commands|datasets|demo|evaluation|replay|report|simulation|training)')
 
@@ -84,6 +88,20 @@ def test_the_core_is_importable_without_torch_and_ros():
     subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
 
 
+@pytest.mark.parametrize(('lacking', 'command'), [
+    ('torch', 'export --out folder'), ('trimesh', 'bench'), ('rclpy', 'replay bag --source name')])
+def test_a_command_says_what_is_not_installed(lacking, command, tmp_path):
+    """As after `pip install .` without the extra that it belongs to."""
+    code = (f'import sys; sys.modules[{lacking!r}] = None\n'
+            f'from fg2_ros.commands import main; sys.exit(main({command.split()!r}))')
+    finished = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)}, timeout=120)
+    assert finished.returncode == 1
+    sentence = f'{lacking} is not installed: see "Installation" in the README\n'
+    assert finished.stderr == f'fg2 {command.split()[0]}: {sentence}'
+
+
 def test_the_node_loads_no_training_code():
     code = 'import sys, fg2_ros.ros.node; print(*sys.modules)'
     loaded = subprocess.run(
@@ -91,13 +109,62 @@ def test_the_node_loads_no_training_code():
     assert not LOADED_BY_THE_NODE.findall(loaded)
 
 
-def test_versions_agree(monkeypatch):
-    version = ElementTree.parse(ROOT / 'package.xml').findtext('version')
-    assert fg2_ros.__version__ == version
-    assert setup_arguments(monkeypatch)['version'] == version
-    newest = re.search(r'^(\d+\.\d+\.\d+) \(', (ROOT / 'CHANGELOG.rst').read_text(), re.MULTILINE)
-    assert newest[1] == version
-    assert f'version: {version}' in (ROOT / 'CITATION.cff').read_text()
+VERSIONED = ('package.xml', 'setup.py', 'fg2_ros/version.py', 'CITATION.cff', 'CHANGELOG.rst')
+
+
+def versions(root: Path) -> set[str]:
+    """Return the versions that the files of a project name, one if they agree."""
+    places = (r'<version>(.*)</version>', r"^    version='(.*)',", r"^__version__ = '(.*)'",
+              r'^version: (.*)', r'^(\d+\.\d+\.\d+) \(')
+    return {re.search(place, (root / name).read_text(), re.MULTILINE)[1]
+            for name, place in zip(VERSIONED, places, strict=True)}
+
+
+@pytest.fixture
+def release():
+    """Return tools/release.py as a dictionary of its names."""
+    return runpy.run_path(str(ROOT / 'tools' / 'release.py'))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a copy of the files that name the version, with something to release."""
+    for name in VERSIONED:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    changes = tmp_path / 'CHANGELOG.rst'
+    if 'Forthcoming' not in changes.read_text():
+        changes.write_text(re.sub(
+            r'\n(?=\d+\.\d+\.\d+ \()', '\nForthcoming\n-----------\n* More.\n\n',
+            changes.read_text(), count=1))
+    return tmp_path
+
+
+def test_versions_agree():
+    assert versions(ROOT) == {fg2_ros.__version__}
+
+
+def test_a_release_raises_the_version_everywhere(release, project):
+    release['raise_version'](project, '99.1.0', datetime.date(2031, 2, 3))
+    assert versions(project) == {'99.1.0'}
+    changes = (project / 'CHANGELOG.rst').read_text()
+    assert '\n99.1.0 (2031-02-03)\n-------------------\n' in changes
+    assert 'Forthcoming' not in changes
+    assert 'date-released: 2031-02-03\n' in (project / 'CITATION.cff').read_text()
+
+
+@pytest.mark.parametrize('version', ['0.0.1', '99.1', 'v99.1.0', fg2_ros.__version__])
+def test_a_release_that_is_not_newer_is_refused(release, project, version):
+    with pytest.raises(release['ReleaseError'], match='three numbers and newer than'):
+        release['raise_version'](project, version, datetime.date(2031, 2, 3))
+
+
+def test_a_release_without_changes_touches_nothing(release, project):
+    changes = project / 'CHANGELOG.rst'
+    changes.write_text(changes.read_text().replace('Forthcoming', 'Soon'))
+    with pytest.raises(release['ReleaseError'], match='CHANGELOG.rst must have one place'):
+        release['raise_version'](project, '99.1.0', datetime.date(2031, 2, 3))
+    assert versions(project) == {fg2_ros.__version__}
 
 
 def test_dependencies_are_declared():
@@ -113,6 +180,13 @@ def test_dependencies_are_declared():
         module.partition('.')[0] for source in PACKAGE.rglob('*.py')
         for module in imported_modules(source)} - sys.stdlib_module_names - {'fg2_ros'}
     assert {DECLARED_AS.get(module, module) for module in imported} <= declared
+
+
+def test_pip_installs_what_rosdep_does():
+    """The libraries that are Debian packages on a machine with ROS, by their names for pip."""
+    libraries = {module for module, origin in DECLARED_AS.items() if origin.startswith('python3-')}
+    core = (ROOT / 'requirements' / 'core.txt').read_text().splitlines()[1:]
+    assert set(core) == {NAME_FOR_PIP.get(module, module) for module in libraries}
 
 
 def test_local_commands_are_those_installed(monkeypatch):

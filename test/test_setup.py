@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 import importlib.util
+import json
 import resource
 import shutil
 import subprocess
@@ -98,25 +99,41 @@ def test_a_missing_python_is_no_crash(tool):
 def test_missing_headers_are_named(tool, monkeypatch):
     monkeypatch.setattr(tool, 'probe', lambda python: ['3.12', '/no/such/folder'])
     with pytest.raises(tool.SetupError, match='headers .* apt-get install python3.12-dev'):
-        tool.check_machine(sys.executable, ROOT)
+        tool.check_machine(sys.executable)
 
 
 def test_a_missing_venv_module_is_named(tool, monkeypatch):
     monkeypatch.setattr(tool, 'probe', lambda python: ['3.12', '/no/such/folder'])
     with pytest.raises(tool.SetupError, match='apt-get install python3.12-venv'):
-        tool.check_machine(shutil.which('false'), ROOT)
+        tool.check_machine(shutil.which('false'))
 
 
 def test_a_missing_compiler_is_named(tool, monkeypatch):
     monkeypatch.setattr(tool.shutil, 'which', lambda name: None)
     with pytest.raises(tool.SetupError, match=r'compiler is missing: sudo apt-get install g\+\+'):
-        tool.check_machine(sys.executable, ROOT)
+        tool.check_machine(sys.executable)
 
 
-def test_a_full_disk_is_named(tool, monkeypatch):
-    monkeypatch.setattr(tool.shutil, 'disk_usage', lambda folder: FREE(10**12, 10**12, 10**9))
-    with pytest.raises(tool.SetupError, match=r'4 GB of disk are needed, but only 1\.0 are free'):
-        tool.check_machine(sys.executable, ROOT)
+@pytest.mark.parametrize(('packages', 'enough_gb'), [
+    (['torch', 'sympy'], 4), (['torch', 'nvidia-cublas'], 12)])
+def test_the_disk_must_hold_the_build_of_torch_that_pip_finds(
+        tool, project, monkeypatch, packages, enough_gb):
+    """The one with CUDA takes several times as much as the one for CPUs only."""
+    def find(environment, command):
+        assert '--dry-run' in command and 'torch' in command
+        found = {'install': [{'metadata': {'name': name}} for name in packages]}
+        command[command.index('--report') + 1].write_text(json.dumps(found))
+
+    environment, _ = project
+    environment.folder.mkdir()
+    monkeypatch.setattr(tool, 'run', find)
+    monkeypatch.setattr(tool.shutil, 'disk_usage', lambda folder: FREE(0, 0, free_gb * 10**9))
+    free_gb = enough_gb
+    tool.check_disk(environment)
+    free_gb = enough_gb - 1
+    with pytest.raises(tool.SetupError, match=rf'{enough_gb} GB of disk are needed \(4 with .*'
+                       rf'"Installation" in the README\), but only {enough_gb - 1}\.0 are free'):
+        tool.check_disk(environment)
 
 
 @pytest.mark.parametrize(('output', 'sentence'), [

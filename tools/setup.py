@@ -21,7 +21,9 @@ import time
 
 ROOT = Path(__file__).resolve().parent.parent
 SUPPORTED_PYTHONS = ('3.11', '3.12')
-NEEDED_BYTES = 4 * 10**9
+# Disk for .venv and for what pip downloads, keeps and unpacks on the way. PyPI's torch comes with
+# CUDA: 2.9 GB of downloads that become 5.3 GB, where the CPU's are 0.2 GB and 0.7 GB.
+NEEDED_GB = {'cpu': 4, 'cuda': 12}
 SCRIPTS = {'fg2': 'fg2_ros.commands', 'fg2_node': 'fg2_ros.ros.node'}  # name: module with main()
 # Variables of a sourced ROS installation or another environment, which must not leak in.
 FOREIGN_VARIABLES = (
@@ -105,16 +107,21 @@ def set_up(environment: Environment) -> bool:
 def install_packages(environment: Environment) -> None:
     """Make the environment from scratch and install the pinned packages."""
     python = find_python()
-    check_machine(python, environment.root)
+    check_machine(python)
     print('setup: installing ROS 2 and the Python packages in .venv (a minute or two) ...')
     shutil.rmtree(environment.folder, ignore_errors=True)
     environment.folder.mkdir()
     run(environment, [python, '-m', 'venv', environment.folder])
-    requirements = environment.root / 'requirements'
+    check_disk(environment)
+    pip_install(environment, '-r', environment.root / 'requirements' / 'development.txt')
+
+
+def pip_install(environment: Environment, *arguments: str | Path) -> None:
+    """Run `pip install` in the environment, with the pinned versions."""
     run(environment, [
         environment.python, '-m', 'pip', 'install', '--no-input', '--progress-bar', 'off',
-        '--disable-pip-version-check', '-r', requirements / 'development.txt',
-        '-c', requirements / 'constraints.txt'])
+        '--disable-pip-version-check', *arguments,
+        '-c', environment.root / 'requirements' / 'constraints.txt'])
 
 
 def build_messages(environment: Environment) -> None:
@@ -162,7 +169,7 @@ def find_python() -> str:
         'python3.12-venv python3.12-dev (or make PYTHON=/path/to/python3.12).')
 
 
-def check_machine(python: str, root: Path) -> None:
+def check_machine(python: str) -> None:
     """
     Check what pip cannot bring, before minutes are spent on what it can.
 
@@ -179,11 +186,30 @@ def check_machine(python: str, root: Path) -> None:
             f'python{version}-dev.')
     if not shutil.which(os.environ.get('CXX', 'c++')) or not shutil.which('make'):
         raise SetupError('a C++ compiler is missing: sudo apt-get install g++ make.')
-    free = shutil.disk_usage(root).free
-    if free < NEEDED_BYTES:
+
+
+def check_disk(environment: Environment) -> None:
+    """
+    Check that there is room for the build of torch that pip finds.
+
+    :raises SetupError: if there is not, or if pip finds none.
+    """
+    needed_gb = NEEDED_GB[torch_build(environment)]
+    free_gb = shutil.disk_usage(environment.root).free / 1e9
+    if free_gb < needed_gb:
         raise SetupError(
-            f'{NEEDED_BYTES / 1e9:.0f} GB of disk are needed, but only {free / 1e9:.1f} are free '
-            f'in {root}: remove something (df -h {root}).')
+            f'{needed_gb} GB of disk are needed ({NEEDED_GB["cpu"]} with the CPU build of torch: '
+            f'see "Installation" in the README), but only {free_gb:.1f} are free in '
+            f'{environment.root}: remove something (df -h {environment.root}).')
+
+
+def torch_build(environment: Environment) -> str:
+    """Return 'cuda' if pip would install CUDA with torch, else 'cpu'; nothing is installed."""
+    report = environment.folder / 'torch.json'
+    pip_install(environment, '--dry-run', '--quiet', '--report', report, 'torch')
+    packages = json.loads(report.read_text())['install']
+    with_cuda = any(package['metadata']['name'].startswith('nvidia') for package in packages)
+    return 'cuda' if with_cuda else 'cpu'
 
 
 def probe(python: str) -> list[str]:

@@ -30,13 +30,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if args.verbose else logging.INFO, format='%(levelname)s: %(message)s')
     try:
         return args.run(args) or 0
-    except (OSError, ValueError) as error:
+    except (ModuleNotFoundError, OSError, ValueError) as error:
         if args.verbose:
             raise
-        print(f'fg2 {args.command}: {error}', file=sys.stderr)
+        print(f'fg2 {args.command}: {sentence_of(error)}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what a user is told of an error; of a missing package how to get it."""
+    if isinstance(error, ModuleNotFoundError):
+        package = str(error.name).partition('.')[0]
+        return f'{package} is not installed: see "Installation" in the README'
+    return str(error)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """
     begin_s = time.monotonic()
     figures = _demo(args, _Interruption())
-    print(f'{args.output / "report.html_page"} is ready after {time.monotonic() - begin_s:.0f} s')
+    print(f'{args.output / "report.html"} is ready after {time.monotonic() - begin_s:.0f} s')
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + '\n')
     print(f'RESULT {json.dumps(figures)}', flush=True)
@@ -108,7 +108,7 @@ def _demo(args: argparse.Namespace, interruption: _Interruption) -> dict:
     interruption.polled = False
     interruption.check()
     write_report(
-        args.output / 'report.html_page', record, orthophoto, 'A drive through a simulated city',
+        args.output / 'report.html', record, orthophoto, 'A drive through a simulated city',
         f'City {args.city_seed}, {args.difficulty}, {args.frames} panoramas at {args.rate:g} Hz, '
         f'weights {args.weights or "of the package"}')
     figures = summary(record)

@@ -117,6 +117,11 @@ class AerialPatch:
         return self.view.resolution_m
 
     @property
+    def centre_m(self) -> tuple[float, float]:
+        """(east, north) of its centre in the map frame."""
+        return self.view.centre_m
+
+    @property
     def valid_share(self) -> float:
         """How much of it shows imagery."""
         return 1.0 if self.valid is None else float(self.valid.mean())
@@ -147,13 +152,13 @@ class AerialPatch:
     def map_from_pixel(self, column, row):
         """Return (east, north) in metres of continuous pixels (centres at + 0.5)."""
         half_px = self.view.size_px / 2
-        return (self.view.centre_m[0] + (np.asarray(column, float) - half_px) * self.resolution_m,
-                self.view.centre_m[1] - (np.asarray(row, float) - half_px) * self.resolution_m)
+        return (self.centre_m[0] + (np.asarray(column, float) - half_px) * self.resolution_m,
+                self.centre_m[1] - (np.asarray(row, float) - half_px) * self.resolution_m)
 
     def pixel_from_map(self, east_m, north_m):
         """Return continuous (column, row) of map points: the inverse of `map_from_pixel`."""
         half_px = self.view.size_px / 2
-        east_0, north_0 = self.view.centre_m
+        east_0, north_0 = self.centre_m
         return (half_px + (np.asarray(east_m, float) - east_0) / self.resolution_m,
                 half_px - (np.asarray(north_m, float) - north_0) / self.resolution_m)
 

@@ -74,7 +74,7 @@ class AerialMemory:
         """Return how far a place is from the patch's centre along the farther axis."""
         if self._patch is None or self._patch.view.frame != frame:
             return np.inf
-        return float(np.max(np.abs(np.subtract(centre_m, self._patch.view.centre_m))))
+        return float(np.max(np.abs(np.subtract(centre_m, self._patch.centre_m))))
 
     def _move(
             self, frame: MapFrame, centre_m: tuple[float, float], distance_m: float) -> None:
@@ -90,7 +90,7 @@ class AerialMemory:
         """Take the patch again where it was, if more of it or finer imagery has arrived."""
         old = self._patch
         try:
-            patch = self._fetch(old.view.frame, old.view.centre_m)
+            patch = self._fetch(old.view.frame, old.centre_m)
         except ImageryError as error:
             self._fetched_s = self._clock()
             _log.debug('the aerial patch stays as it is: %s', error)

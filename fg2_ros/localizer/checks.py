@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fg2_ros.geometry.frames import require_geodetic
-from fg2_ros.localizer.estimate import Prior
+from fg2_ros.localizer.estimate import MapPrior
 from fg2_ros.network import FG2Config
 import numpy as np
 
@@ -57,9 +56,10 @@ def require_intrinsics(camera_k: np.ndarray | None) -> None:
             'be positive, the last row (0, 0, 1)')
 
 
-def require_prior(prior: Prior, needs_heading: bool = True) -> None:
+def require_prior(prior: MapPrior, needs_heading: bool = True) -> None:
     """Raise ValueError with a sentence unless the prior is usable."""
-    require_geodetic(prior.latitude_deg, prior.longitude_deg)
+    if not (math.isfinite(prior.pose.x) and math.isfinite(prior.pose.y)):
+        raise ValueError(f'the prior position must be finite, not {prior.pose[:2]}')
     if needs_heading and not prior.has_heading:
         raise ValueError('there is no heading: the prior yaw must be known')
     sigmas = {'position': prior.sigma_m}

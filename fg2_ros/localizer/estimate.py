@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
+from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import AerialPatch
 import numpy as np
 
@@ -32,6 +34,38 @@ class Prior:
     def has_heading(self) -> bool:
         """Whether the yaw is known at all."""
         return math.isfinite(self.yaw_rad) and self.yaw_sigma_rad < math.pi
+
+    def in_map(self, frame: MapFrame) -> MapPrior:
+        """
+        Return the same in a map frame.
+
+        :raises ValueError: if there is no such place.
+        """
+        require_geodetic(self.latitude_deg, self.longitude_deg)
+        east_m, north_m = frame.map_from_geodetic(self.latitude_deg, self.longitude_deg)
+        return MapPrior(
+            Pose2(east_m, north_m, self.yaw_rad), self.sigma_m, self.yaw_sigma_rad)
+
+
+@dataclass(frozen=True)
+class MapPrior:
+    """
+    What is known of the camera before its image is looked at, in the localizer's map frame.
+
+    :param pose: of the camera, with the yaw of the image's centre column; a yaw of NaN if there
+        is no heading.
+    :param sigma_m: standard deviation of the position on each axis.
+    :param yaw_sigma_rad: of the yaw; pi or more if there is no heading.
+    """
+
+    pose: Pose2
+    sigma_m: float
+    yaw_sigma_rad: float
+
+    @property
+    def has_heading(self) -> bool:
+        """Whether the yaw is known at all."""
+        return math.isfinite(self.pose.yaw) and self.yaw_sigma_rad < math.pi
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import Imagery, ImageryError, NoImagery
 from fg2_ros.localizer.checks import (
     require_image, require_intrinsics, require_panorama, require_panoramic, require_prior)
-from fg2_ros.localizer.estimate import Estimate, Prior
+from fg2_ros.localizer.estimate import Estimate, MapPrior, Prior
 from fg2_ros.localizer.matcher import Matcher, MatchResult, SearchRegion, Stopwatch
 from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.network import FG2Config, FG2Network
@@ -36,7 +36,8 @@ class Localizer:
 
     :param network: in evaluation mode, on its device.
     :param imagery: where aerial patches come from; stays the caller's to close.
-    :param map_frame: origin of the map; None for the place of the first prior.
+    :param map_frame: origin of the map; None for the place of the first prior, if nobody sets
+        ``map_frame`` before.
     :param metadata: of the weights.
     :param orientation: finds headings; may be ``network`` itself if it was trained with any
         orientation. None: images without a prior heading are refused.
@@ -117,7 +118,7 @@ class Localizer:
 
     @torch.inference_mode()
     def estimate(
-            self, image: np.ndarray, prior: Prior,
+            self, image: np.ndarray, prior: Prior | MapPrior,
             camera_k: np.ndarray | None = None) -> Estimate:
         """
         Return where an image was taken.
@@ -129,28 +130,25 @@ class Localizer:
             it is being fetched.
         :raises ValueError: if the image, the intrinsics or the prior cannot be used.
         """
-        self._require_usable(image, prior, camera_k)
-        if self.map_frame is None:
-            self.map_frame = MapFrame(prior.latitude_deg, prior.longitude_deg)
+        self._require_image(image, camera_k)
+        prior = self._in_map(prior)
         watch = Stopwatch()
-        place_m = self.map_frame.map_from_geodetic(prior.latitude_deg, prior.longitude_deg)
         if not prior.has_heading:
-            first = self._first_run(image, place_m, prior)
+            first = self._first_run(image, prior)
             watch.lap('heading')
-            if problem := self._problem_of_first_run(first, place_m, prior):
+            if problem := self._problem_of_first_run(first, prior):
                 return self._estimate(
                     first, f'there is no heading, and none was found: {problem}', watch)
             prior = self._with_heading_of(first, prior)
-        limits, pose = self._settings.acceptance, Pose2(*place_m, prior.yaw_rad)
+        limits = self._settings.acceptance
         region = SearchRegion(
-            pose, limits.radius_m(prior.sigma_m), limits.angle_rad(prior.yaw_sigma_rad))
+            prior.pose, limits.radius_m(prior.sigma_m), limits.angle_rad(prior.yaw_sigma_rad))
         found = self._matcher.find(image, camera_k, self.map_frame, region, watch)
         if self._is_unexpected(found, region):
             found = self._second_look(image, camera_k, region, found, watch)
-        return self._estimate(found, self._rejection(found, pose, prior, limits), watch)
+        return self._estimate(found, self._rejection(found, prior, limits), watch)
 
-    def _require_usable(
-            self, image: np.ndarray, prior: Prior, camera_k: np.ndarray | None) -> None:
+    def _require_image(self, image: np.ndarray, camera_k: np.ndarray | None) -> None:
         if self.needs_intrinsics:
             require_image(image, 'image')
             require_intrinsics(camera_k)
@@ -158,7 +156,18 @@ class Localizer:
             require_panorama(image)
             if camera_k is not None:
                 raise ValueError('the weights are for panoramas, which have no intrinsics')
+
+    def _in_map(self, prior: Prior | MapPrior) -> MapPrior:
+        """Return a usable prior in the map, whose origin is at the first one if it has none."""
+        frame = self.map_frame
+        if isinstance(prior, Prior):
+            frame = frame or MapFrame(prior.latitude_deg, prior.longitude_deg)
+            prior = prior.in_map(frame)
+        elif frame is None:
+            raise ValueError('a prior in the map is of no use without a map_frame')
         require_prior(prior, needs_heading=not self.finds_headings)
+        self.map_frame = frame
+        return prior
 
     def _is_unexpected(self, found: MatchResult, region: SearchRegion) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)
@@ -178,31 +187,30 @@ class Localizer:
         return second if second.ok else first
 
     def _first_run(
-            self, panorama: np.ndarray, place_m: tuple[float, float], prior: Prior) -> MatchResult:
+            self, panorama: np.ndarray, prior: MapPrior) -> MatchResult:
         """Look for a pose with any heading."""
-        start_rad = prior.yaw_rad if math.isfinite(prior.yaw_rad) else math.pi / 2
+        start_rad = prior.pose.yaw if math.isfinite(prior.pose.yaw) else math.pi / 2
         region = SearchRegion(
-            Pose2(*place_m, start_rad), self._settings.acceptance.radius_m(prior.sigma_m),
+            prior.pose._replace(yaw=start_rad), self._settings.acceptance.radius_m(prior.sigma_m),
             math.inf)
         return self._heading_finder.find(panorama, None, self.map_frame, region, Stopwatch())
 
-    def _problem_of_first_run(
-            self, first: MatchResult, place_m: tuple[float, float], prior: Prior) -> str:
+    def _problem_of_first_run(self, first: MatchResult, prior: MapPrior) -> str:
         """Return why no heading came of the first run, or ''; the second is asked for more."""
         limits = replace(
             self._settings.acceptance, min_inliers=0, min_inlier_ratio=0.0, max_sigma_m=math.inf)
-        any_heading = replace(prior, yaw_sigma_rad=math.inf)
-        return self._rejection(first, Pose2(*place_m, 0.0), any_heading, limits)
+        any_heading = replace(prior, pose=prior.pose._replace(yaw=0.0), yaw_sigma_rad=math.inf)
+        return self._rejection(first, any_heading, limits)
 
-    def _with_heading_of(self, first: MatchResult, prior: Prior) -> Prior:
+    def _with_heading_of(self, first: MatchResult, prior: MapPrior) -> MapPrior:
         least_rad = math.radians(self._settings.found_heading_sigma_deg)
         return replace(
-            prior, yaw_rad=first.pose.yaw,
+            prior, pose=prior.pose._replace(yaw=first.pose.yaw),
             yaw_sigma_rad=max(least_rad, math.sqrt(first.covariance[2, 2])))
 
     def _rejection(
-            self, found: MatchResult, expected: Pose2, prior: Prior,
-            limits: AcceptanceSettings) -> str:
+            self, found: MatchResult, prior: MapPrior, limits: AcceptanceSettings) -> str:
+        expected = prior.pose
         away = Pose2(found.pose.x - expected.x, found.pose.y - expected.y,
                      wrap_angle(found.pose.yaw - expected.yaw))
         inlier = found.matches.inlier

@@ -122,7 +122,7 @@ class Matcher:
             self._network.ground_tokens(self._tensor(view.image)), *self._intrinsics(view))
         watch.lap('ground')
         matching = self._network.match(aerial, ground)
-        grid = Pose2(*patch.view.centre_m, up_yaw - math.pi / 2)  # x right, y up
+        grid = Pose2(*patch.centre_m, up_yaw - math.pi / 2)  # x right, y up
         solution = self._solve(matching, self._gate(region, grid, view.heading_rad))
         heights = ground.height_index[0].flatten().cpu().numpy()
         watch.lap('solve')

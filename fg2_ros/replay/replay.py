@@ -145,9 +145,9 @@ class Replay:
         try:
             message = recorded.message()
             stamp_ns = conversions.stamp_ns(message.header.stamp)
-            question = self._pipeline.question(decoded_image(message))
-            estimate = self._pipeline.estimate(question)
-            found = self._judged(question, estimate)
+            inputs = self._pipeline.input_of(decoded_image(message))
+            estimate = self._pipeline.estimate(inputs)
+            found = self._judged(inputs, estimate)
         except Rejected as rejected:
             found = {'kind': rejected.kind, 'rejection': str(rejected)}
         except ValueError as error:
@@ -155,16 +155,16 @@ class Replay:
         latency_ms = 1e3 * (time.perf_counter() - begin_s)
         if draws and estimate is not None:
             found['overlay'] = _jpeg(match_overlay(
-                question.image, estimate, question.camera_prior))
+                inputs.image, estimate, inputs.camera_prior))
         return ReplayedImage(stamp_ns, recorded.time_ns, latency_ms, **found)
 
-    def _judged(self, question: LocalizationInput, estimate) -> dict:
+    def _judged(self, inputs: LocalizationInput, estimate) -> dict:
         """Return what to tell of an estimate, and let later priors know it."""
         if not estimate.accepted:
             self._pipeline.tracker.estimate_rejected()
             return {'kind': 'estimate', 'rejection': estimate.rejection}
-        base, covariance = question.base_of(estimate)
-        self._pipeline.accept(question.stamp_ns, base, covariance)
+        base, covariance = inputs.base_of(estimate)
+        self._pipeline.accept(inputs.stamp_ns, base, covariance)
         return {'base': base, 'covariance': covariance,
                 'place_deg': self._pipeline.map_frame.geodetic_from_map(base.x, base.y)}
 

@@ -304,26 +304,26 @@ class FG2Node(LifecycleNode):
 
         :raises Rejected: if no pose comes of it, with the reason.
         """
-        question = self._pipeline.question(arrival.image)
-        self._health.last_prior = question.prior
-        estimate = self._pipeline.estimate(question)
+        inputs = self._pipeline.input_of(arrival.image)
+        self._health.last_prior = inputs.prior
+        estimate = self._pipeline.estimate(inputs)
         if estimate.accepted:
-            self._publish(arrival, question, estimate)
+            self._publish(arrival, inputs, estimate)
         else:
             self._pipeline.tracker.estimate_rejected()
             self._health.image_rejected(Rejected('estimate', estimate.rejection))
         self._outputs.publish_matches(
-            arrival.image.header, question.image, estimate, question.camera_prior)
+            arrival.image.header, inputs.image, estimate, inputs.camera_prior)
 
-    def _publish(self, arrival: Arrival, question: LocalizationInput, estimate) -> None:
+    def _publish(self, arrival: Arrival, inputs: LocalizationInput, estimate) -> None:
         """Publish an accepted estimate as base_link's, at the stamp of its image."""
         header = arrival.image.header
-        base, covariance = question.base_of(estimate)
+        base, covariance = inputs.base_of(estimate)
         odometry = self._odometry_pose(header)
         with self._epoch_lock:
             if arrival.epoch != self._epoch:
                 raise Rejected('order', 'time jumped back while an image was worked on')
-            self._pipeline.accept(question.stamp_ns, base, covariance)
+            self._pipeline.accept(inputs.stamp_ns, base, covariance)
             self._outputs.publish_pose(
                 header.stamp, base, covariance, odometry, self._pipeline.map_frame)
         self._health.estimate_published(time.monotonic() - arrival.monotonic_s)

@@ -43,14 +43,14 @@ class LocalizationInput:
     :param image: (H, W, 3) uint8 RGB.
     :param prior: of base_link.
     :param base_from_camera: where the camera is on the vehicle, in the plane.
-    :param camera_k: the intrinsics of a pinhole camera; of a panorama there are none.
+    :param camera_k: (3, 3) intrinsics of a pinhole camera; None for a panorama.
     """
 
     stamp_ns: int
     image: np.ndarray
     prior: BasePrior
     base_from_camera: Pose2
-    camera_k: tuple[np.ndarray, ...] = ()
+    camera_k: np.ndarray | None = None
 
     @property
     def camera_prior(self) -> Pose2 | None:
@@ -63,7 +63,7 @@ class LocalizationInput:
         """
         Return base_link's pose in the map and its (3, 3) covariance of the camera's estimate.
 
-        :raises Rejected: if the covariance is none.
+        :raises Rejected: if the covariance is not a sound one.
         """
         try:
             covariance = conversions.sound_covariance(estimate.covariance)
@@ -87,7 +87,6 @@ class Pipeline:
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
         self.tracker = PriorTracker(settings.prior)
         self.intrinsics = Intrinsics()
-        self.map_frame: MapFrame | None = None
         self._accepted_ns = -1
         if settings.datum:
             self.set_datum(*settings.datum)
@@ -103,9 +102,12 @@ class Pipeline:
 
         :raises ValueError: if there is no such place.
         """
-        frame = MapFrame(latitude_deg, longitude_deg)
-        self._loaded.localizer.map_frame = frame
-        self.map_frame = frame
+        self._loaded.localizer.map_frame = MapFrame(latitude_deg, longitude_deg)
+
+    @property
+    def map_frame(self) -> MapFrame | None:
+        """Return the localizer's map; None before there is a datum."""
+        return self._loaded.localizer.map_frame
 
     # Messages ----------------------------------------------------------------------------------
 
@@ -156,7 +158,7 @@ class Pipeline:
 
     # Images ------------------------------------------------------------------------------------
 
-    def question(self, image: Image) -> LocalizationInput:
+    def input_of(self, image: Image) -> LocalizationInput:
         """
         Return an image with its prior.
 
@@ -170,20 +172,17 @@ class Pipeline:
         prior = self._prior(stamp_ns)
         return LocalizationInput(stamp_ns, pixels, prior, base_from_camera, self._camera_k(image))
 
-    def estimate(self, question: LocalizationInput) -> Estimate:
+    def estimate(self, inputs: LocalizationInput) -> Estimate:
         """
         Localize the camera.
 
-        :raises Rejected: if there is no imagery, or the image is none.
+        :raises Rejected: if there is no imagery, or the image cannot be used.
         """
-        from fg2_ros.localizer import Prior
-        camera, sigma_m = question.prior.of_camera(question.base_from_camera)
-        latitude_deg, longitude_deg = self.map_frame.geodetic_from_map(camera.x, camera.y)
+        from fg2_ros.localizer import MapPrior
+        camera, sigma_m = inputs.prior.of_camera(inputs.base_from_camera)
+        prior = MapPrior(camera, sigma_m, inputs.prior.yaw_sigma_rad)
         try:
-            return self._loaded.localizer.estimate(question.image, Prior(
-                latitude_deg=latitude_deg, longitude_deg=longitude_deg, sigma_m=sigma_m,
-                yaw_rad=camera.yaw, yaw_sigma_rad=question.prior.yaw_sigma_rad),
-                *question.camera_k)
+            return self._loaded.localizer.estimate(inputs.image, prior, inputs.camera_k)
         except ImageryError as error:
             raise Rejected('imagery', str(error)) from error
         except ValueError as error:
@@ -217,11 +216,11 @@ class Pipeline:
         except NoPrior as error:
             raise Rejected('prior', str(error)) from error
 
-    def _camera_k(self, image: Image) -> tuple[np.ndarray, ...]:
-        """Return what the localizer needs of a pinhole camera; nothing of a panorama's."""
+    def _camera_k(self, image: Image) -> np.ndarray | None:
+        """Return the intrinsics of a pinhole camera; None for a panorama."""
         if not self._loaded.needs_intrinsics:
-            return ()
+            return None
         try:
-            return self.intrinsics.of(image),
+            return self.intrinsics.of(image)
         except ValueError as error:
             raise Rejected('camera_info', str(error)) from error

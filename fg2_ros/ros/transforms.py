@@ -143,7 +143,8 @@ def base_from_camera_estimate(map_from_camera: Pose2, camera_covariance: np.ndar
     lever = rotation2(map_from_base.yaw) @ (base_from_camera.x, base_from_camera.y)
     jacobian = np.eye(3)
     jacobian[:2, 2] = lever[1], -lever[0]
-    return map_from_base, jacobian @ camera_covariance @ jacobian.T
+    covariance = jacobian @ camera_covariance @ jacobian.T
+    return map_from_base, (covariance + covariance.T) / 2  # exactly symmetric despite rounding
 
 
 def map_from_odom(map_from_base: Pose2, odom_from_base: Pose2) -> Pose2:

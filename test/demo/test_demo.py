@@ -76,7 +76,7 @@ def test_the_demo_ends_with_its_figures_and_leaves_a_report(tmp_path):
     assert figures['median_yaw_error_deg'] == pytest.approx(0, abs=1e-4)
     assert figures['anees'] == pytest.approx(2 / 3, abs=1e-2)
     assert figures['gnss_median_error_m'] > 0 and figures['latency_p95_ms'] > 0
-    page = (output / 'report.html_page').read_text()
+    page = (output / 'report.html').read_text()
     assert page.count('<figcaption>') >= 1 and page.count('<ellipse') == 6
     assert processes_about(output) == []
 

@@ -124,7 +124,7 @@ class GroundGrid:
               **profile) -> Path:
         """Write an (H, W, B) image as a GeoTIFF, in the place of one that may be there."""
         fresh = path.with_name(path.name + '.new')
-        with rasterio.open(
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(
                 fresh, 'w', driver='GTiff', height=image.shape[0], width=image.shape[1],
                 count=image.shape[2], dtype=image.dtype, crs=self.crs, transform=self.transform,
                 tiled=True, blockxsize=256, blockysize=256, **profile) as dataset:

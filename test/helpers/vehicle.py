@@ -77,7 +77,7 @@ class FakeLocalizer:
         """Note the place."""
         self.requests.append((latitude_deg, longitude_deg))
 
-    def estimate(self, panorama, prior) -> Estimate:
+    def estimate(self, panorama, prior, camera_k=None) -> Estimate:
         """Return the camera's true pose."""
         self.panoramas.append(panorama)
         self.priors.append(prior)

@@ -84,7 +84,7 @@ def test_the_old_patch_serves_while_the_new_one_is_on_its_way(memory, imagery):
     imagery.problem = None
     memory.patch(FRAME, (0, 0))
     imagery.problem = ImageryNotReady('coming')
-    assert memory.patch(FRAME, (10, 0)).view.centre_m == (0, 0)
+    assert memory.patch(FRAME, (10, 0)).centre_m == (0, 0)
     with pytest.raises(ImageryNotReady):
         memory.patch(FRAME, (13, 0))
     imagery.problem = ImageryError('gone')

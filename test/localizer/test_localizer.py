@@ -61,7 +61,7 @@ def test_unexpected_pose_is_looked_for_again_from_there(offset, yaw_error, looks
     estimate = localizer.estimate(panorama_at(yaw), prior)
     assert estimate.accepted and len(seen) == looks
     assert (estimate.east_m, estimate.north_m) == pytest.approx(place, abs=0.2)
-    assert math.dist(estimate.patch.view.centre_m, place) < settings.patch.recentre_m
+    assert math.dist(estimate.patch.centre_m, place) < settings.patch.recentre_m
     seen.clear()
     once = dataclasses.replace(settings, second_look_deg=180.0)
     Localizer(network, orthophoto(), FRAME, once).estimate(panorama_at(yaw), prior)
@@ -137,6 +137,21 @@ def test_the_first_prior_places_the_map_unless_it_is_given():
     estimate = localizer.estimate(panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
     assert estimate.patch.view.frame == FRAME
     assert estimate.north_m == pytest.approx(0.0, abs=0.2)
+
+
+def test_a_prior_may_be_in_the_map():
+    """It is the same as one in degrees; without a map it means nothing."""
+    localizer = Localizer(TruthfulNetwork((0.0, 0.0)), orthophoto())
+    in_degrees, panorama = prior_at(1.0, 2.0, 0.5), panorama_at(0.5)
+    in_map = in_degrees.in_map(FRAME)
+    with pytest.raises(ValueError, match='without a map_frame'):
+        localizer.estimate(panorama, in_map)
+    localizer.map_frame = FRAME
+    poses = [(estimate.east_m, estimate.north_m, estimate.yaw_rad) for estimate in (
+        localizer.estimate(panorama, prior) for prior in (in_degrees, in_map))]
+    assert poses[0] == pytest.approx(poses[1], abs=1e-6)
+    with pytest.raises(ValueError, match='must be finite'):
+        localizer.estimate(panorama, dataclasses.replace(in_map, pose=Pose2(np.nan, 0.0, 0.5)))
 
 
 def test_a_place_outside_the_gate_is_rejected_with_a_reason():

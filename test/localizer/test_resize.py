@@ -1,8 +1,5 @@
 """Images as a network wants them."""
 
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery import RasterImagery
-from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer.resize import resized, turned
 import numpy as np
 import pytest
@@ -51,18 +48,27 @@ def test_unknown_resize():
 @pytest.mark.parametrize('size, size_px', [(90, 60), (91, 60), (90, 61)])
 @pytest.mark.parametrize('yaw', [-3.0, -1.2, 0.0, 0.4, np.pi / 2, 2.5])
 def test_up_looks_to_the_yaw(yaw, size, size_px):
-    """Colours that say east and north are found where the turned axes say."""
-    ramp = np.linspace(0, 250, 200)
-    image = np.zeros((200, 200, 3), np.uint8)
-    image[..., 0], image[..., 1] = np.round(ramp), np.round(ramp[::-1, None])
-    frame = MapFrame(10.0, 20.0)
-    raster = RasterImagery(image, frame, (0.0, 0.0), 1.0)
-    north_up = raster.patch(PatchView(frame, (0, 0), size, size)).image
-    found = turned(north_up, yaw, size_px)
+    """East and north, written into the image, are found where the turned axes say."""
+    right, up = axes(size_px)
+    expected = (
+        right * np.sin(yaw) + up * np.cos(yaw), -right * np.cos(yaw) + up * np.sin(yaw))
+    for position, wanted in zip(np.broadcast_arrays(*axes(size)), expected):
+        found = turned(position.astype(np.float32), yaw, size_px)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize('yaw', [-1.2, 0.0, 2.5])
+def test_colours_are_turned_as_numbers_are(yaw):
+    """Each channel on its own; the last digit may be rounded either way."""
+    image = np.random.default_rng(1).integers(0, 256, (91, 91, 3)).astype(np.uint8)
+    found = turned(image, yaw, 60)
+    for channel in range(3):
+        wanted = turned(image[..., channel].astype(np.float32), yaw, 60)
+        assert np.abs(found[..., channel] - wanted).max() <= 1.0
+    assert found.dtype == np.uint8
+
+
+def axes(size_px):
+    """Return how far right of and above an image's centre its pixels lie."""
     right = np.arange(size_px) + 0.5 - size_px / 2
-    up = -right[:, None]
-    east = right * np.sin(yaw) + up * np.cos(yaw)
-    north = -right * np.cos(yaw) + up * np.sin(yaw)
-    for channel, metres in enumerate((east, north)):
-        expected = 125 + metres * 250 / 199
-        assert np.abs(found[..., channel] - expected).max() < 1.2
+    return right, -right[:, None]

@@ -63,7 +63,7 @@ def test_honest_covariances_have_an_anees_of_one():
 def test_without_estimates_there_are_no_figures_of_them(tmp_path):
     nothing = record(missing=range(40))
     figures = summary(nothing)
-    write_report(tmp_path / 'report.html_page', nothing, orthophoto(), 'Nothing')
+    write_report(tmp_path / 'report.html', nothing, orthophoto(), 'Nothing')
 
     assert figures['published'] == 0 and figures['median_error_m'] is None
     assert figures['anees'] is None and figures['gnss_median_error_m'] is not None
@@ -98,8 +98,8 @@ class Balance(HTMLParser):
 
 def test_the_page_is_whole_and_needs_no_network(tmp_path):
     drive = record()
-    write_report(tmp_path / 'report.html_page', drive, orthophoto(), 'A drive', 'City <7>')
-    page = (tmp_path / 'report.html_page').read_text()
+    write_report(tmp_path / 'report.html', drive, orthophoto(), 'A drive', 'City <7>')
+    page = (tmp_path / 'report.html').read_text()
 
     parser = Balance()
     parser.feed(page)

@@ -129,7 +129,7 @@ def test_a_heading_is_found_when_there_is_none(vehicle):
     vehicle.send(image(stamp))
     vehicle.pose_at(stamp)
     prior, = vehicle.localizer.priors
-    assert np.isnan(prior.yaw_rad) and prior.yaw_sigma_rad == np.inf
+    assert np.isnan(prior.pose.yaw) and prior.yaw_sigma_rad == np.inf
     assert prior.sigma_m == pytest.approx(np.hypot(2.0, np.hypot(MOUNT.x, MOUNT.y)))
     soon = later(stamp, 0.1)
     prior = node._pipeline.tracker.at(soon.sec * 10 ** 9 + soon.nanosec)

@@ -230,8 +230,7 @@ def test_prior_is_the_cameras(vehicle):
     vehicle.send_all(at(1.0))
     vehicle.pose_at(at(1.0))
     prior, camera = vehicle.localizer.priors[0], TRUTH.compose(MOUNT)
-    np.testing.assert_allclose(
-        FRAME.map_from_geodetic(prior.latitude_deg, prior.longitude_deg), camera[:2], atol=1e-3)
-    assert prior.yaw_rad == pytest.approx(camera.yaw, abs=1e-9)
+    np.testing.assert_allclose(prior.pose[:2], camera[:2], atol=1e-3)
+    assert prior.pose.yaw == pytest.approx(camera.yaw, abs=1e-9)
     assert prior.sigma_m == pytest.approx(2.0, rel=0.05)
     assert prior.yaw_sigma_rad == pytest.approx(0.1)

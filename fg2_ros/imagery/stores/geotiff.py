@@ -15,6 +15,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 import rasterio
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
 
 _MOST_PIXELS = 64_000_000  # read for one patch
@@ -199,6 +200,6 @@ def _nothing(size_px: int) -> tuple[np.ndarray, np.ndarray]:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except rasterio.errors.RasterioError as error:
+    except (RasterioError, RasterioIOError) as error:  # before rasterio 1.4 the latter is no kin
         raise FileProblem(
             f'{path} is damaged or cannot be read: {error.__cause__ or error}') from None

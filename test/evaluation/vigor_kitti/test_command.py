@@ -97,7 +97,7 @@ def test_unreadable_images_and_broken_labels_are_counted_and_named(evaluate, tmp
     image = root / VigorDataset(mini_data.VIGOR, 'samearea', 'test').names[1]
     whole = image.read_bytes()
     image.write_bytes(whole[:2000])
-    page = tmp_path / 'report.html_page'
+    page = tmp_path / 'report.html'
     options = ('--out', tmp_path / 'out', '--report', page, '--cases', 0)
     figures = evaluate('vigor', *options, root=root)
     assert figures['frames'] == 6
@@ -203,8 +203,8 @@ class _Page(HTMLParser):
 @pytest.mark.parametrize('data_set, published', [('vigor', '1.95'), ('kitti', '0.75')])
 def test_the_report_is_whole_and_needs_no_network(evaluate, tmp_path, data_set, published):
     figures = evaluate(
-        data_set, '--report', tmp_path / 'new' / 'report.html_page', '--cases', 1, '--limit', 3)
-    text = (tmp_path / 'new' / 'report.html_page').read_text()
+        data_set, '--report', tmp_path / 'new' / 'report.html', '--cases', 1, '--limit', 3)
+    text = (tmp_path / 'new' / 'report.html').read_text()
     page = _Page()
     page.feed(text)
     assert page.open == [] and page.pictures == 2
