@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 
+from fg2_ros.files import sha256_of
 from fg2_ros.settings import SHIPPED_WEIGHTS
 
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         'config': network.config.to_dict(),
         'weights': {
             'file': args.weights.name,
-            'sha256': hashlib.sha256(args.weights.read_bytes()).hexdigest(),
+            'sha256': sha256_of(args.weights),
             'metadata': read_metadata(args.weights)}}, indent=2) + '\n')
     return 0
 

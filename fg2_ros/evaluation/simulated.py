@@ -5,17 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 import multiprocessing
-import signal
 from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence
 
-import cv2
 from fg2_ros.evaluation import baseline
 from fg2_ros.evaluation.metrics import FrameResult, pose_error, share_over, summary
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import AerialPatch, PatchView
 from fg2_ros.imagery.raster import RasterImagery
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import Estimate, Prior
+from fg2_ros.processes import begin_worker
 import numpy as np
 
 CITIES_AT_ONCE = 8  # rendered before they are localized in: latency is measured undisturbed
@@ -96,7 +96,6 @@ class CurrentCity:
     """The imagery of the city that is evaluated at the moment (an `Imagery`)."""
 
     def __init__(self):
-        """Start without a city."""
         self.raster: RasterImagery | None = None
 
     def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
@@ -109,9 +108,9 @@ class CurrentCity:
     def close(self) -> None:
         """Do nothing: there are no threads."""
 
-    def stats(self) -> dict:
-        """Return the counters of the current city's imagery."""
-        return self.raster.stats() if self.raster else {}
+    def status(self) -> ImageryStatus:
+        """Return how the current city's imagery does."""
+        return self.raster.status() if self.raster else ImageryStatus('no city')
 
 
 def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
@@ -166,7 +165,7 @@ def shot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
     """Yield the rendered cities in order; nothing renders while the caller works on one."""
     counts = list(settings.frames_of_cities().items())
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(settings.workers, context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(settings.workers, context, initializer=begin_worker) as pool:
         for start in range(0, len(counts), CITIES_AT_ONCE):
             jobs = [pool.submit(shoot, seed, count, settings)
                     for seed, count in counts[start:start + CITIES_AT_ONCE]]
@@ -223,8 +222,3 @@ def _localized(shot: Shot, localizer: Localizing, frame: MapFrame,
     return FrameResult(
         pose_error(found, shot.truth), estimate.covariance, estimate.accepted,
         estimate.timings_ms['total'], shot.baseline_error_m)
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    cv2.setNumThreads(1)

@@ -32,7 +32,6 @@ class Motion:
     """
 
     def __init__(self, clock: Callable[[], float]):
-        """Know no place."""
         self._clock = clock
         self._frame: MapFrame | None = None
         self._seen: deque[tuple[float, float, float]] = deque(maxlen=512)  # time s, east, north
@@ -80,7 +79,6 @@ class Lookahead:
 
     def __init__(self, imagery: Imagery, size_m: float, size_px: int, ring_m: float,
                  ahead_s: float, clock: Callable[[], float] = time.monotonic):
-        """Begin without a course."""
         self._imagery, self._clock = imagery, clock
         self._size_m, self._size_px = size_m, size_px
         self._resolution_m = size_m / size_px
@@ -100,7 +98,7 @@ class Lookahead:
         :raises ImageryError: if there can be no imagery at the place.
         """
         self._motion.see(frame, place_m)
-        idle = not self._imagery.stats().get('pending', 0)
+        idle = not self._imagery.status().pending
         if idle and self._is_due(frame, place_m):
             self._looked = self._clock(), frame, place_m
             for wish_m in reversed(self._outlook(place_m)):  # the last one asked for is done first

@@ -7,8 +7,10 @@ from typing import Protocol
 
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.imagery.resample import unit_nodes
+from fg2_ros.imagery.status import ImageryStatus
 import numpy as np
 
+OUTSIDE = 'the place is outside its bounds'
 MAX_MISSING = 0.5  # share of a patch that may be missing before it is refused
 
 
@@ -20,6 +22,10 @@ class ImageryNotReady(ImageryError):
     """The imagery is still being fetched in the background: ask again later."""
 
 
+class FileProblem(ImageryError):
+    """A file or folder cannot be read; the message names it."""
+
+
 class ImageryGaps(ImageryError):
     """
     More than half of a patch is missing.
@@ -29,9 +35,23 @@ class ImageryGaps(ImageryError):
     """
 
     def __init__(self, sentence: str, patch: AerialPatch):
-        """Keep the patch."""
         super().__init__(sentence)
         self.patch = patch
+
+
+@dataclass(frozen=True)
+class Label:
+    """
+    What people are told of a source.
+
+    :param name: what messages call it.
+    :param vintage: when the pictures were taken.
+    :param attribution: whom they belong to.
+    """
+
+    name: str
+    vintage: str = ''
+    attribution: str = ''
 
 
 @dataclass(frozen=True)
@@ -180,17 +200,13 @@ class Imagery(Protocol):
         """
 
     def request(self, view: PatchView) -> None:
-        """Start fetching what such a patch needs and return at once; problems show in `stats`."""
+        """Start fetching what such a patch needs and return at once; `status` says how it goes."""
 
     def close(self) -> None:
         """Stop the background work and wait for it; the source cannot be used any more."""
 
-    def stats(self) -> dict:
-        """
-        Return counters: hits, misses, errors, pending.
-
-        Beside them ``source`` (name), ``offline`` (its last attempt failed) and ``last_error``.
-        """
+    def status(self) -> ImageryStatus:
+        """Return how it does, at once."""
 
 
 class NoImagery:
@@ -210,10 +226,9 @@ class NoImagery:
     def close(self) -> None:
         """Do nothing."""
 
-    def stats(self) -> dict:
-        """Return the counters of `Imagery.stats`."""
-        return {'source': 'no imagery', 'hits': 0, 'misses': 0, 'errors': 0, 'pending': 0,
-                'offline': False, 'last_error': ''}
+    def status(self) -> ImageryStatus:
+        """Return that nothing happened."""
+        return ImageryStatus('no imagery')
 
 
 def require_enough(patch: AerialPatch, why: str) -> AerialPatch:
@@ -238,6 +253,17 @@ def require_fine_enough(resolution_m: float | None, coarsest_m: float, source: s
     if resolution_m is not None and resolution_m > coarsest_m:
         raise ImageryError(f'{source} has {resolution_m:.2f} m per pixel here, which is coarser '
                            f'than the {coarsest_m:.2f} m allowed')
+
+
+def require_within(view: PatchView, bounds: tuple[float, ...] | None, source: str) -> None:
+    """
+    Accept a view that shows something of the ground within a source's bounds.
+
+    :param bounds: west, south, east, north in degrees; None if they are not known.
+    :raises ImageryError: if it does not, with the source.
+    """
+    if bounds is not None and not view.reaches(bounds):
+        raise ImageryError(f'{source} has no imagery here: {OUTSIDE}')
 
 
 def _joined(first: str, second: str) -> str:

@@ -6,6 +6,7 @@ from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.patch import AerialPatch, PatchView, require_enough
 from fg2_ros.imagery.resample import Pyramid, unit_nodes
+from fg2_ros.imagery.status import ImageryStatus
 import numpy as np
 
 
@@ -46,10 +47,10 @@ class RasterImagery:
         :raises ImageryError: if more than half of it lies outside the orthophoto.
         """
         if view.frame == self._frame:
-            nodes = self.pixel_from_map(*view.map_nodes())
+            x_nodes, y_nodes = self.pixel_from_map(*view.map_nodes())
         else:
-            nodes = self.pixel_from_geodetic(*view.geodetic_nodes())
-        image, valid = self._pyramid.warp(*nodes, view.size_px)
+            x_nodes, y_nodes = self.pixel_from_geodetic(*view.geodetic_nodes())
+        image, valid = self._pyramid.warp(x_nodes, y_nodes, view.size_px)
         patch = AerialPatch(
             image, view, valid, self.name, native_resolution_m=self._resolution_m)
         require_enough(patch, 'the place is outside it')
@@ -64,7 +65,8 @@ class RasterImagery:
         """
         u, v = unit_nodes()
         place = mercator.geodetic_from_world_pixel(x + u, y + v, zoom, tile_px=1)
-        image, valid = self._pyramid.warp(*self.pixel_from_geodetic(*place), tile_px)
+        x_nodes, y_nodes = self.pixel_from_geodetic(*place)
+        image, valid = self._pyramid.warp(x_nodes, y_nodes, tile_px)
         return image if valid is None or valid.any() else None
 
     def pixel_from_geodetic(self, latitude_deg, longitude_deg):
@@ -82,7 +84,6 @@ class RasterImagery:
     def close(self) -> None:
         """Do nothing: there are no threads."""
 
-    def stats(self) -> dict:
-        """Return the counters of `Imagery.stats`."""
-        return {'source': self.name, 'hits': self._patches, 'misses': 0, 'errors': 0,
-                'pending': 0, 'offline': False, 'last_error': ''}
+    def status(self) -> ImageryStatus:
+        """Return how many patches there were."""
+        return ImageryStatus(self.name, hits=self._patches)

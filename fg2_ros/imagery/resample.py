@@ -211,10 +211,10 @@ def _affine_fit() -> tuple[np.ndarray, np.ndarray]:
 
 def _blurred(image: np.ndarray, scales: tuple[float, float]) -> np.ndarray:
     """Return the image without the detail that target pixels of 1-2 source pixels cannot show."""
-    kernels = [_kernel(scale) for scale in scales]
-    if all(len(kernel) == 1 for kernel in kernels):
+    across, down = (_kernel(scale) for scale in scales)
+    if len(across) == len(down) == 1:
         return image
-    return cv2.sepFilter2D(image, -1, *kernels, borderType=cv2.BORDER_REPLICATE)
+    return cv2.sepFilter2D(image, -1, across, down, borderType=cv2.BORDER_REPLICATE)
 
 
 def _kernel(scale: float) -> np.ndarray:

@@ -31,7 +31,6 @@ class AerialMemory:
             self, imagery: Imagery, describe: Callable[[np.ndarray], Tensor], size_m: float,
             size_px: int, settings: PatchSettings,
             clock: Callable[[], float] = time.monotonic):
-        """Start without a patch."""
         self._imagery, self._describe = imagery, describe
         self._size_m, self._size_px = size_m, size_px
         self._settings, self._clock = settings, clock

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Iterable
 
+from fg2_ros.files import replacing
 from fg2_ros.training.curves import CHARTS, write_curves
 import torch
 
@@ -47,9 +48,8 @@ class RunFolder:
 
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint by a state with its ``step``, at once."""
-        partial = self._checkpoint.with_suffix('.partial')
-        torch.save({'run': self._identity} | state, partial)
-        partial.replace(self._checkpoint)
+        with replacing(self._checkpoint) as partial:
+            torch.save({'run': self._identity} | state, partial)
 
     def records(self) -> list[dict]:
         """Return what was logged so far."""

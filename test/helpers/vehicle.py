@@ -15,6 +15,7 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery import AerialPatch
 from fg2_ros.imagery.patch import PatchView
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
@@ -48,9 +49,9 @@ LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL,
 class FakeImagery:
     """Counts nothing."""
 
-    def stats(self) -> dict:
+    def status(self) -> ImageryStatus:
         """Return some counters."""
-        return {'hits': 3, 'misses': 1, 'errors': 0, 'pending': 0, 'offline': False}
+        return ImageryStatus('fake', hits=3, misses=1)
 
     def close(self) -> None:
         """Do nothing."""

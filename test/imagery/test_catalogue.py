@@ -220,9 +220,9 @@ def test_a_chain_by_name_fetches_caches_and_falls_back(serve, write, tmp_path, o
     patch = imagery.patch(PatchView(FRAME, (0.0, 0.0), 56.0, 128), wait_s=20)
     assert (patch.source, patch.vintage, patch.attribution) == ('good', '2021', '(c) Survey')
     assert np.all(patch.image == 99)
-    caches = [stats['cache'] for stats in imagery.stats()['sources']]
-    assert caches[0] == str(tmp_path / 'tiles' / 'empty.mbtiles') and caches[1] == 'none'
-    assert caches[2].startswith(str(tmp_path / 'tiles' / '127.0.0.1_'))
+    (empty, ), none, (url, ) = [member.caches for member in imagery.status().members]
+    assert empty.path == tmp_path / 'tiles' / 'empty.mbtiles' and none == ()
+    assert url.path.parent == empty.path.parent and url.path.name.startswith('127.0.0.1_')
 
 
 def test_gaps_of_a_local_folder_are_filled_from_a_server(serve, write, tmp_path, open_named):
@@ -253,7 +253,7 @@ def test_imagery_too_coarse_is_refused_by_name(write, open_named):
 
 def test_what_was_opened_is_closed_if_the_next_cannot_be(write, monkeypatch):
     closed = []
-    monkeypatch.setattr(catalogue, 'TileImagery', lambda source, *_, **__: type(
+    monkeypatch.setattr(catalogue, 'open_server', lambda source, *_, **__: type(
         'Tiles', (), {'close': lambda self: closed.append(source.name)})())
     path = write(one=ENTRY, two=ENTRY | {'url': 'https://h/{z}/{x}/{y}?k={key}',
                                          'key_env': 'A_VARIABLE_THAT_NOBODY_HAS'})

@@ -10,6 +10,7 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import (
     AerialPatch, FallbackImagery, ImageryError, ImageryNotReady, RasterImagery)
 from fg2_ros.imagery.patch import ImageryGaps, PatchView
+from fg2_ros.imagery.status import ImageryStatus, PatchOrigin
 from fg2_ros.imagery.stores.opening import open_local
 import numpy as np
 import pytest
@@ -52,10 +53,10 @@ class Scripted:
     def close(self):
         self.closed = True
 
-    def stats(self):
-        return {'source': self.name, 'hits': len(self.waits), 'misses': 1, 'errors': 2,
-                'pending': 3, 'offline': self.offline,
-                'last_error': f'{self.name} broke' if self.offline else ''}
+    def status(self):
+        return ImageryStatus(
+            self.name, hits=len(self.waits), misses=1, errors=2, pending=3, offline=self.offline,
+            last_error=f'{self.name} broke' if self.offline else '')
 
 
 @pytest.fixture
@@ -215,14 +216,13 @@ def test_what_the_first_has_nothing_of_is_requested_from_the_next(chain, first, 
 def test_statistics_are_summed_and_name_the_source_that_fails(chain, first, second):
     second.offline = True
     ask(chain)
-    stats = chain.stats()
-    assert stats['source'] == chain.name == 'first, second'
-    assert (stats['hits'], stats['misses'], stats['errors'], stats['pending']) == (1, 2, 4, 6)
-    assert stats['offline'] is True and stats['last_error'] == 'second broke'
-    assert [each['source'] for each in stats['sources']] == ['first', 'second']
-    assert (stats['patch_source'], stats['patch_vintage']) == ('first', 'year of first')
-    assert stats['imagery_resolution_m'] == 0.2
-    assert stats['patch_resolution_m'] == SIZE_M / SIZE_PX
+    status = chain.status()
+    assert status.source == chain.name == 'first, second'
+    assert (status.hits, status.misses, status.errors, status.pending) == (1, 2, 4, 6)
+    assert status.offline is True and status.last_error == 'second broke'
+    assert [member.source for member in status.members] == ['first', 'second']
+    assert status.last_patch == PatchOrigin(
+        'first', 'year of first', '(c) first', SIZE_M / SIZE_PX, 0.2)
 
 
 def test_closing_closes_all(chain, first, second):
@@ -262,8 +262,8 @@ def test_real_servers_take_over_and_give_back(serve, open_imagery):
     chain = FallbackImagery(members)
     patch = ask_until(chain, is_patch)
     assert patch.source == 'good' and np.all(patch.image == 99)
-    assert chain.stats()['offline'] and 'bad answered 503' in chain.stats()['last_error']
+    assert chain.status().offline and 'bad answered 503' in chain.status().last_error
     healed = encoded(np.full((256, 256, 3), 50, np.uint8))
     bad.reply = lambda path, headers: Reply(body=healed)
     ask_until(chain, lambda outcome: is_patch(outcome) and outcome.source == 'bad'
-              and np.all(outcome.image == 50) and not chain.stats()['offline'])
+              and np.all(outcome.image == 50) and not chain.status().offline)

@@ -19,7 +19,7 @@ def test_inside_everything_is_valid(raster):
     patch = raster.patch(PatchView(FRAME, (10.0, 20.0), 40.0, 100))
     assert patch.valid is None and patch.image.min() == 255
     assert patch.image.dtype == np.uint8 and patch.image.shape == (100, 100, 3)
-    assert raster.stats()['hits'] == 1
+    assert raster.status().hits == 1
 
 
 def test_the_mask_ends_where_the_orthophoto_does(raster):

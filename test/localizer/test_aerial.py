@@ -3,6 +3,7 @@
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, ImageryError, ImageryNotReady
 from fg2_ros.imagery.patch import PatchView
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import PatchSettings
 from fg2_ros.localizer.aerial import AerialMemory
 import numpy as np
@@ -30,9 +31,9 @@ class ScriptedImagery:
         return AerialPatch(image, view, valid, 'scripted',
                            native_resolution_m=self.resolution_m)
 
-    def stats(self):
+    def status(self):
         """Return that nothing is under way."""
-        return {'pending': 0}
+        return ImageryStatus('scripted')
 
     def request(self, view):
         """Note what is wanted."""

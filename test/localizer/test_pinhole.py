@@ -101,7 +101,7 @@ def test_the_patch_is_turned_anew_when_the_heading_has_changed_enough():
         assert estimate.accepted
         assert abs(np.degrees(wrap_angle(estimate.yaw_rad - turned))) < 1.0
         assert network.aerial_calls == calls
-    assert imagery.stats()['hits'] == 1
+    assert imagery.status().hits == 1
 
 
 def test_a_new_patch_is_described_anew():
@@ -134,7 +134,7 @@ class GappyImagery:
     def __init__(self, is_valid):
         """Say what is there, as a function of metres right of and above the patch's centre."""
         self._whole, self._is_valid = orthophoto(), is_valid
-        self.stats, self.request = self._whole.stats, self._whole.request
+        self.status, self.request = self._whole.status, self._whole.request
 
     def patch(self, *wanted, **options):
         """Return a patch with its mask."""

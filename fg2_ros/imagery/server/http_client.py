@@ -85,7 +85,6 @@ class Downloader:
     """
 
     def __init__(self, source: TileSource, settings: HttpSettings):
-        """Prepare; nothing is opened yet."""
         self._source = source
         self._settings = settings
         self._lock = threading.Lock()

@@ -22,12 +22,23 @@ class TilePyramid(Protocol):
     :param tile_px: side of a tile in pixels.
     :param min_zoom: coarsest zoom it has.
     :param max_zoom: finest zoom it has.
+    :param bounds: west, south, east, north in degrees; None if they are not known.
     """
 
-    name: str
-    tile_px: int
-    min_zoom: int
-    max_zoom: int
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def tile_px(self) -> int: ...  # noqa: D102
+
+    @property
+    def min_zoom(self) -> int: ...  # noqa: D102
+
+    @property
+    def max_zoom(self) -> int: ...  # noqa: D102
+
+    @property
+    def bounds(self) -> tuple[float, ...] | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

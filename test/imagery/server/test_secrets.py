@@ -75,7 +75,8 @@ def test_nothing_tells_the_key(fault, given, template, serve, tmp_path, monkeypa
         named, tmp_path / 'mine.yaml', cache_path=tmp_path / 'cache', http=quick_http(),
         key='' if given == 'environment' else KEY)
     outcome = ask(imagery)
-    shown = told(outcome) + str(imagery.stats()) + imagery.name + repr(imagery.members[0].source)
+    shown = told(outcome) + str(imagery.status()) + imagery.name
+    shown += repr(imagery.members[0].store.source)
     shown += repr(choose_sources(named, tmp_path / 'mine.yaml'))
     imagery.close()
     assert server.paths and all(quote(KEY, safe='') in path for path in server.paths)

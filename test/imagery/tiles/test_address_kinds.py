@@ -133,7 +133,7 @@ def test_where_the_finest_zoom_has_nothing_a_coarser_one_serves(serve, open_imag
     asked = len(server.paths)
     imagery.request(PatchView(frame, (3000.0, 0.0), 56.0, 256))
     deadline = time.monotonic() + 20
-    while imagery.stats()['pending'] and time.monotonic() < deadline:
+    while imagery.status().pending and time.monotonic() < deadline:
         time.sleep(0.005)
     assert {from_path(path)[0] for path in server.paths[asked:]} == {17}
 
