@@ -4,9 +4,9 @@ from dataclasses import replace
 import json
 import re
 
-from fg2_ros.bench import comparison, full_size
+from fg2_ros.bench import comparison, full_size, run as bench
 from fg2_ros.bench.comparison import compare, Comparison
-from fg2_ros.commands import bench, main
+from fg2_ros.commands import main
 from fg2_ros.network import FG2Config
 from fg2_ros.network.dinov2 import DinoV2
 from fg2_ros.solver.ransac import RansacSettings
@@ -84,7 +84,7 @@ def test_a_process_that_fails_is_told():
 
 
 def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(bench, 'time_imagery', lambda: {'warm patch': 1.0})
+    monkeypatch.setattr(bench, 'imagery_timings', lambda: {'warm patch': 1.0})
     path = tmp_path / 'figures.json'
     arguments = ['--runs', '1', '--warm-up', '0', '--width', '64', '--device', 'cpu']
     assert main(['bench', *arguments, '--json', str(path)]) == 0
@@ -96,7 +96,7 @@ def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch)
     assert 'frames a second' in capsys.readouterr().out
 
 
-def test_bench_with_full_adds_the_comparisons(capsys, monkeypatch):
+def test_bench_with_full_adds_the_comparisons(monkeypatch):
     frame = {
         'stages_ms': {'ground_head': 345.6, 'total': 2000.0}, 'peak_bytes': 4.2e9,
         'transformer_gflops': 90.0, 'matmul_gflops': 100.0, 'transformer_share_of_matmul': 0.9}
@@ -104,11 +104,11 @@ def test_bench_with_full_adds_the_comparisons(capsys, monkeypatch):
     found = Comparison(10.0, 1000.0, 0.001)
     for name in ('head', 'attention', 'ransac'):
         monkeypatch.setattr(comparison, f'compare_{name}', lambda *_: found)
-    args = bench.argparse.Namespace(precision='fp32')
-    figures = bench.compare_full_size(args, CPU)
+    told = []
+    figures = bench.compare_full_size(CPU, 'fp32', told.append)
     assert figures['comparisons']['head']['ratio'] == 100
     assert set(figures['comparisons']) == {'head', 'attention', 'ransac'}
     assert figures['full_size'] == frame
-    said = capsys.readouterr().out
+    said = '\n'.join(told)
     assert re.search(r'ground_head +345\.6 ms', said)
     assert '100.0 times as fast' in said and '4.20 GB' in said and '90%' in said

@@ -122,10 +122,10 @@ class LookingLocalizer(FakeLocalizer):
         super().__init__()
         self._imagery = imagery
 
-    def estimate(self, panorama, prior):
+    def estimate(self, panorama, prior, camera_k=None):
         """Return the camera's true pose."""
         self._imagery.patch(PATCH)
-        return super().estimate(panorama, prior)
+        return super().estimate(panorama, prior, camera_k)
 
 
 def load_looking(settings) -> Loaded:

@@ -4,44 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import hashlib
-from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
 from fg2_ros.datasets.frames import CrossViewDataset, CrossViewFrame, rolled, UnreadableFrame
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
-from fg2_ros.evaluation.vigor_kitti.results import CrossViewResult
+from fg2_ros.evaluation.vigor_kitti.results import Case, CrossViewResult
+from fg2_ros.evaluation.vigor_kitti.settings import RunSettings
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver, match_picture
-from fg2_ros.evaluation.vigor_kitti.results import Case
-import numpy as np
 from torch.utils.data import DataLoader, Dataset
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """
-    How frames are gone through.
-
-    The seed of a frame's random draws depends neither on its batch nor on who loads it. But in
-    batches of another size, which a run that goes on may have, too, networks round otherwise:
-    results then differ by that or, where it changes the draws, as those of other seeds do.
-
-    :param limit: so many frames, evenly spread over the data set; None for all.
-    :param workers: processes that load frames; 0 loads them in this one.
-    """
-
-    batch: int = 4
-    workers: int = 2
-    limit: int | None = None
-
-    def __post_init__(self):
-        """Refuse what makes no sense."""
-        if self.batch < 1 or self.workers < 0 or (self.limit is not None and self.limit < 1):
-            raise ValueError('batch size and limit must be positive, workers not negative')
-
-    def indices(self, count: int) -> list[int]:
-        """Return which of so many frames are evaluated."""
-        limit = min(self.limit or count, count)
-        return [int(index) for index in np.arange(limit) * count // max(limit, 1)]
 
 
 @dataclass(frozen=True)
@@ -140,12 +110,6 @@ def localized_case(solver: CrossViewSolver, index: int, frame: CrossViewFrame) -
     solved, = solver.solve([frame])
     result = CrossViewResult.of(index, frame, solved.pose)
     return Case(result, match_picture(frame, solved, solver.config, result.errors_text))
-
-
-def file_fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def labels_fingerprint(dataset: CrossViewDataset) -> str:
