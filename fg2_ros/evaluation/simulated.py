@@ -11,7 +11,7 @@ from fg2_ros.evaluation.metrics import FrameResult, pose_error, share_over, summ
 from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import AerialPatch, PatchView
+from fg2_ros.imagery.patch import AerialPatch, Imagery, PatchView
 from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import Estimate, Prior
@@ -54,8 +54,8 @@ class Localizing(Protocol):
         """Return where a panorama was taken."""
 
 
-class CurrentCity:
-    """The imagery of the city that is evaluated at the moment (an `Imagery`)."""
+class CurrentCity(Imagery):
+    """The imagery of the city that is evaluated at the moment."""
 
     def __init__(self):
         self.raster: RasterImagery | None = None
@@ -63,12 +63,6 @@ class CurrentCity:
     def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """Return a patch of the current city; see `Imagery.patch`."""
         return self.raster.patch(view)
-
-    def request(self, view: PatchView) -> None:
-        """Do nothing: the orthophoto is in memory."""
-
-    def close(self) -> None:
-        """Do nothing: there are no threads."""
 
     def status(self) -> ImageryStatus:
         """Return how the current city's imagery does."""

@@ -184,7 +184,11 @@ class AerialPatch:
 
 
 class Imagery(Protocol):
-    """A source of aerial patches; every method may be called from any thread."""
+    """
+    A source of aerial patches; every method may be called from any thread.
+
+    Sources with nothing to fetch and to close inherit from it.
+    """
 
     def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
@@ -200,7 +204,11 @@ class Imagery(Protocol):
         """
 
     def request(self, view: PatchView) -> None:
-        """Start fetching what such a patch needs and return at once; `status` says how it goes."""
+        """
+        Start fetching what such a patch needs and return at once; `status` says how it goes.
+
+        :raises ImageryError: if there can be none, so that another source is asked.
+        """
 
     def close(self) -> None:
         """Stop the background work and wait for it; the source cannot be used any more."""
@@ -209,8 +217,8 @@ class Imagery(Protocol):
         """Return how it does, at once."""
 
 
-class NoImagery:
-    """Imagery that is nowhere; an `Imagery`."""
+class NoImagery(Imagery):
+    """Imagery that is nowhere."""
 
     def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
@@ -219,12 +227,6 @@ class NoImagery:
         :raises ImageryError: always.
         """
         raise ImageryError('no aerial imagery was given; `open_imagery` opens some')
-
-    def request(self, view: PatchView) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
     def status(self) -> ImageryStatus:
         """Return that nothing happened."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.patch import AerialPatch, PatchView, require_enough
+from fg2_ros.imagery.patch import AerialPatch, Imagery, PatchView, require_enough
 from fg2_ros.imagery.resample import Pyramid, unit_nodes
 from fg2_ros.imagery.status import ImageryStatus
 import numpy as np
 
 
-class RasterImagery:
+class RasterImagery(Imagery):
     """
-    Patches of one north-up orthophoto; implements `fg2_ros.imagery.patch.Imagery`.
+    Patches of one north-up orthophoto.
 
     Patches may be asked for in another frame than the orthophoto's: the two meet on the ellipsoid.
 
@@ -77,12 +77,6 @@ class RasterImagery:
         """Return continuous (column, row) of points in the orthophoto's own frame."""
         return ((np.asarray(east_m) - self._west_m) / self._resolution_m,
                 (self._north_m - np.asarray(north_m)) / self._resolution_m)
-
-    def request(self, view: PatchView) -> None:
-        """Do nothing: the orthophoto is in memory."""
-
-    def close(self) -> None:
-        """Do nothing: there are no threads."""
 
     def status(self) -> ImageryStatus:
         """Return how many patches there were."""

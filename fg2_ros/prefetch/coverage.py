@@ -111,7 +111,7 @@ def area_tiles(route: Route, holdings: MbtilesIndex, resolution_m: float,
     if zoom is not None:
         areas: tuple[TileArea, ...] = (tiles_within(inside, 0.0, zoom),)
     else:
-        areas = areas_for(inside, 0.0, resolution_m, holdings)
+        areas = areas_for(inside, 0.0, resolution_m, holdings.layout)
     plan = make_plan(areas, holdings, holdings.tile_px)
     return plan.held_in(holdings), plan.tiles
 
@@ -123,7 +123,8 @@ def _zooms(latitudes: np.ndarray, holdings: MbtilesIndex, resolution_m: float,
         return np.full(len(latitudes), zoom)
     coarsest_m = mercator.ground_resolution_m(0.0, 0, holdings.tile_px)
     exact = np.log2(coarsest_m * np.cos(np.radians(latitudes)) / resolution_m)
-    return np.clip(np.ceil(exact - 1e-9), holdings.min_zoom, holdings.max_zoom).astype(int)
+    layout = holdings.layout
+    return np.clip(np.ceil(exact - 1e-9), layout.min_zoom, layout.max_zoom).astype(int)
 
 
 def _states(places: np.ndarray, zooms: np.ndarray, holdings: MbtilesIndex,

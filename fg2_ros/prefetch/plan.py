@@ -8,8 +8,7 @@ import itertools
 
 from fg2_ros.geometry import mercator
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex
-from fg2_ros.imagery.tiles.address import TileId, TileSource
-from fg2_ros.imagery.tiles.mosaic import TilePyramid
+from fg2_ros.imagery.tiles.address import TileId, TileLayout
 from fg2_ros.prefetch.areas import require_few, TileArea, tiles_within
 from fg2_ros.prefetch.routes import Route
 import numpy as np
@@ -72,7 +71,7 @@ class Plan:
 
 
 def areas_for(route: Route, margin_m: float, resolution_m: float,
-              source: TilePyramid) -> tuple[TileArea, ...]:
+              layout: TileLayout) -> tuple[TileArea, ...]:
     """
     Return the tiles that patches of a resolution need within a margin around a route.
 
@@ -86,30 +85,30 @@ def areas_for(route: Route, margin_m: float, resolution_m: float,
     farthest = min(max(abs(south), abs(north)) + margin_deg, mercator.MAX_LATITUDE_DEG)
     nearest = 0.0 if south <= 0 <= north else max(0.0, min(abs(south), abs(north)) - margin_deg)
     coarsest, finest = (
-        mercator.zoom_for_resolution(latitude, resolution_m, source.tile_px)
+        mercator.zoom_for_resolution(latitude, resolution_m, layout.tile_px)
         for latitude in (farthest, nearest))
-    zooms = sorted({min(max(zoom, source.min_zoom), source.max_zoom)
+    zooms = sorted({min(max(zoom, layout.min_zoom), layout.max_zoom)
                     for zoom in range(coarsest, finest + 1)})
-    areas = [tiles_at(route, margin_m, zoom, source) for zoom in zooms]
+    areas = [tiles_at(route, margin_m, zoom, layout) for zoom in zooms]
     if len(zooms) > 1:
-        bands = [_parallels(zoom, zooms, resolution_m, source.tile_px) for zoom in zooms]
+        bands = [_parallels(zoom, zooms, resolution_m, layout.tile_px) for zoom in zooms]
         areas = [area.within_parallels(low - margin_deg, high + margin_deg)
                  for area, (low, high) in zip(areas, bands)]
     require_few(sum(map(len, areas)))
     return tuple(areas)
 
 
-def tiles_at(route: Route, margin_m: float, zoom: int, source: TilePyramid) -> TileArea:
+def tiles_at(route: Route, margin_m: float, zoom: int, layout: TileLayout) -> TileArea:
     """
-    Return the tiles of a zoom that a source has within a margin around a route.
+    Return the tiles of a zoom that a pyramid has within a margin around a route.
 
-    :raises ValueError: if the source has no such zoom.
+    :raises ValueError: if it has no such zoom.
     """
-    if not source.min_zoom <= zoom <= source.max_zoom:
-        raise ValueError(f'{source.name} has the zooms {source.min_zoom} to {source.max_zoom}, '
+    if not layout.min_zoom <= zoom <= layout.max_zoom:
+        raise ValueError(f'{layout.name} has the zooms {layout.min_zoom} to {layout.max_zoom}, '
                          f'not {zoom}')
     area = tiles_within(route, margin_m, zoom)
-    return area.within_bounds(source.bounds) if source.bounds else area
+    return area.within_bounds(layout.bounds) if layout.bounds else area
 
 
 def make_plan(areas: tuple[TileArea, ...], holdings: MbtilesIndex, tile_px: int) -> Plan:
@@ -133,7 +132,7 @@ def make_plan(areas: tuple[TileArea, ...], holdings: MbtilesIndex, tile_px: int)
 
 
 def coarser_plan(plan: Plan, lacking: Collection[TileId], holdings: MbtilesIndex,
-                 source: TileSource) -> Plan:
+                 layout: TileLayout) -> Plan:
     """
     Return the tiles, a zoom coarser, that serve where a source lacks those of a plan.
 
@@ -143,11 +142,11 @@ def coarser_plan(plan: Plan, lacking: Collection[TileId], holdings: MbtilesIndex
     areas = []
     for area in plan.areas:
         lacks = area.where(np.isin(area.keys, _keys(area.zoom, lacking)))
-        if area.zoom > source.min_zoom and len(lacks):
+        if area.zoom > layout.min_zoom and len(lacks):
             # A patch there also needs those beside, where the finer ones are not enough for it.
             coarser = TileArea.around(area.zoom - 1, lacks.columns // 2, lacks.rows // 2)
-            areas.append(coarser.within_bounds(source.bounds) if source.bounds else coarser)
-    return make_plan(tuple(areas), holdings, source.tile_px)
+            areas.append(coarser.within_bounds(layout.bounds) if layout.bounds else coarser)
+    return make_plan(tuple(areas), holdings, layout.tile_px)
 
 
 def _parallels(zoom: int, zooms: list[int], resolution_m: float,

@@ -86,7 +86,7 @@ def drive(look, clock, velocity, steps, frame=FRAME, step_s=0.5):
 
 def tiles_of(imagery, centre_m):
     """Return the tiles that a patch needs."""
-    return footprint(PatchView(FRAME, centre_m, SIZE_M, SIZE_PX), imagery.store.source).addresses
+    return footprint(PatchView(FRAME, centre_m, SIZE_M, SIZE_PX), imagery.store.layout()).addresses
 
 
 def test_tiles_ahead_are_there_before_the_vehicle_is(open_imagery):

@@ -58,7 +58,7 @@ def test_every_pixel_finds_its_place_in_the_mosaic(
     """Compare the interpolated coordinates of all pixels with pyproj's."""
     source = TileSource('http://h/{z}/{x}/{y}', max_zoom=max_zoom)
     view = PatchView(MapFrame(latitude, longitude), (east, north), size_m, 128)
-    needed = footprint(view, source)
+    needed = footprint(view, source.layout)
     zoom, first_x, first_y = needed.tiles[0][0]
     pixel = (np.arange(128) + 0.5) / 128 - 0.5
     ground = view.frame.geodetic_from_map(*np.meshgrid(

@@ -93,11 +93,7 @@ class TileFetcher:
 
     def layout(self) -> TileLayout:
         """Return what the source has."""
-        source = self.source
-        return TileLayout(
-            source.name, tile_px=source.tile_px, min_zoom=source.min_zoom,
-            max_zoom=source.max_zoom, attribution=source.attribution, bounds=source.bounds,
-            resolution_m=source.resolution_m)
+        return self.source.layout
 
     def get(self, tiles: Iterable[TileId], tile_px: int, wait_s: float = 0.0) -> Lookup:
         """Return what there is of some tiles, after at most ``wait_s``; fetch what is missing."""

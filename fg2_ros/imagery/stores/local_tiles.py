@@ -63,7 +63,7 @@ class LocalTiles:
         images = {tile: entry.image for tile, entry in known.items() if entry.image is not None}
         missing = len(images) < len(tiles)
         return Lookup(images, problem=(
-            f'it has no tiles there at zoom {tiles[0].zoom}' if missing else ''))
+            f'{self.label.name} has no tiles there at zoom {tiles[0].zoom}' if missing else ''))
 
     def request(self, tiles: Sequence[TileId]) -> None:
         """Do nothing: files are read when a patch is asked for."""

@@ -10,9 +10,8 @@ from pathlib import Path
 import sqlite3
 import time
 
-from fg2_ros.imagery.tiles.address import flipped_row, TileId
-from fg2_ros.imagery.tiles.mbtiles import (
-    connect_read_only, encoded_tile, metadata_of, tables_of)
+from fg2_ros.imagery.tiles.address import flipped_row, TileId, TileLayout
+from fg2_ros.imagery.tiles.mbtiles import connect_read_only, encoded_tile, metadata_of, tables_of
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -75,23 +74,10 @@ class MbtilesIndex:
     tile_px: int = _USUAL_TILE_PX
 
     @property
-    def name(self) -> str:
-        """Return what messages call it."""
-        return str(self.path)
-
-    @property
-    def min_zoom(self) -> int:
-        """Return the coarsest zoom with tiles."""
-        return min(self.zooms, default=0)
-
-    @property
-    def max_zoom(self) -> int:
-        """Return the finest zoom with tiles."""
-        return max(self.zooms, default=0)
-
-    @property
-    def bounds(self) -> None:
-        """Return no bounds: what is not there is missing."""
+    def layout(self) -> TileLayout:
+        """Return what it holds, without bounds: what is not there is missing."""
+        return TileLayout(str(self.path), self.tile_px, min_zoom=min(self.zooms, default=0),
+                          max_zoom=max(self.zooms, default=0))
 
     def at(self, zoom: int) -> ZoomIndex:
         """Return the tiles of a zoom, none if there is no such zoom."""

@@ -32,6 +32,31 @@ class TileId(NamedTuple):
     y: int
 
 
+@dataclass(frozen=True)
+class TileLayout:
+    """
+    What a Web Mercator tile pyramid holds, wherever it lies.
+
+    :param name: what messages call it.
+    :param tile_px: side of a tile in pixels.
+    :param min_zoom: coarsest zoom.
+    :param max_zoom: finest zoom.
+    :param attribution: whom it says it belongs to.
+    :param bounds: west, south, east, north in degrees outside which it has nothing (west may be
+        greater than east); None if it does not say.
+    :param resolution_m: metres on the ground per pixel of the imagery itself, where the finest
+        tiles are only magnified; 0 if it is as fine as they are.
+    """
+
+    name: str
+    tile_px: int
+    min_zoom: int
+    max_zoom: int
+    attribution: str = ''
+    bounds: tuple[float, ...] | None = None
+    resolution_m: float = 0.0
+
+
 def flipped_row(zoom, row):
     """Return the row counted from the south of one from the north, or the other way round."""
     return 2 ** zoom - 1 - row
@@ -68,11 +93,9 @@ class TileSource:
     :param tile_px: side of a tile in pixels, 256 or 512.
     :param min_zoom: coarsest zoom the source has.
     :param max_zoom: finest zoom the source has.
-    :param resolution_m: metres on the ground per pixel of the imagery itself, where the finest
-        tiles are only magnified; 0 if it is as fine as they are.
+    :param resolution_m: of the imagery itself, see `TileLayout`.
     :param subdomains: what is put in the place of ``{s}``; a tile always gets the same.
-    :param bounds: west, south, east, north in degrees outside which it has nothing (west may be
-        greater than east); None if it is to be asked everywhere.
+    :param bounds: see `TileLayout`; None if it is to be asked everywhere.
     :param vintage: when the imagery was taken.
     :param attribution: whom to name where the imagery is shown.
     :raises ValueError: if no tile can be asked for in this way.
@@ -110,6 +133,13 @@ class TileSource:
             'height': self.tile_px, 'r': '@2x' if self.tile_px == 512 else '',
             's': self.subdomains[(tile.x + tile.y) % len(self.subdomains)],
             'key': quote(self.key, safe='')})
+
+    @property
+    def layout(self) -> TileLayout:
+        """Return what it holds."""
+        return TileLayout(
+            self.name, tile_px=self.tile_px, min_zoom=self.min_zoom, max_zoom=self.max_zoom,
+            attribution=self.attribution, bounds=self.bounds, resolution_m=self.resolution_m)
 
     def covers(self, tile: TileId) -> bool:
         """Return whether a tile lies, in part at least, within the bounds."""

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fg2_ros.imagery.tiles.address import TileId
-import numpy as np
 
 _NO_IMAGE_BYTES = 500  # what it takes to know that there is no tile
-
-
-class _Entry(Protocol):
-
-    @property
-    def image(self) -> np.ndarray | None:
-        """The decoded tile, or None if it is known that there is none."""
-
-
-_T = TypeVar('_T', bound=_Entry)
+_T = TypeVar('_T')  # has an ``image``: the decoded tile, or None if there is none
 
 
 class TileMemory(Generic[_T]):
@@ -59,5 +49,5 @@ class TileMemory(Generic[_T]):
             self._left += _bytes(oldest)
 
 
-def _bytes(entry: _Entry) -> int:
+def _bytes(entry: Any) -> int:
     return _NO_IMAGE_BYTES if entry.image is None else entry.image.nbytes

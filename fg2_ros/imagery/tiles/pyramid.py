@@ -92,7 +92,7 @@ class TileImagery:
             raise ImageryNotReady(f'{lookup.pending} of {len(needed.addresses)} tiles of '
                                   f'{self.name} are still being fetched')
         if not lookup.tiles:
-            raise ImageryError(f'{self.name} lacks 100% of the aerial patch: {lookup.problem}'
+            raise ImageryError(f'{lookup.problem}: there are no tiles for the aerial patch'
                                if lookup.problem else
                                f'{self.name} has no imagery here: {OUTSIDE}')
         image, valid = patch_from_tiles(needed, lookup.tiles, layout.tile_px, view.size_px)

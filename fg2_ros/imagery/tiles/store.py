@@ -8,32 +8,8 @@ from typing import Protocol
 
 from fg2_ros.imagery.patch import Label
 from fg2_ros.imagery.status import ImageryStatus
-from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.tiles.address import TileId, TileLayout
 import numpy as np
-
-
-@dataclass(frozen=True)
-class TileLayout:
-    """
-    What a tile pyramid holds; a `TilePyramid`.
-
-    :param name: what messages call it.
-    :param tile_px: side of a tile in pixels.
-    :param min_zoom: coarsest zoom.
-    :param max_zoom: finest zoom.
-    :param attribution: whom it says it belongs to.
-    :param bounds: west, south, east, north in degrees, as it says; None if it does not.
-    :param resolution_m: metres on the ground per pixel of the imagery itself, where the finest
-        tiles are only magnified; 0 if it is as fine as they are.
-    """
-
-    name: str
-    tile_px: int
-    min_zoom: int
-    max_zoom: int
-    attribution: str = ''
-    bounds: tuple[float, ...] | None = None
-    resolution_m: float = 0.0
 
 
 @dataclass(frozen=True)
