@@ -155,6 +155,8 @@ class AerialPatch:
         """Return this patch with its gaps filled from another one of the same square."""
         if self.valid is None:
             return self
+        if not self.valid.any():
+            return other
         other_valid = np.ones_like(self.valid) if other.valid is None else other.valid
         added = other_valid & ~self.valid
         if not added.any():

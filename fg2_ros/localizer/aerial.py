@@ -35,7 +35,8 @@ class AerialMemory:
         self._size_m, self._size_px = size_m, size_px
         self._settings, self._clock = settings, clock
         self._lookahead = Lookahead(
-            imagery, size_m, size_px, settings.ring_m, settings.ahead_s, clock)
+            imagery, size_m=size_m, size_px=size_px, ring_m=settings.ring_m,
+            ahead_s=settings.ahead_s, clock=clock)
         self._patch: AerialPatch | None = None
         self._features: Tensor | None = None
         self._fetched_s = 0.0

@@ -247,6 +247,8 @@ def test_a_filled_patch_keeps_its_place():
     raster = RasterImagery(np.full((300, 300, 3), 7, np.uint8), FRAME, CENTRE, 0.5)
     whole = raster.patch(VIEW)
     assert whole.filled_from(whole) is whole and whole.native_resolution_m == 0.5
+    empty = dataclasses.replace(whole, valid=np.zeros((SIZE_PX, SIZE_PX), bool), source='empty')
+    assert empty.filled_from(whole) is whole, 'what gives nothing is not named'
     gap = np.ones((SIZE_PX, SIZE_PX), bool)
     gap[:, :10] = False
     filled = dataclasses.replace(whole, valid=gap, source='gappy').filled_from(whole)
