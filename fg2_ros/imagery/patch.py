@@ -138,7 +138,7 @@ class AerialPatch:
 
     @property
     def centre_m(self) -> tuple[float, float]:
-        """(east, north) of its centre in the map frame."""
+        """Return (east, north) of its centre in the map frame."""
         return self.view.centre_m
 
     @property

@@ -32,11 +32,11 @@ class TileStore(Protocol):
 
     @property
     def label(self) -> Label:
-        """What people are told of it."""
+        """Return what people are told of it."""
 
     @property
     def patch_bytes(self) -> int:
-        """How many bytes the decoded tiles of a patch may take."""
+        """Return how many bytes the decoded tiles of a patch may take."""
 
     def layout(self) -> TileLayout:
         """
