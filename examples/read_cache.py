@@ -9,6 +9,7 @@ from contextlib import closing
 
 from fg2_ros import open_imagery
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery import PatchView
 from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index
 from PIL import Image
 
@@ -27,7 +28,7 @@ def main() -> None:
         print(f'zoom {zoom}: {len(tiles.keys)} tiles, {tiles.sizes.sum() / 1e6:.1f} MB')
     around = MapFrame(args.latitude, args.longitude)  # east and north in metres from there
     with closing(open_imagery(args.cache)) as imagery:
-        patch = imagery.patch(around, (0.0, 0.0), args.size, 1000)
+        patch = imagery.patch(PatchView(around, (0.0, 0.0), args.size, 1000))
     Image.fromarray(patch.image).save(args.picture)
     print(f'{args.picture}: {args.size:g} m around the place, {patch.valid_share:.0%} covered, '
           f'{patch.attribution or "no attribution"}')

@@ -15,11 +15,12 @@ import time
 import cv2
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.patch import Imagery
+from fg2_ros.imagery.patch import Imagery, PatchView
 from fg2_ros.imagery.raster import RasterImagery
+from fg2_ros.imagery.server.opening import open_server
 from fg2_ros.imagery.stores.opening import open_local
 from fg2_ros.imagery.tiles.address import TileId
-from fg2_ros.imagery.tiles.pyramid import TileImagery
+from fg2_ros.imagery.tiles.mbtiles import row_of
 from fg2_ros.simulation.tile_server import TileServer
 import numpy as np
 from PIL import Image
@@ -59,7 +60,7 @@ def _median_ms(imagery: Imagery, centres: list[tuple[float, float]]) -> float:
     laps_ms = []
     for centre in centres:
         began_s = time.perf_counter()
-        imagery.patch(_FRAME, centre, SIZE_M, SIZE_PX)
+        imagery.patch(PatchView(_FRAME, centre, SIZE_M, SIZE_PX))
         laps_ms.append((time.perf_counter() - began_s) * 1e3)
     return float(np.median(laps_ms[1:]))
 
@@ -70,9 +71,9 @@ def _warm_ms(repeat: int) -> float:
     orthophoto = RasterImagery(
         _ground(side_px, side_px), _FRAME, (0.0, 0.0), _RESOLUTION_M)
     with TileServer(orthophoto.tile) as server:
-        with closing(TileImagery(server.url_template, max_zoom=_ZOOM)) as imagery:
+        with closing(open_server(server.url_template, max_zoom=_ZOOM)) as imagery:
             for centre in centres:
-                imagery.patch(_FRAME, centre, SIZE_M, SIZE_PX, wait_s=60.0)
+                imagery.patch(PatchView(_FRAME, centre, SIZE_M, SIZE_PX), wait_s=60.0)
             return _median_ms(imagery, centres)
 
 
@@ -124,8 +125,7 @@ def _write_mbtiles(path: Path, tiles: dict[TileId, bytes]) -> Path:
             'CREATE TABLE tiles (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER,'
             ' tile_data BLOB, PRIMARY KEY (zoom_level, tile_column, tile_row));')
         database.executemany('INSERT INTO tiles VALUES (?, ?, ?, ?)', [
-            (tile.zoom, tile.x, 2 ** tile.zoom - 1 - tile.y, data)
-            for tile, data in tiles.items()])
+            (*row_of(tile), data) for tile, data in tiles.items()])
         database.commit()
     return path
 

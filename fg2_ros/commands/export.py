@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, MISSING
-import hashlib
 import json
 from pathlib import Path
 
 from fg2_ros.commands.options import add_options
+from fg2_ros.files import sha256_of
 from fg2_ros.settings import setting, SHIPPED_WEIGHTS
 
 
@@ -50,7 +50,7 @@ def run(settings: ExportSettings) -> int:
         'config': network.config.to_dict(),
         'weights': {
             'file': settings.weights.name,
-            'sha256': hashlib.sha256(settings.weights.read_bytes()).hexdigest(),
+            'sha256': sha256_of(settings.weights),
             'metadata': read_metadata(settings.weights)}}, indent=2) + '\n')
     return 0
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import dataclass
 import multiprocessing
-import os
 from pathlib import Path
-import signal
 from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 import cv2
+from fg2_ros.files import replacing
+from fg2_ros.processes import begin_worker
 from fg2_ros.simulation.layers import city_layers, RESOLUTION_M
 import numpy as np
 
@@ -112,10 +112,8 @@ def write_city(city: RenderedCity, folder: Path, settings: RenderSettings, scene
                 around.image, '.jpg' if name == 'aerial' else '.png')
             content[f'{name}_place_{index}'] = np.array([around.resolution_m, *around.centre_m])
     path = city.file(folder)
-    partial = path.with_name(f'{path.stem}.{os.getpid()}.partial')
-    with open(partial, 'wb') as file:
+    with replacing(path) as partial, open(partial, 'wb') as file:
         np.savez(file, **content)
-    partial.replace(path)
     return path
 
 
@@ -153,18 +151,13 @@ def render_missing(
     if not missing:
         return
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=begin_worker) as pool:
         jobs = [pool.submit(render_city, city, folder, settings) for city in missing]
         try:
             for _ in progress((job.result() for job in as_completed(jobs)), len(jobs)):
                 pass
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    cv2.setNumThreads(1)
 
 
 def _around(whole, pose, radius_m: float) -> Surroundings:

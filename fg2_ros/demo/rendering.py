@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-import signal
 
+from fg2_ros.processes import begin_worker
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.scenes import Scene
 import numpy as np
@@ -27,7 +27,7 @@ def rendered(seed: int, difficulty: str, cameras: Sequence[CameraPose], width: i
 
 def _build_scene(seed: int, difficulty: str) -> None:
     global _scene
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    begin_worker()
     _scene = Scene(seed, difficulty)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 import multiprocessing
-import signal
 from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence, TYPE_CHECKING
 
-import cv2
 from fg2_ros.evaluation import baseline
 from fg2_ros.evaluation.metrics import frame_metrics, FrameResult, pose_error, share_over
 from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import AerialPatch, ImageryError
+from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, PatchView
 from fg2_ros.imagery.raster import RasterImagery
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import Estimate, Prior
+from fg2_ros.processes import begin_worker
 import numpy as np
 
 if TYPE_CHECKING:
@@ -57,29 +57,21 @@ class Localizing(Protocol):
         """Return where a panorama was taken."""
 
 
-class CurrentCity:
-    """The imagery of the city that is evaluated at the moment (an `Imagery`)."""
+class CurrentCity(Imagery):
+    """The imagery of the city that is evaluated at the moment."""
 
     def __init__(self) -> None:
         self.raster: RasterImagery | None = None
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """Return a patch of the current city; see `Imagery.patch`."""
         if self.raster is None:
             raise ImageryError('no city is evaluated at the moment')
-        return self.raster.patch(frame, centre_m, size_m, size_px)
+        return self.raster.patch(view)
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
-        """Do nothing: the orthophoto is in memory."""
-
-    def close(self) -> None:
-        """Do nothing: there are no threads."""
-
-    def stats(self) -> dict:
-        """Return the counters of the current city's imagery."""
-        return self.raster.stats() if self.raster else {}
+    def status(self) -> ImageryStatus:
+        """Return how the current city's imagery does."""
+        return self.raster.status() if self.raster else ImageryStatus('no city')
 
 
 def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
@@ -125,7 +117,8 @@ def baseline_error_m(
     settings = baseline.BaselineSettings()
     size_px = int(np.ceil(settings.aerial_size_m / settings.resolution_m)) + 2
     patch = imagery.patch(
-        city_frame(seed), (prior.x, prior.y), size_px * settings.resolution_m, size_px)
+        PatchView(city_frame(seed), (prior.x, prior.y), size_px * settings.resolution_m,
+                  size_px))
     found = baseline.estimate(
         panorama, prior_yaw_rad=prior.yaw, camera_height_m=camera_height_m, aerial=patch.image,
         aerial_resolution_m=patch.resolution_m, settings=settings)
@@ -136,7 +129,7 @@ def shoot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
     """Yield the rendered cities in order; nothing renders while the caller works on one."""
     counts = list(settings.frames_of_cities().items())
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(settings.workers, context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(settings.workers, context, initializer=begin_worker) as pool:
         for start in range(0, len(counts), CITIES_AT_ONCE):
             jobs = [pool.submit(shoot, seed, count, settings)
                     for seed, count in counts[start:start + CITIES_AT_ONCE]]
@@ -194,8 +187,3 @@ def _localize(shot: Shot, localizer: Localizing, frame: MapFrame,
     return FrameResult(
         pose_error(found, shot.truth), estimate.covariance, estimate.accepted,
         latency_ms=estimate.timings_ms['total'], baseline_error_m=shot.baseline_error_m)
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    cv2.setNumThreads(1)

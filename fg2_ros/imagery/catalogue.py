@@ -16,8 +16,8 @@ from typing import Any
 from fg2_ros.imagery.fallback import FallbackImagery
 from fg2_ros.imagery.patch import Imagery, ImageryError
 from fg2_ros.imagery.server.http_client import HttpSettings
+from fg2_ros.imagery.server.opening import open_server
 from fg2_ros.imagery.tiles.address import host_of, TileSource
-from fg2_ros.imagery.tiles.pyramid import TileImagery
 from fg2_ros.settings import checked, setting
 import yaml
 
@@ -81,8 +81,9 @@ class CatalogueSource:
                              f' {self.key_env}')
         url = self.url.replace('{y}', '{-y}') if self.kind == 'tms' else self.url
         return TileSource(
-            url, self.name, key, self.tile_px, self.min_zoom, self.max_zoom, self.resolution_m,
-            self.subdomains, self.bounds, self.vintage, self.attribution)
+            url, name=self.name, key=key, tile_px=self.tile_px, min_zoom=self.min_zoom,
+            max_zoom=self.max_zoom, resolution_m=self.resolution_m, subdomains=self.subdomains,
+            bounds=self.bounds or None, vintage=self.vintage, attribution=self.attribution)
 
     def http_settings(self, settings: HttpSettings | None = None) -> HttpSettings:
         """Return how it is asked: the settings, and which files of it mean "no imagery here"."""
@@ -200,7 +201,7 @@ def open_imagery(
             if source.kind == 'file':
                 member = _open_file(source)
             else:
-                member = TileImagery(
+                member = open_server(
                     source.tile_source(key if source.wants_key else ''), cache, cache_bytes,
                     http=source.http_settings(http), coarsest_m=coarsest_resolution_m)
             opened.callback(member.close)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 
-from fg2_ros.imagery.server.backoff import _SENTENCES_AT_MOST
+_SENTENCES_AT_MOST = 20
 
 
 class LogThrottle:
@@ -20,7 +20,6 @@ class LogThrottle:
     """
 
     def __init__(self, logger: logging.Logger, every_s: float = 60.0):
-        """Begin with nothing said."""
         self._logger = logger
         self._every_s = every_s
         self._said: dict[str, float] = {}

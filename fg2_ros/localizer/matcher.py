@@ -97,8 +97,8 @@ class Matcher:
         # A patch that is turned is cut from a larger one, which holds its corners.
         patch_px = math.ceil(size_px * math.sqrt(2)) if self._is_pinhole else size_px
         self._aerial = AerialMemory(
-            imagery, self._describe, self.config.grid_extent_m * patch_px / size_px, patch_px,
-            settings.patch)
+            imagery, self._describe, size_m=self.config.grid_extent_m * patch_px / size_px,
+            size_px=patch_px, settings=settings.patch)
         self._turned: tuple[AerialPatch, float, Tensor] | None = None
 
     def request_imagery(self, frame: MapFrame, place_m: tuple[float, float]) -> None:

@@ -11,8 +11,8 @@ from fg2_ros.imagery import HttpSettings
 from fg2_ros.imagery.cache.cache import CacheError, TileCache
 from fg2_ros.imagery.catalogue import CatalogueSource, choose_sources
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, read_mbtiles_index
-from fg2_ros.prefetch.plan import (
-    areas_for, coarser_plan, COARSER_ZOOMS, make_plan, Plan, tiles_at)
+from fg2_ros.prefetch.areas import TileArea
+from fg2_ros.prefetch.plan import areas_for, coarser_plan, COARSER_ZOOMS, make_plan, Plan, tiles_at
 from fg2_ros.prefetch.prefetch import Prefetch, Summary
 from fg2_ros.prefetch.routes import Route
 from fg2_ros.prefetch.settings import PrefetchSettings, ResolutionSettings
@@ -125,15 +125,15 @@ def _plans(source: CatalogueSource, route: Route, path: Path, margin_m: float,
            resolution: ResolutionSettings) -> list[Plan]:
     tiles = source.tile_source()
     if resolution.zoom is not None:
-        areas = tiles_at(route, margin_m, resolution.zoom, tiles),
+        areas: tuple[TileArea, ...] = tiles_at(route, margin_m, resolution.zoom, tiles.layout),
     else:
-        areas = areas_for(route, margin_m, resolution.patch()[0], tiles)
+        areas = areas_for(route, margin_m, resolution.patch()[0], tiles.layout)
     if not sum(map(len, areas)):
         raise ValueError(f'the route lies outside the bounds of {source.label}')
     index = read_mbtiles_index(path) if path.exists() else MbtilesIndex(path)
     plans = [make_plan(areas, index, tiles.tile_px)]
     for _ in range(COARSER_ZOOMS):
-        plans.append(coarser_plan(plans[-1], (), index, tiles))
+        plans.append(coarser_plan(plans[-1], (), index, tiles.layout))
     return [plan for plan in plans if plan.tiles]
 
 
@@ -177,6 +177,6 @@ def _download_plans(job: PrefetchJob, prefetch: Prefetch, result: PrefetchResult
             if outcome.kind == 'absent':
                 lacking.add(outcome.tile)
             progress(total, result.summary)
-        plan = coarser_plan(plan, lacking, read_mbtiles_index(job.path), tiles)
+        plan = coarser_plan(plan, lacking, read_mbtiles_index(job.path), tiles.layout)
         if prefetch.gave_up or not plan.tiles:
             return

@@ -82,7 +82,6 @@ class Prefetch:
     """
 
     def __init__(self, source: TileSource, http: HttpSettings, cache: TileCache):
-        """Prepare; nothing is fetched yet."""
         self.gave_up = ''  # why the rest was not tried
         self._name = source.name
         self._cache = cache
@@ -174,8 +173,8 @@ class Prefetch:
             self._give_up(f'{self._name} forbids to keep its tiles (Cache-Control: no-store)')
             return TileOutcome(tile, 'failed', reason='not to be kept')
         self._origin.keep(tile, fetched)
-        if self._cache.state != str(self._cache.path):
-            self._give_up(f'the tile cache {self._cache.state}')
+        if not self._cache.status.is_sound:
+            self._give_up(f'the tile cache {self._cache.status}')
         if fetched.download.data is None:
             return TileOutcome(tile, 'current')
         return TileOutcome(tile, 'fetched', len(fetched.download.data))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from fg2_ros.geometry.frames import require_geodetic
@@ -216,9 +217,9 @@ def _tracks(path: Path) -> dict[str, list[tuple[float, float, float, int]]]:
     from rosbags.typesys import get_typestore, Stores
     with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
         wanted = [each for each in reader.connections if each.msgtype == _FIX]
-        tracks = {each.topic: [] for each in wanted}
+        tracks: dict[str, list] = {each.topic: [] for each in wanted}
         for connection, _, data in reader.messages(wanted) if wanted else ():
-            fix = reader.deserialize(data, connection.msgtype)
+            fix: Any = reader.deserialize(data, connection.msgtype)
             stamp = fix.header.stamp
             tracks[connection.topic].append((
                 stamp.sec + stamp.nanosec * 1e-9, fix.latitude, fix.longitude, fix.status.status))

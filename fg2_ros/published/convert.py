@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-import hashlib
 from pathlib import Path
 
+from fg2_ros.files import sha256_of
 from fg2_ros.network import dinov2, FG2Config, FG2Network
 from fg2_ros.network.weights import network_without_weights, save_tensors
 from fg2_ros.published.checkpoints import backbone_tensors, head_tensors
@@ -101,5 +101,4 @@ def _require_finite(tensors: dict[str, Tensor]) -> None:
 
 def origin_of(path: Path) -> dict[str, str]:
     """Return what tells later which file it was; no folder, which may say too much."""
-    with path.open('rb') as file:
-        return {'file': path.name, 'sha256': hashlib.file_digest(file, 'sha256').hexdigest()}
+    return {'file': path.name, 'sha256': sha256_of(path)}

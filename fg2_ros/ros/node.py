@@ -342,7 +342,7 @@ class FG2Node(LifecycleNode):
     # Diagnostics -------------------------------------------------------------------------------
 
     def _publish_diagnostics(self) -> None:
-        imagery = self._loaded.imagery.stats() if self._loaded is not None else {}
+        imagery = self._loaded.imagery.status() if self._loaded is not None else None
         dropped = self._worker.mailbox.dropped if self._worker is not None else 0
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),

@@ -91,7 +91,7 @@ class TileServer:
 
     @property
     def url_template(self) -> str:
-        """Return the URL template that `TileImagery` takes."""
+        """Return the URL template that `open_server` takes."""
         return f'http://127.0.0.1:{self.port}/{{z}}/{{x}}/{{y}}.{self._image_format}'
 
     def serve_forever(self) -> None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fg2_ros.files import replacing
 import torch
 
 CurvesWriter = Callable[[Path, list[dict]], None]
@@ -49,9 +50,8 @@ class RunFolder:
 
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint by a state with its ``step``, at once."""
-        partial = self._checkpoint.with_suffix('.partial')
-        torch.save({'run': self._identity} | state, partial)
-        partial.replace(self._checkpoint)
+        with replacing(self._checkpoint) as partial:
+            torch.save({'run': self._identity} | state, partial)
 
     def records(self) -> list[dict]:
         """Return what was logged so far."""

@@ -17,9 +17,9 @@ def test_local_files_are_timed_on_ground_that_is_not_in_memory(tmp_path):
     imagery = bench.open_local(
         bench._write_mbtiles(tmp_path / 'a.mbtiles', tiles))
     bench._median_ms(imagery, centres)
-    stats = imagery.stats()
+    status = imagery.status()
     imagery.close()
-    assert stats['hits'] < stats['misses'] / 8 and not stats['errors']
+    assert status.hits < status.misses / 8 and not status.errors
 
 
 def test_without_the_packages_their_files_are_left_out(monkeypatch):

@@ -46,10 +46,10 @@ class AnalyticGround:
         size = len(patch.image)
         row, column = np.mgrid[:size, :size] + 0.5
         east, north = patch.map_from_pixel(column, row)
-        expected = self._at(patch.frame, east, north)
+        expected = self._at(patch.view.frame, east, north)
         step = 0.01
-        by_east = (self._at(patch.frame, east + step, north) - expected) / step
-        by_north = (self._at(patch.frame, east, north + step) - expected) / step
+        by_east = (self._at(patch.view.frame, east + step, north) - expected) / step
+        by_north = (self._at(patch.view.frame, east, north + step) - expected) / step
         difference = patch.image - expected
         shifts = [
             np.linalg.lstsq(

@@ -4,6 +4,7 @@ import time
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError, ImageryNotReady
+from fg2_ros.imagery.patch import PatchView
 
 FRAME = MapFrame(47.0, 8.5)
 CENTRE = (0.0, 0.0)
@@ -11,7 +12,7 @@ SIZE_M, SIZE_PX = 56.0, 128
 
 
 def ask(imagery, wait_s: float = 0.0, centre=CENTRE):
-    return imagery.patch(FRAME, centre, SIZE_M, SIZE_PX, wait_s)
+    return imagery.patch(PatchView(FRAME, centre, SIZE_M, SIZE_PX), wait_s)
 
 
 def ask_until(imagery, good, within_s: float = 60.0, centre=CENTRE):

@@ -7,7 +7,7 @@ import tempfile
 from test.helpers.cache_kit import MEMORY
 from test.helpers.http_stub import GREY_TILE, HttpStub, quick_http, Reply
 
-from fg2_ros.imagery import TileImagery
+from fg2_ros.imagery.server.opening import open_server
 import pytest
 
 
@@ -57,7 +57,7 @@ def open_imagery():
     with ExitStack() as stack:
         def open_one(template, cache_path=None, cache_bytes=10_000_000, **options):
             options.setdefault('http', quick_http())
-            imagery = TileImagery(template, cache_path, cache_bytes, **options)
+            imagery = open_server(template, cache_path, cache_bytes, **options)
             stack.callback(imagery.close)
             return imagery
 

@@ -15,6 +15,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery import AerialPatch
+from fg2_ros.imagery.patch import PatchView
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
@@ -48,9 +50,9 @@ LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL,
 class FakeImagery:
     """Counts nothing."""
 
-    def stats(self) -> dict:
+    def status(self) -> ImageryStatus:
         """Return some counters."""
-        return {'hits': 3, 'misses': 1, 'errors': 0, 'pending': 0, 'offline': False}
+        return ImageryStatus('fake', hits=3, misses=1)
 
     def close(self) -> None:
         """Do nothing."""
@@ -87,8 +89,9 @@ class FakeLocalizer:
             raise self.raises
         camera = TRUTH.compose(MOUNT)
         latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
-        patch = AerialPatch(np.full((64, 64, 3), 90, np.uint8), self.map_frame,
-                            (camera.x + 2, camera.y - 1), 50.0, None, 'fake')
+        patch = AerialPatch(
+            np.full((64, 64, 3), 90, np.uint8),
+            PatchView(self.map_frame, (camera.x + 2, camera.y - 1), 50.0, 64), None, 'fake')
         matches = Matches(
             aerial_map_m=np.array([[camera.x, camera.y], [camera.x + 9, camera.y + 4]]),
             ground_grid_m=np.zeros((2, 2)), panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),

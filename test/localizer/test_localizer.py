@@ -135,7 +135,7 @@ def test_the_first_prior_places_the_map_unless_it_is_given():
     assert localizer.map_frame.datum == pytest.approx(FRAME.geodetic_from_map(1.0, 2.0))
     localizer.map_frame = FRAME
     estimate = localizer.estimate(panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
-    assert estimate.patch.frame == FRAME
+    assert estimate.patch.view.frame == FRAME
     assert estimate.north_m == pytest.approx(0.0, abs=0.2)
 
 

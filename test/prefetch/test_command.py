@@ -12,6 +12,7 @@ from fg2_ros.commands import main
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.catalogue import open_imagery
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index
 from fg2_ros.imagery.tiles.address import TileId
 import numpy as np
@@ -162,7 +163,8 @@ def test_the_node_drives_offline_on_what_was_fetched(prefetch, serve, tmp_path):
     assert not read_mbtiles_index(next((tmp_path / 'cache').iterdir())).absent
     imagery = open_imagery(template, cache_path=tmp_path / 'cache', http=quick_http())
     for longitude in np.linspace(8.5, 8.503, 9):
-        patch = imagery.patch(MapFrame(47.0, longitude), (0.0, 0.0), SIZE_M, SIZE_PX, WAIT_S)
+        view = PatchView(MapFrame(47.0, longitude), (0.0, 0.0), SIZE_M, SIZE_PX)
+        patch = imagery.patch(view, WAIT_S)
         assert patch.valid is None or patch.valid.mean() >= 0.5
     assert len(server.paths) == asked
     imagery.close()

@@ -10,7 +10,7 @@ from fg2_ros.commands import main
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.cache.cache import CachedAbsence, TileCache
-from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.imagery.patch import ImageryError, PatchView
 from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index, tiles_of
 from fg2_ros.imagery.stores.opening import open_local
 from fg2_ros.imagery.tiles.address import TileId
@@ -136,7 +136,7 @@ def test_states_are_what_patches_there_get(write):
     seen, imagery = set(), open_local(path)
     for place, state in zip(track.places[:110:3], track.state[:110:3].tolist()):
         try:
-            patch = imagery.patch(MapFrame(*place), (0.0, 0.0), SIZE_M, 125)
+            patch = imagery.patch(PatchView(MapFrame(*place), (0.0, 0.0), SIZE_M, 125))
         except ImageryError:
             share = 0.0
         else:

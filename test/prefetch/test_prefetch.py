@@ -35,7 +35,7 @@ def source_of(server, **options):
 
 def plan_of(route, margin_m, source, cache, zoom=ZOOM):
     """Return the plan of one zoom."""
-    area = tiles_at(route, margin_m, zoom, source)
+    area = tiles_at(route, margin_m, zoom, source.layout)
     return make_plan((area,), read_mbtiles_index(cache.path), source.tile_px)
 
 

@@ -8,6 +8,7 @@ from fg2_ros.commands import main
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery import AerialPatch, ImageryError, RasterImagery
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.ros import loading
 from fg2_ros.ros.loading import Loaded
@@ -61,8 +62,9 @@ class TruthfulLocalizer:
             frames.east_m[index], frames.north_m[index], frames.yaw_rad[index]).compose(CAMERA)
         place = FRAME.geodetic_from_map(*(np.array(camera[:2]) + OFFSET_M))
         east_m, north_m = self.map_frame.map_from_geodetic(*place)
-        patch = AerialPatch(np.full((64, 64, 3), 90, np.uint8), self.map_frame,
-                            (east_m, north_m), 50.0, None, 'raster')
+        patch = AerialPatch(
+            np.full((64, 64, 3), 90, np.uint8),
+            PatchView(self.map_frame, (east_m, north_m), 50.0, 64), None, 'raster')
         matches = Matches(
             np.array([[east_m, north_m]]), np.zeros((1, 2)), np.array([[10.0, 20.0]]),
             np.ones(1), np.ones(1, bool))

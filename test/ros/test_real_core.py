@@ -7,6 +7,7 @@ from test.helpers.truthful_network import (
 from test.helpers.vehicle import at, FRAME, image, MOUNT, planar, TRUTH, Vehicle
 
 from fg2_ros.imagery import RasterImagery
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer import Localizer
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.weights import save_weights
@@ -86,7 +87,7 @@ def test_random_weights_do_no_harm(vehicle, weights, tiles, tmp_path):
 @pytest.fixture
 def readable_tiles():
     """Serve an orthophoto whose colours tell a truthful network the place."""
-    world = orthophoto().patch(WORLD, (0.0, 0.0), SIDE_M, 400).image
+    world = orthophoto().patch(PatchView(WORLD, (0.0, 0.0), SIDE_M, 400)).image
     tiles = RasterImagery(world, FRAME, (0.0, 0.0), SIDE_M / 400).tile
     with TileServer(tiles, min_zoom=15, max_zoom=20, image_format='png') as server:
         yield server

@@ -18,10 +18,10 @@ from fg2_ros.evaluation.vigor_kitti.results import (
 from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
+from fg2_ros.files import sha256_of
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.inference import optimise_for_inference
-from fg2_ros.network.weights import (
-    load_network, read_metadata, usable_device, usable_precision)
+from fg2_ros.network.weights import load_network, read_metadata, usable_device, usable_precision
 from tqdm import tqdm
 
 FIRST_RUN_FILE = 'first_run.json'
@@ -64,7 +64,7 @@ def evaluate_data_set(
         'data_set': data_set_of(part), 'part': part.name,
         'solver': 'RANSAC' if solving.ransac else 'Procrustes', 'orientation': known,
         'seed': solving.seed, 'precision': solving.precision,
-        'weights': run.file_fingerprint(solving.weights),
+        'weights': sha256_of(solving.weights),
         'labels': run.labels_fingerprint(dataset)}
     with closing(ResultFile(running.out, described)) as store, tqdm(
             total=len(running.indices(len(dataset))), desc='localizing', unit='frame',
@@ -161,7 +161,7 @@ def _rolls(orientation: OrientationSettings, running: RunSettings, names: Sequen
         return 'known', None
     if predictions:
         first = FirstRun.read(predictions)
-        return (f'predicted by a first run ({run.file_fingerprint(predictions)[:12]})',
+        return (f'predicted by a first run ({sha256_of(predictions)[:12]})',
                 first.remaining_deg(names, seed))
     if orientation.first_run and not running.out:
         raise ValueError('--first-run needs --out FOLDER for its predictions')

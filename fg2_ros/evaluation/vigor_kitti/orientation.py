@@ -15,6 +15,7 @@ from typing import Iterable, Sequence
 import zlib
 
 from fg2_ros.evaluation.vigor_kitti.results import CrossViewResult
+from fg2_ros.files import replacing
 import numpy as np
 
 FIRST, AGAIN = 1, 2  # streams of random numbers
@@ -56,10 +57,9 @@ class FirstRun:
 
     def write(self, path: Path) -> None:
         """Write the file; it appears complete or not at all."""
-        partial = path.with_name(path.name + '.partial')
-        partial.write_text(json.dumps(
-            {'rolled_deg': self.rolled_deg, 'predicted_deg': self.predicted_deg}, indent=1))
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(
+                {'rolled_deg': self.rolled_deg, 'predicted_deg': self.predicted_deg}, indent=1))
 
     def remaining_deg(self, names: Sequence[str], seed: int) -> list[float]:
         """Return the rolls of the second run."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import hashlib
-from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
 from fg2_ros.datasets.frames import CrossViewDataset, CrossViewFrame, rolled, UnreadableFrame
@@ -110,12 +109,6 @@ def draw_case(solver: CrossViewSolver, index: int, frame: CrossViewFrame) -> Cas
     solved, = solver.solve([frame])
     result = CrossViewResult.of(index, frame, solved.pose)
     return Case(result, match_picture(frame, solved, solver.config, result.errors_text))
-
-
-def file_fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def labels_fingerprint(dataset: CrossViewDataset) -> str:

@@ -1,4 +1,4 @@
-"""Patience: pauses after failures, and warnings that are said once instead of at every attempt."""
+"""Patience with servers: pauses after failures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import threading
 import time
 
 _LONGEST_RETRY_AFTER_S = 3600.0
-_SENTENCES_AT_MOST = 20
 
 
 class Backoff:
@@ -19,7 +18,6 @@ class Backoff:
     """
 
     def __init__(self, first_s: float, longest_s: float):
-        """Begin without a pause."""
         self._first_s = first_s
         self._longest_s = longest_s
         self._lock = threading.Lock()

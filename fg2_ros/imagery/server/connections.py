@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from typing import Any
 from urllib.parse import unquote, urlsplit
 import urllib.request
 
@@ -141,7 +142,9 @@ def _proxy_for(url: str) -> str:
 
 
 def _pool(proxy: str) -> urllib3.PoolManager:
-    options = {'num_pools': _HOSTS, 'maxsize': _CONNECTIONS, 'block': True, 'retries': False}
+    options: dict[str, Any] = {
+        'num_pools': _HOSTS, 'maxsize': _CONNECTIONS, 'block': True, 'retries': False}
+    pool: urllib3.PoolManager
     if proxy:
         parts = urlsplit(proxy)
         login, _, host = parts.netloc.rpartition('@')
@@ -156,7 +159,7 @@ def _pool(proxy: str) -> urllib3.PoolManager:
     return pool
 
 
-def _noticed(pool_class: type) -> type:
+def _noticed(pool_class: Any) -> type:
     """Return a connection pool class whose connections are told to the thread's attempt."""
     class Connection(pool_class.ConnectionCls):
 

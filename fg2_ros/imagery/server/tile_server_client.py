@@ -40,7 +40,6 @@ class TileServerClient:
     """
 
     def __init__(self, source: TileSource, settings: HttpSettings, cache: TileCache | None):
-        """Prepare; nothing is opened yet."""
         self._source = source
         self._settings = settings
         self._cache = cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-from fg2_ros.imagery.stores.files import FileProblem
+from fg2_ros.imagery.patch import FileProblem
 import numpy as np
 from rasterio import DatasetReader
 from rasterio.enums import ColorInterp, MaskFlags

@@ -28,7 +28,6 @@ class TileProblem(Exception):
 
     def __init__(self, what: str, absent: bool = False, retry_after_s: float | None = None,
                  believe_s: float | None = None):
-        """Keep the facts beside the message."""
         super().__init__(what)
         self.absent = absent
         self.retry_after_s = retry_after_s
@@ -68,7 +67,7 @@ def decode_tile(data: bytes, tile_px: int, placeholders: Collection[str] = ()) -
 def tile_format(data: bytes) -> str:
     """Return 'jpg', 'png' or 'webp' (the names MBTiles uses) of a tile that decodes."""
     with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as image:
-        return _FORMATS[image.format]
+        return _FORMATS[image.format or '']
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

@@ -10,9 +10,9 @@ import math
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
-import cv2
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.fg2 import FG2Network
+from fg2_ros.processes import begin_worker
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import Alignment
@@ -217,7 +217,7 @@ class SimulatedTrainer:
         batch, workers = self.settings.batch, self.settings.loader_workers
         return iter(DataLoader(
             self.training, batch, sampler=range(self.step * batch, self.settings.steps * batch),
-            num_workers=workers, worker_init_fn=_begin_worker,
+            num_workers=workers, worker_init_fn=begin_worker,
             prefetch_factor=8 if workers else None,
             multiprocessing_context='spawn' if workers else None))
 
@@ -280,8 +280,3 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
     return [
         {'params': [p for p in parameters if p.dim() > 1], 'weight_decay': weight_decay},
         {'params': [p for p in parameters if p.dim() <= 1], 'weight_decay': 0.0}]
-
-
-def _begin_worker(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

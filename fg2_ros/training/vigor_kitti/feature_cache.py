@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from pathlib import Path
 
+from fg2_ros.files import replacing
 from fg2_ros.network.fg2 import FG2Network
 import numpy as np
 import torch
@@ -52,15 +52,12 @@ class FeatureCache:
         """Keep a map: complete or, when the disk is full, not at all and nothing further."""
         if self.is_full:
             return
-        partial = path.with_suffix(f'.{os.getpid()}.partial')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, 'wb') as file:
+            with replacing(path) as partial, open(partial, 'wb') as file:
                 np.save(file, features.cpu().numpy())
-            partial.replace(path)
         except OSError as error:
             self.is_full = True
-            partial.unlink(missing_ok=True)
             _logger.warning('no more features are kept on disk: %s', error)
 
 

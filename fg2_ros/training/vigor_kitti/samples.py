@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-import signal
 from typing import Iterator, NamedTuple
 
 from fg2_ros.datasets.frames import rolled, TrainingDataset, UnreadableFrame
+from fg2_ros.processes import begin_worker
 from fg2_ros.training.vigor_kitti.feature_cache import FeatureCache
 import numpy as np
 import torch
@@ -176,10 +176,5 @@ def load_batches(
     """Yield lists of samples for lists of keys, read ahead by worker processes."""
     return iter(DataLoader(
         samples, batch_sampler=batches, num_workers=workers, collate_fn=list,
-        worker_init_fn=_begin_worker, prefetch_factor=2 if workers else None,
+        worker_init_fn=begin_worker, prefetch_factor=2 if workers else None,
         multiprocessing_context='spawn' if workers else None))
-
-
-def _begin_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    torch.set_num_threads(1)

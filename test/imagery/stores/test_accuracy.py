@@ -5,6 +5,7 @@ from test.helpers.local_files import ground_geotiff, TILE_WRITERS, tiles_of
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.stores.opening import open_local
 from hypothesis import given, HealthCheck, Phase, settings, strategies as st
 import numpy as np
@@ -22,7 +23,7 @@ def patch_around(path, place, size_m=40.0, size_px=200):
     frame = MapFrame(place[0] + 0.018, place[1])
     imagery = open_local(path)
     try:
-        return imagery.patch(frame, frame.map_from_geodetic(*place), size_m, size_px)
+        return imagery.patch(PatchView(frame, frame.map_from_geodetic(*place), size_m, size_px))
     finally:
         imagery.close()
 
