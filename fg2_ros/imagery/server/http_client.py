@@ -10,12 +10,12 @@ import threading
 import time
 from urllib.parse import unquote, urljoin, urlsplit
 
-from fg2_ros.version import __version__
 from fg2_ros.imagery.server import connections
 from fg2_ros.imagery.server.connections import Attempt
 from fg2_ros.imagery.tiles.address import TileId, TileSource
 from fg2_ros.imagery.tiles.decoding import TileProblem
 from fg2_ros.settings import MAINTAINERS
+from fg2_ros.version import __version__
 import urllib3
 from urllib3 import exceptions
 

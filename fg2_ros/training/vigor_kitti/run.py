@@ -11,7 +11,6 @@ import shlex
 import sys
 from typing import Callable
 
-from fg2_ros.version import __version__
 from fg2_ros.datasets.frames import CrossViewDataset
 from fg2_ros.datasets.kitti import KittiDataset
 from fg2_ros.datasets.vigor import VigorDataset
@@ -27,6 +26,7 @@ from fg2_ros.training.vigor_kitti.processes import joined
 from fg2_ros.training.vigor_kitti.run_config import RunConfig
 from fg2_ros.training.vigor_kitti.samples import CrossViewSamples, Variation
 from fg2_ros.training.vigor_kitti.trainer import CHARTS, Data, VigorKittiTrainer
+from fg2_ros.version import __version__
 import numpy as np
 import torch
 from tqdm import tqdm
