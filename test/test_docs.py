@@ -73,7 +73,8 @@ def test_commands_exist(command):
 @pytest.mark.parametrize('page', PAGES, ids=NAMES)
 def test_parameters_exist(page):
     manual = yaml.safe_load((ROOT / 'config' / 'fg2.yaml').read_text())['/**']['ros__parameters']
-    for name in re.findall(r'`((?:imagery|prior|localizer)\.[a-z_.]+)(?:: [^`]*)?`', prose(page)):
+    groups = '|'.join(name for name, value in manual.items() if isinstance(value, dict))
+    for name in re.findall(rf'`((?:{groups})\.[a-z_.]+)(?:: [^`]*)?`', prose(page)):
         value = manual
         for part in name.split('.'):
             assert part in value, name
