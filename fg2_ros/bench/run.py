@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What `fg2 bench` measures: the stages of a frame, imagery, and a full-size network."""
 
 from __future__ import annotations
@@ -96,7 +110,8 @@ def compare_full_size(device: torch.device, precision: str, tell: Tell) -> dict[
     for name, each in comparisons.items():
         tell(f'{name:<10}{each.fast_ms:>9.1f} ms, naive {each.naive_ms:>9.1f} ms: '
              f'{each.ratio:.1f} times as fast; {each.difference:.2g} {_DIFFERENCES[name]}')
-    frame = full_size.in_own_process('vigor', str(device), precision, torch.get_num_threads())
+    frame = full_size.measure_in_own_process(
+        'vigor', str(device), precision, torch.get_num_threads())
     for name, value in frame['stages_ms'].items():
         tell(f'full-size {name:<20}{value:>9.1f} ms')
     tell(f'full-size frame {frame["stages_ms"]["total"] / 1e3:.1f} s, '

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Panoramas of a simulated city, rendered by several processes in order."""
 
 from __future__ import annotations
@@ -5,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-import signal
 
+from fg2_ros.processes import begin_worker
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.scenes import Scene
 import numpy as np
@@ -27,7 +41,7 @@ def rendered(seed: int, difficulty: str, cameras: Sequence[CameraPose], width: i
 
 def _build_scene(seed: int, difficulty: str) -> None:
     global _scene
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    begin_worker()
     _scene = Scene(seed, difficulty)
 
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The aerial side of localization: the patch around the vehicle and its features, kept in use."""
 
 from __future__ import annotations
@@ -8,7 +22,7 @@ from typing import Callable
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.lookahead import Lookahead
-from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, ImageryNotReady
+from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, ImageryNotReady, PatchView
 from fg2_ros.localizer.settings import PatchSettings
 import numpy as np
 from torch import Tensor
@@ -31,12 +45,12 @@ class AerialMemory:
             self, imagery: Imagery, describe: Callable[[np.ndarray], Tensor], size_m: float,
             size_px: int, settings: PatchSettings,
             clock: Callable[[], float] = time.monotonic):
-        """Start without a patch."""
         self._imagery, self._describe = imagery, describe
         self._size_m, self._size_px = size_m, size_px
         self._settings, self._clock = settings, clock
         self._lookahead = Lookahead(
-            imagery, size_m, size_px, settings.ring_m, settings.ahead_s, clock)
+            imagery, size_m=size_m, size_px=size_px, ring_m=settings.ring_m,
+            ahead_s=settings.ahead_s, clock=clock)
         self._patch: AerialPatch | None = None
         self._features: Tensor | None = None
         self._fetched_s = 0.0
@@ -72,7 +86,7 @@ class AerialMemory:
 
     def _distance_m(self, frame: MapFrame, centre_m: tuple[float, float]) -> float:
         """Return how far a place is from the patch's centre along the farther axis."""
-        if self._patch is None or self._patch.frame != frame:
+        if self._patch is None or self._patch.view.frame != frame:
             return np.inf
         return float(np.max(np.abs(np.subtract(centre_m, self._patch.centre_m))))
 
@@ -90,7 +104,7 @@ class AerialMemory:
         """Take the patch again where it was, if more of it or finer imagery has arrived."""
         old = self._patch
         try:
-            patch = self._fetch(old.frame, old.centre_m)
+            patch = self._fetch(old.view.frame, old.centre_m)
         except ImageryError as error:
             self._fetched_s = self._clock()
             _log.debug('the aerial patch stays as it is: %s', error)
@@ -102,7 +116,7 @@ class AerialMemory:
 
     def _fetch(self, frame: MapFrame, centre_m: tuple[float, float]) -> AerialPatch:
         return self._imagery.patch(
-            frame, centre_m, self._size_m, self._size_px, wait_s=self._settings.wait_s)
+            PatchView(frame, centre_m, self._size_m, self._size_px), wait_s=self._settings.wait_s)
 
     def _keep(self, patch: AerialPatch) -> None:
         self._patch, self._features = patch, None

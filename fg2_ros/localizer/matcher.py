@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """One network at work: an image and a place in, where by its matches the camera stands out."""
 
 from __future__ import annotations
@@ -97,8 +111,8 @@ class Matcher:
         # A patch that is turned is cut from a larger one, which holds its corners.
         patch_px = math.ceil(size_px * math.sqrt(2)) if self._is_pinhole else size_px
         self._aerial = AerialMemory(
-            imagery, self._describe, self.config.grid_extent_m * patch_px / size_px, patch_px,
-            settings.patch)
+            imagery, self._describe, size_m=self.config.grid_extent_m * patch_px / size_px,
+            size_px=patch_px, settings=settings.patch)
         self._turned: tuple[AerialPatch, float, Tensor] | None = None
 
     def request_imagery(self, frame: MapFrame, place_m: tuple[float, float]) -> None:

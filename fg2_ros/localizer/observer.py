@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From an image and places to look at to log-likelihoods of camera poses. No ROS."""
 
 from __future__ import annotations
@@ -10,7 +24,7 @@ from pathlib import Path
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import grid_from_map, Pose2, wrap_angle
-from fg2_ros.imagery.patch import AerialPatch, Imagery
+from fg2_ros.imagery.patch import AerialPatch, Imagery, PatchView
 from fg2_ros.localizer.views import PanoramaView
 from fg2_ros.network import FG2Network
 from fg2_ros.network.inference import optimise_for_inference
@@ -92,9 +106,9 @@ class Observer:
         spacing = self._settings.lattice_m
         node = round(camera.x / spacing), round(camera.y / spacing)
         if (frame, node) not in self._described:
-            patch = self._imagery.patch(
+            patch = self._imagery.patch(PatchView(
                 frame, (node[0] * spacing, node[1] * spacing), self.config.grid_extent_m,
-                self.config.aerial_image_hw[0])
+                self.config.aerial_image_hw[0]))
             self._described[frame, node] = patch, self._describe(patch)
         self._described.move_to_end((frame, node))
         while len(self._described) > self._settings.kept_patches:

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 A training run of seconds, as a process that can kill itself.
 
@@ -10,8 +24,8 @@ from pathlib import Path
 import signal
 
 from fg2_ros.network.config import FG2Config
-from fg2_ros.simulation.layers import NAMES
 from fg2_ros.report.training import write_simulated_curves
+from fg2_ros.simulation.layers import NAMES
 from fg2_ros.training.simulated.samples import Sample
 from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 import numpy as np
@@ -50,7 +64,7 @@ def make_trainer(folder: Path, resume: bool = False, settings: TrainSettings = S
     """Return the run's trainer."""
     data = NoiseDataset()
     return SimulatedTrainer(
-        CONFIG, settings, data, Subset(data, range(6)), folder, resume, origin=origin,
+        CONFIG, settings, data, Subset(data, range(6)), folder, resume=resume, origin=origin,
         draw=write_simulated_curves)
 
 
