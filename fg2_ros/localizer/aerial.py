@@ -30,49 +30,64 @@ from torch import Tensor
 _log = logging.getLogger(__name__)
 
 
+class DescribedPatch:
+    """
+    An aerial patch with its features, described when they are first asked for.
+
+    :param described: features by the map yaw that is up in them.
+    """
+
+    def __init__(self, patch: AerialPatch, fetched_s: float):
+        """Keep the patch."""
+        self.patch, self.fetched_s = patch, fetched_s
+        self.described: dict[float, Tensor] = {}
+
+    @property
+    def may_improve(self) -> bool:
+        """Whether more of it, or finer imagery, may come."""
+        return self.patch.valid_share < 1 or self.patch.is_coarse
+
+
 class AerialMemory:
     """
-    Keep the aerial patch and its features while the vehicle stays on it.
+    Keep aerial patches and their features while the vehicle stays near them.
 
     :param imagery: where patches come from.
-    :param describe: turns a (H, H, 3) uint8 patch into features.
-    :param size_m: side of the patch.
-    :param size_px: side of its image.
+    :param size_m: side of the patches.
+    :param size_px: side of their images.
     :param clock: monotonic seconds.
     """
 
     def __init__(
-            self, imagery: Imagery, describe: Callable[[np.ndarray], Tensor], size_m: float,
-            size_px: int, settings: PatchSettings,
+            self, imagery: Imagery, size_m: float, size_px: int, settings: PatchSettings,
             clock: Callable[[], float] = time.monotonic):
-        self._imagery, self._describe = imagery, describe
+        """Start without a patch."""
+        self._imagery = imagery
         self._size_m, self._size_px = size_m, size_px
         self._settings, self._clock = settings, clock
         self._lookahead = Lookahead(
             imagery, size_m=size_m, size_px=size_px, ring_m=settings.ring_m,
             ahead_s=settings.ahead_s, clock=clock)
-        self._patch: AerialPatch | None = None
-        self._features: Tensor | None = None
-        self._fetched_s = 0.0
+        self._kept: list[DescribedPatch] = []  # the one used last is the last
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float]) -> AerialPatch:
+    def patch(self, frame: MapFrame, centre_m: tuple[float, float]) -> DescribedPatch:
         """
         Return a patch that holds a place of the map frame near its middle.
 
         :raises ImageryError: if there is none; ImageryNotReady if it is still being fetched.
         """
-        distance_m = self._distance_m(frame, centre_m)
+        kept = self._nearest(frame, centre_m)
+        distance_m = np.inf if kept is None else _distance_m(kept, centre_m)
         if distance_m > self._settings.recentre_m:
-            self._move(frame, centre_m, distance_m)
-        elif self._may_improve() and self._clock() - self._fetched_s >= self._settings.retry_s:
-            self._improve()
-        return self._patch
+            kept = self._another(frame, centre_m, kept, distance_m)
+        elif kept.may_improve and self._clock() - kept.fetched_s >= self._settings.retry_s:
+            kept = self._improved(kept)
+        self._use(kept)
+        return kept
 
-    def features(self) -> Tensor:
-        """Return the features of the patch that `patch` returned last."""
-        if self._features is None:
-            self._features = self._describe(self._patch.image)
-        return self._features
+    def forget(self) -> None:
+        """Forget all patches: the imagery is another."""
+        self._kept.clear()
 
     def request(self, frame: MapFrame, centre_m: tuple[float, float]) -> None:
         """
@@ -84,46 +99,48 @@ class AerialMemory:
         """
         self._lookahead.request(frame, centre_m)
 
-    def _distance_m(self, frame: MapFrame, centre_m: tuple[float, float]) -> float:
-        """Return how far a place is from the patch's centre along the farther axis."""
-        if self._patch is None or self._patch.view.frame != frame:
-            return np.inf
-        return float(np.max(np.abs(np.subtract(centre_m, self._patch.centre_m))))
+    def _nearest(self, frame: MapFrame, centre_m: tuple[float, float]) -> DescribedPatch | None:
+        """Return the patch whose centre is nearest along the farther axis."""
+        known = [kept for kept in self._kept if kept.patch.view.frame == frame]
+        return min(known, key=lambda kept: _distance_m(kept, centre_m), default=None)
 
-    def _move(
-            self, frame: MapFrame, centre_m: tuple[float, float], distance_m: float) -> None:
+    def _another(self, frame: MapFrame, centre_m: tuple[float, float],
+                 nearest: DescribedPatch | None, distance_m: float) -> DescribedPatch:
         try:
-            patch = self._fetch(frame, centre_m)
+            return DescribedPatch(self._fetch(frame, centre_m), self._clock())
         except ImageryNotReady:
-            if distance_m > self._settings.patience_m:
+            if nearest is None or distance_m > self._settings.patience_m:
                 raise
-            return
-        self._keep(patch)
+            return nearest
 
-    def _improve(self) -> None:
-        """Take the patch again where it was, if more of it or finer imagery has arrived."""
-        old = self._patch
+    def _improved(self, old: DescribedPatch) -> DescribedPatch:
+        """Return the patch again where it was, if more of it or finer imagery has arrived."""
+        old.fetched_s = self._clock()
         try:
-            patch = self._fetch(old.view.frame, old.centre_m)
+            patch = self._fetch(old.patch.view.frame, old.patch.centre_m)
         except ImageryError as error:
-            self._fetched_s = self._clock()
             _log.debug('the aerial patch stays as it is: %s', error)
-            return
-        if _quality(patch) > _quality(old):
-            self._keep(patch)
-        else:
-            self._fetched_s = self._clock()
+            return old
+        if _quality(patch) <= _quality(old.patch):
+            return old
+        self._kept.remove(old)
+        return DescribedPatch(patch, self._clock())
+
+    def _use(self, used: DescribedPatch) -> None:
+        """Note that a patch was used last; the one not used for longest gives way."""
+        if used in self._kept:
+            self._kept.remove(used)
+        self._kept.append(used)
+        del self._kept[:-self._settings.kept]
 
     def _fetch(self, frame: MapFrame, centre_m: tuple[float, float]) -> AerialPatch:
         return self._imagery.patch(
             PatchView(frame, centre_m, self._size_m, self._size_px), wait_s=self._settings.wait_s)
 
-    def _keep(self, patch: AerialPatch) -> None:
-        self._patch, self._features = patch, None
-        self._fetched_s = self._clock()
 
-    def _may_improve(self) -> bool:
-        return self._patch.valid_share < 1 or self._patch.is_coarse
+def _distance_m(kept: DescribedPatch, centre_m: tuple[float, float]) -> float:
+    """Return how far a place is from a patch's centre along the farther axis."""
+    return float(np.max(np.abs(np.subtract(centre_m, kept.patch.centre_m))))
 
 
 def _quality(patch: AerialPatch) -> tuple[float, float]:

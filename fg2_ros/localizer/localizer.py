@@ -36,7 +36,9 @@ from fg2_ros.network.weights import (
     is_same_file, load_network, read_metadata, usable_device, usable_precision)
 from fg2_ros.settings import SHIPPED_WEIGHTS
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
+from fg2_ros.solver.dense import Honesty
 from fg2_ros.tracker import inputs
+from fg2_ros.tracker.settings import Calibration
 import numpy as np
 import torch
 
@@ -57,7 +59,8 @@ class Localizer:
     :param metadata: of the weights.
     :param orientation: finds headings; may be ``network`` itself if it was trained with any
         orientation. None: images without a prior heading are refused.
-    :raises ValueError: if a network for pinhole cameras is to find headings.
+    :raises ValueError: if a network for pinhole cameras is to find headings, or the metadata hold
+        a calibration that makes no sense.
     """
 
     def __init__(
@@ -69,14 +72,16 @@ class Localizer:
         self.metadata = metadata or {}
         self.map_frame = map_frame
         self._settings = settings
-        scale = settings.covariance_scale or float(self.metadata.get('covariance_scale', 1.0))
-        self._matcher = Matcher(network, imagery, settings, scale)
-        self._observer = Observer(network, imagery)
+        calibration = Calibration.of(self.metadata)
+        honesty = Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
+                          math.radians(calibration.measurement_bias_deg))
+        self._matcher = Matcher(network, imagery, settings, honesty)
+        self._observer = Observer(self._matcher)
         self._heading_finder: Matcher | None = None
         if orientation is not None:
             require_panoramic(self.config, orientation.config)
             self._heading_finder = self._matcher if orientation is network else Matcher(
-                orientation, imagery, settings, scale)
+                orientation, imagery, settings, honesty)
 
     @classmethod
     def load(
@@ -194,7 +199,8 @@ class Localizer:
         :raises ImageryError: if there is no aerial imagery.
         :raises ValueError: if the image cannot be used.
         """
-        return self._observer.observe(image, self.map_frame, region, base_from_camera)
+        self._require_image(image, camera_k)
+        return self._observer.observe(image, camera_k, self.map_frame, region, base_from_camera)
 
     def _is_unexpected(self, found: MatchResult, region: SearchRegion) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)

@@ -24,15 +24,17 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import (
     grid_from_map, map_from_grid, map_pose_from_solution, Pose2, rotation2, wrap_angle)
 from fg2_ros.imagery.patch import AerialPatch, Imagery
-from fg2_ros.localizer.aerial import AerialMemory
+from fg2_ros.localizer.aerial import AerialMemory, DescribedPatch
 from fg2_ros.localizer.estimate import Matches
 from fg2_ros.localizer.resize import turned
 from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.localizer.views import PanoramaView, PinholeView
 from fg2_ros.network import FG2Config, FG2Network
-from fg2_ros.network.matching import Matching
+from fg2_ros.network.matching import GroundDescriptors, Matching
+from fg2_ros.solver.dense import Extent, Honesty, solve_dense
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.pose import Solution, solve_pose
+from fg2_ros.solver.pose import Solution
+from fg2_ros.solver.posterior import DenseLikelihood
 from fg2_ros.solver.ransac import PoseGate
 import numpy as np
 import torch
@@ -88,20 +90,48 @@ class SearchRegion:
         return self.expected or self.pose
 
 
+@dataclass(frozen=True)
+class AerialView:
+    """
+    What a network makes of an aerial patch.
+
+    :param up_yaw_rad: map yaw that is up in it.
+    :param valid_share: how much of what the network saw shows imagery.
+    """
+
+    patch: AerialPatch
+    up_yaw_rad: float
+    descriptors: Tensor
+    valid_share: float
+
+    @property
+    def grid(self) -> Pose2:
+        """Return the pose in the map of its grid: x right, y up."""
+        return Pose2(*self.patch.centre_m, self.up_yaw_rad - math.pi / 2)
+
+
+@dataclass(frozen=True)
+class GroundView:
+    """What a network makes of a camera's image."""
+
+    view: PanoramaView | PinholeView
+    descriptors: GroundDescriptors
+
+
 class Matcher:
     """
     A network with the aerial features it is using.
 
     :param network: in evaluation mode, on its device.
     :param imagery: where aerial patches come from.
-    :param covariance_scale: factor of the analytic covariance.
+    :param honesty: what makes covariances honest.
     """
 
     def __init__(self, network: FG2Network, imagery: Imagery, settings: LocalizerSettings,
-                 covariance_scale: float):
+                 honesty: Honesty = Honesty()):
         """Prepare the grids; nothing is fetched yet."""
         self.config: FG2Config = network.config
-        self._network, self._settings, self._scale = network, settings, covariance_scale
+        self._network, self._settings, self._honesty = network, settings, honesty
         parameter = next(network.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         self._grid = BevGrid.of(self.config, self._device)
@@ -111,13 +141,55 @@ class Matcher:
         # A patch that is turned is cut from a larger one, which holds its corners.
         patch_px = math.ceil(size_px * math.sqrt(2)) if self._is_pinhole else size_px
         self._aerial = AerialMemory(
-            imagery, self._describe, size_m=self.config.grid_extent_m * patch_px / size_px,
-            size_px=patch_px, settings=settings.patch)
-        self._turned: tuple[AerialPatch, float, Tensor] | None = None
+            imagery, self.config.grid_extent_m * patch_px / size_px, patch_px, settings.patch)
 
     def request_imagery(self, frame: MapFrame, place_m: tuple[float, float]) -> None:
         """Start fetching the imagery around a place and return at once."""
         self._aerial.request(frame, place_m)
+
+    def forget(self) -> None:
+        """Forget all aerial patches: the imagery is another."""
+        self._aerial.forget()
+
+    def view(self, image: np.ndarray, camera_k: np.ndarray | None, yaw_rad: float) -> GroundView:
+        """
+        Return what the network sees in an image that is thought to look to a map yaw.
+
+        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
+        """
+        up_yaw_rad = self._up_yaw(yaw_rad)
+        size = self.config.ground_image_hw, self.config.image_resize
+        view = PinholeView.of(image, *size, camera_k, up_yaw_rad) if self._is_pinhole else (
+            PanoramaView.of(image, *size, yaw_rad))
+        tokens = self._network.ground_tokens(self._tensor(view.image))
+        intrinsics = (self.uploaded(view.camera_k.astype(np.float32))[None],) if (
+            self._is_pinhole) else ()
+        return GroundView(view, self._network.ground_descriptors(tokens, *intrinsics))
+
+    def aerial(self, frame: MapFrame, middle: Pose2) -> AerialView:
+        """
+        Return a patch that holds a place near its middle, turned if the network needs it.
+
+        :raises ImageryError: if there is no aerial imagery.
+        """
+        return self._described(self._aerial.patch(frame, middle[:2]), middle.yaw)
+
+    def _described(self, kept: DescribedPatch, yaw_rad: float) -> AerialView:
+        up_yaw_rad = self._up_yaw(yaw_rad)
+        if up_yaw_rad not in kept.described:
+            image = kept.patch.image if not self._is_pinhole else turned(
+                kept.patch.image, up_yaw_rad, self.config.aerial_image_hw[0])
+            kept.described[up_yaw_rad] = self._network.aerial_descriptors(
+                self._network.aerial_tokens(self._tensor(image)))
+        return AerialView(kept.patch, up_yaw_rad, kept.described[up_yaw_rad],
+                          self._valid_share(kept.patch, up_yaw_rad))
+
+    def likelihood(self, aerial: AerialView, ground: GroundView) -> DenseLikelihood:
+        """Return the likelihood of poses by what the network makes of two views."""
+        matching = self._network.match(aerial.descriptors, ground.descriptors)
+        return DenseLikelihood(
+            matching.scores, matching.probabilities, self._grid, self._settings.solver.posterior,
+            matching.log_partition)
 
     def find(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame,
              region: SearchRegion, watch: Stopwatch) -> MatchResult:
@@ -127,18 +199,17 @@ class Matcher:
         :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
         :raises ImageryError: if there is no aerial imagery.
         """
-        patch = self._aerial.patch(frame, region.middle[:2])
+        kept = self._aerial.patch(frame, region.middle[:2])
         watch.lap('patch')
-        aerial, up_yaw = self._aerial_features(patch, region.middle.yaw)
+        aerial = self._described(kept, region.middle.yaw)
         watch.lap('aerial')
-        view = self._view(image, camera_k, region.middle.yaw, up_yaw)
-        ground = self._network.ground_descriptors(
-            self._network.ground_tokens(self._tensor(view.image)), *self._intrinsics(view))
+        ground = self.view(image, camera_k, region.middle.yaw)
+        view, patch = ground.view, aerial.patch
         watch.lap('ground')
-        matching = self._network.match(aerial, ground)
-        grid = Pose2(*patch.centre_m, up_yaw - math.pi / 2)  # x right, y up
-        solution = self._solve(matching, self._gate(region, grid, view.heading_rad))
-        heights = ground.height_index[0].flatten().cpu().numpy()
+        matching = self._network.match(aerial.descriptors, ground.descriptors)
+        grid = aerial.grid
+        solution = self._solve(matching, region, grid, view.heading_rad)
+        heights = ground.descriptors.height_index[0].flatten().cpu().numpy()
         watch.lap('solve')
 
         offset = map_pose_from_solution(
@@ -149,18 +220,14 @@ class Matcher:
             _turned_covariance(solution.covariance[0].double().numpy(), grid.yaw),
             bool(solution.ok[0]), (offset.x, offset.y), self.config.grid_extent_m,
             float(solution.inlier_ratio[0]), self._matches(solution, grid, heights, view), patch,
-            self._valid_share(patch, up_yaw))
+            aerial.valid_share)
 
-    def _aerial_features(self, patch: AerialPatch, yaw_rad: float) -> tuple[Tensor, float]:
-        """Return the features of a patch and the map yaw that is up in them."""
+    def _up_yaw(self, yaw_rad: float) -> float:
+        """Return the map yaw that is up in an aerial patch for a camera that looks to a yaw."""
         if not self._is_pinhole:
-            return self._aerial.features(), math.pi / 2
-        largest_rad = math.radians(self._settings.turn_deg)
-        if self._turned is None or self._turned[0] is not patch or (
-                abs(wrap_angle(yaw_rad - self._turned[1])) > largest_rad):
-            image = turned(patch.image, yaw_rad, self.config.aerial_image_hw[0])
-            self._turned = patch, yaw_rad, self._describe(image)
-        return self._turned[2], self._turned[1]
+            return math.pi / 2
+        step_rad = math.radians(self._settings.turn_deg)
+        return wrap_angle(round(yaw_rad / step_rad) * step_rad)
 
     def _valid_share(self, patch: AerialPatch, up_yaw_rad: float) -> float:
         if patch.valid is None or not self._is_pinhole:
@@ -169,28 +236,11 @@ class Matcher:
             patch.valid.astype(np.float32), up_yaw_rad, self.config.aerial_image_hw[0])
         return float(seen.mean())
 
-    def _view(self, image: np.ndarray, camera_k: np.ndarray | None, yaw_rad: float,
-              up_yaw_rad: float) -> PanoramaView | PinholeView:
-        size = self.config.ground_image_hw, self.config.image_resize
-        if self._is_pinhole:
-            return PinholeView.of(image, *size, camera_k, up_yaw_rad)
-        return PanoramaView.of(image, *size, yaw_rad)
-
-    def _intrinsics(self, view: PanoramaView | PinholeView) -> tuple[Tensor, ...]:
-        """Return what the network needs beside tokens: the (1, 3, 3) intrinsics, or nothing."""
-        if not self._is_pinhole:
-            return ()
-        return self._uploaded(view.camera_k.astype(np.float32))[None],
-
-    def _describe(self, image: np.ndarray) -> Tensor:
-        return self._network.aerial_descriptors(
-            self._network.aerial_tokens(self._tensor(image)))
-
     def _tensor(self, image: np.ndarray) -> Tensor:
         """Return an (H, W, 3) uint8 image as (1, 3, H, W) in [0, 1] on the device."""
-        return self._uploaded(image).permute(2, 0, 1)[None].to(self._dtype) / 255
+        return self.uploaded(image).permute(2, 0, 1)[None].to(self._dtype) / 255
 
-    def _uploaded(self, values: np.ndarray) -> Tensor:
+    def uploaded(self, values: np.ndarray) -> Tensor:
         """Return an array on the device; the host does not wait until it has arrived there."""
         tensor = torch.from_numpy(np.ascontiguousarray(values))
         if self._device.type == 'cuda':
@@ -201,16 +251,20 @@ class Matcher:
         """Return where hypotheses are considered, in the aerial grid."""
         right_up = np.subtract(region.pose[:2], grid[:2]) @ rotation2(grid.yaw)
         away_rad = abs(wrap_angle(region.pose.yaw - heading_rad))
-        limits = self._uploaded(np.array(
+        limits = self.uploaded(np.array(
             [[*grid_from_map(*right_up), region.radius_m, region.angle_rad + away_rad]],
             np.float32))
         return PoseGate(limits[:, :2], limits[:, 2], limits[:, 3])
 
-    def _solve(self, matching: Matching, gate: PoseGate) -> Solution:
+    def _solve(self, matching: Matching, region: SearchRegion, grid: Pose2,
+               heading_rad: float) -> Solution:
         self._generator.manual_seed(self._settings.seed)
-        return solve_pose(
-            matching.scores, matching.probabilities, self._grid, self._settings.ransac,
-            self._settings.refinement, gate, self._scale, self._generator,
+        away_rad = abs(wrap_angle(region.pose.yaw - heading_rad))
+        extent = Extent.of(
+            region.radius_m, region.angle_rad + away_rad, self._grid, self._settings.solver)
+        return solve_dense(
+            matching.scores, matching.probabilities, self._grid, extent, self._settings.solver,
+            self._honesty, self._gate(region, grid, heading_rad), self._generator,
             matching.log_partition).cpu()
 
     def _matches(self, solution: Solution, grid: Pose2, heights: np.ndarray,

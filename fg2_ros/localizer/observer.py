@@ -12,153 +12,109 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From an image and places to look at to log-likelihoods of camera poses. No ROS."""
+"""From an image and poses to look at to log-likelihoods of these poses."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
 import math
-from pathlib import Path
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
-from fg2_ros.geometry.se2 import grid_from_map, Pose2, wrap_angle
-from fg2_ros.imagery.patch import AerialPatch, Imagery, PatchView
-from fg2_ros.localizer.views import PanoramaView
-from fg2_ros.network import FG2Network
-from fg2_ros.network.inference import optimise_for_inference
-from fg2_ros.network.matching import GroundDescriptors
-from fg2_ros.network.weights import load_network
-from fg2_ros.settings import setting
-from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow, PosteriorSettings
-from fg2_ros.tracker.inputs import Look, Observation, SearchRegion
+from fg2_ros.geometry.se2 import grid_from_map, Pose2, rotation2, wrap_angle
+from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.localizer.matcher import AerialView, GroundView, Matcher
+from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
+from fg2_ros.tracker.inputs import Observation, SearchRegion
 import numpy as np
+from scipy.ndimage import map_coordinates
 import torch
-from torch import Tensor
 
-
-@dataclass(frozen=True)
-class ObserverSettings:
-    """How images are compared with the aerial imagery."""
-
-    lattice_m: float = setting(
-        8.0, 'Aerial patches lie on a lattice of this spacing; each is described once.',
-        unit='m', between=(1.0, 100.0))
-    kept_patches: int = setting(
-        160, 'Patches whose features are remembered.', between=(1, 10000))
-    heading_step_deg: float = setting(
-        4.5, 'Panoramas are rolled to multiples of this.', unit='deg', between=(0.5, 30.0))
-    posterior: PosteriorSettings = PosteriorSettings()
+HEADING_STEP_RAD = math.radians(4.5)  # images are turned to multiples of it
 
 
 class Observer:
     """
-    A network that says where images may have been taken.
+    Say of images which poses are likely.
 
-    :param network: in evaluation mode, on its device.
-    :param imagery: where aerial patches come from; stays the caller's to close.
+    :param matcher: compares images with aerial patches.
     """
 
-    def __init__(self, network: FG2Network, imagery: Imagery,
-                 settings: ObserverSettings = ObserverSettings()):
-        """Prepare the grids; nothing is fetched yet."""
-        self.config = network.config
-        self._network, self._imagery, self._settings = network, imagery, settings
-        parameter = next(network.parameters())
-        self._device, self._dtype = parameter.device, parameter.dtype
-        self._grid = BevGrid.of(self.config, self._device)
-        self._described: OrderedDict = OrderedDict()
-
-    @classmethod
-    def load(cls, weights_path: str | Path, imagery: Imagery,
-             settings: ObserverSettings = ObserverSettings(), device: str = 'cpu') -> Observer:
-        """Return an observer with the network of a weights file."""
-        network = load_network(weights_path, torch.device(device), torch.float32)
-        return cls(optimise_for_inference(network), imagery, settings)
-
-    def forget(self) -> None:
-        """Forget all aerial features: the imagery is another."""
-        self._described.clear()
+    def __init__(self, matcher: Matcher):
+        """Start with no image."""
+        self._matcher = matcher
 
     @torch.inference_mode()
-    def observe(self, image: np.ndarray, frame: MapFrame, region: SearchRegion,
-                base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)) -> Observation:
+    def observe(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame,
+                region: SearchRegion, base_from_camera: Pose2) -> Observation:
         """
         Return what an image says of the poses in a region.
 
-        :param image: (H, W, 3) uint8 RGB panorama.
-        :raises ImageryError: if there is no aerial imagery.
+        :param image: (H, W, 3) uint8 RGB.
+        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
+        :raises ImageryError: if there is no aerial imagery for any of them; where there is none
+            for some, nothing is said of these.
         """
-        grounds, volumes, valid = {}, [], []
+        views, likelihoods = {}, {}
+        volumes, shares, problem = [], [], None
         for look in region.looks:
-            patch, aerial = self._aerial(frame, look.grid.middle)
-            roll_rad = self._rolled_heading(look.grid.middle.yaw)
-            if roll_rad not in grounds:
-                grounds[roll_rad] = self._ground(image, roll_rad)
-            valid.append(patch.valid_share)
-            volumes.append(self._volume(look, patch, aerial, *grounds[roll_rad]))
-        return Observation(tuple(volumes), base_from_camera, float(np.mean(valid)))
+            middle = look.grid.middle
+            yaw_rad = wrap_angle(round(middle.yaw / HEADING_STEP_RAD) * HEADING_STEP_RAD)
+            try:
+                aerial = self._matcher.aerial(frame, middle._replace(yaw=yaw_rad))
+            except ImageryError as error:
+                problem = error
+                volumes.append(None)
+                continue
+            if yaw_rad not in views:
+                views[yaw_rad] = self._matcher.view(image, camera_k, yaw_rad)
+            key = id(aerial.descriptors), yaw_rad
+            if key not in likelihoods:
+                likelihoods[key] = self._matcher.likelihood(aerial, views[yaw_rad])
+            volumes.append(self._volume(look.grid, likelihoods[key], aerial, views[yaw_rad]))
+            shares.append(aerial.valid_share)
+        if problem is not None and not shares:
+            raise problem
+        return Observation(tuple(volumes), base_from_camera, float(np.mean(shares)))
 
-    def _aerial(self, frame: MapFrame, camera: Pose2) -> tuple[AerialPatch, Tensor]:
-        """Return the patch of the lattice that a place is nearest to the middle of."""
-        spacing = self._settings.lattice_m
-        node = round(camera.x / spacing), round(camera.y / spacing)
-        if (frame, node) not in self._described:
-            patch = self._imagery.patch(PatchView(
-                frame, (node[0] * spacing, node[1] * spacing), self.config.grid_extent_m,
-                self.config.aerial_image_hw[0]))
-            self._described[frame, node] = patch, self._describe(patch)
-        self._described.move_to_end((frame, node))
-        while len(self._described) > self._settings.kept_patches:
-            self._described.popitem(last=False)
-        return self._described[frame, node]
-
-    def _describe(self, patch: AerialPatch) -> Tensor:
-        return self._network.aerial_descriptors(
-            self._network.aerial_tokens(self._tensor(patch.image)))
-
-    def _rolled_heading(self, yaw_rad: float) -> float:
-        step = math.radians(self._settings.heading_step_deg)
-        return wrap_angle(round(yaw_rad / step) * step)
-
-    def _ground(self, image: np.ndarray, yaw_rad: float) -> tuple[GroundDescriptors, float]:
-        """Return descriptors of an image whose heading is thought to be a yaw, and that yaw."""
-        view = PanoramaView.of(
-            image, self.config.ground_image_hw, self.config.image_resize, yaw_rad)
-        descriptors = self._network.ground_descriptors(
-            self._network.ground_tokens(self._tensor(view.image)))
-        return descriptors, view.heading_rad
-
-    def _volume(self, look: Look, patch: AerialPatch, aerial: Tensor, ground: GroundDescriptors,
-                heading_rad: float) -> PoseVolume:
-        matching = self._network.match(aerial, ground)
-        likelihood = DenseLikelihood(
-            matching.scores, matching.probabilities, self._grid, self._settings.posterior,
-            matching.log_partition)
-        grid = look.grid
-        row_column = grid_from_map(*np.subtract(grid.middle[:2], patch.centre_m))
+    def _volume(self, grid: PoseGrid, likelihood: DenseLikelihood, aerial: AerialView,
+                ground: GroundView) -> PoseVolume:
+        turn_rad = wrap_angle(aerial.grid.yaw)  # of the patch's right against east
+        right_up = np.subtract(grid.middle[:2], aerial.patch.centre_m) @ rotation2(turn_rad)
+        cells = self._matcher.config.cell_m / grid.step_m
+        places = grid.shape[1] // 2
+        if turn_rad:  # the corners of the grid in the turned patch
+            places = math.ceil(places * math.sqrt(2))
+        away = [*grid_from_map(*right_up), wrap_angle(ground.view.heading_rad - grid.middle.yaw)]
+        at = self._matcher.uploaded(np.array([away], np.float32))
         values = likelihood.evaluate(PoseWindow(
-            torch.tensor([row_column], dtype=torch.float32, device=self._device),
-            torch.tensor([wrap_angle(heading_rad - grid.middle.yaw)], device=self._device),
-            grid.shape[1] // 2, grid.shape[0] // 2, self._parts(grid), grid.step_rad))
+            at[:, :2], at[:, 2], places, grid.shape[0] // 2, _parts(cells), grid.step_rad))
         # Bearings grow clockwise and rows grow south.
-        return PoseVolume(grid, values[0].flip(0, 1).cpu().numpy())
+        values = values[0].flip(0, 1).cpu().numpy()
+        return PoseVolume(grid, _turned_back(values, turn_rad, grid) if turn_rad else values)
 
-    def _parts(self, grid: PoseGrid) -> int:
-        """
-        Return how many steps of a grid make a cell.
 
-        :raises ValueError: if that is not a whole number.
-        """
-        parts = max(round(self.config.cell_m / grid.step_m), 1)
-        if abs(parts * grid.step_m - self.config.cell_m) > 1e-3 * self.config.cell_m:
-            raise ValueError(f'a step of {grid.step_m} m is no part of a cell of '
-                             f'{self.config.cell_m} m')
-        return parts
+def _parts(cells: float) -> int:
+    """
+    Return how many steps of a grid make a cell.
 
-    def _tensor(self, image: np.ndarray) -> Tensor:
-        """Return an (H, W, 3) uint8 image as (1, 3, H, W) in [0, 1] on the device."""
-        tensor = torch.from_numpy(np.ascontiguousarray(image))
-        return tensor.to(self._device).permute(2, 0, 1)[None].to(self._dtype) / 255
+    :raises ValueError: if that is not a whole number.
+    """
+    parts = max(round(cells), 1)
+    if abs(cells - parts) > 1e-3:
+        raise ValueError(f'the steps of a grid must be whole parts of a cell, not 1/{cells:g}')
+    return parts
+
+
+def _turned_back(values: np.ndarray, turn_rad: float, grid: PoseGrid) -> np.ndarray:
+    """
+    Return values over the places of a grid, of which there are values in turned axes.
+
+    :param values: (headings, ups, rights) around the same middle, in the same steps.
+    """
+    reach = grid.shape[1] // 2
+    north, east = np.mgrid[-reach:reach + 1, -reach:reach + 1].astype(float)
+    right, up = np.moveaxis(np.stack([east, north], -1) @ rotation2(turn_rad), -1, 0)
+    middle = values.shape[1] // 2
+    return np.stack([
+        map_coordinates(layer, [up + middle, right + middle], order=1, mode='nearest')
+        for layer in values]).astype(np.float32)

@@ -16,12 +16,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fg2_ros.settings import setting
 from fg2_ros.solver.acceptance import AcceptanceSettings
-from fg2_ros.solver.ransac import RansacSettings
-from fg2_ros.solver.refinement import RefinementSettings
+from fg2_ros.solver.dense import DenseSettings
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,9 @@ class PatchSettings:
     recentre_m: float = setting(
         6.0, 'The patch stays while the prior is within this distance of its centre on both '
         'axes; its features are then computed once only.', unit='m', between=(0.0, 1000.0))
+    kept: int = setting(
+        160, 'Patches whose features are remembered: a search looks at many places.',
+        between=(1, 10000))
     ring_m: float = setting(
         25.0, 'Imagery is fetched in the background this far around the patch, for turns and '
         'errors of GNSS.', unit='m', between=(0.0, 1000.0))
@@ -53,15 +55,12 @@ class PatchSettings:
 class LocalizerSettings:
     """What a user may change of the localizer; each field says what it does and its unit."""
 
-    covariance_scale: float = setting(
-        0.0, 'Factor of the analytic covariance. 0 takes the one calibrated for the weights.',
-        between=(0.0, 1e4))
     seed: int = setting(
         0, 'Of the random draws: an image and a prior always give the same estimate.',
         between=(0, 2 ** 31 - 1))
     turn_deg: float = setting(
-        3.0, 'A pinhole camera needs the aerial patch turned to its heading. It is turned anew '
-        'when the prior heading is further than this from it.', unit='deg', between=(0.0, 10.0))
+        3.0, 'A pinhole camera needs the aerial patch turned to its heading: to the multiple of '
+        'this that is nearest.', unit='deg', between=(0.1, 10.0))
     found_heading_sigma_deg: float = setting(
         6.0, 'A heading that was found in the panorama, for want of one in the prior, is never '
         'called better than this.', unit='deg', between=(0.1, 60.0))
@@ -71,6 +70,5 @@ class LocalizerSettings:
         'networks see best: more accurate, and a second run. 180 switches it off.',
         unit='deg', between=(0.0, 180.0))
     patch: PatchSettings = PatchSettings()
-    ransac: RansacSettings = field(default_factory=RansacSettings.real_time)
-    refinement: RefinementSettings = RefinementSettings()
+    solver: DenseSettings = DenseSettings()
     acceptance: AcceptanceSettings = AcceptanceSettings()

@@ -57,6 +57,19 @@ def save_tensors(
     partial.replace(path)
 
 
+def with_metadata(path: str | Path, out: str | Path, added: dict) -> None:
+    """
+    Write a copy of a weights file with more metadata, which may be the file itself.
+
+    :param added: JSON-ready values; they replace those of the same name.
+    :raises ValueError: if the file is missing, damaged or not from this package.
+    """
+    metadata, config = read_metadata(path), json.loads(_read_header(path)['config'])
+    with _open(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    save_tensors(tensors, FG2Config.from_dict(config), out, metadata | added)
+
+
 def read_metadata(path: str | Path) -> dict:
     """
     Return the metadata that was saved with weights.

@@ -180,7 +180,7 @@ class Pipeline:
             raise Rejected('imagery', str(error)) from error
         except ValueError as error:
             raise Rejected('image', str(error)) from error
-        if not all(np.isfinite(volume.values).all() for volume in observation.volumes):
+        if not all(np.isfinite(volume.values).all() for volume in observation.known):
             raise Rejected('image', 'what the network says of the image is not finite')
         try:
             result = self.tracker.update(image.stamp_ns, observation)

@@ -80,7 +80,8 @@ def solve_pose(
         scores, probabilities, grid, refinement_settings, log_partition)
     alignment, curvature = refine(likelihood, found.alignment)
     covariance = pose_covariance(curvature, alignment.ok, covariance_scale)
-    inlier = _inliers(alignment, found, grid, ransac_settings.inlier_threshold_m)
+    inlier = inliers_of(alignment, found.aerial, found.ground, found.weight, grid,
+                        ransac_settings.inlier_threshold_m)
     drawn = (found.weight > 0).sum(-1).clamp_min(1)
     return Solution(
         rotation=alignment.rotation, translation=alignment.translation, ok=alignment.ok,
@@ -88,7 +89,8 @@ def solve_pose(
         ground=found.ground, weight=found.weight, inlier=inlier)
 
 
-def _inliers(
-        alignment: Alignment, found: ransac.Consensus, grid: BevGrid, within_m: float) -> Tensor:
-    distance = residuals_m(alignment, grid.aerial[found.aerial], grid.ground[found.ground])
-    return (distance < within_m) & (found.weight > 0) & alignment.ok[:, None]
+def inliers_of(alignment: Alignment, aerial: Tensor, ground: Tensor, weight: Tensor,
+               grid: BevGrid, within_m: float) -> Tensor:
+    """Return (B, N) bool: which of the drawn pairs agree with the motions."""
+    distance = residuals_m(alignment, grid.aerial[aerial], grid.ground[ground])
+    return (distance < within_m) & (weight > 0) & alignment.ok[:, None]

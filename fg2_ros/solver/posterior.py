@@ -21,8 +21,8 @@ It is the likelihood that `fg2_ros.solver.refinement` climbs,
 
 evaluated on regular grids of places and headings, with a constant left out, so that it is zero
 where no ground cell finds its like. Under one heading the places of a grid that are whole cells
-apart shift a ground cell's density by whole cells, so that a window of the density's logarithm can
-be taken as it is, to the nearest cell: among hundreds of ground cells the roundings cancel.
+apart shift a ground cell's density by whole cells: a window of the density's logarithm serves them
+all, with the same four weights of a bilinear interpolation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ import math
 
 from fg2_ros.settings import setting
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.refinement import RefinementSettings
 import torch
 from torch import Tensor
 import torch.nn.functional as F
@@ -45,7 +44,14 @@ class PosteriorSettings:
     heaviest: int = setting(
         300, 'Ground cells that are evaluated, those that matched best. Fewer are faster.',
         between=(10, 100000))
-    likelihood: RefinementSettings = RefinementSettings(bandwidth_cells=0.7, floor=0.005)
+    bandwidth_cells: float = setting(
+        0.7, 'Standard deviation of the kernel that smooths the matching probabilities.',
+        unit='grid cells', between=(0.3, 4.0))
+    window_cells: int = setting(
+        3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8))
+    floor: float = setting(
+        0.005, 'Density of a wrong match: larger trusts only sharp matches near the pose.',
+        unit='probability per grid cell', between=(1e-6, 1.0))
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class DenseLikelihood:
         self._grid = grid
         self._ground = grid.ground[heavy]  # (B, K, 2)
         partition = scores.logsumexp(1) if log_partition is None else log_partition
-        self._terms = self._log_density(scores, partition, heavy, settings.likelihood)
+        self._terms = self._log_density(scores, partition, heavy, settings)
 
     def evaluate(self, window: PoseWindow) -> Tensor:
         """
@@ -108,13 +114,13 @@ class DenseLikelihood:
             at = self._cells(window, turn_rad) + margin
             for row, rows in enumerate(sides):
                 for column, columns in enumerate(sides):
-                    offset = at.new_tensor([row, column]) / parts
+                    first = at[..., 0] + row / parts, at[..., 1] + column / parts
                     volume[:, index, row::parts, column::parts] = _windows(
-                        terms, at + offset, (rows, columns))
+                        terms, first, (rows, columns))
         return volume
 
     def _log_density(self, scores: Tensor, partition: Tensor, heavy: Tensor,
-                     settings: RefinementSettings) -> Tensor:
+                     settings: PosteriorSettings) -> Tensor:
         """Return (B, K, n, n) weighted logarithms of 1 + density / floor."""
         cells = self._grid.cells
         index = heavy[:, None].expand(-1, scores.shape[1], -1)
@@ -129,7 +135,7 @@ class DenseLikelihood:
     def _padded(self, window: PoseWindow) -> tuple[Tensor, int]:
         """Return the terms amid as many zeros as windows can reach, and how many on each side."""
         cells = self._grid.cells
-        margin = math.ceil((math.sqrt(2) - 1) * cells / 2) + 2 * window.places // window.parts + 2
+        margin = math.ceil((math.sqrt(2) - 1) * cells / 2) + 2 * window.places // window.parts + 3
         return F.pad(self._terms, 4 * (margin,)), margin
 
     def _cells(self, window: PoseWindow, turn_rad: float) -> Tensor:
@@ -142,26 +148,31 @@ class DenseLikelihood:
         return predicted / self._grid.cell_m + first
 
 
-def _windows(images: Tensor, first: Tensor, shape: tuple[int, int]) -> Tensor:
+def _windows(images: Tensor, first: tuple[Tensor, Tensor], shape: tuple[int, int]) -> Tensor:
     """
-    Return the sums over K of a window in each image.
+    Return the sums over K of a window in each image, interpolated bilinearly.
 
     :param images: (B, K, n, n).
-    :param first: (B, K, 2) row and column of the windows' first entries, rounded; windows stay
-        inside the images.
+    :param first: (B, K) rows and columns of the windows' first entries; windows stay inside the
+        images.
     :return: (B, rows, columns).
     """
-    size = images.shape[-1]
-    index = first.round().long()
-    row = index[..., 0].clamp(0, size - shape[0])
-    column = index[..., 1].clamp(0, size - shape[1])
-    image = torch.arange(first[..., 0].numel(), device=images.device).view_as(row)
-    starts = images.numel() - (shape[0] - 1) * size - shape[1] + 1
-    view = images.as_strided((starts, *shape), (1, size, 1))
-    return view[(image * size + row) * size + column].sum(1)
+    size, (rows, columns) = images.shape[-1], shape
+    row, column = (each.clamp(0, size - side - 1) for each, side in zip(first, shape))
+    whole_row, whole_column = row.long(), column.long()
+    image = torch.arange(row.numel(), device=images.device).view_as(row)
+    starts = images.numel() - rows * size - columns
+    view = images.as_strided((starts, rows + 1, columns + 1), (1, size, 1))
+    windows = view[(image * size + whole_row) * size + whole_column]
+    down, right = row - whole_row, column - whole_column
+    share = torch.stack([
+        (1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], 1)
+    corner = (share @ windows.flatten(2)).view(-1, 4, rows + 1, columns + 1)
+    return (corner[:, 0, :-1, :-1] + corner[:, 1, :-1, 1:]
+            + corner[:, 2, 1:, :-1] + corner[:, 3, 1:, 1:])
 
 
-def _smoothing(cells: int, settings: RefinementSettings, device: torch.device) -> Tensor:
+def _smoothing(cells: int, settings: PosteriorSettings, device: torch.device) -> Tensor:
     """Return the symmetric (n, n) matrix that smooths along an axis, a density per cell."""
     axis = torch.arange(cells, device=device, dtype=torch.float32)
     away = (axis[:, None] - axis).abs()

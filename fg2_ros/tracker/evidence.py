@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
@@ -49,9 +49,9 @@ class Testimony:
     @classmethod
     def of(cls, stamp_ns: int, observation: Observation, odometry: Link | None) -> Testimony:
         """Return what an observation says."""
-        values = np.concatenate([volume.values.ravel()[::7] for volume in observation.volumes])
-        best = max(float(volume.values.max()) for volume in observation.volumes)
-        return cls(stamp_ns, observation.volumes, observation.base_from_camera, odometry,
+        values = np.concatenate([volume.values.ravel()[::7] for volume in observation.known])
+        best = max(float(volume.values.max()) for volume in observation.known)
+        return cls(stamp_ns, observation.known, observation.base_from_camera, odometry,
                    float(values.mean()), best)
 
     def at(self, base: Pose2) -> float:
@@ -64,7 +64,7 @@ class Testimony:
         return self.mean
 
 
-def log_factors(volumes: Sequence[PoseVolume], wide: Sequence[PoseVolume], temper: float,
+def log_factors(volumes: Sequence[PoseVolume | None], wide: Sequence[PoseVolume], temper: float,
                 nothing_share: float) -> list[np.ndarray]:
     """
     Return logarithms of how much likelier an image makes the poses of volumes.
@@ -78,19 +78,41 @@ def log_factors(volumes: Sequence[PoseVolume], wide: Sequence[PoseVolume], tempe
                 for volume in wide)
     space = sum(volume.values.size * volume.grid.cell_volume for volume in wide)
     usual = math.log(total / space)
-    return [np.log((1 - nothing_share) * np.exp(temper * (volume.values - highest) - usual)
-                   + nothing_share) for volume in volumes]
+    return [np.zeros((1, 1, 1)) if volume is None else np.log(
+        (1 - nothing_share) * np.exp(temper * (volume.values - highest) - usual) + nothing_share)
+        for volume in volumes]
 
 
-def agreement(base: Pose2, images: Sequence[tuple[Testimony, Pose2]]) -> float:
+class Recent(NamedTuple):
+    """
+    An image of the last metres.
+
+    :param step: its base_link as seen from base_link now.
+    :param driven_m: length of the path since.
+    """
+
+    image: Testimony
+    step: Pose2
+    driven_m: float
+
+
+def agreement(base: Pose2, images: Sequence[Recent]) -> float:
     """
     Return how well images agree with a pose: 1 if it is the best of each of them.
 
-    :param images: each with base_link at its stamp as seen from base_link now.
     :return: NaN if there are none.
     """
     if not images:
         return math.nan
-    here = np.array([image.at(base.compose(step)) - image.mean for image, step in images])
-    best = np.array([image.best - image.mean for image, _ in images])
+    here, best = np.transpose([
+        (image.at(base.compose(step)) - image.mean, image.best - image.mean)
+        for image, step, _ in images])
     return float(np.mean(here / np.maximum(best, 1e-6)))
+
+
+def strength(base: Pose2, images: Sequence[Recent]) -> float:
+    """Return by how much images prefer a pose to what they say on average; 0 without images."""
+    if not images:
+        return 0.0
+    return float(np.mean([
+        image.at(base.compose(step)) - image.mean for image, step, _ in images]))

@@ -71,13 +71,19 @@ class Observation:
     """
     What an image says.
 
-    :param volumes: log-likelihoods of camera poses in the map, one for each look. They share one
+    :param volumes: log-likelihoods of camera poses in the map, one for each look; None where there
+        is no imagery, of which nothing is said. They share one
         scale: they may be compared with one another, and sums over cells are not tempered.
     :param base_from_camera: where the camera is on the vehicle, in the plane; yaw that of the
         image's centre column.
     :param valid_share: how much of the aerial patches showed imagery.
     """
 
-    volumes: tuple[PoseVolume, ...]
+    volumes: tuple[PoseVolume | None, ...]
     base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)
     valid_share: float = 1.0
+
+    @property
+    def known(self) -> tuple[PoseVolume, ...]:
+        """Return the volumes of which something is said."""
+        return tuple(volume for volume in self.volumes if volume is not None)

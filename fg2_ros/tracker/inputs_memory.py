@@ -29,8 +29,10 @@ import numpy as np
 
 SPAN_NS = 60 * 10 ** 9
 AVERAGED_NS = 3 * 10 ** 9
+UNKNOWN_MPS = 10.0  # of a vehicle without odometry
 NEAR_NS = 10 ** 9  # of a fix to what it is compared with
 CONTRADICTION_SIGMAS = 5.0
+FIXES_ASKED = 3
 
 
 class InputsMemory:
@@ -96,17 +98,28 @@ class InputsMemory:
         nearest = self._fixes.nearest(stamp_ns)
         return nearest is not None and abs(nearest[0] - stamp_ns) <= NEAR_NS
 
-    def contradiction(self, stamp_ns: int, base: Pose2) -> str:
-        """Return how GNSS or the heading contradicts a pose, for a sentence; '' if none does."""
-        offset = self.offset_m(stamp_ns, base)
-        if offset and np.hypot(*offset[0]) > CONTRADICTION_SIGMAS * offset[1]:
-            return f'GNSS is {np.hypot(*offset[0]):.0f} m away'
+    def contradiction(self, stamp_ns: int, base: Pose2, by_majority: bool) -> str:
+        """
+        Return how GNSS or the heading contradicts a pose, for a sentence; '' if none does.
+
+        :param by_majority: whether most of the last fixes must do so, or one is enough.
+        """
+        offsets = self._last_offsets(stamp_ns, base)[-(FIXES_ASKED if by_majority else 1):]
+        against = [float(np.hypot(*off_m)) for off_m, sigma_m in offsets
+                   if np.hypot(*off_m) > CONTRADICTION_SIGMAS * sigma_m]
+        if 2 * len(against) > len(offsets):
+            return f'GNSS is {np.median(against):.0f} m away'
         heading = self.heading(stamp_ns)
         if heading:
             off_rad = abs(wrap_angle(heading[0] - base.yaw))
             if off_rad > max(CONTRADICTION_SIGMAS * heading[1], math.radians(20.0)):
                 return f'the heading that is given is {math.degrees(off_rad):.0f} degrees away'
         return ''
+
+    def _last_offsets(self, stamp_ns: int, base: Pose2) -> list[tuple[np.ndarray, float]]:
+        """Return by how much the last fixes differ from a pose, the nearest to now last."""
+        return [self._offset(item, stamp_ns, base)
+                for item in self._fixes.between(stamp_ns - NEAR_NS, stamp_ns)]
 
     def log_fix(self, stamp_ns: int, grid: PoseGrid) -> np.ndarray:
         """Return (headings, norths, easts) log-likelihoods of the nearest fix; 0 without one."""
@@ -121,8 +134,12 @@ class InputsMemory:
         """Return (2,) by how much the nearest fix differs from a pose, and its sigma."""
         if not self.has_fix(stamp_ns):
             return None
-        fix, antenna, sigma_m = self._antenna(stamp_ns, base.yaw)
-        return fix.position_m - antenna - base[:2], sigma_m
+        return self._offset(self._fixes.nearest(stamp_ns), stamp_ns, base)
+
+    def _offset(self, item: tuple[int, Fix], stamp_ns: int,
+                base: Pose2) -> tuple[np.ndarray, float]:
+        antenna, sigma_m = self._antenna(item, stamp_ns, base.yaw)
+        return item[1].position_m - antenna - base[:2], sigma_m
 
     def log_heading(self, stamp_ns: int, grid: PoseGrid) -> np.ndarray:
         """Return the (headings, 1, 1) log-likelihoods of the heading at a stamp."""
@@ -145,21 +162,23 @@ class InputsMemory:
         # The median stays where it is when one fix of several is kilometres away.
         return np.median(places, axis=0)
 
-    def _antenna(self, stamp_ns: int, yaw_rad: float) -> tuple[Fix, np.ndarray, float]:
-        """Return the nearest fix, where its antenna was as seen from base_link now, its sigma."""
-        from_ns, fix = self._fixes.nearest(stamp_ns)
+    def _antenna(self, item: tuple[int, Fix], stamp_ns: int,
+                 yaw_rad: float) -> tuple[np.ndarray, float]:
+        """Return where a fix's antenna was as seen from base_link now, and the fix's sigma."""
+        from_ns, fix = item
         motion = self._odometry.between(stamp_ns, from_ns)
         away = motion.step if motion else Pose2(0.0, 0.0, 0.0)
         sigma_m = max(fix.sigma_m, self._settings.min_fix_sigma_m)
         if motion is None:
-            sigma_m = math.hypot(sigma_m, 10.0 * abs(from_ns - stamp_ns) / 1e9)
+            sigma_m = math.hypot(sigma_m, UNKNOWN_MPS * abs(from_ns - stamp_ns) / 1e9)
         antenna = away.compose(Pose2(*fix.lever_m, 0.0))
-        return fix, rotation2(yaw_rad) @ antenna[:2], sigma_m
+        return rotation2(yaw_rad) @ antenna[:2], sigma_m
 
     def _log_fix_layer(self, stamp_ns: int, grid: PoseGrid, yaw_rad: float) -> np.ndarray:
-        fix, antenna, sigma_m = self._antenna(stamp_ns, yaw_rad)
-        east = grid.easts_m + antenna[0] - fix.position_m[0]
-        north = grid.norths_m + antenna[1] - fix.position_m[1]
+        item = self._fixes.nearest(stamp_ns)
+        antenna, sigma_m = self._antenna(item, stamp_ns, yaw_rad)
+        east = grid.easts_m + antenna[0] - item[1].position_m[0]
+        north = grid.norths_m + antenna[1] - item[1].position_m[1]
         return self._tailed((north[:, None] ** 2 + east ** 2) / sigma_m ** 2)
 
     def _tailed(self, squares: np.ndarray) -> np.ndarray:

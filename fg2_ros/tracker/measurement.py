@@ -28,15 +28,16 @@ REACH_M, REACH_RAD = 3.5, math.radians(8.0)  # around the belief
 LEAST_SHARE = 0.5  # of the image's best likelihood that its best place there must have
 
 
-def measured(observation: Observation, base: Pose2,
-             calibration: Calibration) -> Measurement | None:
+def measured(observation: Observation, base: Pose2, calibration: Calibration,
+             strength: float) -> Measurement | None:
     """
     Return the mean and covariance of an image's likelihood near a pose of base_link.
 
+    :param strength: by how much the last images prefer this pose.
     :return: None if the image's best place is elsewhere.
     """
     camera = base.compose(observation.base_from_camera)
-    around = [each for each in observation.volumes if each.grid.contains(camera)]
+    around = [each for each in observation.known if each.grid.contains(camera)]
     if not around:
         return None
     volume, grid = around[0], around[0].grid
@@ -52,16 +53,14 @@ def measured(observation: Observation, base: Pose2,
     offset = np.stack([east[near], north[near], turn[near]])
     mean = offset @ weight
     spread = (offset - mean[:, None])
-    covariance = (spread * weight) @ spread.T + np.diag([
-        calibration.measurement_bias_m, calibration.measurement_bias_m,
-        math.radians(calibration.measurement_bias_deg)]) ** 2
+    covariance = (spread * weight) @ spread.T + calibration.measurement_bias(strength)
     found = Pose2(camera.x + mean[0], camera.y + mean[1], wrap_angle(camera.yaw + mean[2]))
     return _of_base(found, covariance, observation.base_from_camera)
 
 
 def _is_elsewhere(observation: Observation, best_here: float) -> bool:
-    best = max(float(volume.values.max()) for volume in observation.volumes)
-    mean = np.mean([volume.values.mean() for volume in observation.volumes])
+    best = max(float(volume.values.max()) for volume in observation.known)
+    mean = np.mean([volume.values.mean() for volume in observation.known])
     return best_here - mean < LEAST_SHARE * (best - mean)
 
 

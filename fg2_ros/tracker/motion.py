@@ -29,6 +29,7 @@ SPAN_NS = 60 * 10 ** 9
 LARGEST_M = 1e7  # beyond it doubles are too coarse, or something is broken
 FASTEST_MPS = 100.0
 FASTEST_RADPS = 10.0
+STANDING_MPS, STANDING_RADPS = 0.2, math.radians(2.0)
 LONGEST_GAP_S = 1.0  # that a velocity bridges
 
 
@@ -132,6 +133,8 @@ class OdometryChain:
             unknown_s = seconds - bridged_s
             jump_m2 = settings.jump_m ** 2 + (settings.speed_without_mps * unknown_s) ** 2
             jump_rad2 = math.radians(3.0 + min(45.0 * unknown_s, 180.0)) ** 2
+        if math.hypot(mean.x, mean.y) < STANDING_MPS and abs(mean.yaw) < STANDING_RADPS:
+            step = step._replace(yaw=0.0)  # wheels that stand do not turn: that is a gyro's drift
         return Link(
             stamp_ns, odometry.pose, before.pose.compose(step), odometry.twist,
             before.path_m + math.hypot(step.x, step.y), before.jump_m2 + jump_m2,

@@ -34,6 +34,8 @@ class BeliefState:
     :param mass: probability of the mode against everything that is considered.
     :param agreement: how well the last images agree with the mode, 1 at best; NaN before there
         were enough of them.
+    :param strength: by how much the last images prefer the mode to other poses.
+    :param length_m: of the path along which the last images were taken.
     :param density: of places and headings, probabilities that sum to 1, for pictures.
     """
 
@@ -43,6 +45,8 @@ class BeliefState:
     covariance: np.ndarray
     mass: float
     agreement: float
+    strength: float = 0.0
+    length_m: float = 0.0
     density: tuple[PoseVolume, ...] = ()
 
 

@@ -21,6 +21,7 @@ import math
 from typing import Any
 
 from fg2_ros.settings import setting
+import numpy as np
 
 METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
 
@@ -91,6 +92,8 @@ class Calibration:
     :param agreement: level that right poses exceed over long distances.
     :param agreement_m: over this distance the excess of the level over that falls to 1/e: a short
         stretch of a street looks like others and must agree better.
+    :param strength: images that match less strongly than this err by ``bias_m``; the square of
+        how much more strongly they match makes it less.
     :param bias_m: sigma of position errors that no number of images averages out.
     :param bias_deg: the same of the heading.
     :param measurement_temper: `temper` of a single image's measurement.
@@ -105,6 +108,7 @@ class Calibration:
     memory_m: float = 60.0
     agreement: float = 0.74
     agreement_m: float = 31.0
+    strength: float = 20.0
     bias_m: float = 1.5
     bias_deg: float = 1.5
     measurement_temper: float = 0.25
@@ -136,6 +140,22 @@ class Calibration:
         """Return the level that the images of a distance must reach."""
         return self.agreement + (1 - self.agreement) * math.exp(-distance_m / self.agreement_m)
 
+    def share(self, strength: float) -> float:
+        """Return how much of the position's bias is left where images match so strongly."""
+        return min(self.strength / max(strength, 1e-6), 1.0) ** 2
+
+    def bias(self, strength: float) -> np.ndarray:
+        """Return the (3, 3) covariance that a belief's spread lacks."""
+        return self._bias(self.bias_m, self.bias_deg, strength)
+
+    def measurement_bias(self, strength: float) -> np.ndarray:
+        """Return the (3, 3) covariance that the spread of one image's likelihood lacks."""
+        return self._bias(self.measurement_bias_m, self.measurement_bias_deg, strength)
+
+    def _bias(self, bias_m: float, bias_deg: float, strength: float) -> np.ndarray:
+        share = self.share(strength)
+        return np.diag([bias_m * share, bias_m * share, math.radians(bias_deg)]) ** 2
+
     def to_dict(self) -> dict[str, Any]:
         """Return the values as `of` reads them."""
         return asdict(self)
@@ -165,7 +185,7 @@ class PublicationSettings:
         5, 'Images, apart from each other, that must have been seen since the start.',
         between=(1, 100))
     min_distance_m: float = setting(
-        12.0, 'They must lie this far apart, end to end: a street looks like a street.',
+        14.0, 'They must lie this far apart, end to end: a street looks like a street.',
         unit='m', between=(0.0, 1000.0))
     apart_m: float = setting(
         1.0, 'Images nearer to the one before are not counted anew: they err alike.',

@@ -26,7 +26,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.evidence import agreement, log_factors, Testimony
+from fg2_ros.tracker.evidence import agreement, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Look, Observation, Odometry, SearchRegion
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.measurement import measured
@@ -41,8 +41,12 @@ LEAST_REACH_CELLS, LEAST_REACH_RAD = 3, math.radians(6.0)
 FINE_REACH_CELLS, FINE_RAD = 6, math.radians(1.5)
 CONTEXT_RAD = math.radians(4.0)
 FOCUS_MASS = 0.9  # a mode with less has rivals that are to be kept
-OWN_AGREEMENT = 0.5  # of an image that is not at odds with the belief
-LAST_IMAGES = 5  # that must agree with a pose that GNSS or the heading contradict
+MOUNT_TURNED = (
+    'the images fit only if the camera looks 180 degrees away from where its transform says: '
+    'correct its mount')
+SUPPORT = 0.85  # agreement of an image that is in favour of a belief
+CLEARLY = 0.1  # below the level an agreement is no matter of luck
+PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
 
 
 class _State(NamedTuple):
@@ -50,6 +54,7 @@ class _State(NamedTuple):
 
     stamp_ns: int
     belief: Belief
+    base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)
 
 
 class Tracker:
@@ -104,7 +109,7 @@ class Tracker:
             self._begin_again()
             belief = Belief.over(start.start_grids(
                 place, other_headings=False, cell_m=self._cell_m))
-            self._state = _State(stamp_ns, belief)
+            self._state, self._begin_ns = _State(stamp_ns, belief), stamp_ns
 
     def add_fix(self, stamp_ns: int, fix: Fix) -> None:
         """Remember a GNSS fix."""
@@ -139,8 +144,9 @@ class Tracker:
                     stamp_ns, 'prior', 'no position yet: no good GNSS fix in the '
                     f'{self.settings.prior.fix_timeout_s:g} s around the image',
                     remarks=self._remarks.at(stamp_ns))
-            self._asked = _State(stamp_ns, belief)
-            return _region(belief, base_from_camera, self._cell_m)
+            mount = base_from_camera.compose(Pose2(0.0, 0.0, self._mount_turn_rad))
+            self._asked = _State(stamp_ns, belief, mount)
+            return _region(belief, mount, self._cell_m)
 
     def update(self, stamp_ns: int, observation: Observation) -> TrackedPose | Silence:
         """
@@ -151,7 +157,9 @@ class Tracker:
         with self._lock:
             if self._asked is None or self._asked.stamp_ns != stamp_ns:
                 raise ValueError('the tracker was not asked where to look for this image')
-            belief, self._asked = self._asked.belief, None
+            belief = self._asked.belief
+            observation = replace(observation, base_from_camera=self._asked.base_from_camera)
+            self._asked = None
             testimony = Testimony.of(stamp_ns, observation, self._odometry.at(stamp_ns))
             belief = self._believed(stamp_ns, belief, observation)
             now = self._with_inputs(stamp_ns, belief)
@@ -160,7 +168,7 @@ class Tracker:
             mode = now.mode()
             self._newest_ns = stamp_ns
             self._state = _State(stamp_ns, _focused(belief, mode, self._cell_m))
-            return self._answer(stamp_ns, now, mode, observation, testimony)
+            return self._answer(stamp_ns, now, mode, observation)
 
     def belief(self, stamp_ns: int, with_density: bool = False) -> BeliefState | None:
         """Return the belief, carried to a stamp by odometry; None if there is none."""
@@ -180,9 +188,18 @@ class Tracker:
         self._sigma_m: float | None = None
         self._agreed_ns: int | None = None
         self._begin_ns = 0
+        self._contradicted_ns: int | None = None
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
-        self._lost = ''
+        self._lost, self._mount_turn_rad = '', 0.0
+
+    def _search_again(self, sentence: str) -> None:
+        """Begin again because of a doubt; by turns with the camera thought to look backward."""
+        found_once, mount_turn_rad = self._agreed_ns is not None, self._mount_turn_rad
+        sigma_m = self._sigma_m
+        self._begin_again()
+        self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
+        self._mount_turn_rad = mount_turn_rad if found_once else math.pi - mount_turn_rad
 
     def _first_belief(self, stamp_ns: int) -> Belief | None:
         place = self._inputs.start(stamp_ns, self._sigma_m)
@@ -217,9 +234,9 @@ class Tracker:
     def _believed(self, stamp_ns: int, belief: Belief, observation: Observation) -> Belief:
         """Return a predicted belief after an image, and after what GNSS and headings say."""
         calibration = self.settings.calibration
-        volumes = observation.volumes
-        own = volumes[:len(belief.boxes)]
-        wide = volumes[len(own):] or own
+        own = observation.volumes[:len(belief.boxes)]
+        context = [each for each in observation.volumes[len(own):] if each is not None]
+        wide = context or observation.known
         factors = log_factors(
             own, wide, calibration.temper, calibration.nothing_share)
         weight = self._image_weight(stamp_ns)
@@ -262,51 +279,55 @@ class Tracker:
             return
         self._images.append(testimony)
 
-    def _answer(self, stamp_ns: int, belief: Belief, mode: Mode, observation: Observation,
-                testimony: Testimony) -> TrackedPose | Silence:
+    def _answer(self, stamp_ns: int, belief: Belief, mode: Mode,
+                observation: Observation) -> TrackedPose | Silence:
         summary = self._summary(stamp_ns, belief, mode)
-        doubt = self._doubt(summary, belief, mode, observation, testimony)
+        doubt = self._doubt(summary, belief, mode, observation)
         if doubt is not None:
-            doubt = self._start_again_if_lost(stamp_ns, *doubt)
+            doubt = self._start_again_if_lost(summary, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
         self._agreed_ns, self._lost = stamp_ns, ''
         self._compare_inputs(stamp_ns, summary.mean)
+        if self._mount_turn_rad:
+            self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
         return TrackedPose(
             stamp_ns, summary.mean, summary.covariance,
-            measured(observation, summary.mean, self.settings.calibration), summary,
+            measured(observation, summary.mean, self.settings.calibration, summary.strength),
+            summary,
             self._remarks.at(stamp_ns))
 
     def _summary(self, stamp_ns: int, belief: Belief, mode: Mode,
                  with_density: bool = False) -> BeliefState:
-        calibration = self.settings.calibration
-        covariance = mode.covariance + np.diag([
-            calibration.bias_m, calibration.bias_m, math.radians(calibration.bias_deg)]) ** 2
+        recent = self._recent(stamp_ns)
+        preference = strength(mode.mean, recent)
         density = tuple(
             replace(box, values=np.exp(box.values)) for box in belief.boxes
             ) if with_density else ()
-        return BeliefState(stamp_ns, mode.peak, mode.mean, covariance, min(mode.mass, 1.0),
-                           agreement(mode.mean, self._recent(stamp_ns)), density)
+        return BeliefState(
+            stamp_ns, mode.peak, mode.mean,
+            mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
+            agreement(mode.mean, recent), preference, _length_m(recent), density)
 
-    def _recent(self, stamp_ns: int) -> list[tuple[Testimony, Pose2]]:
-        """Return the images of the last metres, each with its base_link as seen from now."""
+    def _recent(self, stamp_ns: int) -> list[Recent]:
+        """Return the images of the last metres."""
         recent, here = [], self._odometry.at(stamp_ns)
         for image in self._images:
             if image.stamp_ns == stamp_ns:
-                recent.append((image, Pose2(0.0, 0.0, 0.0)))
+                recent.append(Recent(image, Pose2(0.0, 0.0, 0.0), 0.0))
             elif here and image.odometry:
                 motion = self._odometry.motion(here, image.odometry)
                 if motion.driven_m <= self.settings.publication.window_m:
-                    recent.append((image, motion.step))
+                    recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
 
-    def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode, observation: Observation,
-               testimony: Testimony) -> tuple[str, str] | None:
+    def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode,
+               observation: Observation) -> tuple[str, str] | None:
         """Return (kind, sentence) why the belief is not to be published; None if it is."""
         settings = self.settings.publication
         if observation.valid_share < settings.min_valid_share:
             return 'imagery', (f'only {observation.valid_share:.0%} of the aerial patch shows '
                                'imagery')
-        if doubt := self._too_early(summary.stamp_ns) or self._disagreement(summary, testimony):
+        if doubt := self._too_early(summary.stamp_ns) or self._disagreement(summary):
             return doubt
         if mode.mass < settings.min_mass:
             other, mass = belief.second(mode)
@@ -329,30 +350,54 @@ class Tracker:
             f'only {len(recent)} images over {length_m:.0f} m so far, {settings.min_images} over '
             f'{settings.min_distance_m:g} m are needed')
 
-    def _disagreement(self, summary: BeliefState,
-                      testimony: Testimony) -> tuple[str, str] | None:
-        recent = self._recent(summary.stamp_ns)
-        level = self.settings.calibration.agreement_over(_length_m(recent))
+    def _disagreement(self, summary: BeliefState) -> tuple[str, str] | None:
+        """Return (kind, sentence) if images do not agree enough with a belief."""
+        recent, calibration = self._recent(summary.stamp_ns), self.settings.calibration
+        level = calibration.agreement_over(_length_m(recent))
         if summary.agreement < level:
             return 'agreement', (
                 f'the images of the last {_length_m(recent):.0f} m agree with no '
                 f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
                 'needed): is the heading right, and do images and imagery show the same place?')
-        contradiction = self._inputs.contradiction(summary.stamp_ns, summary.mean)
+        contradiction = self._contradiction(summary, recent[-1:])
         if not contradiction:
             return None
-        own = agreement(summary.mean, [(testimony, Pose2(0.0, 0.0, 0.0))])
-        last = agreement(summary.mean, recent[-LAST_IMAGES:])
-        if own < OWN_AGREEMENT or last < level:
-            return 'agreement', f'the last images disagree with the pose, and {contradiction}'
+        since = self._since_contradiction(recent)
+        long_enough = _length_m(since) >= self.settings.publication.min_distance_m
+        agreed = agreement(summary.mean, since)
+        if not long_enough or agreed < calibration.agreement_over(_length_m(since)):
+            return 'agreement', (
+                f'{contradiction}, and the images over {_length_m(since):.0f} m since then do '
+                f'not outweigh it (agreement {agreed:.2f})')
         return None
+
+    def _contradiction(self, summary: BeliefState, newest: list[Recent]) -> str:
+        """
+        Return how inputs contradict a belief, and note since when.
+
+        One fix alone does so only if the newest image is not in favour of the belief either.
+        """
+        is_supported = agreement(summary.mean, newest) >= SUPPORT
+        contradiction = self._inputs.contradiction(
+            summary.stamp_ns, summary.mean, by_majority=is_supported)
+        if not contradiction:
+            self._contradicted_ns = None
+        elif self._contradicted_ns is None:
+            self._contradicted_ns = summary.stamp_ns
+        return contradiction
+
+    def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:
+        since_ns = self._contradicted_ns
+        return recent if since_ns is None else [
+            each for each in recent if each.image.stamp_ns >= since_ns]
 
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
         """Note by how much GNSS and the heading differ from a pose that is published."""
         self._remarks.compare(
             stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
 
-    def _start_again_if_lost(self, stamp_ns: int, kind: str, sentence: str) -> tuple[str, str]:
+    def _start_again_if_lost(
+            self, summary: BeliefState, kind: str, sentence: str) -> tuple[str, str]:
         """
         Forget a belief that images have not agreed with for long.
 
@@ -361,18 +406,19 @@ class Tracker:
         if kind == 'start' and self._lost:
             return 'agreement', f'{self._lost} A new search has begun: {sentence}'
         if kind == 'agreement':
-            since_ns = self._agreed_ns or self._begin_ns
+            stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
+            since = self._since_contradiction(self._recent(stamp_ns))
+            level = self.settings.calibration.agreement_over(_length_m(since))
+            is_clear = not agreement(summary.mean, since) >= level - CLEARLY
             driven_m = self._motion(since_ns, stamp_ns).driven_m
-            if driven_m > self.settings.publication.doubt_m:
-                sigma_m = self._sigma_m
-                self._begin_again()
-                self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
+            if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
+                self._search_again(sentence)
         return kind, sentence
 
 
-def _length_m(images: list[tuple[Testimony, Pose2]]) -> float:
-    """Return how far from now the first of the images was taken."""
-    return float(np.hypot(*images[0][1][:2])) if images else 0.0
+def _length_m(images: list[Recent]) -> float:
+    """Return how far was driven since the first of the images."""
+    return images[0].driven_m if images else 0.0
 
 
 def _focused(belief: Belief, mode: Mode, cell_m: float) -> Belief:

@@ -28,6 +28,7 @@ from fg2_ros.imagery import RasterImagery
 from fg2_ros.localizer import Prior
 from fg2_ros.network import FG2Config
 from fg2_ros.solver.grid import BevGrid
+from fg2_ros.tracker.settings import Calibration
 import numpy as np
 import torch
 
@@ -37,6 +38,9 @@ CONFIG = dataclasses.replace(
     ground_image_hw=(64, 128))
 PINHOLE = dataclasses.replace(CONFIG, camera='pinhole', ground_image_hw=(40, 160))
 SIDE_M = 100.0
+CALIBRATED = {'tracker': dataclasses.replace(
+    Calibration(), measurement_temper=0.12, measurement_bias_m=0.05, measurement_bias_deg=0.1,
+    temper=1.0, bias_m=0.1, bias_deg=0.2).to_dict()}
 
 
 def orthophoto():

@@ -16,7 +16,6 @@
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, ImageryError, ImageryNotReady
-from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import PatchSettings
 from fg2_ros.localizer.aerial import AerialMemory
@@ -71,23 +70,39 @@ def clock():
 
 @pytest.fixture
 def memory(imagery, clock):
-    """Return a memory whose features are the first pixel's value."""
-    return AerialMemory(
-        imagery, lambda image: int(image[0, 0, 0]), 28.0, 16, PatchSettings(), clock)
+    """Return an empty memory."""
+    return AerialMemory(imagery, 28.0, 16, PatchSettings(kept=3), clock)
+
+
+def number(kept):
+    """Return how many patches had been asked for when a patch was, itself included."""
+    return int(kept.patch.image[0, 0, 0])
 
 
 def test_kept_while_near_replaced_when_far(memory, imagery):
     """Distances count from the patch's centre, on the farther axis."""
-    for place, asked in (((0, 0), 1), ((5.9, -5.9), 1), ((0, 6.1), 2), ((0, 0.2), 2)):
-        memory.patch(FRAME, place)
+    for place, asked in (((0, 0), 1), ((5.9, -5.9), 1), ((0, 6.1), 2), ((0, 3.2), 2)):
+        assert number(memory.patch(FRAME, place)) == asked
         assert len(imagery.asked) == asked
-        assert memory.features() == asked
+
+
+def test_patches_are_found_again_and_the_oldest_gives_way(memory, imagery):
+    """A search looks at many places in turn; what it made of them is kept with them."""
+    for east_m in (0, 33, 66):
+        memory.patch(FRAME, (east_m, 0)).described[0.0] = east_m
+    assert memory.patch(FRAME, (4, 0)).described == {0.0: 0}
+    assert len(imagery.asked) == 3
+    memory.patch(FRAME, (99, 0))
+    assert memory.patch(FRAME, (66, 0)).described == {0.0: 66}
+    assert not memory.patch(FRAME, (33, 0)).described
+    memory.forget()
+    assert not memory.patch(FRAME, (0, 0)).described
 
 
 def test_another_map_frame_is_another_patch(memory, imagery):
     """Coordinates of one frame mean nothing in another."""
     memory.patch(FRAME, (0, 0))
-    assert memory.patch(MapFrame(10.0, 20.1), (0, 0)).view.frame != FRAME
+    assert memory.patch(MapFrame(10.0, 20.1), (0, 0)).patch.view.frame != FRAME
     assert len(imagery.asked) == 2
 
 
@@ -99,7 +114,7 @@ def test_the_old_patch_serves_while_the_new_one_is_on_its_way(memory, imagery):
     imagery.problem = None
     memory.patch(FRAME, (0, 0))
     imagery.problem = ImageryNotReady('coming')
-    assert memory.patch(FRAME, (10, 0)).centre_m == (0, 0)
+    assert memory.patch(FRAME, (10, 0)).patch.centre_m == (0, 0)
     with pytest.raises(ImageryNotReady):
         memory.patch(FRAME, (13, 0))
     imagery.problem = ImageryError('gone')
@@ -108,24 +123,22 @@ def test_the_old_patch_serves_while_the_new_one_is_on_its_way(memory, imagery):
 
 
 def test_gaps_are_filled_when_more_imagery_has_come(memory, imagery, clock):
-    """Asked again after a while only; features change with the patch and not otherwise."""
+    """Asked again after a while only; the patch changes then and not otherwise."""
     imagery.missing_rows = 4
-    memory.patch(FRAME, (0, 0))
-    assert memory.features() == 1
+    assert number(memory.patch(FRAME, (0, 0))) == 1
     clock.now = 1.0
     memory.patch(FRAME, (0, 0))
     assert len(imagery.asked) == 1
     clock.now = 2.5
-    memory.patch(FRAME, (1, 0))  # nothing new
+    assert number(memory.patch(FRAME, (1, 0))) == 1  # nothing new
     assert imagery.asked == [(0, 0), (0, 0)]
-    assert memory.features() == 1
     clock.now, imagery.problem = 5.0, ImageryError('down')
     memory.patch(FRAME, (0, 0))
     clock.now, imagery.problem, imagery.missing_rows = 8.0, None, 0
-    assert memory.patch(FRAME, (0, 0)).valid.all()
-    assert memory.features() == 4
+    better = memory.patch(FRAME, (0, 0))
+    assert better.patch.valid.all() and number(better) == 4
     clock.now = 20.0
-    memory.patch(FRAME, (0, 0))
+    assert memory.patch(FRAME, (0, 0)) is better
     assert len(imagery.asked) == 4
 
 
@@ -136,8 +149,7 @@ def test_a_coarse_patch_is_replaced_when_finer_imagery_has_come(memory, imagery,
             (9.0, 3.5, 0, 4), (12.0, 1.75, 0, 5), (15.0, 0.5, 0, 5)):
         clock.now, imagery.resolution_m = now, resolution_m
         imagery.missing_rows = missing_rows
-        memory.patch(FRAME, (0, 0))
-        assert memory.features() == features
+        assert number(memory.patch(FRAME, (0, 0))) == features
     assert len(imagery.asked) == 5
 
 
@@ -145,6 +157,5 @@ def test_the_surroundings_are_requested_then_the_patch(memory, imagery):
     """What is requested last is fetched first."""
     memory.request(FRAME, (3, 4))
     surroundings, patch = imagery.requested
-    assert patch == PatchView(FRAME, (3, 4), 28.0, 16)
-    assert (surroundings.frame, surroundings.centre_m) == (FRAME, (3, 4))
-    assert surroundings.size_m >= 28.0 + 2 * 25.0
+    assert patch == (FRAME, (3, 4), 28.0, 16)
+    assert surroundings[:2] == (FRAME, (3, 4)) and surroundings[2] >= 28.0 + 2 * 25.0

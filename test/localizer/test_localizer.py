@@ -17,7 +17,7 @@
 import dataclasses
 import math
 from test.helpers.truthful_network import (
-    FRAME, orthophoto, panorama_at, prior_at, TruthfulNetwork, VagueNetwork)
+    CALIBRATED, FRAME, orthophoto, panorama_at, prior_at, TruthfulNetwork, VagueNetwork)
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import ImageryError
@@ -103,7 +103,7 @@ def test_matches_point_at_the_same_things():
 
 def test_covariance_is_in_map_axes():
     """Where all matches say east precisely and north vaguely, the covariance says so too."""
-    estimate = Localizer(VagueNetwork((1.0, 2.0)), orthophoto(), FRAME).estimate(
+    estimate = Localizer(VagueNetwork((1.0, 2.0)), orthophoto(), FRAME, metadata=CALIBRATED).estimate(
         panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
     assert estimate.covariance[1, 1] > 4 * estimate.covariance[0, 0]
 
@@ -206,16 +206,17 @@ def test_bad_priors(change, said):
         localizer.estimate(panorama_at(0.0), prior)
 
 
-def test_covariance_scale_of_the_weights_and_of_the_user():
-    """The weights' calibration is used unless the user sets a factor."""
-    def size(settings, metadata):
-        return Localizer(
-            TruthfulNetwork((0.0, 0.0)), orthophoto(), FRAME, settings, metadata).estimate(
-            panorama_at(0.5), prior_at(0.0, 0.0, 0.5)).covariance[0, 0] - 0.05 ** 2
-    plain = size(LocalizerSettings(), {})
-    assert size(LocalizerSettings(), {'covariance_scale': 9.0}) == pytest.approx(9 * plain, 1e-3)
-    assert size(LocalizerSettings(covariance_scale=4.0), {'covariance_scale': 9.0}) == (
-        pytest.approx(4 * plain, 1e-3))
+def test_covariances_are_as_the_weights_were_calibrated():
+    """Weights that nobody has calibrated claim less."""
+    def sigma_m(metadata):
+        covariance = Localizer(
+            TruthfulNetwork((0.0, 0.0)), orthophoto(), FRAME, metadata=metadata).estimate(
+            panorama_at(0.5), prior_at(0.0, 0.0, 0.5)).covariance
+        return covariance[0, 0] ** 0.5
+    assert sigma_m({}) > 1.0
+    assert 0.05 < sigma_m(CALIBRATED) < 0.5
+    with pytest.raises(ValueError, match='calibration'):
+        Localizer(TruthfulNetwork((0.0, 0.0)), orthophoto(), metadata={'tracker': {}})
 
 
 def test_what_cannot_be_loaded():

@@ -119,7 +119,7 @@ class Arrived(Exception):
 @pytest.fixture
 def uploads(monkeypatch):
     """Let the matcher upload, return what it does, and stop where it takes the pose home."""
-    made, upload = [], Matcher._uploaded
+    made, upload = [], Matcher.uploaded
 
     def noting(matcher, values):
         made.append(values.shape)
@@ -128,7 +128,7 @@ def uploads(monkeypatch):
 
     def arriving(solution):
         raise Arrived
-    monkeypatch.setattr(Matcher, '_uploaded', noting)
+    monkeypatch.setattr(Matcher, 'uploaded', noting)
     monkeypatch.setattr(Solution, 'cpu', arriving)
     return made
 
@@ -141,7 +141,7 @@ def test_the_matcher_uploads_only_and_waits_for_the_pose(camera, uploads):
     config = replace(CONFIGS['sim'], camera=camera)
     matcher = Matcher(
         optimise_for_inference(FG2Network(config)), orthophoto(),
-        LocalizerSettings(ransac=SETTINGS['real time']), 1.0)
+        LocalizerSettings())
     image = np.zeros((*config.ground_image_hw, 3), np.uint8)
     camera_k = np.array([[50.0, 0, 64], [0, 50.0, 32], [0, 0, 1]])
     patch, limits = (*config.aerial_image_hw, 3), (1, 4)

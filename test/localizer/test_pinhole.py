@@ -17,7 +17,7 @@
 import dataclasses
 import math
 from test.helpers.truthful_network import (
-    FRAME, orthophoto, panorama_at, PINHOLE, pinhole_at, PinholeNetwork, prior_at,
+    CALIBRATED, FRAME, orthophoto, panorama_at, PINHOLE, pinhole_at, PinholeNetwork, prior_at,
     TruthfulNetwork)
 
 from fg2_ros.geometry.se2 import rotation2, wrap_angle
@@ -93,7 +93,8 @@ def test_covariance_is_in_map_axes():
     in_camera_axes = []
     for yaw in (0.0, math.pi / 2, 2.3, -0.8):
         covariance = estimate_of(
-            Localizer(NoisyNetwork((1.0, 2.0), yaw), orthophoto(), FRAME), yaw,
+            Localizer(
+                NoisyNetwork((1.0, 2.0), yaw), orthophoto(), FRAME, metadata=CALIBRATED), yaw,
             prior_at(1.0, 2.0, yaw)).covariance
         turn = np.eye(3)
         turn[:2, :2] = rotation2(-yaw)
@@ -105,11 +106,11 @@ def test_covariance_is_in_map_axes():
 
 
 def test_the_patch_is_turned_anew_when_the_heading_has_changed_enough():
-    """Its imagery and its features are kept until then."""
+    """To multiples of a step; its imagery is kept, and so is what was made of it."""
     network, imagery = PinholeNetwork((0.0, 0.0)), orthophoto()
     localizer = Localizer(network, imagery, FRAME, LocalizerSettings(turn_deg=4.0))
-    yaw = 1.0
-    for turn_deg, calls in ((0, 1), (3.5, 1), (-3.5, 1), (4.5, 2), (2.0, 2), (0.2, 3)):
+    yaw = math.radians(60.0)
+    for turn_deg, calls in ((0, 1), (1.5, 1), (-1.5, 1), (4.5, 2), (3.0, 2), (0.2, 2)):
         turned = yaw + math.radians(turn_deg)
         estimate = estimate_of(localizer, turned, prior_at(0.5, 0.0, turned))
         assert estimate.accepted

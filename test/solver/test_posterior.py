@@ -42,7 +42,7 @@ def window(camera=(0.0, 0.0), bearing=0.0, places=2, headings=1, parts=1, step_r
 
 def exact(scores, poses):
     """Return the log-likelihood at each (row, column, bearing), summed cell by cell."""
-    settings = SETTINGS.likelihood
+    settings = SETTINGS
     given_ground, weight = scores[0].softmax(0), dual_softmax(scores)[0].sum(0)
     found = []
     for row, column, bearing in poses:
@@ -75,8 +75,8 @@ def test_is_exact_where_ground_cells_fall_on_aerial_cells():
 
 
 @pytest.mark.parametrize('parts', [1, 2])
-def test_rounding_hardly_matters_elsewhere(parts):
-    """Between cells the values go along with the exact ones; the rounding only smooths them."""
+def test_interpolation_follows_it_elsewhere(parts):
+    """Between cells the values go along with the exact ones; interpolation only smooths them."""
     asked = window((0.3, -0.4), 0.07, places=parts, headings=2, parts=parts, step_rad=0.1)
     scores = frame()
     dense = DenseLikelihood(scores, dual_softmax(scores), GRID, SETTINGS).evaluate(asked)
@@ -116,7 +116,7 @@ def test_one_certain_cell_gives_the_kernel():
     probabilities[0, aerial, cell] = 1.0
     asked = window(places=2, headings=0)
     dense = DenseLikelihood(scores, probabilities, GRID, SETTINGS).evaluate(asked)[0, 0]
-    sigma, floor = SETTINGS.likelihood.bandwidth_cells, SETTINGS.likelihood.floor
+    sigma, floor = SETTINGS.bandwidth_cells, SETTINGS.floor
     row, column = np.meshgrid(np.arange(-2, 3), np.arange(-2, 3), indexing='ij')
     squares = (row - 1) ** 2 + column ** 2
     density = np.exp(-squares / (2 * sigma ** 2)) / (2 * math.pi * sigma ** 2)

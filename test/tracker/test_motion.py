@@ -119,3 +119,13 @@ def test_late_messages_change_nothing():
     before = chain.between(at(0.2), at(0.8))
     assert not chain.add(at(0.5), Odometry(Pose2(500.0, 0.0, 0.0), Pose2(SPEED_MPS, 0.0, 0.0)))
     assert chain.between(at(0.2), at(0.8)) == before
+
+
+def test_a_gyro_that_drifts_while_the_wheels_stand_turns_nothing():
+    """A minute at a traffic light with a biased gyro."""
+    chain = OdometryChain(MotionSettings())
+    rate = math.radians(0.3)
+    for index in range(601):
+        chain.add(at(index / 10), Odometry(
+            Pose2(0.0, 0.0, index / 10 * rate), Pose2(0.0, 0.0, rate)))
+    assert chain.between(at(0.0), at(60.0)).step.yaw == 0

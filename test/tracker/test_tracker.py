@@ -43,6 +43,7 @@ class World:
 
     :param heading_off_rad: of the IMU; None if there is none.
     :param gnss_off_m: of all fixes.
+    :param mount_turn_rad: of the camera, against what the tracker is told.
     :param images: what images show: 'right', 'nothing' that would be in the imagery.
     """
 
@@ -50,6 +51,7 @@ class World:
     gnss_off_m: tuple[float, float] = (2.0, -1.0)
     gnss_sigma_m: float = 3.0
     images: str = 'right'
+    mount_turn_rad: float = 0.0
     speed_mps: float = SPEED_MPS
     odometry_jump_m: float = 0.0
 
@@ -87,7 +89,7 @@ class World:
 
     def seen(self, grid):
         """Return a peak at the camera's pose, or anywhere if the images show another place."""
-        camera = self.truth.compose(MOUNT)
+        camera = self.truth.compose(MOUNT).compose(Pose2(0.0, 0.0, self.mount_turn_rad))
         if self.images == 'nothing':
             off_m = self.rng.uniform(-9, 9, 2)
             camera = Pose2(*(np.array(self.truth[:2]) + off_m), camera.yaw)
@@ -148,6 +150,17 @@ def test_a_wrong_heading_is_found_and_said(off_deg):
     assert published(results)
     assert max(world.error(result)[1] for result in published(results)) < math.radians(3.0)
     assert any('degrees' in remark for remark in results[-1].remarks)
+
+
+def test_a_camera_that_looks_backward_is_found_and_said():
+    """Its images fit no drive forward; they do when its mount is thought to be turned."""
+    world = World(mount_turn_rad=math.pi)
+    results = world.drive(12.0)
+    assert published(results)
+    assert isinstance(results[-1], TrackedPose)
+    assert world.error(results[-1])[0] < 0.3
+    assert world.error(results[-1])[1] < math.radians(2.0)
+    assert any('180 degrees' in remark for remark in results[-1].remarks)
 
 
 def test_no_heading_is_needed():
@@ -213,7 +226,8 @@ def test_a_fix_kilometres_away_moves_nothing():
     world = World()
     world.drive(5.0)
     world.gnss_off_m = (2000.0, 0.0)
-    result = world.drive(0.25)[0]
+    world.tick()
+    result = world.image()
     assert isinstance(result, TrackedPose)
     assert world.error(result)[0] < 0.15
 

@@ -66,6 +66,18 @@ class Vehicle:
             else:
                 tell(tracker, event)
 
+    def answers(self, stream: SensorStream, tracker: Tracker
+                ) -> Iterator[tuple[Pose2, TrackedPose | Silence]]:
+        """Yield the true pose of base_link and what a tracker says, for each image of a drive."""
+        self.imagery.raster = stream.imagery
+        self.localizer.map_frame = stream.map_frame
+        for event in stream.events():
+            if isinstance(event.content, Shot):
+                panorama = event.content.image.pixels()
+                yield event.content.truth, self._answer(stream, event.stamp_ns, panorama, tracker)
+            else:
+                tell(tracker, event)
+
     def drive(self, seed: int, stream: SensorStream) -> DriveResult:
         """Return what comes of a whole drive."""
         images = tuple(self.follow(stream, self.new_tracker()))

@@ -1,0 +1,71 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Find how much the images of a camera may be believed, and write it into a weights file.
+
+A tracker follows simulated drives on which nothing is wrong. What is found (temper, correlation,
+level of agreement, what no number of images averages out) is written into the metadata of the
+weights, with the drives it was found on; nodes and replays take it from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from fg2_ros.commands.options import add_options, NetworkOptions, Output
+from fg2_ros.settings import setting
+from fg2_ros.simulation.seeds import seed_range
+
+
+@dataclass(frozen=True)
+class CalibrateSettings:
+    """Which drives are followed, and where the calibrated weights go."""
+
+    city_seeds: tuple = setting(
+        (1008, 1039), 'A drive in each city and difficulty, first and last.', parse=seed_range,
+        option={'metavar': 'A-B'})
+    frames: int = setting(60, 'Images of each drive.', between=(20, 10 ** 4))
+    rate_hz: float = setting(
+        4.0, 'Of the images, a second.', between=(0.1, 50.0),
+        option={'name': 'rate', 'metavar': 'HZ'})
+    cache: Path | None = setting(
+        None, 'Keep the rendered drives there (13 MB each).', of=Path,
+        option={'metavar': 'FOLDER'})
+    out: Path | None = setting(
+        None, 'Weights file with the calibration; by default nothing is written.', of=Path,
+        option={'metavar': 'FILE'})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_options(parser, run, CalibrateSettings, NetworkOptions, Output)
+
+
+def run(settings: CalibrateSettings, network: NetworkOptions, output: Output) -> int:
+    """Calibrate, and say what was found."""
+    from fg2_ros.evaluation.drives.calibrate import calibrate_on_drives
+    from fg2_ros.network.weights import with_metadata
+    from fg2_ros.tracker.settings import METADATA_KEY
+    found = calibrate_on_drives(
+        network.weights, settings.city_seeds, settings.frames, settings.rate_hz, settings.cache,
+        network.device, network.precision).to_dict()
+    for name, value in found.items():
+        print(f'{name}: {value if isinstance(value, str) else format(value, ".4g")}')
+    if settings.out:
+        with_metadata(network.weights, settings.out, {METADATA_KEY: found})
+    output.write({METADATA_KEY: found})
+    return 0

@@ -1,0 +1,122 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A calibration from samples whose errors are known."""
+
+from dataclasses import replace
+import math
+
+from fg2_ros.evaluation.drives.calibration import (
+    calibrated, correlation_m, fit, log_score, nothing_share, Sample, trial_settings)
+from fg2_ros.tracker.settings import Calibration
+import numpy as np
+import pytest
+
+SPREAD_M, BIAS_M, BIAS_DEG = 0.2, 0.3, 0.5
+
+
+def sample(rng, drive=0, distance_m=0.0, strength=10.0, **change):
+    """Return a sample whose error has the spread and the bias as its variance."""
+    def draw():
+        share = min(10.0 / strength, 1.0) ** 2
+        place = rng.normal(0, math.hypot(SPREAD_M, BIAS_M * share), 2)
+        yaw = rng.normal(0, math.hypot(0.001, math.radians(BIAS_DEG)))
+        return np.array([*place, yaw])
+    spread = np.diag([SPREAD_M, SPREAD_M, 0.001]) ** 2
+    values = {
+        'drive': drive, 'distance_m': distance_m, 'error': draw(), 'spread': spread,
+        'measured': draw(), 'measured_spread': spread, 'mass': 1.0, 'agreement': 0.95,
+        'strength': strength, 'length_m': 30.0} | change
+    return Sample(**values)
+
+
+def many(count=4000, **change):
+    """Return samples that match weakly and strongly by halves."""
+    rng = np.random.default_rng(0)
+    return [sample(rng, strength=10.0, **change) if index % 2 else
+            sample(rng, strength=10.0, **change) for index in range(count)]
+
+
+def test_biases_are_found():
+    """Those with which the average NEES is 1."""
+    found = fit(Calibration(temper=1.3), many())
+    assert found.bias_m == pytest.approx(BIAS_M, rel=0.05)
+    assert found.bias_deg == pytest.approx(BIAS_DEG, rel=0.05)
+    assert found.measurement_bias_m == pytest.approx(BIAS_M, rel=0.05)
+    assert found.measurement_temper == found.temper == 1.3
+    assert found.strength == pytest.approx(10.0)
+
+
+def test_right_places_with_a_low_agreement_lower_the_level():
+    """So that nearly all of them would have been published."""
+    samples = many(400)
+    high = fit(Calibration(), samples).agreement
+    low = fit(Calibration(), [replace(each, agreement=0.8) for each in samples])
+    assert low.agreement < high
+    assert low.agreement_over(30.0) < 0.8
+
+
+def test_wrong_places_teach_nothing():
+    """Errors of wrong locks are no matter of calibration."""
+    rng = np.random.default_rng(1)
+    wrong = [sample(rng, error=np.array([20.0, 0.0, 0.0])) for _ in range(400)]
+    unsure = [sample(rng, mass=0.5, error=np.array([2.9, 0.0, 0.0])) for _ in range(400)]
+    alone, together = fit(Calibration(), many()), fit(Calibration(), many() + wrong + unsure)
+    assert alone == together
+
+
+def test_too_few_samples_are_refused():
+    """The sentence says how many there were."""
+    with pytest.raises(ValueError, match='only 5 images'):
+        fit(Calibration(), many(5))
+
+
+def test_correlation_length_of_a_known_process():
+    """Errors that forget over 8 m are found to do so."""
+    rng, samples, error = np.random.default_rng(2), [], np.zeros(2)
+    keep = math.exp(-2.0 / 8.0)
+    for index in range(5000):
+        error = keep * error + math.sqrt(1 - keep ** 2) * rng.normal(0, 0.4, 2)
+        samples.append(sample(rng, distance_m=2.0 * index, measured=np.array([*error, 0.0])))
+    assert correlation_m(samples) == pytest.approx(8.0, rel=0.15)
+    assert correlation_m(samples[:1]) == Calibration.correlation_m
+
+
+def test_share_of_images_that_say_nothing():
+    """One in ten has no measurement near the belief."""
+    rng = np.random.default_rng(3)
+    samples = [sample(rng, measured=None if index % 10 == 0 else np.zeros(3))
+               for index in range(500)]
+    assert nothing_share(samples) == pytest.approx(0.1)
+
+
+def test_the_temper_of_the_sharpest_honest_belief_wins():
+    """Of several, each with its biases fitted."""
+    def followed(index, stream, settings):
+        rng = np.random.default_rng(index)
+        off = abs(math.log(settings.calibration.temper / 1.4))
+        return [sample(rng, index, 2.0 * step, error=rng.normal(0, 1, 3) * (
+            0.2 * (1 + off), 0.2 * (1 + off), 0.005)) for step in range(200)]
+    found = calibrated([None] * 5, followed, 'five drives')
+    assert found.temper == 1.4
+    assert found.fitted_on == 'five drives'
+    assert Calibration.of({'tracker': found.to_dict()}) == found
+
+
+def test_a_trial_claims_no_more_than_the_spread():
+    """What is fitted afterwards must not be in it already."""
+    trial = trial_settings(Calibration(temper=1.2)).calibration
+    assert trial.bias_m < 0.01 and trial.measurement_bias_m < 0.01
+    assert trial.agreement < 0.5
+    assert math.isfinite(log_score(trial, many(50)))
