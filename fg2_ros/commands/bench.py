@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
         'threads': torch.get_num_threads(), 'panorama_width': args.width,
         'compiled': args.compile, **time_stages(args, device), 'imagery_ms': time_imagery()}
     if args.full:
-        figures |= compare_full_size(args, device)
+        from fg2_ros.network import FG2Config
+        figures |= compare_full_size(FG2Config.preset('vigor'), device, args.precision)
     write_json(figures, args.json)
     return 0
 
@@ -94,13 +95,16 @@ def time_imagery() -> dict[str, float]:
     return timings
 
 
-def compare_full_size(args: argparse.Namespace, device) -> dict:
-    """Return ratios to the naive way and figures of a full-size frame; print them."""
+def compare_full_size(config, device, precision: str) -> dict:
+    """
+    Return ratios to the naive way and figures of a frame of a network; print them.
+
+    :param config: `fg2_ros.network.FG2Config` of the full-size network.
+    """
     import torch
     from fg2_ros.bench import comparison, full_size
     from fg2_ros.network.weights import usable_precision
-    from fg2_ros.network import FG2Config
-    config, dtype = FG2Config.preset('vigor'), usable_precision(args.precision, device)
+    dtype = usable_precision(precision, device)
     comparisons = {
         'head': comparison.compare_head(config, device, dtype),
         'attention': comparison.compare_attention(config, device, dtype),
@@ -112,7 +116,7 @@ def compare_full_size(args: argparse.Namespace, device) -> dict:
               f'{found.naive_ms:>9.1f} ms: {found.ratio:.1f} times as fast; '
               f'{found.difference:.2g} {units[name]}')
     frame = full_size.in_own_process(
-        'vigor', str(device), args.precision, torch.get_num_threads())
+        config, str(device), precision, torch.get_num_threads())
     for name, value in frame['stages_ms'].items():
         print(f'full-size {name:<20}{value:>9.1f} ms')
     print(f'full-size frame {frame["stages_ms"]["total"] / 1e3:.1f} s, '
