@@ -1,58 +1,107 @@
-"""Settings: dataclass fields with unit, range and explanation; values for them from outside."""
+"""
+Settings: dataclass fields with unit, range and explanation, and values for them from outside.
+
+ROS parameters, YAML files, the catalogue of imagery and the options of the commands are all
+declared from such dataclasses, and converted and checked here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import Field, field, fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass, MISSING, replace
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Iterable, Mapping
 
 import yaml
 
 MAINTAINERS = 'maintainers@fg2-ros.org'  # tile servers are told, unless a user is to be asked
 SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'fg2_sim.safetensors'
+_TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
+               Path: 'a path'}
+_PLURALS = {float: 'numbers', str: 'texts'}
 
 
 def setting(default: Any, text: str, *, unit: str = '', between: tuple | None = None,
-            choices: tuple = (), of: type = float, read_only: bool = False,
-            secret: bool = False) -> Any:
+            choices: tuple = (), of: type = float, parse: Callable[[Any], Any] | None = None,
+            read_only: bool = False, secret: bool = False, option: Mapping | None = None) -> Any:
     """
     Return a dataclass field that carries what a user needs to know to change it.
 
-    :param default: the default value; its type is the setting's type.
+    :param default: the default value; its type is the setting's type. MISSING: a value must be
+        given. None: there need not be one.
     :param text: what it does, for the user.
     :param unit: of the value, as a manual writes it.
     :param between: smallest and largest value allowed, both included.
     :param choices: the values allowed, if they are few.
-    :param of: what the items of a tuple are: float or str.
+    :param of: the type of a tuple's items, or of the value where the default does not tell it.
+    :param parse: makes the value out of what a user writes; raises ValueError with the reason.
     :param read_only: whether a running node cannot change it.
     :param secret: whether no message may show its value.
+    :param option: how a command line writes it, where that does not follow from the above:
+        ``name``, with underscores; ``metavar``; ``positional``; ``const``, the value of an option
+        without one; ``group``, of which only one may be given.
     """
-    return field(default=default, metadata={
+    return field(default=default, repr=not secret, metadata={
         'help': text, 'unit': unit, 'range': between, 'choices': choices, 'of': of,
-        'read_only': read_only, 'secret': secret})
+        'parse': parse, 'read_only': read_only, 'secret': secret, 'option': dict(option or {})})
 
 
-def converted(name: str, value: Any, declared: Field, default: Any = None) -> Any:
+def type_of(declared: Field) -> type:
+    """Return the type of a setting's values."""
+    if declared.default is MISSING or declared.default is None:
+        return declared.metadata['of']
+    return Path if isinstance(declared.default, Path) else type(declared.default)
+
+
+def explanation(declared: Field) -> str:
+    """Return what a setting does, with its unit."""
+    unit = declared.metadata.get('unit')
+    return declared.metadata.get('help', '') + (f' [{unit}]' if unit else '')
+
+
+def converted(what: str, value: Any, declared: Field, default: Any = None) -> Any:
     """
     Return a value as the type of its setting, or refuse it.
 
     An integer is a fine double, a list is a fine tuple, one text is fine for a list of texts, and
-    None (`[]` in YAML) is the default.
+    None (`[]` in a ROS parameter file) is the default. A text is a fine number if it reads as
+    one: command lines have nothing else, and YAML takes 1e-4 for text.
 
+    :param what: what the sentence calls the setting.
     :raises ValueError: with the reason, naming the setting.
     """
     if value is None:
         return default
-    wanted = type(declared.default)
+    about, wanted = declared.metadata, type_of(declared)
+    if about.get('parse'):
+        try:
+            return about['parse'](value)
+        except ValueError as error:
+            raise ValueError(f'{what}: {error}') from None
     if wanted is tuple:
-        value = _items(name, value, declared)
-    elif wanted is float:
-        value = _number(name, value, declared)
-    elif type(value) is not wanted:
-        raise _wrong(name, value, declared, f'a {_TYPE_NAMES.get(wanted, wanted.__name__)}')
-    _require_allowed(name, value, declared)
+        value = _items(what, value, declared)
+    else:
+        value = _scalar(what, value, wanted, declared)
+    _require_allowed(what, value, declared)
     return value
+
+
+def checked(values: Mapping[str, Any], known: Mapping[str, Field],
+            label: Callable[[str], str] = str) -> dict[str, Any]:
+    """
+    Return values as the types of their settings; those that are None are left out.
+
+    :param values: by name.
+    :param known: all settings, by name.
+    :param label: what sentences call a setting of some name.
+    :raises ValueError: naming what is unknown, of the wrong type or out of range.
+    """
+    unknown = sorted(map(str, set(values) - set(known)))
+    if unknown:
+        raise ValueError(f'{label("")}unknown setting{"s" * (len(unknown) > 1)} '
+                         f'{", ".join(unknown)}; there are {", ".join(known)}')
+    return {name: converted(label(name), value, known[name])
+            for name, value in values.items() if value is not None}
 
 
 def settings_of(settings: Any, prefix: str = '') -> dict[str, tuple[Field, Any]]:
@@ -61,21 +110,33 @@ def settings_of(settings: Any, prefix: str = '') -> dict[str, tuple[Field, Any]]
 
     :param settings: an instance; its own values are returned beside the fields.
     """
-    found = {}
+    named: dict[str, tuple[Field, Any]] = {}
     for declared in fields(settings):
         value = getattr(settings, declared.name)
         if is_dataclass(value):
-            found |= settings_of(value, f'{prefix}{declared.name}.')
+            named |= settings_of(value, f'{prefix}{declared.name}.')
         else:
-            found[prefix + declared.name] = (declared, value)
-    return found
+            named[prefix + declared.name] = (declared, value)
+    return named
+
+
+def with_values(settings: Any, values: Mapping[str, Any], prefix: str = '') -> Any:
+    """Return a settings dataclass with other values, by the dotted names of `settings_of`."""
+    changes = {}
+    for declared in fields(settings):
+        value, name = getattr(settings, declared.name), prefix + declared.name
+        if is_dataclass(value):
+            changes[declared.name] = with_values(value, values, name + '.')
+        elif name in values:
+            changes[declared.name] = values[name]
+    return replace(settings, **changes)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """
     Return the mapping in a YAML file.
 
-    :raises ValueError: if it cannot be read, or is none.
+    :raises ValueError: if it cannot be read, or does not hold one.
     """
     try:
         content = yaml.safe_load(path.read_text('utf-8'))
@@ -86,38 +147,45 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-_TYPE_NAMES = {bool: 'boolean', int: 'whole number', str: 'text'}
+def _items(what: str, value: Any, declared: Field) -> tuple:
+    of = declared.metadata.get('of', float)
+    if isinstance(value, str) and of is str:
+        value = (value,)
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise _wrong(what, value, declared, 'a list')
+    value = list(value)
+    try:
+        return tuple(_scalar(what, item, of, declared) for item in value)
+    except ValueError:
+        raise _wrong(what, value, declared, f'a list of {_PLURALS[of]}') from None
 
 
-def _items(name: str, value: Any, declared: Field) -> tuple:
-    if isinstance(value, (bool, int, float)):
-        raise _wrong(name, value, declared, 'a list')
-    if declared.metadata.get('of', float) is float:
-        return tuple(_number(name, item, declared) for item in value)
-    value = (value,) if isinstance(value, str) else tuple(value)
-    if not all(isinstance(item, str) for item in value):
-        raise _wrong(name, list(value), declared, 'a list of texts')
-    return value
+def _scalar(what: str, value: Any, wanted: type, declared: Field) -> Any:
+    if type(value) is wanted or wanted is Path and isinstance(value, Path):
+        return value
+    if wanted is Path and isinstance(value, str):
+        return Path(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if wanted is float and is_number:
+        return float(value)
+    if wanted in (int, float) and isinstance(value, str):
+        try:
+            return wanted(value)
+        except ValueError:
+            pass
+    raise _wrong(what, value, declared, _TYPE_NAMES[wanted])
 
 
-def _number(name: str, value: Any, declared: Field) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _wrong(name, value, declared, 'a number')
-    return float(value)
-
-
-def _wrong(name: str, value: Any, declared: Field, wanted: str) -> ValueError:
+def _wrong(what: str, value: Any, declared: Field, wanted: str) -> ValueError:
     shown = '' if declared.metadata.get('secret') else f' = {value!r}'
-    return ValueError(f'parameter {name}{shown} is not {wanted}')
+    return ValueError(f'{what}{shown} is not {wanted}')
 
 
-def _require_allowed(name: str, value: Any, declared: Field) -> None:
+def _require_allowed(what: str, value: Any, declared: Field) -> None:
     limits, choices = declared.metadata.get('range'), declared.metadata.get('choices')
     if limits and not limits[0] <= value <= limits[1]:
-        raise ValueError(
-            f'parameter {name} = {value} is not between {limits[0]} and {limits[1]}')
+        raise ValueError(f'{what} = {value} is not between {limits[0]} and {limits[1]}')
     if choices and value not in choices:
-        raise ValueError(
-            f'parameter {name} = {value!r} is none of {", ".join(map(repr, choices))}')
+        raise ValueError(f'{what} = {value!r} is none of {", ".join(map(repr, choices))}')
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f'parameter {name} = {value} is not finite')
+        raise ValueError(f'{what} = {value} is not finite')

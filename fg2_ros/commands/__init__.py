@@ -1,8 +1,8 @@
 """
 The command `fg2`: one module of this package per sub-command.
 
-A sub-command's module has ``add_arguments(parser)`` and ``run(args) -> int``; the first line of
-its docstring is its help.  A module without these is a helper of the others.
+A sub-command's module has ``add_arguments(parser)``, which hands the parser to `add_options`; the
+first line of its docstring is its help.  A module without it is a helper of the others.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run a sub-command.
 
     :param argv: its name and arguments; those of the process if None.
-    :return: the exit code: 0 success, 1 a problem told in one sentence, 130 interrupted.
+    :return: the exit code: 0 success, 1 a problem told in one sentence, 130 interrupted; wrong
+        options end the process with 2.
     """
     args = make_parser().parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO, format='%(levelname)s: %(message)s')
     try:
-        return args.run(args) or 0
+        return args.run(args)
     except (ModuleNotFoundError, OSError, ValueError) as error:
         if args.verbose:
             raise
@@ -71,9 +72,8 @@ def command_modules() -> dict[str, ModuleType]:
 def add_command(
         commands: argparse._SubParsersAction, name: str, module: ModuleType) -> None:
     """Add the sub-command that a module implements."""
-    summary = module.__doc__.strip().partition('\n')[0]
+    summary = (module.__doc__ or name).strip().partition('\n')[0]
     parser = commands.add_parser(
-        name, help=summary, description=module.__doc__.strip(),
+        name, help=summary, description=(module.__doc__ or name).strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run)

@@ -10,36 +10,43 @@ by the ANEES that `fg2 evaluate` finds.
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, MISSING
 from pathlib import Path
 import textwrap
 
+from fg2_ros.commands.options import add_options
+from fg2_ros.settings import setting
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """What is converted into what."""
+
+    head: Path = setting(MISSING, 'State dict of the head (model.pt).', of=Path)
+    backbone: Path = setting(
+        MISSING, 'State dict of DINOv2 (dinov2_vitl14_pretrain.pth).', of=Path)
+    preset: str = setting(
+        MISSING, 'The data set that the head was trained on.', of=str,
+        choices=('vigor', 'kitti'))
+    out: Path = setting(MISSING, 'Safetensors file; replaced if there is one.', of=Path)
+    backbone_name: str = setting(
+        '', 'If it is not the published one: dinov2_vits14, dinov2_vitb14 or dinov2_vitl14.')
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument(
-        '--head', type=Path, required=True, help='state dict of the head (model.pt)')
-    parser.add_argument(
-        '--backbone', type=Path, required=True,
-        help='state dict of DINOv2 (dinov2_vitl14_pretrain.pth)')
-    parser.add_argument(
-        '--preset', choices=['vigor', 'kitti'], required=True,
-        help='the data set that the head was trained on')
-    parser.add_argument(
-        '--backbone-name', default='',
-        help='if it is not the published one: dinov2_vits14, dinov2_vitb14 or dinov2_vitl14')
-    parser.add_argument(
-        '--out', type=Path, required=True, help='safetensors file; replaced if there is one')
+    """Declare the command's options."""
+    add_options(parser, run, ConvertSettings)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: ConvertSettings) -> int:
     """Convert, and say what was made of what."""
     from fg2_ros.published.convert import convert, published_config
-    config = published_config(args.preset, args.backbone_name)
-    done = convert(args.head, args.backbone, config, args.out)
-    for part, origin in done.metadata['origin'].items():
-        print(f'{part}: {origin["file"]}, SHA-256 {origin["sha256"]}')
+    config = published_config(settings.preset, settings.backbone_name)
+    done = convert(settings.head, settings.backbone, config, settings.out)
+    for part, file in done.metadata['origin'].items():
+        print(f'{part}: {file["file"]}, SHA-256 {file["sha256"]}')
     print(f'queries: {done.metadata["queries"]}')
     print(f'not used by the network: {", ".join(done.metadata["unused"])}')
     print(textwrap.fill(done.metadata['licence_note'], 99))
-    print(f'{args.out}: {done.tensors} tensors, {args.out.stat().st_size / 1e6:.0f} MB')
+    print(f'{settings.out}: {done.tensors} tensors, {settings.out.stat().st_size / 1e6:.0f} MB')
     return 0

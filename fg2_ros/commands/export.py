@@ -3,47 +3,55 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, MISSING
 import hashlib
 import json
 from pathlib import Path
 
-from fg2_ros.settings import SHIPPED_WEIGHTS
+from fg2_ros.commands.options import add_options
+from fg2_ros.settings import setting, SHIPPED_WEIGHTS
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What is exported, and how."""
+
+    out: Path = setting(
+        MISSING, 'Gets ground.onnx, aerial.onnx and network.json, which says what goes in and '
+        'out.', of=Path, option={'metavar': 'FOLDER'})
+    format: str = setting('onnx', 'Of the files.', choices=('onnx',))  # noqa: A003, the option
+    weights: Path = setting(SHIPPED_WEIGHTS, 'File of the network.')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument('--format', choices=['onnx'], default='onnx', help='(%(default)s)')
-    parser.add_argument('--weights', type=Path, default=SHIPPED_WEIGHTS,
-                        help="file (default: the package's own)")
-    parser.add_argument(
-        '--out', type=Path, required=True, metavar='FOLDER',
-        help='gets ground.onnx, aerial.onnx and network.json, which says what goes in and out')
+    """Declare the command's options."""
+    add_options(parser, run, ExportSettings)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: ExportSettings) -> int:
     """Export both branches and describe them in a JSON file."""
     from fg2_ros.network.weights import load_network, read_metadata
     from fg2_ros.network.export import branches_of, export_onnx, OPSET, require_packages
     from fg2_ros.network.inference import optimise_for_inference
     require_packages()
-    network = optimise_for_inference(load_network(args.weights))
-    args.out.mkdir(parents=True, exist_ok=True)
+    network = optimise_for_inference(load_network(settings.weights))
+    settings.out.mkdir(parents=True, exist_ok=True)
     files = {}
     for branch in branches_of(network):
-        path = args.out / f'{branch.name}.onnx'
+        path = settings.out / f'{branch.name}.onnx'
         difference = export_onnx(branch, path)
         print(f'{path}: descriptors within {difference:.1g} of the network in ONNX Runtime')
         files[path.name] = described(branch) | {'largest_difference': difference}
-    (args.out / 'network.json').write_text(json.dumps({
-        'format': args.format, 'opset': OPSET, 'files': files,
+    (settings.out / 'network.json').write_text(json.dumps({
+        'format': settings.format, 'opset': OPSET, 'files': files,
         'scores': 'aerial descriptors times ground descriptors, divided by the temperature',
         'temperature': network.config.temperature,
         'dustbin_score': network.dustbin_score.item(),
         'config': network.config.to_dict(),
         'weights': {
-            'file': args.weights.name,
-            'sha256': hashlib.sha256(args.weights.read_bytes()).hexdigest(),
-            'metadata': read_metadata(args.weights)}}, indent=2) + '\n')
+            'file': settings.weights.name,
+            'sha256': hashlib.sha256(settings.weights.read_bytes()).hexdigest(),
+            'metadata': read_metadata(settings.weights)}}, indent=2) + '\n')
     return 0
 
 

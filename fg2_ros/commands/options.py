@@ -1,86 +1,161 @@
-"""Options that several sub-commands share."""
+"""Options of the sub-commands, declared from settings dataclasses; YAML files may give them."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, Field, fields, MISSING, replace
 import json
 from pathlib import Path
-import re
-from typing import Any, Sequence
+from typing import Any, Callable, Iterable, Mapping
 
-from fg2_ros.settings import read_yaml, SHIPPED_WEIGHTS
-
-LARGEST_SEED = 10 ** 6
+from fg2_ros.settings import (
+    checked, explanation, read_yaml, setting, SHIPPED_WEIGHTS, type_of)
 
 
-class ConfigurableParser(argparse.ArgumentParser):
-    """Takes options from a YAML file, too; those on the command line win."""
-
-    def __init__(self, *args: Any, **options: Any):
-        """Declare the option that names the file."""
-        super().__init__(*args, **options)
-        self.add_argument(
-            '--config', type=Path, metavar='FILE',
-            help='YAML file with these options, underscores or hyphens in their names; the '
-            'command line wins')
-
-    def parse_known_args(
-            self, args: Sequence[str], namespace: argparse.Namespace | None = None):
-        """Put the options of the file before the others."""
-        finder = argparse.ArgumentParser(add_help=False)
-        finder.add_argument('--config', type=Path)
-        file = finder.parse_known_args(args)[0].config
-        try:
-            others = as_arguments(read_yaml(file)) if file else []
-        except ValueError as error:
-            self.error(str(error))
-        return super().parse_known_args([*others, *args], namespace)
-
-
-def as_arguments(values: dict[str, Any]) -> list[str]:
-    """Return the command line of a mapping; ``true`` is a flag, ``false`` its absence."""
-    return [f'--{name.replace("_", "-")}' + ('' if value is True else f'={value}')
-            for name, value in values.items() if value is not None and value is not False]
-
-
-def seed_range(text: str) -> tuple[int, int]:
+def add_options(parser: argparse.ArgumentParser, run: Callable[..., int], *parts: Any,
+                without: Iterable[str] = ()) -> None:
     """
-    Return (first, last) of ``A-B`` or of a single seed ``A``.
+    Declare ``--config FILE`` and an option for each setting of some dataclasses.
 
-    :raises argparse.ArgumentTypeError: if it is neither, empty, or beyond the largest seed.
+    The command line wins over the file, and the file over the defaults. What is wrong with the
+    options ends the program with a sentence and code 2, as argparse does it.
+
+    :param run: called by `fg2_ros.commands.main` with an instance of each part; returns the exit
+        code.
+    :param parts: settings dataclasses, or instances of such with other defaults; their fields
+        have different names.
+    :param without: names of settings that the command does not have.
     """
-    match = re.fullmatch(r'(\d+)(?:-(\d+))?', text.strip())
-    if not match:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a range of seeds like 2000-2009')
-    first, last = int(match[1]), int(match[2] or match[1])
-    if not first <= last <= LARGEST_SEED:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} must go upwards and end at {LARGEST_SEED} or before')
-    return first, last
-
-
-def add_localizer_options(
-        parser: argparse.ArgumentParser, own_weights_serve: bool = True) -> None:
-    """
-    Declare which weights run where, and the file for the figures.
-
-    :param own_weights_serve: whether the package's own ones are the default; else there is none.
-    """
-    if own_weights_serve:
-        parser.add_argument('--weights', type=Path, default=SHIPPED_WEIGHTS,
-                            help="file (default: the package's own)")
-    else:
-        parser.add_argument('--weights', type=Path, required=True,
-                            help='file that `fg2 convert` or `fg2 train` made')
-    parser.add_argument('--device', default='auto', help='torch device (%(default)s)')
+    known = {name: declared for part in parts for name, declared in _fields(part).items()
+             if name not in without}
+    defaults = {name: value for part in parts for name, value in _defaults(part).items()}
     parser.add_argument(
-        '--precision', choices=['auto', 'fp32', 'fp16', 'bf16'], default='fp32',
-        help='auto: bf16 on a CPU with instructions for it, else fp32 (%(default)s)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
+        '--config', type=Path, metavar='FILE',
+        help='YAML file with these options under their names; the command line wins')
+    groups: dict[str, Any] = {}
+    for name, declared in known.items():
+        group = declared.metadata['option'].get('group')
+        if group and group not in groups:
+            groups[group] = parser.add_mutually_exclusive_group()
+        _add_option(groups.get(group, parser), name, declared, defaults.get(name))
+
+    def run_with_options(args: argparse.Namespace) -> int:
+        try:
+            values = _values(args, known)
+        except ValueError as error:
+            parser.error(str(error))
+        return run(*(_made(part, values) for part in parts))
+
+    parser.set_defaults(run=run_with_options)
 
 
-def write_json(figures: dict, path: Path | None) -> None:
-    """Write figures to a file, if one is wanted; its folder is made."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2) + '\n')
+def _fields(part: Any) -> dict[str, Field]:
+    """Return the settings of a part by the names that users write."""
+    return {declared.metadata['option'].get('name', declared.name): declared
+            for declared in fields(part) if 'option' in declared.metadata}
+
+
+def _defaults(part: Any) -> dict[str, Any]:
+    """Return the defaults of a part that are worth telling."""
+    told = {name: getattr(part, declared.name, declared.default)
+            for name, declared in _fields(part).items()}
+    return {name: value for name, value in told.items()
+            if value not in (MISSING, None, '', ()) and value is not False}
+
+
+def _add_option(parser: Any, name: str, declared: Field, default: Any) -> None:
+    """Declare an option; what is given stays as it is written, for `checked` to convert."""
+    about, wanted = declared.metadata['option'], type_of(declared)
+    flag = '--' + name.replace('_', '-')
+    how: dict[str, Any] = {
+        'default': argparse.SUPPRESS, 'help': _help(declared, default).replace('%', '%%')}
+    if about.get('positional'):
+        parser.add_argument(name, nargs='?', metavar=name.upper(), **how)
+        return
+    if wanted is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **how)
+        return
+    is_list = wanted is tuple and not declared.metadata['parse']
+    if is_list and declared.metadata['of'] is str:
+        how |= {'action': 'append'}
+    elif is_list:
+        how |= {'nargs': len(default) if default else '+'}
+    elif 'const' in about:
+        how |= {'nargs': '?', 'const': about['const']}
+    parser.add_argument(flag, metavar=_metavar(declared), **how)
+
+
+def _metavar(declared: Field) -> Any:
+    choices = declared.metadata['choices']
+    if choices:
+        return f'{{{",".join(map(str, choices))}}}'
+    usual = {int: 'N', float: 'X', Path: 'FILE'}.get(type_of(declared), declared.name.upper())
+    return declared.metadata['option'].get('metavar', usual)
+
+
+def _help(declared: Field, default: Any) -> str:
+    text = explanation(declared)
+    if declared.default is MISSING:
+        return f'{text} (required)'
+    if default == SHIPPED_WEIGHTS:
+        return f"{text} (default: the package's own)"
+    if declared.metadata['parse'] and isinstance(default, tuple):
+        default = '-'.join(map(str, default))
+    return text if default is None else f'{text} ({default})'
+
+
+def _values(args: argparse.Namespace, known: Mapping[str, Field]) -> dict[str, Any]:
+    """
+    Return the values that the file and the command line give.
+
+    :raises ValueError: if one cannot be used, or one that is needed is missing.
+    """
+    given = {name: value for name, value in vars(args).items() if name in known}
+    filed = read_yaml(args.config) if args.config else {}
+    filed = {name.replace('-', '_'): value for name, value in filed.items()}
+    values = checked(filed, known, lambda name: f'{args.config}: {name}')
+    chosen = {_group(known[name]) for name in given} - {None}
+    values = {name: value for name, value in values.items() if _group(known[name]) not in chosen}
+    values |= checked(given, known, lambda name: f'--{name.replace("_", "-")}')
+    missing = [name for name, declared in known.items()
+               if declared.default is MISSING and name not in values]
+    if missing:
+        raise ValueError('these are required: ' + ', '.join(
+            name if known[name].metadata['option'].get('positional') else
+            f'--{name.replace("_", "-")}' for name in missing))
+    return values
+
+
+def _group(declared: Field) -> str | None:
+    return declared.metadata['option'].get('group')
+
+
+def _made(part: Any, values: Mapping[str, Any]) -> Any:
+    own = {declared.name: values[name] for name, declared in _fields(part).items()
+           if name in values}
+    return part(**own) if isinstance(part, type) else replace(part, **own)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where the figures go."""
+
+    json: Path | None = setting(None, 'Write the figures there.', of=Path)
+
+    def write(self, figures: dict) -> None:
+        """Write figures to the file, if one is wanted; its folder is made."""
+        if self.json is not None:
+            self.json.parent.mkdir(parents=True, exist_ok=True)
+            self.json.write_text(json.dumps(figures, indent=2) + '\n')
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which weights run where."""
+
+    weights: Path = setting(
+        SHIPPED_WEIGHTS, 'File that `fg2 train` or `fg2 convert` made.')
+    device: str = setting('auto', 'Torch device.')
+    precision: str = setting(
+        'fp32', 'auto: bf16 on a CPU with instructions for it, else fp32.',
+        choices=('auto', 'fp32', 'fp16', 'bf16'))

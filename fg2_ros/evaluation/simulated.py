@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 import multiprocessing
 import signal
 from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence
@@ -11,6 +10,7 @@ from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence
 import cv2
 from fg2_ros.evaluation import baseline
 from fg2_ros.evaluation.metrics import FrameResult, pose_error, share_over, summary
+from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import AerialPatch
@@ -19,44 +19,6 @@ from fg2_ros.localizer import Estimate, Prior
 import numpy as np
 
 CITIES_AT_ONCE = 8  # rendered before they are localized in: latency is measured undisturbed
-
-
-@dataclass(frozen=True)
-class SimulatedSettings:
-    """
-    Which frames are evaluated and how wrong their priors are.
-
-    :param city_seeds: first and last.
-    :param frames: in all, spread evenly over the cities.
-    :param prior_offset_m: uniform on each axis.
-    :param yaw_error_deg: uniform.
-    """
-
-    city_seeds: tuple[int, int] = (2000, 2009)
-    frames: int = 200
-    difficulty: str = 'standard'
-    prior_offset_m: float = 12.0
-    yaw_error_deg: float = 10.0
-    panorama_hw: tuple[int, int] = (512, 1024)
-    with_baseline: bool = True
-    workers: int = 2
-
-    @property
-    def prior_sigma_m(self) -> float:
-        """Return the standard deviation of the prior on each axis."""
-        return max(self.prior_offset_m, 0.1) / 3 ** 0.5
-
-    @property
-    def yaw_sigma_rad(self) -> float:
-        """Return the standard deviation of the heading."""
-        return float(np.radians(max(self.yaw_error_deg, 0.1))) / 3 ** 0.5
-
-    def frames_of_cities(self) -> dict[int, int]:
-        """Return how many frames each city has, by seed; cities without any are left out."""
-        first, last = self.city_seeds
-        edges = np.arange(last - first + 2) * self.frames // (last - first + 1)
-        return {first + index: int(count)
-                for index, count in enumerate(np.diff(edges)) if count}
 
 
 class Shot(NamedTuple):

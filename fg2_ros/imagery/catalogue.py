@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields, MISSING, replace
+from dataclasses import dataclass, fields, MISSING, replace
 import hashlib
 import logging
 import math
 import os
 from pathlib import Path
 import re
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from fg2_ros.imagery.fallback import FallbackImagery
 from fg2_ros.imagery.patch import Imagery, ImageryError
 from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.tiles.address import host_of, TileSource
 from fg2_ros.imagery.tiles.pyramid import TileImagery
+from fg2_ros.settings import checked, setting
 import yaml
 
 KEY_VARIABLE = 'FG2_IMAGERY_KEY'  # holds the API key of a URL that is in no catalogue
 TILE_KINDS = ('xyz', 'tms', 'quadkey', 'wmts', 'wms')
 _FILE_SUFFIXES = ('.mbtiles', '.pmtiles', '.tif', '.tiff')
-_CALLED = {str: 'text', bool: 'true or false', int: 'a whole number', float: 'a number',
-           list: 'a list', dict: 'a mapping', type(None): 'empty'}
 _logger = logging.getLogger(__name__)
 
 
@@ -36,23 +35,26 @@ class CatalogueSource:
     :param name: its name in the catalogue; of a source that is in none, '' (see `label`).
     """
 
-    name: str
-    kind: str
-    attribution: str
-    terms: str
-    offline_allowed: bool
-    machine_interpretation_allowed: bool
-    vintage: str
-    url: str = field(default='', repr=False)
-    path: str = ''
-    tile_px: int = 256
-    min_zoom: int = 0
-    max_zoom: int = 19
-    resolution_m: float = 0.0
-    bounds: tuple[float, ...] = ()
-    subdomains: tuple[str, ...] = ('a', 'b', 'c')
-    key_env: str = ''
-    placeholders: tuple[str, ...] = ()
+    name: str = setting(MISSING, 'Its name in the catalogue.', of=str)
+    kind: str = setting(
+        MISSING, 'How its tiles are addressed, or file.', of=str, choices=(*TILE_KINDS, 'file'))
+    attribution: str = setting(MISSING, 'Whom to name.', of=str)
+    terms: str = setting(MISSING, 'Under which terms, with their address.', of=str)
+    offline_allowed: bool = setting(MISSING, 'Whether tiles may be kept.', of=bool)
+    machine_interpretation_allowed: bool = setting(
+        MISSING, 'Whether machines may interpret it.', of=bool)
+    vintage: str = setting(MISSING, 'When it was taken.', of=str)
+    url: str = setting('', 'Template of the addresses.', secret=True)
+    path: str = setting('', 'Of a file, from where the catalogue is.')
+    tile_px: int = setting(256, 'Side of a tile.', unit='px')
+    min_zoom: int = setting(0, 'Coarsest zoom.')
+    max_zoom: int = setting(19, 'Finest zoom.')
+    resolution_m: float = setting(0.0, 'Metres per pixel of the imagery itself; 0: of its zoom.')
+    bounds: tuple[float, ...] = setting((), 'West, south, east and north in degrees.')
+    subdomains: tuple[str, ...] = setting(('a', 'b', 'c'), 'For {s} in the URL.', of=str)
+    key_env: str = setting('', 'Environment variable that holds the API key.')
+    placeholders: tuple[str, ...] = setting(
+        (), 'SHA-256 of files that mean "no imagery here".', of=str)
 
     @property
     def label(self) -> str:
@@ -271,15 +273,12 @@ def _entry(path: Path, name: str, values: Any) -> CatalogueSource:
         raise ValueError(f'{where}: a name is made of letters, digits, _, - and .')
     if not isinstance(values, dict):
         raise ValueError(f'{where}: it has no keys')
-    hints = {key: hint for key, hint in get_type_hints(CatalogueSource).items() if key != 'name'}
-    for key in values:
-        if key not in hints:
-            raise ValueError(f'{where}: there is no key {key!r}')
-    for key in _required(values.get('kind')):
-        if key not in values:
-            raise ValueError(f'{where}: the key {key} is missing')
-    source = CatalogueSource(name=name, **{
-        key: _checked(f'{where}: {key}', value, hints[key]) for key, value in values.items()})
+    known = {key.name: key for key in fields(CatalogueSource) if key.name != 'name'}
+    given = checked(values, known, lambda key: f'{where}: {key}')
+    missing = [key for key in _required(given.get('kind')) if key not in given]
+    if missing:
+        raise ValueError(f'{where}: the key {missing[0]} is missing')
+    source = CatalogueSource(name=name, **given)
     _require_sense(where, source)
     if source.kind != 'file':
         return source
@@ -292,27 +291,7 @@ def _required(kind: Any) -> list[str]:
     return always + (['path'] if kind == 'file' else ['url', 'min_zoom', 'max_zoom'])
 
 
-def _checked(what: str, value: Any, wanted: Any) -> Any:
-    """Return a value as the type of its field."""
-    if get_args(wanted):
-        if not isinstance(value, list):
-            raise ValueError(f'{what} must be a list, not {_called(value)}')
-        return tuple(_checked(f'each of {what}', item, get_args(wanted)[0]) for item in value)
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if type(value) is not wanted:
-        raise ValueError(f'{what} must be {_CALLED[wanted]}, not {_called(value)}')
-    return value
-
-
-def _called(value: Any) -> str:
-    return _CALLED.get(type(value), type(value).__name__)
-
-
 def _require_sense(where: str, source: CatalogueSource) -> None:
-    if source.kind not in (*TILE_KINDS, 'file'):
-        raise ValueError(f'{where}: kind must be one of {", ".join(TILE_KINDS)} and file, not '
-                         f'{source.kind!r}')
     for key in ('attribution', 'terms'):
         if not getattr(source, key).strip():
             raise ValueError(f'{where}: {key} must not be empty')

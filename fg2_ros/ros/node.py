@@ -190,7 +190,7 @@ class FG2Node(LifecycleNode):
 
     def _read_parameters(self) -> NodeSettings:
         for name in self._user_parameters.unknown():
-            self.get_logger().warning(f'there is no parameter {name!r}: is it a typing error?')
+            self.get_logger().warning(f'there is no parameter {name!r}: is it a typo?')
         settings = self._user_parameters.read()
         if len(settings.datum) not in (0, 2):
             raise ValueError('parameter datum must be [latitude, longitude] or empty, not '

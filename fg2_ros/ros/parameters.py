@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import Field
 from typing import Any
 
-from fg2_ros.settings import converted, settings_of
+from fg2_ros.settings import converted, explanation, settings_of, with_values
 from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
 from rclpy.exceptions import InvalidParameterValueException
@@ -44,15 +44,15 @@ class Parameters:
         for name, (declared, default) in self._declared.items():
             value = self._node.get_parameter(name).value
             try:
-                values[name] = converted(name, value, declared, default)
+                values[name] = converted(f'parameter {name}', value, declared, default)
             except ValueError as error:
                 problems.append(str(error))
         if problems:
             raise ValueError('; '.join(problems))
-        return _with_values(self._defaults, values)
+        return with_values(self._defaults, values)
 
     def unknown(self) -> list[str]:
-        """Return the names that the user set and nobody declares: typing errors, mostly."""
+        """Return the names that the user set and nobody declares: typos, mostly."""
         overrides = getattr(self._node, '_parameter_overrides', {})  # rclpy has no public way
         return sorted(
             name for name in overrides
@@ -73,19 +73,19 @@ class Parameters:
     def _check(self, parameters: list) -> SetParametersResult:
         for parameter in parameters:
             if parameter.name in self._declared:
+                declared, _ = self._declared[parameter.name]
                 try:
-                    converted(parameter.name, parameter.value, self._declared[parameter.name][0])
+                    converted(f'parameter {parameter.name}', parameter.value, declared)
                 except ValueError as error:
                     return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
 
-def descriptor_of(name: str, declared) -> ParameterDescriptor:
+def descriptor_of(name: str, declared: Field) -> ParameterDescriptor:
     """Return what `ros2 param describe` says of a settings field."""
     about = declared.metadata
-    unit = f' [{about["unit"]}]' if about.get('unit') else ''
     descriptor = ParameterDescriptor(
-        name=name, description=about.get('help', '') + unit, dynamic_typing=True,
+        name=name, description=explanation(declared), dynamic_typing=True,
         read_only=bool(about.get('read_only')))
     if about.get('choices'):
         descriptor.additional_constraints = 'one of ' + ', '.join(map(repr, about['choices']))
@@ -97,13 +97,3 @@ def descriptor_of(name: str, declared) -> ParameterDescriptor:
             descriptor.floating_point_range = [
                 FloatingPointRange(from_value=float(low), to_value=float(high))]
     return descriptor
-
-
-def _with_values(settings: Any, values: dict, prefix: str = '') -> Any:
-    changes = {}
-    for declared in fields(settings):
-        value = getattr(settings, declared.name)
-        name = prefix + declared.name
-        changes[declared.name] = (
-            _with_values(value, values, name + '.') if is_dataclass(value) else values[name])
-    return replace(settings, **changes)

@@ -1,14 +1,12 @@
 """The comparisons of `fg2 bench --full`, on small networks."""
 
-from contextlib import redirect_stdout
 from dataclasses import replace
-import io
 import json
 import re
 
-from fg2_ros.bench import comparison, full_size
+from fg2_ros.bench import comparison, full_size, run as bench
 from fg2_ros.bench.comparison import compare, Comparison
-from fg2_ros.commands import bench, main
+from fg2_ros.commands import main
 from fg2_ros.network import FG2Config
 from fg2_ros.network.dinov2 import DinoV2
 from fg2_ros.solver.ransac import RansacSettings
@@ -88,10 +86,10 @@ def test_a_process_that_fails_is_told():
 
 def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch):
     """The comparisons at full size take too long; they are tested below."""
-    monkeypatch.setattr(bench, 'time_imagery', lambda: {'warm patch': 1.0})
+    monkeypatch.setattr(bench, 'imagery_timings', lambda: {'warm patch': 1.0})
     monkeypatch.setattr(
         bench, 'compare_full_size',
-        lambda config, device, precision: {'compared': config.to_dict(), 'as': precision})
+        lambda config, device, precision, tell: {'compared': config.to_dict(), 'as': precision})
     path = tmp_path / 'figures.json'
     arguments = ['--full', '--runs', '1', '--warm-up', '0', '--width', '64', '--device', 'cpu']
     assert main(['bench', *arguments, '--precision', 'fp32', '--json', str(path)]) == 0
@@ -108,9 +106,8 @@ def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch)
 @pytest.fixture(scope='module')
 def compared():
     """Return figures and words of the comparisons with a small network, all really measured."""
-    said = io.StringIO()
-    with redirect_stdout(said):
-        return bench.compare_full_size(COMPARED, CPU, 'fp32'), said.getvalue()
+    told = []
+    return bench.compare_full_size(COMPARED, CPU, 'fp32', told.append), '\n'.join(told)
 
 
 def test_the_comparisons_find_the_same_results_faster_or_slower(compared):
@@ -132,7 +129,7 @@ def test_a_frame_of_the_same_network_is_measured_beside_the_comparisons(compared
     json.dumps(compared[0])
 
 
-def test_what_is_measured_is_printed(compared):
+def test_what_is_measured_is_told(compared):
     figures, said = compared
     head, frame = figures['comparisons']['head'], figures['full_size']
     assert f'{head["naive_ms"]:.1f} ms: {head["ratio"]:.1f} times as fast' in said

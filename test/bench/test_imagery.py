@@ -5,6 +5,8 @@ import pytest
 
 
 def test_every_kind_of_source_is_timed():
+    pytest.importorskip('pmtiles')
+    pytest.importorskip('rasterio')
     timings = bench.imagery_timings(repeat=2)
     assert set(timings) == {
         'warm patch', 'local MBTiles patch', 'local PMTiles patch', 'local COG patch'}

@@ -20,7 +20,7 @@ FIGURES = [
     'frames', 'published', 'median_error_m', 'mean_error_m', 'p95_error_m',
     'median_yaw_error_deg', 'gnss_median_error_m', 'latency_p50_ms', 'latency_p95_ms', 'anees']
 DEMO = """
-import fg2_ros.commands.demo as demo
+import fg2_ros.demo.run as demo
 demo.NODE_MODULE, demo.MAP_RESOLUTION_M = 'test.helpers.fake_node', 1.0
 demo.START_UP_S, demo.DRAIN_S = 300.0, 30.0
 from fg2_ros.commands import main

@@ -49,7 +49,7 @@ allowed:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Let no pause be long."""
-    monkeypatch.setattr('fg2_ros.imagery.HttpSettings', lambda **given: quick_http(
+    monkeypatch.setattr('fg2_ros.prefetch.job.HttpSettings', lambda **given: quick_http(
         **given, backoff_s=0.01, max_backoff_s=0.02, absent_s=0.0))
 
 

@@ -9,39 +9,10 @@ from typing import Callable, Iterator, Sequence
 
 from fg2_ros.datasets.frames import CrossViewDataset, CrossViewFrame, rolled, UnreadableFrame
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
-from fg2_ros.evaluation.vigor_kitti.results import CrossViewResult
+from fg2_ros.evaluation.vigor_kitti.results import Case, CrossViewResult
+from fg2_ros.evaluation.vigor_kitti.settings import RunSettings
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver, match_picture
-from fg2_ros.evaluation.vigor_kitti.results import Case
-import numpy as np
 from torch.utils.data import DataLoader, Dataset
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """
-    How frames are gone through.
-
-    The seed of a frame's random draws depends neither on its batch nor on who loads it. But in
-    batches of another size, which a run that goes on may have, too, networks round otherwise:
-    results then differ by that or, where it changes the draws, as those of other seeds do.
-
-    :param limit: so many frames, evenly spread over the data set; None for all.
-    :param workers: processes that load frames; 0 loads them in this one.
-    """
-
-    batch: int = 4
-    workers: int = 2
-    limit: int | None = None
-
-    def __post_init__(self):
-        """Refuse what makes no sense."""
-        if self.batch < 1 or self.workers < 0 or (self.limit is not None and self.limit < 1):
-            raise ValueError('batch size and limit must be positive, workers not negative')
-
-    def indices(self, count: int) -> list[int]:
-        """Return which of so many frames are evaluated."""
-        limit = min(self.limit or count, count)
-        return [int(index) for index in np.arange(limit) * count // max(limit, 1)]
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
-"""All that a run on VIGOR or KITTI can be told: on the command line or in a YAML file."""
+"""All that a run on VIGOR or KITTI can be told."""
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import asdict, dataclass, Field, field, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, Field, field, fields
 from typing import Any, TYPE_CHECKING
 
-from fg2_ros.settings import converted, setting
+from fg2_ros.settings import checked, setting, with_values
 import yaml
 
 if TYPE_CHECKING:
     from fg2_ros.network.config import FG2Config
+
+NOT_OF_KITTI = ('area', 'random_orientation')  # it is one area, and not of panoramas
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Recipe:
     random_orientation: float = setting(
         0.0, 'Panoramas are rolled by a random angle up to this, either way: 180 for an unknown '
         'orientation, 0 for a known one.',
-        unit='deg', between=(0.0, 180.0))
+        unit='deg', between=(0.0, 180.0), option={'const': 180.0})
     clip_norm: float = setting(
         0.0, 'Longer gradients are shortened to this length; 0 for none.', between=(0.0, 1e9))
     batch_norm: str = setting(
@@ -76,6 +76,30 @@ class Machine:
         250, 'Steps between checkpoints, beside those after each epoch.', between=(1, 10 ** 9))
 
 
+def network_changes(value: Any) -> dict[str, Any]:
+    """
+    Return the mapping that a user writes for the network, as YAML on a command line.
+
+    :raises ValueError: if it is something else.
+    """
+    try:
+        content = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError as error:
+        raise ValueError(f'{value!r} is not YAML: {error}') from None
+    if not isinstance(content, dict):
+        raise ValueError(f'it is no mapping of names to values, but {value!r}')
+    return content
+
+
+@dataclass(frozen=True)
+class NetworkChanges:
+    """What differs from the published network."""
+
+    network: dict[str, Any] | None = setting(
+        None, 'Fields of the network that differ from the preset, as {grid_cells: 31}.', of=dict,
+        parse=network_changes, option={'metavar': 'YAML'})
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """
@@ -95,26 +119,14 @@ class RunConfig:
         """
         Return the defaults of a data set with other values.
 
-        :param values: by the names of the fields of `Recipe` and `Machine`, and ``network``.
+        :param values: by the names of the fields of `Recipe`, `Machine` and `NetworkChanges`.
         :raises ValueError: naming what is unknown, of the wrong type or out of range.
         """
-        values = {name: value for name, value in values.items() if value is not None}
-        settings = settings_of(data_set)
-        unknown = sorted(set(values) - set(settings) - {'network'})
-        if unknown:
-            raise ValueError(
-                f'unknown setting{"s" * (len(unknown) > 1)} {", ".join(unknown)}; there are '
-                f'{", ".join([*settings, "network"])}')
-        network = values.get('network', {})
-        if not isinstance(network, dict):
-            raise ValueError(f'network is no mapping of names to values, but {network!r}')
-        checked = {name: converted(name, _as_number(value, settings[name]), settings[name])
-                   for name, value in values.items() if name != 'network'}
-        recipe, machine = (
-            replace(part, **{name: checked[name] for name in asdict(part) if name in checked})
-            for part in (published_recipe(data_set), Machine()))
-        config = cls(data_set, recipe, machine, network)
-        config._check()
+        given = checked(values, settings_of(data_set))
+        config = cls(
+            data_set, with_values(published_recipe(data_set), given),
+            with_values(Machine(), given), given.get('network', {}))
+        config.require_complete()
         return config
 
     def network_config(self) -> FG2Config:
@@ -130,10 +142,15 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return what `of` makes the same run from."""
         values = asdict(self.recipe) | asdict(self.machine)
-        return {name: values[name] for name in settings_of(self.data_set)} | {
+        return {name: values[name] for name in settings_of(self.data_set) if name in values} | {
             'network': self.network}
 
-    def _check(self) -> None:
+    def require_complete(self) -> None:
+        """
+        Refuse a run without data or folder, or of a network that cannot be.
+
+        :raises ValueError: naming what is missing or unknown.
+        """
         missing = [name for name in ('root', 'out') if not getattr(self.machine, name)]
         if missing:
             raise ValueError(f'missing: {", ".join(missing)}')
@@ -147,48 +164,8 @@ def published_recipe(data_set: str) -> Recipe:
     return Recipe()
 
 
-def add_options(parser: argparse.ArgumentParser, data_set: str) -> None:
-    """Declare an option for each setting; only those that are given end up in the namespace."""
-    defaults = asdict(published_recipe(data_set)) | asdict(Machine())
-    for name, known in settings_of(data_set).items():
-        unit = f' {known.metadata["unit"]}' if known.metadata['unit'] else ''
-        default = f' ({defaults[name]}{unit})' if defaults[name] != '' else ''
-        parser.add_argument(
-            f'--{name.replace("_", "-")}', type=type(known.default), default=argparse.SUPPRESS,
-            choices=known.metadata['choices'] or None, help=known.metadata['help'] + default,
-            **({'nargs': '?', 'const': 180.0} if name == 'random_orientation' else {}))
-    parser.add_argument(
-        '--network', type=yaml.safe_load, default=argparse.SUPPRESS, metavar='YAML',
-        help='fields of the network that differ from the preset, as {grid_cells: 31}')
-    parser.add_argument(
-        '--config', type=Path, metavar='FILE',
-        help='YAML file with these settings under the names of the options, with underscores; '
-        'the command line wins')
-    parser.add_argument(
-        '--import-ini', type=Path, metavar='FILE',
-        help='configuration of another FG2 program, read by the names of its keys; what is not '
-        'understood is named. YAML file and command line win')
-
-
-def given(args: argparse.Namespace, data_set: str) -> dict[str, Any]:
-    """Return the settings that were given on the command line."""
-    names = {*settings_of(data_set), 'network'}
-    return {name: value for name, value in vars(args).items() if name in names}
-
-
 def settings_of(data_set: str) -> dict[str, Field]:
-    """Return the settings that a data set has; KITTI is one area, and not of panoramas."""
-    known = {one.name: one for part in (Recipe, Machine) for one in fields(part)}
-    if data_set == 'kitti':
-        del known['area'], known['random_orientation']
-    return known
-
-
-def _as_number(value: Any, declared: Field) -> Any:
-    """Return text as a number where one is wanted: YAML takes 1e-4, without a point, for text."""
-    if isinstance(value, str) and isinstance(declared.default, float):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    return value
+    """Return the settings that a data set has."""
+    lacking = NOT_OF_KITTI if data_set == 'kitti' else ()
+    return {one.name: one for part in (Recipe, Machine, NetworkChanges) for one in fields(part)
+            if one.name not in lacking}

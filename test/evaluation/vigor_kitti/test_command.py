@@ -8,9 +8,10 @@ import shutil
 from test.helpers import mini_data, tiny_network
 from test.helpers.synthetic_network import PlantedNetwork
 
-from fg2_ros.commands import main, vigor_kitti
+from fg2_ros.commands import main
 from fg2_ros.datasets.frames import rolled
 from fg2_ros.datasets.vigor import VigorDataset
+from fg2_ros.evaluation.vigor_kitti import evaluate as evaluation
 from fg2_ros.evaluation.vigor_kitti.orientation import FirstRun, random_rolls_deg
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
 from fg2_ros.network import FG2Network
@@ -142,20 +143,30 @@ def test_two_runs_find_an_unknown_orientation(evaluate, tmp_path, monkeypatch):
 def use(monkeypatch, frames, blind=()):
     """Have the command localize with a network that sees the true poses of frames."""
     network = PlantedNetwork('vigor', frames, blind)
-    monkeypatch.setattr(
-        vigor_kitti, 'load_solver', lambda args: CrossViewSolver(network, args.ransac, args.seed))
+    monkeypatch.setattr(evaluation, 'load_solver', lambda settings: CrossViewSolver(
+        network, settings.ransac, settings.seed))
 
 
 @pytest.mark.parametrize('options, reason', [
     (['--first-run'], 'one with --random-orientation'),
     (['--random-orientation', '--first-run'], 'needs --out'),
     (['--random-orientation', '--first-run-predictions', 'none.json'], 'none.json holds no'),
-    (['--batch-size', '0'], 'must be positive'),
-    (['--seed', '-1'], 'the seed must'),
     (['--root', 'nowhere'], 'satellite_list.txt .*expected is ROOT')])
 def test_unusable_options_are_refused_in_a_sentence(evaluate, capsys, options, reason):
     assert evaluate('vigor', *options) is None
     assert re.search(reason, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize('options, reason', [
+    (['--batch-size', '0'], '--batch-size = 0 is not between 1 and'),
+    (['--seed', '-1'], '--seed = -1 is not between 0 and'),
+    (['--precision', 'fp8'], "--precision = 'fp8' is none of 'auto', 'fp32'"),
+    (['--first-run', '--first-run-predictions', 'a.json'], 'not allowed with'),
+    (['--first-run', '--ransak'], 'unrecognized arguments: --ransak')])
+def test_options_of_wrong_values_are_refused_as_such(evaluate, capsys, options, reason):
+    with pytest.raises(SystemExit, match='2'):
+        evaluate('vigor', *options)
+    assert reason in capsys.readouterr().err
 
 
 def test_weights_of_another_camera_are_refused(weights, capsys):
@@ -256,8 +267,8 @@ def test_options_from_a_yaml_file(weights, tmp_path, capsys, option):
 
 
 @pytest.mark.parametrize('text, words', [
-    ('rot: here', 'unrecognized arguments: --rot=here'),
-    ('split: test9', "invalid choice: 'test9'"),
+    ('rot: here', 'unknown setting rot; there are root, split'),
+    ('split: test9', "run.yaml: split = 'test9' is none of"),
     ('- root', 'holds no settings'), (None, 'cannot read')])
 def test_a_config_file_that_cannot_be_used(tmp_path, capsys, text, words):
     config = tmp_path / 'run.yaml'

@@ -113,5 +113,5 @@ def test_an_address_that_is_none_is_refused_without_its_key(text, words):
 def test_a_parameter_of_the_wrong_type_is_refused_without_its_value(name, value):
     declared, = (each for each in fields(ImagerySettings) if each.name == name)
     with pytest.raises(ValueError, match=f'parameter {name} is not a ') as error:
-        converted(name, value, declared)
+        converted(f'parameter {name}', value, declared)
     assert not {'S3CRET', '531975'} & set(re.findall(r'\w+', told(error.value)))

@@ -110,13 +110,10 @@ def test_broken_labels_are_named_and_what_cannot_be_told_is_a_sentence(
     labels = root / 'splits' / 'Seattle' / 'same_area_balanced_train.txt'
     labels.write_text('nonsense\n' + labels.read_text())
     settings = run_file('vigor')
-    ini = tmp_path / 'config.ini'
-    ini.write_text('[train]\nepochs = 1\ncolour = red\n')
-    command = ['train', 'vigor', '--config', settings, '--import-ini', str(ini), '--root',
-               str(root), '--epochs', '1', '--batch', '4', '--validation-share', '0']
+    command = ['train', 'vigor', '--config', settings, '--root', str(root), '--epochs', '1',
+               '--batch', '4', '--validation-share', '0']
     assert fg2(command) == 0
     assert 'same_area_balanced_train.txt, line 1' in caplog.text
-    assert '[train] colour: unknown' in caplog.text
     assert fg2([*command, '--backbone', 'none.pth']) == 1
     assert 'there is no checkpoint none.pth' in capsys.readouterr().err
 

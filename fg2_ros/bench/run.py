@@ -1,0 +1,116 @@
+"""What `fg2 bench` measures: the stages of a frame, imagery, and a full-size network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable
+
+from fg2_ros.bench import comparison, full_size
+from fg2_ros.bench.imagery import imagery_timings
+from fg2_ros.bench.settings import BenchSettings
+from fg2_ros.bench.timing import Bench
+from fg2_ros.network import FG2Config
+from fg2_ros.network.inference import compile_for_inference, optimise_for_inference
+from fg2_ros.network.weights import load_network, usable_device, usable_precision
+import numpy as np
+import torch
+
+_DIFFERENCES = {'head': 'at most between scores', 'attention': 'at most between tokens',
+                'ransac': 'm between poses'}
+Tell = Callable[[str], None]
+
+
+def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precision: str = 'fp32',
+            tell: Tell = lambda line: None) -> dict[str, Any]:
+    """
+    Return what the settings ask for: times, rates and comparisons, ready for JSON.
+
+    :param tell: gets what is measured line by line, for people.
+    :raises ValueError: if weights, device or precision cannot be used.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    place = usable_device(device)
+    figures = {
+        'device': str(place), 'precision': precision, 'runs': settings.runs,
+        'threads': torch.get_num_threads(), 'panorama_width': settings.width,
+        'compiled': settings.compile,
+        **time_stages(settings, weights, place, usable_precision(precision, place), tell),
+        'imagery_ms': time_imagery(tell)}
+    if settings.full:
+        figures |= compare_full_size(FG2Config.preset('vigor'), place, precision, tell)
+    return figures
+
+
+def time_stages(settings: BenchSettings, weights: Path, device: torch.device, dtype: torch.dtype,
+                tell: Tell) -> dict[str, Any]:
+    """Return the stages of a frame and the frames a second."""
+    network = optimise_for_inference(load_network(weights, device, dtype))
+    if settings.compile:
+        compile_for_inference(network)
+    bench = Bench.in_a_city(network, settings.width, settings.city_seed)
+    stages = timed(lambda: bench.run() | bench.run_again(), settings.warm_up, settings.runs)
+    tell(f'{"stage":<20}{"median":>10}{"p95":>10}{"share":>9}')
+    for name, stage in stages.items():
+        tell(f'{name:<20}{stage["median_ms"]:>7.1f} ms{stage["p95_ms"]:>7.1f} ms'
+             f'{stage["share_of_total"]:>9.1%}')
+    rates = {
+        'new_patch': 1e3 / stages['total']['median_ms'],
+        'same_patch': 1e3 / stages['total_same_patch']['median_ms']}
+    tell(f'{rates["same_patch"]:.1f} frames a second on one aerial patch, '
+         f'{rates["new_patch"]:.1f} if each had a new one')
+    return {'stages': stages, 'frames_a_second': rates}
+
+
+def timed(once: Callable[[], dict[str, float]], warm_up: int, runs: int) -> dict[str, dict]:
+    """
+    Return median, 95th percentile and share of the total of each stage.
+
+    :param once: times every stage once, in milliseconds; one of them is ``total``.
+    """
+    for _ in range(warm_up):
+        once()
+    laps = [once() for _ in range(runs)]
+    times = {name: np.array([lap[name] for lap in laps]) for name in laps[0]}
+    return {
+        name: {'median_ms': float(np.median(values)), 'p95_ms': float(np.percentile(values, 95)),
+               'share_of_total': float(np.median(values / times['total']))}
+        for name, values in times.items()}
+
+
+def time_imagery(tell: Tell) -> dict[str, float]:
+    """Return the milliseconds of aerial patches of the full-size network."""
+    timings = imagery_timings()
+    for name, value in timings.items():
+        tell(f'{name:<20}{value:>7.1f} ms')
+    return timings
+
+
+def compare_full_size(
+        config: FG2Config, device: torch.device, precision: str, tell: Tell) -> dict[str, Any]:
+    """
+    Return ratios to the naive way and figures of a frame.
+
+    :param config: of the full-size network.
+    """
+    dtype = usable_precision(precision, device)
+    comparisons = {
+        'head': comparison.compare_head(config, device, dtype),
+        'attention': comparison.compare_attention(config, device, dtype),
+        'ransac': comparison.compare_ransac(config, device)}
+    for name, each in comparisons.items():
+        tell(f'{name:<10}{each.fast_ms:>9.1f} ms, naive {each.naive_ms:>9.1f} ms: '
+             f'{each.ratio:.1f} times as fast; {each.difference:.2g} {_DIFFERENCES[name]}')
+    frame = full_size.in_own_process(config, str(device), precision, torch.get_num_threads())
+    for name, value in frame['stages_ms'].items():
+        tell(f'full-size {name:<20}{value:>9.1f} ms')
+    tell(f'full-size frame {frame["stages_ms"]["total"] / 1e3:.1f} s, '
+         f'{frame["peak_bytes"] / 1e9:.2f} GB at most; ViT-L at '
+         f'{frame["transformer_gflops"]:.0f} GFLOP/s, '
+         f'{frame["transformer_share_of_matmul"]:.0%} of a matrix product')
+    return {
+        'comparisons': {
+            name: {'fast_ms': each.fast_ms, 'naive_ms': each.naive_ms, 'ratio': each.ratio,
+                   'difference': each.difference}
+            for name, each in comparisons.items()},
+        'full_size': frame}

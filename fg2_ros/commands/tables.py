@@ -1,0 +1,37 @@
+"""Figures as tables for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNITS = {'_m': 'm', '_deg': 'deg', '_ms': 'ms'}
+
+
+def text_table(figures: dict[str, Any]) -> str:
+    """Return the figures one a line, with their units; sentences below their count."""
+    width = max(map(len, figures))
+    lines = []
+    for name, value in figures.items():
+        if isinstance(value, list) and name in ('unreadable', 'broken_labels'):
+            lines += [f'  {sentence}' for sentence in value]
+        elif not isinstance(value, dict):
+            lines.append(f'{name:<{width}}  {_text(name, value)}')
+    return '\n'.join(lines)
+
+
+def group_table(groups: dict[str, dict]) -> str:
+    """Return one line for each city or drive."""
+    columns = ('frames', 'mean_error_m', 'median_error_m', 'median_yaw_error_deg')
+    width = max(map(len, groups))
+    lines = [' ' * width + ''.join(f'{name:>22}' for name in columns)]
+    lines += [f'{group:<{width}}' + ''.join(f'{_text(name, values[name]):>22}' for name in columns)
+              for group, values in groups.items()]
+    return '\n'.join(lines)
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return '-'
+    text = f'{value:.3f}' if isinstance(value, float) else str(value)
+    unit = next((unit for ending, unit in UNITS.items() if name.endswith(ending)), '')
+    return f'{text} {unit}'.rstrip()

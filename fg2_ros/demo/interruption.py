@@ -1,0 +1,40 @@
+"""Ctrl-C and SIGTERM, noticed wherever they strike."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+
+class Interruption:
+    """
+    Ends the demo on Ctrl-C and SIGTERM, with all its children.
+
+    An exception that is raised from a signal's handler gets lost where Python cannot pass it on,
+    in a destructor for instance: `check` raises it again.
+    """
+
+    def __init__(self) -> None:
+        self._requested = False
+        self.polled = False  # whether `check` is called all the time: then nothing is raised
+
+    def handle_signals(self) -> None:
+        """Take over the two signals of this process; for a program's own main thread."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+        sys.unraisablehook = self._lost
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if one was asked for."""
+        if self._requested:
+            raise KeyboardInterrupt
+
+    @staticmethod
+    def _lost(event) -> None:
+        if not isinstance(event.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(event)
+
+    def _request(self, *_) -> None:
+        again, self._requested = self._requested, True
+        if not (again or self.polled):
+            raise KeyboardInterrupt

@@ -1,0 +1,86 @@
+"""A whole run in simulated cities: frames, network, training and the weights that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fg2_ros.datasets.simulated import cities, render_missing, RenderSettings
+from fg2_ros.network.config import FG2Config
+from fg2_ros.network.weights import load_network, read_metadata, save_weights
+from fg2_ros.published.convert import origin_of
+from fg2_ros.training.simulated.calibration import calibrated_scale
+from fg2_ros.training.simulated.samples import FrameDataset, SampleSettings
+from fg2_ros.training.simulated.settings import SimulatedRun
+from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
+from tqdm import tqdm
+
+WEIGHTS_FILE = 'fg2_sim.safetensors'
+
+
+def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '') -> Path | None:
+    """
+    Render what is missing, then train.
+
+    :param resume: go on after the last checkpoint, if there is one.
+    :param command: by which the run can be repeated; the weights note it.
+    :return: the file of the weights; None if the frames only were to be rendered.
+    :raises ValueError: for what cannot be trained, in a sentence.
+    """
+    config = FG2Config.preset('sim')
+    cache = run.cache or run.out / 'frames'
+    training, validation = cities(*run.cities), cities(*run.validation_cities)
+    rendering = RenderSettings(run.frames_per_city, config.ground_image_hw)
+    render_missing(training + validation, cache, rendering, run.workers, _rendering_bar)
+    if run.render_only:
+        return None
+    unseen = FrameDataset(
+        validation, run.frames_per_city, cache, config, SampleSettings.validation(),
+        0).first(run.validation_frames)
+    trainer = SimulatedTrainer(
+        config, _train_settings(run),
+        FrameDataset(
+            training, run.frames_per_city, cache, config, SampleSettings(), run.seed),
+        unseen, run.out, resume=resume,
+        start=load_network(run.start_from) if run.start_from else None,
+        origin={'cities': run.cities, 'frames_per_city': run.frames_per_city,
+                'start': origin_of(run.start_from) if run.start_from else None})
+    with tqdm(total=run.steps, initial=trainer.step, desc='training', dynamic_ncols=True) as bar:
+        accuracy = trainer.run(lambda record: _show(bar, record))
+    scale = calibrated_scale(trainer.average, unseen, run.batch)
+    save_weights(trainer.average, run.out / WEIGHTS_FILE, _metadata(run, command) | {
+        'validation': accuracy, 'covariance_scale': round(scale, 1)})
+    return run.out / WEIGHTS_FILE
+
+
+def _train_settings(run: SimulatedRun) -> TrainSettings:
+    return TrainSettings(
+        steps=run.steps, batch=run.batch, seed=run.seed, peak_rate=run.rate, threads=run.threads,
+        validate_every=run.validate_every, pose_weight=run.pose_weight,
+        local_weight=0.0 if run.start_from else TrainSettings.local_weight)
+
+
+def _metadata(run: SimulatedRun, command: str) -> dict[str, Any]:
+    """Return what the weights note of the run."""
+    return {
+        'trained_on': 'simulation', 'command': command,
+        'training_seeds': list(run.cities), 'validation_seeds': list(run.validation_cities),
+        'frames_per_city': run.frames_per_city, 'steps': run.steps, 'batch': run.batch,
+        'seed': run.seed,
+        'started_from': read_metadata(run.start_from).get('command') if run.start_from else None}
+
+
+def _rendering_bar(done: Iterable, total: int) -> Iterable:
+    return tqdm(done, 'rendering cities', total, dynamic_ncols=True)
+
+
+def _show(bar: tqdm, record: dict[str, Any]) -> None:
+    bar.update()
+    shown = ('info_nce', 'local', 'layers', 'pose')
+    bar.set_postfix({key: f'{record[key]:.3g}' for key in shown}, refresh=False)
+    if 'validation_loss' in record:
+        figures = ', '.join(
+            f'{key.removeprefix("validation_")} {value:.3g}'
+            for key, value in record.items() if key.startswith('validation_'))
+        bar.write(f'step {record["step"]}: {figures}')
