@@ -16,12 +16,13 @@ import signal
 from fg2_ros.datasets.frames import CrossViewFrame, UnreadableFrame
 from fg2_ros.geometry.se2 import rotation2
 from fg2_ros.network import FG2Config, FG2Network
+from fg2_ros.report.training import write_vigor_kitti_curves
 from fg2_ros.training.run_folder import RunFolder
 from fg2_ros.training.vigor_kitti.feature_cache import backbone_hash, FeatureCache
 from fg2_ros.training.vigor_kitti.processes import joined, Processes
 from fg2_ros.training.vigor_kitti.run_config import Machine, Recipe
 from fg2_ros.training.vigor_kitti.samples import CrossViewSamples, Variation
-from fg2_ros.training.vigor_kitti.trainer import CHARTS, Data, VigorKittiTrainer
+from fg2_ros.training.vigor_kitti.trainer import Data, VigorKittiTrainer
 import numpy as np
 import torch
 
@@ -95,7 +96,8 @@ def make_trainer(folder=None, resume=False, recipe=RECIPE, machine=MACHINE, conf
     data = Data(
         CrossViewSamples(frames, variation, cache),
         CrossViewSamples(NoiseFrames(VALIDATION_FRAMES, config, 100), variation, cache), '')
-    folder = RunFolder(folder, json.dumps(asdict(recipe)), CHARTS) if folder else None
+    if folder:
+        folder = RunFolder(folder, json.dumps(asdict(recipe)), write_vigor_kitti_curves)
     trainer = VigorKittiTrainer(network, recipe, machine, data, processes, folder)
     saved = processes.from_first(folder.start(resume) if folder else None)
     if saved:

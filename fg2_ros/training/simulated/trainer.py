@@ -17,7 +17,7 @@ from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import Alignment
 from fg2_ros.solver.ransac import RansacSettings
-from fg2_ros.training.run_folder import RunFolder
+from fg2_ros.training.run_folder import CurvesWriter, RunFolder
 from fg2_ros.training.simulated.layers import LayerReader
 from fg2_ros.training.simulated.matching_loss import Cells, dense_loss, matched_cells
 from fg2_ros.training.simulated.pose_contrast import PoseContrast
@@ -81,13 +81,15 @@ class SimulatedTrainer:
     :param start: a network of the same configuration, but for the extent of its grid, whose
         weights a new run starts with.
     :param origin: JSON-ready words on data and start: a run resumes with the same only.
+    :param draw: writes ``curves.html``, see `RunFolder`.
     :raises ValueError: if it has another one.
     :raises ValueError: if the folder holds another run.
     """
 
     def __init__(self, config: FG2Config, settings: TrainSettings, training: Dataset,
                  validation: Dataset, folder: Path, resume: bool = False,
-                 start: FG2Network | None = None, origin: dict | None = None):
+                 start: FG2Network | None = None, origin: dict | None = None,
+                 draw: CurvesWriter | None = None):
         """Build the network, or take up a run where its last checkpoint was written."""
         if start is not None:
             _require_fitting(config, start.config)
@@ -95,7 +97,8 @@ class SimulatedTrainer:
         torch.manual_seed(settings.seed)
         self.config, self.settings = config, settings
         self.folder = RunFolder(folder, json.dumps({
-            'network': config.to_dict(), 'training': asdict(settings), 'origin': origin}))
+            'network': config.to_dict(), 'training': asdict(settings), 'origin': origin}),
+            draw)
         self.training, self.validation = training, validation
         self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
         if start is not None:

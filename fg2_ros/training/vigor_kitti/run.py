@@ -11,7 +11,6 @@ import shlex
 import sys
 from typing import Callable
 
-from fg2_ros.version import __version__
 from fg2_ros.datasets.frames import CrossViewDataset
 from fg2_ros.datasets.kitti import KittiDataset
 from fg2_ros.datasets.vigor import VigorDataset
@@ -20,13 +19,14 @@ from fg2_ros.network.weights import load_network, save_weights
 from fg2_ros.published.checkpoints import load_reference_backbone
 from fg2_ros.published.files import read_state_dict
 from fg2_ros.training.event_files import EventFiles
-from fg2_ros.training.run_folder import RunFolder
+from fg2_ros.training.run_folder import CurvesWriter, RunFolder
 from fg2_ros.training.vigor_kitti.feature_cache import (
     backbone_hash, backbone_modules, FeatureCache)
 from fg2_ros.training.vigor_kitti.processes import joined
 from fg2_ros.training.vigor_kitti.run_config import RunConfig
 from fg2_ros.training.vigor_kitti.samples import CrossViewSamples, Variation
-from fg2_ros.training.vigor_kitti.trainer import CHARTS, Data, VigorKittiTrainer
+from fg2_ros.training.vigor_kitti.trainer import Data, VigorKittiTrainer
+from fg2_ros.version import __version__
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -41,18 +41,19 @@ LICENCE_NOTE = (
     'what a network that was trained on it is used for.')
 
 
-def train(config: RunConfig, resume: bool = False) -> None:
+def train(config: RunConfig, resume: bool = False, draw: CurvesWriter | None = None) -> None:
     """
     Train; the best network ends up in ``fg2_<data set>.safetensors``, the last one beside it.
 
     :param resume: go on after the last checkpoint, if there is one.
+    :param draw: writes ``curves.html``, see `RunFolder`.
     :raises ValueError: for what cannot be trained, in a sentence.
     """
     with joined(config.machine.device) as processes:
         network = make_network(config)
         backbone = backbone_hash(network)
         data = make_data(config, network.config, backbone)
-        folder = _folder(config, network.config, data) if processes.is_first else None
+        folder = _folder(config, network.config, data, draw) if processes.is_first else None
         trainer = VigorKittiTrainer(
             network, config.recipe, config.machine, data, processes, folder)
         saved = processes.from_first(folder.start(resume) if folder else None)
@@ -142,10 +143,11 @@ def _load_backbone(network: FG2Network, file: str) -> None:
         module.load_state_dict(backbone_modules(given)[name].state_dict())
 
 
-def _folder(config: RunConfig, network: FG2Config, data: Data) -> RunFolder:
+def _folder(config: RunConfig, network: FG2Config, data: Data,
+            draw: CurvesWriter | None) -> RunFolder:
     identity = {'recipe': asdict(config.recipe), 'network': network.to_dict(),
                 'data': data.identity}
-    return RunFolder(Path(config.machine.out), json.dumps(identity), CHARTS)
+    return RunFolder(Path(config.machine.out), json.dumps(identity), draw)
 
 
 def _tell(config: RunConfig, data: Data, folder: RunFolder) -> None:

@@ -28,10 +28,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 log = logging.getLogger(__name__)
 
-CHARTS = (
-    ('InfoNCE (nats)', ('info_nce', 'validation_info_nce')),
-    ('Position error (m)', ('pose_m', 'validation_mean_m', 'validation_median_m')),
-    ('Yaw error (degrees)', ('validation_mean_deg', 'validation_median_deg')))
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 LOG_EVERY = 20  # steps
 
