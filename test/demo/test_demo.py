@@ -188,10 +188,9 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path):
         'import os, sys, pathlib\n'
         'from fg2_ros.demo.children import Children\n'
         f'children = Children(pathlib.Path({str(tmp_path)!r}), os.environ)\n'
-        'sleep = "import time; print(1, flush=True); time.sleep(99)"\n'
+        'sleep = "import os, time; print(os.getpid(), flush=True); time.sleep(99)"\n'
         'children.start("child", [sys.executable, "-c", sleep], answers=True)\n'
-        'children.answer("child")\n'
-        'print(children._processes["child"].pid, flush=True)\n'
+        'print(children.answer("child"), flush=True)\n'
         'os.kill(os.getpid(), 9)\n')
     done = run_to_its_end(python(program), cwd=ROOT)
 
