@@ -86,7 +86,6 @@ class MatmulGauge:
     """
 
     def __init__(self, backbone: DinoV2, tokens: int):
-        """Attach to the blocks."""
         like = backbone.pos_embed
         channels = like.shape[-1]
         self._tokens, self._device = tokens, like.device

@@ -32,7 +32,6 @@ class StageClock:
     """
 
     def __init__(self, network: FG2Network, device: torch.device):
-        """Attach to a network."""
         self.laps_ms: dict[str, float] = {}
         self.runs = True
         self._device = device

@@ -57,8 +57,11 @@ class CrossViewDataset(Protocol):
     """What is evaluated and trained on; readable from several processes."""
 
     labels: list
-    names: list[str]
     problems: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the name of each frame."""
 
     def __len__(self) -> int:
         """Return the number of usable labels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
@@ -15,6 +16,7 @@ from lifecycle_msgs.srv import GetState
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import Image, NavSatFix
 from tf2_msgs.msg import TFMessage
 
@@ -33,19 +35,18 @@ class Recorder(Node):
     """
 
     def __init__(self, overlay_every_s: float):
-        """Subscribe to everything."""
         super().__init__('fg2_demo_recorder')
         self.truth: dict[int, Pose2] = {}      # by stamp in ns, as all below
         self.estimates: dict[int, tuple[Pose2, np.ndarray, float]] = {}  # .., latency in ms
         self.diagnostics: dict[str, str] = {}
         self._fixes: dict[int, tuple[float, float]] = {}
         self._transforms: dict[str, dict[int, Pose2]] = {'map': {}, 'odom': {}}
-        self._overlays: dict[int, Image] = {}
+        self._overlays: dict[int, bytes] = {}
         self._overlay_every_ns = round(overlay_every_s * 1e9)
         self._datum: MapFrame | None = None
         self._node_datum: MapFrame | None = None
         self._state = self.create_client(GetState, f'{NODE}/get_state')
-        self._asked = None
+        self._asked: Future | None = None
         for kind, topic, callback, qos in (
                 (PoseStamped, '/ground_truth/pose', self._on_truth, RELIABLE),
                 (NavSatFix, '/ground_truth/datum', self._on_datum, LATCHED),
@@ -100,9 +101,16 @@ class Recorder(Node):
             notes=self._notes())
 
     def _in_truth_map(self, pose: Pose2) -> Pose2:
-        """Return a pose, given in the node's map, in that of the truth."""
+        """
+        Return a pose, given in the node's map, in that of the truth.
+
+        :raises ValueError: if one of the maps is not known.
+        """
+        if self._datum is None or self._node_datum is None:
+            raise ValueError('no datum was heard: the poses cannot be compared with the truth')
         place = self._node_datum.geodetic_from_map(pose.x, pose.y)
-        return Pose2(*self._datum.map_from_geodetic(*place), pose.yaw)
+        east_m, north_m = self._datum.map_from_geodetic(*place)
+        return Pose2(east_m, north_m, pose.yaw)
 
     def _notes(self) -> dict[str, str]:
         notes = {name: value for name, value in self.diagnostics.items() if value}
@@ -171,7 +179,7 @@ class Recorder(Node):
 
 def _jpeg(serialized: bytes) -> bytes:
     """Return the JPEG of a serialized rgb8 image."""
-    message = TYPESTORE.deserialize_cdr(serialized, 'sensor_msgs/msg/Image')
+    message: Any = TYPESTORE.deserialize_cdr(serialized, 'sensor_msgs/msg/Image')
     pixels = message.data.reshape(message.height, message.width, 3)
     _, jpeg = cv2.imencode(
         '.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])

@@ -23,7 +23,6 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, identity: str, charts: Iterable[tuple] = CHARTS):
-        """Make the folder."""
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._identity = identity

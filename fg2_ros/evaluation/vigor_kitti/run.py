@@ -59,7 +59,7 @@ class FrameLoading(Dataset):
 def evaluate(
         dataset: CrossViewDataset, solver: CrossViewSolver, store: ResultFile,
         settings: RunSettings = RunSettings(), rolls_deg: Sequence[float] | None = None,
-        on_frames: Callable[[int], None] = lambda count: None) -> EvaluationRun:
+        on_frames: Callable[[int], object] = lambda count: None) -> EvaluationRun:
     """
     Localize every frame that the store has no result of.
 

@@ -25,7 +25,6 @@ class LayerReader(nn.Module):
     """
 
     def __init__(self, channels: int, ground_m: Tensor):
-        """Start undecided."""
         super().__init__()
         self.aerial = nn.Linear(channels, len(NAMES))
         self.ground = nn.Linear(channels, len(NAMES))

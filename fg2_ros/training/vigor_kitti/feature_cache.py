@@ -28,7 +28,6 @@ class FeatureCache:
     """
 
     def __init__(self, folder: Path, backbone: str):
-        """Remember where files go."""
         self.folder = folder / backbone[:16]
         self.is_full = False
 

@@ -63,7 +63,6 @@ class CrossViewLoss(nn.Module):
     """
 
     def __init__(self, network: FG2Network, pairs: int):
-        """Keep the network."""
         super().__init__()
         self.network = network
         self.pairs = pairs
