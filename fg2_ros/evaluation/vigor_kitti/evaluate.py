@@ -10,9 +10,11 @@ from typing import Any, Sequence
 from fg2_ros.datasets.frames import CrossViewDataset, rolled
 from fg2_ros.datasets.kitti import KittiDataset
 from fg2_ros.datasets.vigor import VigorDataset
-from fg2_ros.evaluation.vigor_kitti import results, run
+from fg2_ros.evaluation.vigor_kitti import run
 from fg2_ros.evaluation.vigor_kitti.orientation import FirstRun, random_rolls_deg
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
+from fg2_ros.evaluation.vigor_kitti.results import (
+    Case, CrossViewResult, pose_metrics, pose_metrics_by_group)
 from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
@@ -40,9 +42,9 @@ class Evaluation:
     """
 
     figures: dict[str, Any]
-    results: list[results.CrossViewResult]
-    best: list[results.Case] = field(default_factory=list)
-    worst: list[results.Case] = field(default_factory=list)
+    results: list[CrossViewResult]
+    best: list[Case] = field(default_factory=list)
+    worst: list[Case] = field(default_factory=list)
 
 
 def evaluate_data_set(
@@ -83,15 +85,15 @@ def figures_of(outcome: run.EvaluationRun, by_axis: bool) -> dict[str, Any]:
 
     :param by_axis: with lateral and longitudinal recalls, too.
     """
-    return results.pose_metrics(outcome.results, by_axis) | {
-        'groups': results.pose_metrics_by_group(outcome.results, by_axis),
+    return pose_metrics(outcome.results, by_axis) | {
+        'groups': pose_metrics_by_group(outcome.results, by_axis),
         'unreadable_count': len(outcome.unreadable), 'unreadable': outcome.unreadable,
         'broken_label_count': len(outcome.broken_labels),
         'broken_labels': outcome.broken_labels}
 
 
 def localize_case(part: VigorPart | KittiPart, solving: SolverSettings, index: int,
-                  roll_deg: float | None = None) -> results.Case:
+                  roll_deg: float | None = None) -> Case:
     """
     Return what is found in one frame.
 
