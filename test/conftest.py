@@ -4,14 +4,22 @@ What all tests share: a ROS network of their own, and a clean shared memory afte
 The variables are set here, on import, since ROS 2 and torch read them when first imported.
 """
 
+from contextlib import contextmanager
 import fcntl
+from importlib.util import find_spec
 import os
 from pathlib import Path
+import signal
 import socket
 
 from hypothesis import settings
 import pytest
 
+LONGEST_TEST_S = 1200  # on a busy machine; whoever waits longer waits for what never comes
+OPTIONAL = (  # neither needed by all that the package does nor installed by rosdep
+    'embreex', 'onnx', 'onnxruntime', 'onnxscript', 'pmtiles', 'rasterio', 'rclpy', 'rosbags',
+    'safetensors', 'tensorboardX', 'tf2_msgs', 'torch', 'trimesh')
+MISSING = {name for name in OPTIONAL if find_spec(name) is None}
 LAST_DOMAIN = 101  # beyond it, the ports of a domain collide with those Linux hands out
 SHARED_MEMORY = Path('/dev/shm')
 
@@ -42,6 +50,79 @@ os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'  # an int in a float field is an err
 # Threads that wait for each other at every small step take many times as long as one where the
 # machine has other work, too.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+# Where a shell starts the tests in the background, Ctrl-C is ignored, by all that they start, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def in_time(item):
+    """Let a test fail that waits for ever."""
+    def give_up(*_):
+        pytest.fail(f'{item.nodeid} has not ended within {LONGEST_TEST_S} s')
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(LONGEST_TEST_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """Limit the time of fixtures."""
+    with in_time(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Limit the time of a test."""
+    with in_time(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    """Limit the time of what fixtures clean up."""
+    with in_time(item):
+        return (yield)
+
+
+def missing_package(error: BaseException | None) -> str | None:
+    """Return the optional package for lack of which an error came about, if that is why."""
+    while error is not None:
+        if isinstance(error, ImportError):
+            package = str(error.name).partition('.')[0]
+            if package in MISSING:
+                return package
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def skip_where_a_package_is_missing(call, report):
+    """Turn the failure of what needs an optional package, where there is none, into a skip."""
+    package = report.failed and missing_package(call.excinfo.value)
+    if package:
+        path, line, *_ = report.location if hasattr(report, 'location') else (report.nodeid, 0)
+        report.outcome = 'skipped'
+        report.longrepr = (path, (line or 0) + 1, f'Skipped: {package} is not installed')
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Look at what fails within a test or its fixtures."""
+    report = yield
+    skip_where_a_package_is_missing(call, report)
+    return report
+
+
+def pytest_exception_interact(call, report):
+    """Look at what fails while a file with tests is imported."""
+    if isinstance(report, pytest.CollectReport):
+        skip_where_a_package_is_missing(call, report)
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import ended, lines_until, run_to_its_end, running
 
 import fg2_ros
 import pytest
@@ -22,10 +23,10 @@ pytestmark = [
 def workspace(tmp_path_factory):
     """Return a workspace with the built package."""
     workspace = tmp_path_factory.mktemp('workspace')
-    built = subprocess.run(
+    built = run_to_its_end(
         [COLCON, '--log-base', 'log', 'build', '--base-paths', ROOT,
          '--packages-select', 'fg2_ros'],
-        cwd=workspace, capture_output=True, text=True)
+        cwd=workspace)
     assert built.returncode == 0, built.stdout + built.stderr
     return workspace
 
@@ -45,9 +46,9 @@ def files_of(folder):
 
 def run_sourced(workspace, *command):
     """Return what a command prints in a shell that has sourced the workspace."""
-    finished = subprocess.run(
+    finished = run_to_its_end(
         ['bash', '-c', 'source install/setup.bash && exec "$@"', 'bash', *command],
-        cwd=workspace, capture_output=True, text=True)
+        cwd=workspace)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
 
@@ -111,20 +112,16 @@ def test_launch_file_starts_an_active_node_that_ends_without_a_complaint(workspa
     pytest.importorskip('launch_ros')
     script = workspace / 'run_launch.py'
     script.write_text(LAUNCH)
-    process = subprocess.Popen(
-        ['bash', '-c', 'source install/setup.bash && exec "$@"', 'bash', sys.executable,
-         str(script), str(prefix / 'share/fg2_ros/launch/localization.launch.py'),
-         'imagery_sources:=http://127.0.0.1:9/{z}/{x}/{y}.jpg', 'namespace:=car',
-         'image_topic:=/front/panorama', 'sigterm_timeout:=120'],
-        cwd=workspace, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True)
-    printed = ''
-    for line in process.stdout:
-        printed += line
-        if '[car.fg2]: active' in line:
-            os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal does
-            break
-    printed += process.communicate(timeout=300)[0]
+    command = [
+        'bash', '-c', 'source install/setup.bash && exec "$@"', 'bash', sys.executable,
+        str(script), str(prefix / 'share/fg2_ros/launch/localization.launch.py'),
+        'imagery_sources:=http://127.0.0.1:9/{z}/{x}/{y}.jpg', 'namespace:=car',
+        'image_topic:=/front/panorama', 'sigterm_timeout:=120']
+    with running(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                 start_new_session=True) as process:
+        printed = ''.join(lines_until('[car.fg2]: active', process.stdout, process))
+        os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal does
+        printed += ended(process)[0]
     assert process.returncode == 0, printed
     assert 'Traceback' not in printed
     assert 'finished cleanly' in printed

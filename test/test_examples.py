@@ -4,9 +4,9 @@ from dataclasses import replace
 import math
 import os
 import re
-import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import run_to_its_end
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import wrap_angle
@@ -15,13 +15,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-pytest.importorskip('torch')
-pytest.importorskip('trimesh')
-pytest.importorskip('rosbags')
-
 FRAME = MapFrame(47.5, 8.7)
 WIDTH = 640
-PATIENCE_S = 300.0
 NUMBER = r'(-?\d+\.\d+)'
 
 
@@ -59,9 +54,8 @@ def home(tmp_path_factory):
 
 def run_example(home, name, *arguments):
     """Return what an example prints."""
-    finished = subprocess.run(
-        [sys.executable, ROOT / 'examples' / name, *map(str, arguments)], timeout=PATIENCE_S,
-        capture_output=True, text=True, cwd=ROOT,
+    finished = run_to_its_end(
+        [sys.executable, ROOT / 'examples' / name, *map(str, arguments)], cwd=ROOT,
         env={**os.environ, 'HOME': str(home), 'PYTHONPATH': str(ROOT)})
     assert finished.returncode == 0, finished.stderr
     return finished.stdout

@@ -7,9 +7,9 @@ from pathlib import Path
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import run_to_its_end
 import xml.etree.ElementTree as ElementTree
 
 import fg2_ros
@@ -85,7 +85,7 @@ def test_the_core_is_importable_without_torch_and_ros():
     code = (
         f'import sys; sys.modules.update(dict.fromkeys({blocked!r}))\n'
         'import fg2_ros.geometry, fg2_ros.imagery')
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+    run_to_its_end([sys.executable, '-c', code], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize(('lacking', 'command'), [
@@ -94,9 +94,8 @@ def test_a_command_says_what_is_not_installed(lacking, command, tmp_path):
     """As after `pip install .` without the extra that it belongs to."""
     code = (f'import sys; sys.modules[{lacking!r}] = None\n'
             f'from fg2_ros.commands import main; sys.exit(main({command.split()!r}))')
-    finished = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)}, timeout=120)
+    finished = run_to_its_end(
+        [sys.executable, '-c', code], cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(ROOT)})
     assert finished.returncode == 1
     sentence = f'{lacking} is not installed: see "Installation" in the README\n'
     assert finished.stderr == f'fg2 {command.split()[0]}: {sentence}'
@@ -104,8 +103,7 @@ def test_a_command_says_what_is_not_installed(lacking, command, tmp_path):
 
 def test_the_node_loads_no_training_code():
     code = 'import sys, fg2_ros.ros.node; print(*sys.modules)'
-    loaded = subprocess.run(
-        [sys.executable, '-c', code], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    loaded = run_to_its_end([sys.executable, '-c', code], check=True, cwd=ROOT).stdout
     assert not LOADED_BY_THE_NODE.findall(loaded)
 
 

@@ -5,9 +5,9 @@ import importlib.util
 import json
 import resource
 import shutil
-import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import run_to_its_end
 
 import pytest
 
@@ -165,8 +165,7 @@ def test_scripts_run_from_folders_with_spaces(tool, tmp_path):
     (tmp_path / 'greeting.py').write_text('import sys\ndef main(): print(sys.argv); return 7\n')
     tool.write_script(environment, 'greet', 'greeting')
     script = environment.folder / 'bin' / 'greet'
-    finished = subprocess.run(
-        [script, 'a b'], capture_output=True, text=True, env={'PYTHONPATH': str(tmp_path)})
+    finished = run_to_its_end([script, 'a b'], env={'PYTHONPATH': str(tmp_path)})
     assert finished.returncode == 7
     assert finished.stdout == f"['{script}', 'a b']\n"
 
@@ -174,8 +173,7 @@ def test_scripts_run_from_folders_with_spaces(tool, tmp_path):
 @pytest.mark.skipif(not (ROOT / '.venv').exists(), reason='runs outside of .venv')
 def test_the_environment_in_use_is_current():
     before_s = children_s()
-    finished = subprocess.run(
-        [sys.executable, ROOT / 'tools' / 'setup.py'], capture_output=True, text=True)
+    finished = run_to_its_end([sys.executable, ROOT / 'tools' / 'setup.py'])
     assert (finished.returncode, finished.stdout) == (0, '')
     assert children_s() - before_s < 5.0
 

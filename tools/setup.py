@@ -22,7 +22,7 @@ import time
 ROOT = Path(__file__).resolve().parent.parent
 SUPPORTED_PYTHONS = ('3.11', '3.12')
 # Disk for .venv and for what pip downloads, keeps and unpacks on the way. PyPI's torch comes with
-# CUDA: 2.9 GB of downloads that become 5.3 GB, where the CPU's are 0.2 GB and 0.7 GB.
+# CUDA: 2.8 GB of downloads that become 5.2 GB, where the CPU's are 0.2 GB and 0.7 GB.
 NEEDED_GB = {'cpu': 4, 'cuda': 12}
 SCRIPTS = {'fg2': 'fg2_ros.commands', 'fg2_node': 'fg2_ros.ros.node'}  # name: module with main()
 # Variables of a sourced ROS installation or another environment, which must not leak in.

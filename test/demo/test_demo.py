@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import ended, lines_until, run_to_its_end
 
 from fg2_ros.demo.children import ChildError, Children
 from fg2_ros.demo.rendering import render_panoramas
@@ -18,7 +19,6 @@ import pytest
 FIGURES = [
     'frames', 'published', 'median_error_m', 'mean_error_m', 'p95_error_m',
     'median_yaw_error_deg', 'gnss_median_error_m', 'latency_p50_ms', 'latency_p95_ms', 'anees']
-PATIENCE_S = 900
 DEMO = """
 import fg2_ros.demo.run as demo
 demo.NODE_MODULE, demo.MAP_RESOLUTION_M = 'test.helpers.fake_node', 1.0
@@ -64,7 +64,7 @@ def has_ended(pid):
 def test_the_demo_ends_with_its_figures_and_leaves_a_report(tmp_path):
     output, figures_file = tmp_path / 'out', tmp_path / 'figures.json'
     demo = start_demo(output, 'localize', '--json', str(figures_file))
-    out, err = demo.communicate(timeout=PATIENCE_S)
+    out, err = ended(demo)
 
     assert demo.returncode == 0, err
     word, figures = out.splitlines()[-1].split(' ', 1)
@@ -83,7 +83,7 @@ def test_the_demo_ends_with_its_figures_and_leaves_a_report(tmp_path):
 
 def test_a_crash_of_the_node_ends_the_demo_with_a_sentence(tmp_path):
     demo = start_demo(tmp_path / 'out', 'crash')
-    _, err = demo.communicate(timeout=PATIENCE_S)
+    _, err = ended(demo)
 
     assert demo.returncode == 1, err
     assert 'the node ended with code 3' in err and 'has had enough' in err
@@ -93,7 +93,7 @@ def test_a_crash_of_the_node_ends_the_demo_with_a_sentence(tmp_path):
 
 def test_a_node_that_does_not_become_active_ends_the_demo(tmp_path):
     demo = start_demo(tmp_path / 'out', 'refuse')
-    _, err = demo.communicate(timeout=PATIENCE_S)
+    _, err = ended(demo)
 
     assert demo.returncode == 1 and 'the node is unconfigured, not active' in err
     assert processes_about(tmp_path) == []
@@ -102,11 +102,9 @@ def test_a_node_that_does_not_become_active_ends_the_demo(tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nobody_behind(tmp_path, number):
     demo = start_demo(tmp_path / 'out')
-    for line in demo.stdout:
-        if line.startswith('driving'):
-            break
+    lines_until('driving', demo.stdout, demo)
     demo.send_signal(number)
-    _, err = demo.communicate(timeout=PATIENCE_S)
+    _, err = ended(demo)
 
     assert demo.returncode == 130, err
     assert 'Traceback' not in err
@@ -115,7 +113,7 @@ def test_an_interrupted_demo_leaves_nobody_behind(tmp_path, number):
 
 def test_wrong_weights_are_noticed_before_anything_is_rendered(tmp_path):
     demo = start_demo(tmp_path / 'out', 'localize', '--weights', 'nowhere.safetensors')
-    out, err = demo.communicate(timeout=PATIENCE_S)
+    out, err = ended(demo)
 
     assert demo.returncode == 1 and 'there is no weights file nowhere.safetensors' in err
     assert 'rendering' not in out
@@ -181,8 +179,6 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path):
         'children.answer("child")\n'
         'print(children._processes["child"].pid, flush=True)\n'
         'os.kill(os.getpid(), 9)\n')
-    done = subprocess.run(
-        python(program), capture_output=True, text=True, timeout=PATIENCE_S,
-        cwd=ROOT)
+    done = run_to_its_end(python(program), cwd=ROOT)
 
     assert has_ended(int(done.stdout))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from test.helpers.http_stub import GREY_TILE
 from test.helpers.paths import ROOT
+from test.helpers.processes import lines_until, PATIENCE_S
 
 from fg2_ros.imagery.cache.cache import TileCache
 from fg2_ros.imagery.tiles.address import TileId
@@ -58,18 +59,24 @@ class Writers:
     def __exit__(self, *_) -> None:
         self._nursery.stdin.close()
         self._nursery.stdout.close()
-        self._nursery.wait()
+        try:
+            self._nursery.wait(PATIENCE_S)
+        finally:
+            self._nursery.kill()
 
     def start(self, number: int) -> int:
         """Start a process and return its id."""
         self._nursery.stdin.write(f'{number}\n')
         self._nursery.stdin.flush()
-        return int(self._nursery.stdout.readline())
+        return int(self._line())
 
     def written(self) -> int | None:
         """Wait for the next tile that is written and return its x; None if the process is dead."""
-        line = self._nursery.stdout.readline().strip()
+        line = self._line()
         return None if line == 'dead' else int(line)
+
+    def _line(self) -> str:
+        return lines_until('', self._nursery.stdout, self._nursery)[0].strip()
 
     def kill(self, process: int) -> list[int]:
         """Kill a process and return what it had written that was not asked for yet."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import io
 import ssl
+from test.helpers.processes import join_all
 import threading
 
 from fg2_ros.imagery import HttpSettings
@@ -63,7 +64,7 @@ class HttpStub:
     def __exit__(self, *_) -> None:
         self.stopping.set()
         self._server.shutdown()
-        self._thread.join()
+        join_all(self._thread)
         self._server.server_close()
 
 

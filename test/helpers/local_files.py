@@ -1,4 +1,8 @@
-"""Tile pyramids and GeoTIFFs as files, written in the plainest way there is."""
+"""
+Tile pyramids and GeoTIFFs as files, written in the plainest way there is.
+
+pmtiles and rasterio are imported where they are used: other files need neither.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,7 @@ from test.helpers.http_stub import encoded
 
 from fg2_ros.geometry import mercator
 import numpy as np
-from pmtiles.tile import Compression, TileType, zxy_to_tileid
-from pmtiles.writer import Writer
 from pyproj import Transformer
-import rasterio
-from rasterio.enums import Resampling
 
 Tiles = dict[tuple[int, int, int], bytes]  # encoded, by zoom, x and y from the north
 
@@ -61,15 +61,17 @@ def add_to_mbtiles(database: sqlite3.Connection, tiles: Tiles) -> None:
     database.commit()
 
 
-def write_pmtiles(path: Path, tiles: Tiles, tile_type: TileType = TileType.PNG,
+def write_pmtiles(path: Path, tiles: Tiles, tile_type: str = 'PNG',
                   header: dict | None = None, **metadata: str) -> Path:
     """Write a PMTiles archive, in the place of one that may be there."""
+    from pmtiles.tile import Compression, TileType, zxy_to_tileid
+    from pmtiles.writer import Writer
     fresh = path.with_name(path.name + '.new')
     with fresh.open('wb') as file:
         writer = Writer(file)
         for address in sorted(tiles, key=lambda tile: zxy_to_tileid(*tile)):
             writer.write_tile(zxy_to_tileid(*address), tiles[address])
-        writer.finalize({'tile_type': tile_type, 'tile_compression': Compression.NONE,
+        writer.finalize({'tile_type': TileType[tile_type], 'tile_compression': Compression.NONE,
                          **(header or {})}, metadata)
     fresh.rename(path)
     return path
@@ -99,6 +101,7 @@ class GroundGrid:
 
     def __init__(self, crs, place: tuple[float, float], pixel: float, shape: tuple[int, int],
                  turned_deg: float = 0.0, pixel_y: float | None = None):
+        import rasterio
         self.crs = crs
         self.shape = shape
         to_crs = Transformer.from_crs('EPSG:4326', crs, always_xy=True)
@@ -123,6 +126,8 @@ class GroundGrid:
               colours=None, mask: np.ndarray | None = None, palette: dict | None = None,
               **profile) -> Path:
         """Write an (H, W, B) image as a GeoTIFF, in the place of one that may be there."""
+        import rasterio
+        from rasterio.enums import Resampling
         fresh = path.with_name(path.name + '.new')
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(
                 fresh, 'w', driver='GTiff', height=image.shape[0], width=image.shape[1],

@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from itertools import count
 import math
+from test.helpers.processes import join_all
 import threading
 import time
 
@@ -130,7 +131,7 @@ class Vehicle:
     def close(self) -> None:
         """Stop everything."""
         self.executor.shutdown()
-        self._thread.join()
+        join_all(self._thread)
         for node in (*self.under_test, self.node):
             node.destroy_node()
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from test.helpers.http_stub import address, encoded, GREY_TILE, quick_http, Reply
+from test.helpers.processes import ended, running
 import threading
 
 from fg2_ros.commands import main
@@ -217,11 +218,11 @@ def test_interrupted_and_started_again(serve, street, tmp_path, sent):
     arguments = [
         'prefetch', '--route', str(street), '--zoom', str(ZOOM), '--margin', '600', '--yes',
         '--source', server.template, '--offline-allowed', '--cache', str(tmp_path / 'c.mbtiles')]
-    process = subprocess.Popen([sys.executable, '-c', COMMAND, *arguments], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert enough.wait(WAIT_S)
-    process.send_signal(sent)
-    out, err = process.communicate(timeout=WAIT_S)
+    with running([sys.executable, '-c', COMMAND, *arguments], stdout=subprocess.PIPE,
+                 stderr=subprocess.PIPE) as process:
+        assert enough.wait(WAIT_S), 'the command has not asked for the tiles it was to wait for'
+        process.send_signal(sent)
+        out, err = ended(process)
     assert 'Traceback' not in err
     if sent == signal.SIGINT:
         assert process.returncode == 130

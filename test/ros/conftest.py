@@ -1,14 +1,12 @@
 """A vehicle's messages and the node under test, over real DDS."""
 
-from test.helpers.vehicle import Vehicle
-
 import pytest
-import rclpy
 
 
 @pytest.fixture(scope='session')
 def ros():
     """Initialize rclpy once."""
+    import rclpy
     rclpy.init()
     yield
     rclpy.try_shutdown()
@@ -24,6 +22,7 @@ def no_hurry(monkeypatch):
 @pytest.fixture
 def vehicle(ros):
     """Return a vehicle that can start nodes under test; all are gone at the end."""
+    from test.helpers.vehicle import Vehicle
     vehicle = Vehicle()
     yield vehicle
     vehicle.close()

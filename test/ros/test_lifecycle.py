@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import ended, lines_until, running
 from test.helpers.vehicle import at, FRAME, Vehicle
 import threading
 import time
@@ -159,22 +160,18 @@ def test_signal_ends_the_process_cleanly(sent):
 def ends_quickly(sent) -> bool:
     """Return whether the node ends soon, for a machine as fast as its start shows."""
     started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'fg2_ros.ros.node', '--ros-args', '-p', 'autostart:=false',
-         '-p', 'typing_error:=1', '--log-level', 'debug'],
-        stderr=subprocess.PIPE, text=True)
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if 'ready' in line:
-            break
-    begin = time.monotonic()
-    process.send_signal(sent)
-    if sent == signal.SIGINT:
+    command = [
+        sys.executable, '-m', 'fg2_ros.ros.node', '--ros-args', '-p', 'autostart:=false',
+        '-p', 'typing_error:=1', '--log-level', 'debug']
+    with running(command, stderr=subprocess.PIPE) as process:
+        lines = lines_until('ready', process.stderr, process)
+        begin = time.monotonic()
         process.send_signal(sent)
-    rest = process.stderr.read()
-    assert process.wait(60) == 0, rest
+        if sent == signal.SIGINT:
+            process.send_signal(sent)
+        _, rest = ended(process)
     took_s = time.monotonic() - begin
+    assert process.returncode == 0, rest
     assert 'Traceback' not in ''.join(lines) + rest
     crowding = max(1.0, os.getloadavg()[0] / os.cpu_count())
     return took_s < max(2 * crowding, (begin - started) / 3)

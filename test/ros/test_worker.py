@@ -1,8 +1,8 @@
 """What the worker thread's memory costs."""
 
 import ctypes
-import subprocess
 import sys
+from test.helpers.processes import run_to_its_end
 
 import pytest
 
@@ -32,9 +32,8 @@ thread.join()
 
 def page_faults(how: str) -> int:
     """Return the page faults of a thread that makes and drops the same large blocks."""
-    return int(subprocess.run(
-        [sys.executable, '-c', BLOCKS_IN_A_THREAD, how], capture_output=True, text=True,
-        check=True).stdout)
+    return int(run_to_its_end(
+        [sys.executable, '-c', BLOCKS_IN_A_THREAD, how], check=True).stdout)
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'mallopt'), reason='not glibc')

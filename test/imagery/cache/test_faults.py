@@ -1,6 +1,6 @@
 """The disk cache when things go wrong: killed processes, full disks, damage, no right to write."""
 
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, ExitStack
 import logging
 import os
 from pathlib import Path
@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from test.helpers.asking import ask, ask_until, is_patch
 from test.helpers.cache_kit import disk_bytes, MEMORY, rows, SOURCE, tile_data, Writers
 from test.helpers.http_stub import Reply
+from test.helpers.processes import ended, join_all, lines_until, running
 import threading
 
 from fg2_ros.imagery.cache.cache import CacheError, TileCache
@@ -117,8 +118,7 @@ def test_processes_and_threads_share_a_file(folder):
             for x in range(10)]) for y in range(3)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        join_all(*threads)
         for writers, process in processes:
             writers.kill(process)
     cache.put(TileId(17, 9, 2), tile_data(9), '', 0.0)  # the writers may have made room of it
@@ -422,18 +422,20 @@ def test_a_crowd_that_begins_together_makes_one_file(folder):
     """Several processes start where there is no file, or a damaged one."""
     code = ('import sys; from fg2_ros.imagery.cache import file; file._BUSY_S = 60.0;'
             ' from fg2_ros.imagery.cache.cache import TileCache; sys.stdin.readline();'
-            f' cache = TileCache(sys.argv[1], 10**7, {SOURCE!r}); print(cache.state);'
+            f' cache = TileCache(sys.argv[1], 10**7, {SOURCE!r}); print(cache.state, flush=True);'
             ' sys.stdin.readline(); cache.close()')
     path = folder / 'c.mbtiles'
-    crowd = [subprocess.Popen([sys.executable, '-c', code, path], text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL) for _ in range(3)]
-    path.write_bytes(b'nonsense' * 1000)
-    for process in crowd:
-        process.stdin.write('go\n')
-        process.stdin.flush()
-    assert [process.stdout.readline().strip() for process in crowd] == [str(path)] * 3
-    for process in crowd:
-        process.communicate('end\n')
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(running(
+            [sys.executable, '-c', code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)) for _ in range(3)]
+        path.write_bytes(b'nonsense' * 1000)
+        for process in crowd:
+            process.stdin.write('go\n')
+            process.stdin.flush()
+        for process in crowd:
+            assert lines_until('', process.stdout, process) == [f'{path}\n']
+        for process in crowd:
+            ended(process, 'end\n')
     assert len(set_aside(folder)) == 1
     require_sound(path)

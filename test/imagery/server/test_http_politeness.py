@@ -7,10 +7,10 @@ import shutil
 import socket
 import sqlite3
 import ssl
-import subprocess
 from test.helpers.asking import ask, ask_for_error, ask_until, FRAME, is_patch, SIZE_M, SIZE_PX
 from test.helpers.faults import drip
 from test.helpers.http_stub import encoded, GREY_TILE, quick_http, Reply
+from test.helpers.processes import run_to_its_end
 import threading
 import time
 
@@ -326,11 +326,11 @@ def certificate(tmp_path_factory):
     path = tmp_path_factory.mktemp('tls') / 'certificate.pem'
     if not shutil.which('openssl'):
         pytest.skip('openssl is not installed')
-    subprocess.run(
+    run_to_its_end(
         ['openssl', 'req', '-x509', '-nodes', '-newkey', 'ec', '-pkeyopt',
          'ec_paramgen_curve:prime256v1', '-days', '2', '-subj', '/CN=test', '-addext',
          'subjectAltName=IP:127.0.0.1', '-keyout', path.with_suffix('.key'), '-out', path],
-        check=True, capture_output=True)
+        check=True)
     path.write_bytes(path.read_bytes() + path.with_suffix('.key').read_bytes())
     return path
 

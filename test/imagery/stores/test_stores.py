@@ -23,7 +23,6 @@ from fg2_ros.imagery.stores.opening import open_local
 from fg2_ros.imagery.tiles.decoding import decode_tile
 from fg2_ros.imagery.tiles.local_pyramid import LocalTiles
 import numpy as np
-from pmtiles.tile import deserialize_header, serialize_header, TileType
 import pytest
 
 PLACE = (47.0, 8.5)
@@ -157,6 +156,7 @@ def test_statistics_do_not_wait_for_a_patch_that_is_being_cut():
 
 @pytest.mark.parametrize('bombed', ['metadata', 'directory'])
 def test_archives_that_unpack_to_too_much_are_damaged(bombed, tmp_path):
+    from pmtiles.tile import deserialize_header, serialize_header
     path = write_pmtiles(tmp_path / 'a', grey(99))
     data = bytearray(path.read_bytes())
     header = deserialize_header(bytes(data[:127]))
@@ -242,7 +242,7 @@ def test_files_that_hold_no_pictures_are_named(tmp_path):
             (write_mbtiles(tmp_path / 'a', {}), 'holds no tiles'),
             (write_mbtiles(tmp_path / 'b', vector, format='pbf'), 'holds vector tiles'),
             (write_mbtiles(tmp_path / 'c', vector), 'no JPEG, PNG or WebP'),
-            (write_pmtiles(tmp_path / 'd', vector, TileType.MVT), 'holds MVT tiles'),
+            (write_pmtiles(tmp_path / 'd', vector, 'MVT'), 'holds MVT tiles'),
             (write_folder(tmp_path / 'e', {(3, 1, 2): tile_of(100)}), 'of 100 x 100 pixels'),
             (write_folder(tmp_path / 'f', vector, '.pbf'), 'holds no tiles named')):
         with pytest.raises(ImageryError, match=reason) as error:

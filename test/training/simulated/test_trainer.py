@@ -4,9 +4,9 @@ from dataclasses import replace
 import os
 from pathlib import Path
 import signal
-import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import run_to_its_end
 from test.helpers.tiny_run import CONFIG, make_trainer, NoiseDataset, SETTINGS
 
 from fg2_ros.network import FG2Network
@@ -19,9 +19,9 @@ import torch
 
 def train(folder: Path, *arguments: str) -> int:
     """Run the tiny training in a process of its own; return its exit code."""
-    return subprocess.run(
+    return run_to_its_end(
         [sys.executable, '-m', 'test.helpers.tiny_run', str(folder), *arguments],
-        check=False, timeout=900, cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}).returncode
+        cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}).returncode
 
 
 def test_killed_and_resumed_run_ends_as_the_uninterrupted_one(tmp_path):

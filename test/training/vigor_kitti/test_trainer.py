@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from test.helpers.paths import ROOT
+from test.helpers.processes import ended
 from test.helpers.vigor_kitti_tiny import (
     DROPPING, FRAMES, learned, MACHINE, make_network, make_trainer, NoiseFrames, PANORAMA, PINHOLE,
     RECIPE, VALIDATION_FRAMES, VARIED)
@@ -19,7 +20,6 @@ import numpy as np
 import pytest
 import torch
 
-PATIENCE_S = 900
 ROUNDING = {'rtol': 1e-4, 'atol': 3e-6}  # of Adam's steps, which small gradients double
 
 
@@ -69,7 +69,7 @@ def test_killed_and_resumed_run_ends_as_the_uninterrupted_one(tmp_path):
     def run(folder, resume):
         make_trainer(folder, resume, VARIED, MACHINE, DROPPING, cache=folder / 'features').run()
     process = started(killed, '--kill-after', 3)
-    process.communicate(timeout=PATIENCE_S)
+    ended(process)
     assert process.returncode == -signal.SIGKILL
     assert torch.load(killed / 'checkpoint.pt')['step'] == 2
     run(killed, resume=True)
@@ -114,7 +114,8 @@ def test_two_processes_give_what_one_gives_and_end_together(tmp_path, pair):
             here = learned(make_trainer(processes=processes, frames=frames), 3)
             measured = make_trainer(processes=processes).validate()
             make_trainer(tmp_path, False, VARIED, MACHINE, DROPPING, processes).run()
-    assert other.wait(timeout=PATIENCE_S) != 0
+    ended(other)
+    assert other.returncode != 0
     assert [record['frames'] for record in here[0][:2]] == [RECIPE.batch, RECIPE.batch // 2]
     assert_same(here, learned(make_trainer(frames=frames), 3))
     assert measured == pytest.approx(make_trainer().validate(), rel=1e-5)
