@@ -14,8 +14,9 @@ import numpy as np
 _scene: Scene | None = None  # one for each worker process: it takes a while to build
 
 
-def render_panoramas(seed: int, difficulty: str, cameras: Sequence[CameraPose], width: int,
-             workers: int) -> Iterator[np.ndarray]:
+def render_panoramas(
+        seed: int, difficulty: str, cameras: Sequence[CameraPose], width: int,
+        workers: int) -> Iterator[np.ndarray]:
     """Yield the (width / 2, width, 3) uint8 RGB panoramas of cameras in a city, in order."""
     pool = ProcessPoolExecutor(
         workers, get_context('spawn'), initializer=_build_scene, initargs=(seed, difficulty))
