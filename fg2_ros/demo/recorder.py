@@ -24,6 +24,7 @@ NODE = '/fg2'
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 RELIABLE = QoSProfile(depth=200)
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+ANSWER_S = 5.0  # within which the node tells its state, if it knows whom
 PLANAR = np.ix_([0, 1, 5], [0, 1, 5])
 
 
@@ -46,7 +47,8 @@ class Recorder(Node):
         self._datum: MapFrame | None = None
         self._node_datum: MapFrame | None = None
         self._state = self.create_client(GetState, f'{NODE}/get_state')
-        self._asked: Future | None = None
+        self._answer: Future | None = None
+        self._ask_again_s = 0.0
         for kind, topic, callback, qos in (
                 (PoseStamped, '/ground_truth/pose', self._on_truth, RELIABLE),
                 (NavSatFix, '/ground_truth/datum', self._on_datum, LATCHED),
@@ -60,11 +62,13 @@ class Recorder(Node):
 
     def node_state(self) -> str:
         """Return the state of the node's lifecycle; '' as long as it has not answered."""
-        if self._asked is None and self._state.service_is_ready():
-            self._asked = self._state.call_async(GetState.Request())
-        if self._asked is None or not self._asked.done():
-            return ''
-        return self._asked.result().current_state.label
+        if self._answer is not None and self._answer.done():
+            return self._answer.result().current_state.label
+        # The answer to a client that the node has not discovered yet is lost: ask again.
+        if time.monotonic() >= self._ask_again_s and self._state.service_is_ready():
+            self._answer = self._state.call_async(GetState.Request())
+            self._ask_again_s = time.monotonic() + ANSWER_S
+        return ''
 
     @property
     def is_up_to_date(self) -> bool:
