@@ -23,6 +23,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, identity: str, charts: Iterable[tuple] = CHARTS):
+        """Make the folder."""
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._identity = identity
