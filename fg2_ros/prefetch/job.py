@@ -11,7 +11,6 @@ from fg2_ros.imagery import HttpSettings
 from fg2_ros.imagery.cache.cache import CacheError, TileCache
 from fg2_ros.imagery.catalogue import CatalogueSource, choose_sources
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, read_mbtiles_index
-from fg2_ros.prefetch.areas import TileArea
 from fg2_ros.prefetch.plan import (
     areas_for, coarser_plan, COARSER_ZOOMS, make_plan, Plan, tiles_at)
 from fg2_ros.prefetch.prefetch import Prefetch, Summary
@@ -125,9 +124,8 @@ def require_permission(source: CatalogueSource, offline_allowed: bool) -> None:
 def _plans(source: CatalogueSource, route: Route, path: Path, margin_m: float,
            resolution: ResolutionSettings) -> list[Plan]:
     tiles = source.tile_source()
-    areas: tuple[TileArea, ...]
     if resolution.zoom is not None:
-        areas = (tiles_at(route, margin_m, resolution.zoom, tiles),)
+        areas = tiles_at(route, margin_m, resolution.zoom, tiles),
     else:
         areas = areas_for(route, margin_m, resolution.patch()[0], tiles)
     if not sum(map(len, areas)):
