@@ -25,7 +25,6 @@ class MatchPicture:
     """
 
     def __init__(self, ground: np.ndarray, aerial: np.ndarray):
-        """Put the images side by side."""
         left, self._ground_scale = _at_height(ground)
         right, self._aerial_scale = _at_height(aerial)
         self._left_px = left.shape[1]

@@ -37,14 +37,16 @@ FORBIDDEN = {  # folder or file of fg2_ros: what it must not import, at any dept
         'fg2_ros.training'},
 }
 DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
-    'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'numpy': 'python3-numpy',
+    'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'jinja2': 'python3-jinja2',
+    'markupsafe': 'python3-jinja2', 'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy',
     'pyproj': 'python3-pyproj', 'scipy': 'python3-scipy', 'tqdm': 'python3-tqdm',
     'urllib3': 'python3-urllib3', 'yaml': 'python3-yaml', 'embreex': 'simulation.txt',
     'onnx': 'export.txt', 'onnxruntime': 'export.txt', 'onnxscript': 'export.txt',
     'pmtiles': 'imagery.txt', 'rasterio': 'imagery.txt', 'rosbags': 'simulation.txt',
     'trimesh': 'simulation.txt', 'tensorboardX': 'training.txt', 'safetensors': 'vehicle.txt',
     'torch': 'vehicle.txt'}
-NAME_FOR_PIP = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
+NAME_FOR_PIP = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'markupsafe': 'jinja2',
+                'yaml': 'pyyaml'}
 LOADED_BY_THE_NODE = re.compile(
     r'fg2_ros\.(bench|commands|datasets|demo|evaluation|replay|report|simulation|training)')
 
@@ -105,6 +107,7 @@ def test_the_node_loads_no_training_code():
     code = 'import sys, fg2_ros.ros.node; print(*sys.modules)'
     loaded = run_to_its_end([sys.executable, '-c', code], check=True, cwd=ROOT).stdout
     assert not LOADED_BY_THE_NODE.findall(loaded)
+    assert not {'jinja2', 'matplotlib'} & set(loaded.split())
 
 
 VERSIONED = ('package.xml', 'setup.py', 'fg2_ros/version.py', 'CITATION.cff', 'CHANGELOG.rst')

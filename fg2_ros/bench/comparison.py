@@ -18,8 +18,6 @@ from fg2_ros.solver.ransac import RansacSettings
 import torch
 from torch import Tensor
 
-PUBLISHED_RANSAC = RansacSettings(finalists=1)
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -112,7 +110,7 @@ def token_count(image_hw: tuple[int, int]) -> int:
 @torch.inference_mode()
 def compare_ransac(
         config: FG2Config, device: torch.device, outliers: float = 0.5,
-        settings: RansacSettings = PUBLISHED_RANSAC, runs: int = 2) -> Comparison:
+        settings: RansacSettings = RansacSettings.published(), runs: int = 2) -> Comparison:
     """
     Compare robust poses of matches with a planted pose; they differ by so many metres.
 

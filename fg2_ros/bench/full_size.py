@@ -32,9 +32,9 @@ import torch
 STATUS = Path('/proc/self/status')
 
 
-def in_own_process(preset: str, device: str, precision: str, threads: int) -> dict:
+def measure_in_own_process(preset: str, device: str, precision: str, threads: int) -> dict:
     """
-    Return `measure` of a new process.
+    Return `measure_frame` of a new process.
 
     :raises ValueError: if it fails; the sentence ends with its last words.
     """
@@ -47,21 +47,26 @@ def in_own_process(preset: str, device: str, precision: str, threads: int) -> di
     return json.loads(child.stdout)
 
 
-def measure(config: FG2Config, device: torch.device, dtype: torch.dtype) -> dict:
+def measure_frame(config: FG2Config, device: torch.device, dtype: torch.dtype) -> dict:
     """
     Return stages (ms) and peak memory (bytes) of a frame, and how fast the transformer was.
 
     The device's own rate is that of one large matrix product before each of its blocks.
+
+    :raises ValueError: if the backbone is not a DINOv2.
     """
     torch.manual_seed(0)
     network = optimise_for_inference(FG2Network(config).to(device, dtype))
-    gauge = MatmulGauge(network.backbone, token_count(config.ground_image_hw))
+    backbone = network.backbone
+    if not isinstance(backbone, DinoV2):
+        raise ValueError(f'the backbone {config.backbone} is not a transformer to be measured')
+    gauge = MatmulGauge(backbone, token_count(config.ground_image_hw))
     bench = noise_bench(network)
     stages = bench.run()
     backbone_ms = stages['ground_backbone'] - gauge.products_ms
     stages = stages | {
         'ground_backbone': backbone_ms, 'total': stages['total'] - gauge.products_ms}
-    rate = transformer_flops(network.backbone, config.ground_image_hw) / backbone_ms
+    rate = transformer_flops(backbone, config.ground_image_hw) / backbone_ms
     return {
         'stages_ms': stages, 'peak_bytes': peak_bytes(device),
         'transformer_gflops': rate / 1e6, 'matmul_gflops': gauge.gflops,
@@ -75,7 +80,8 @@ def noise_bench(network: FG2Network) -> Bench:
         rng.integers(0, 256, (800, 800, 3), np.uint8), frame, (0.0, 0.0), 0.2)
     panorama = rng.integers(0, 256, (*network.config.ground_image_hw, 3), np.uint8)
     settings = replace(EVERY_PATCH_ANEW, ransac=RansacSettings())
-    return Bench(network, imagery, frame, panorama, Pose2(0.0, 0.0, 1.0), settings)
+    return Bench(
+        network, imagery, frame, panorama=panorama, pose=Pose2(0.0, 0.0, 1.0), settings=settings)
 
 
 class MatmulGauge:
@@ -123,8 +129,9 @@ def peak_bytes(device: torch.device) -> int:
     """Return the most memory that this process has held, of the GPU if it uses one."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device)
-    if STATUS.exists():  # unlike getrusage, it does not count what was there before `exec`
-        return int(re.search(r'VmHWM:\s*(\d+) kB', STATUS.read_text())[1]) * 1024
+    # Unlike getrusage, this does not count what was there before `exec`.
+    if peak := re.search(r'VmHWM:\s*(\d+) kB', STATUS.read_text() if STATUS.exists() else ''):
+        return int(peak[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -137,7 +144,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    print(json.dumps(measure(
+    print(json.dumps(measure_frame(
         FG2Config.preset(args.preset), device, usable_precision(args.precision, device))))
 
 

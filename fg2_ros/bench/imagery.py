@@ -40,7 +40,7 @@ def imagery_timings(repeat: int = 20) -> dict[str, float]:
     only the operating system knows the file. Files whose package is not installed are left out.
 
     :param repeat: patches of each kind.
-    :raises ValueError: if there are none.
+    :raises ValueError: if that is less than one.
     """
     if repeat < 1:
         raise ValueError('there must be a patch to be timed')
@@ -96,8 +96,8 @@ def _tiles(centres: list[tuple[float, float]]) -> Iterator[tuple[TileId, bytes]]
     corners = np.array(centres)
     east_m = corners[:, 0].min() - SIZE_M, corners[:, 0].max() + SIZE_M
     north_m = corners[:, 1].min() - SIZE_M, corners[:, 1].max() + SIZE_M
-    x, y = mercator.world_pixel_from_geodetic(
-        *_FRAME.geodetic_from_map(east_m, north_m), _ZOOM, tile_px=1)
+    latitude_deg, longitude_deg = _FRAME.geodetic_from_map(east_m, north_m)
+    x, y = mercator.world_pixel_from_geodetic(latitude_deg, longitude_deg, _ZOOM, tile_px=1)
     pictures = itertools.cycle(
         [_jpeg(_ground(256, 256, seed)) for seed in range(_DIFFERENT_TILES)])
     for column in range(int(x[0]), int(x[1]) + 1):

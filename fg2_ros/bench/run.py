@@ -96,7 +96,8 @@ def compare_full_size(device: torch.device, precision: str, tell: Tell) -> dict[
     for name, each in comparisons.items():
         tell(f'{name:<10}{each.fast_ms:>9.1f} ms, naive {each.naive_ms:>9.1f} ms: '
              f'{each.ratio:.1f} times as fast; {each.difference:.2g} {_DIFFERENCES[name]}')
-    frame = full_size.in_own_process('vigor', str(device), precision, torch.get_num_threads())
+    frame = full_size.measure_in_own_process(
+        'vigor', str(device), precision, torch.get_num_threads())
     for name, value in frame['stages_ms'].items():
         tell(f'full-size {name:<20}{value:>9.1f} ms')
     tell(f'full-size frame {frame["stages_ms"]["total"] / 1e3:.1f} s, '

@@ -46,8 +46,8 @@ def run_simulated(settings: SimulatedSettings, network: NetworkOptions, output: 
         network.weights, imagery, device=network.device, precision=network.precision,
         settings=LocalizerSettings(patch=PatchSettings(recentre_m=0.0)))  # every patch anew
     with tqdm(total=settings.frames, desc='localizing', dynamic_ncols=True) as bar:
-        results = simulated.localized(
-            simulated.shot_cities(settings), localizer, imagery, settings,
+        results = simulated.localize_cities(
+            simulated.shoot_cities(settings), localizer, imagery, settings,
             lambda result: bar.update())
     return tell(simulated.simulated_metrics(results) | {
         'weights': network.weights.name, 'difficulty': settings.difficulty,

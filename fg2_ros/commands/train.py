@@ -39,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def train_simulated(settings: SimulatedRun, resume: Resume) -> int:
     """Train in simulated cities; the weights end up in ``OUT/fg2_sim.safetensors``."""
+    from fg2_ros.report.training import write_simulated_curves
     from fg2_ros.training.simulated.run import train_simulated as train
-    train(settings, resume.resume, shlex.join(['fg2', *sys.argv[1:]]))
+    train(settings, resume.resume, shlex.join(['fg2', *sys.argv[1:]]), write_simulated_curves)
     return 0
 
 
@@ -59,6 +60,7 @@ def train_kitti(
 def train_published(config: RunConfig, resume: Resume) -> int:
     """Train on one of the published data sets."""
     config.require_complete()
+    from fg2_ros.report.training import write_vigor_kitti_curves
     from fg2_ros.training.vigor_kitti.run import train
-    train(config, resume.resume)
+    train(config, resume.resume, write_vigor_kitti_curves)
     return 0

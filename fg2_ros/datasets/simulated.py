@@ -8,7 +8,7 @@ import multiprocessing
 import os
 from pathlib import Path
 import signal
-from typing import Callable, Iterable, Iterator, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 import cv2
 from fg2_ros.simulation.layers import city_layers, RESOLUTION_M
@@ -102,7 +102,7 @@ def write_city(city: RenderedCity, folder: Path, settings: RenderSettings, scene
     height, width = settings.rendered_hw
     ground = {'aerial': scene.orthophoto(),
               'layers': Surroundings(city_layers(scene.city), RESOLUTION_M, (0.0, 0.0))}
-    content = {'yaw_rad': np.array([pose.yaw_rad for pose in poses])}
+    content: dict[str, Any] = {'yaw_rad': np.array([pose.yaw_rad for pose in poses])}
     for index, pose in enumerate(poses):
         panorama = scene.panorama(pose, width, height, frame=index)
         content[f'panorama_{index}'] = _encoded(_shrunk(panorama, settings.ground_hw), '.jpg')
@@ -120,15 +120,24 @@ def write_city(city: RenderedCity, folder: Path, settings: RenderSettings, scene
 
 
 def read_frame(path: Path, index: int) -> Frame:
-    """Return one frame of a city's file."""
+    """
+    Return one frame of a city's file.
+
+    :raises ValueError: if an image in it is damaged.
+    """
     with np.load(path) as content:
+        def image(name: str) -> np.ndarray:
+            decoded = cv2.imdecode(content[f'{name}_{index}'], cv2.IMREAD_UNCHANGED)
+            if decoded is None:
+                raise ValueError(f'{path} is damaged: remove it, and it is rendered again')
+            return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if decoded.ndim == 3 else decoded
+
         def around(name: str) -> Surroundings:
-            resolution_m, *centre_m = map(float, content[f'{name}_place_{index}'])
-            return Surroundings(
-                _decoded(content[f'{name}_{index}']), resolution_m, tuple(centre_m))
+            resolution_m, east_m, north_m = map(float, content[f'{name}_place_{index}'])
+            return Surroundings(image(name), resolution_m, (east_m, north_m))
         return Frame(
-            _decoded(content[f'panorama_{index}']), float(content['yaw_rad'][index]),
-            around('aerial'), around('layers'))
+            image('panorama'), float(content['yaw_rad'][index]), around('aerial'),
+            around('layers'))
 
 
 def render_missing(
@@ -186,8 +195,3 @@ def _encoded(image: np.ndarray, kind: str) -> np.ndarray:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == '.jpg' else []
     return cv2.imencode(kind, image, options)[1].ravel()
-
-
-def _decoded(encoded: np.ndarray) -> np.ndarray:
-    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Iterable, Sequence
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 import numpy as np
+from numpy.typing import ArrayLike
 
 OVER_M = 5.0  # errors above it count as failures
 DEGREES_OF_FREEDOM = 3
@@ -57,12 +58,12 @@ def pose_error(estimate: Pose2, truth: Pose2) -> Pose2:
         estimate.x - truth.x, estimate.y - truth.y, wrap_angle(estimate.yaw - truth.yaw))
 
 
-def share_over(errors: Sequence[float], limit: float) -> float:
+def share_over(errors: ArrayLike, limit: float) -> float:
     """Return the share, 0 to 1, of errors above a limit; NaN counts as above."""
     return float(np.mean(~(np.asarray(errors, float) <= limit)))
 
 
-def share_below(errors: Sequence[float], limit: float) -> float:
+def share_below(errors: ArrayLike, limit: float) -> float:
     """Return the share, 0 to 1, of errors below a limit (the recall); NaN is not below."""
     return float(np.mean(np.asarray(errors, float) < limit))
 
@@ -78,7 +79,7 @@ def anees(results: Sequence[FrameResult]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def summary(results: Sequence[FrameResult]) -> dict[str, float | int | None]:
+def frame_metrics(results: Sequence[FrameResult]) -> dict[str, float | int | None]:
     """
     Return the figures of an evaluation under their JSON names.
 
@@ -107,6 +108,6 @@ def summary(results: Sequence[FrameResult]) -> dict[str, float | int | None]:
     }
 
 
-def _median(values) -> float | None:
+def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.median(known)) if known else None

@@ -5,18 +5,21 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 import multiprocessing
 import signal
-from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence
+from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence, TYPE_CHECKING
 
 import cv2
 from fg2_ros.evaluation import baseline
-from fg2_ros.evaluation.metrics import FrameResult, pose_error, share_over, summary
+from fg2_ros.evaluation.metrics import frame_metrics, FrameResult, pose_error, share_over
 from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import AerialPatch
+from fg2_ros.imagery.patch import AerialPatch, ImageryError
 from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.localizer import Estimate, Prior
 import numpy as np
+
+if TYPE_CHECKING:
+    from fg2_ros.simulation.scenes import Orthophoto
 
 CITIES_AT_ONCE = 8  # rendered before they are localized in: latency is measured undisturbed
 
@@ -38,10 +41,10 @@ class Shot(NamedTuple):
 
 
 class CityShots(NamedTuple):
-    """A city's orthophoto (with ``image``, ``resolution_m``, ``centre_m``) and its frames."""
+    """A city's orthophoto and its frames."""
 
     seed: int
-    orthophoto: object
+    orthophoto: Orthophoto
     shots: list[Shot]
 
 
@@ -57,13 +60,14 @@ class Localizing(Protocol):
 class CurrentCity:
     """The imagery of the city that is evaluated at the moment (an `Imagery`)."""
 
-    def __init__(self):
-        """Start without a city."""
+    def __init__(self) -> None:
         self.raster: RasterImagery | None = None
 
     def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
               size_px: int, wait_s: float = 0.0) -> AerialPatch:
         """Return a patch of the current city; see `Imagery.patch`."""
+        if self.raster is None:
+            raise ImageryError('no city is evaluated at the moment')
         return self.raster.patch(frame, centre_m, size_m, size_px)
 
     def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
@@ -95,7 +99,8 @@ def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
         prior = wrong_prior(truth, settings, priors_rng)
         error_m = None
         if settings.with_baseline:
-            error_m = baseline_error_m(panorama, pose.height_m, truth, prior, streets, seed)
+            error_m = baseline_error_m(
+                panorama, pose.height_m, truth, prior, imagery=streets, seed=seed)
         shots.append(Shot(panorama, truth, prior, error_m))
     return CityShots(seed, orthophoto, shots)
 
@@ -120,13 +125,14 @@ def baseline_error_m(
     settings = baseline.BaselineSettings()
     size_px = int(np.ceil(settings.aerial_size_m / settings.resolution_m)) + 2
     patch = imagery.patch(
-        city_frame(seed), prior[:2], size_px * settings.resolution_m, size_px)
+        city_frame(seed), (prior.x, prior.y), size_px * settings.resolution_m, size_px)
     found = baseline.estimate(
-        panorama, prior.yaw, camera_height_m, patch.image, patch.resolution_m, settings)
+        panorama, prior_yaw_rad=prior.yaw, camera_height_m=camera_height_m, aerial=patch.image,
+        aerial_resolution_m=patch.resolution_m, settings=settings)
     return float(np.hypot(prior.x + found.x - truth.x, prior.y + found.y - truth.y))
 
 
-def shot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
+def shoot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
     """Yield the rendered cities in order; nothing renders while the caller works on one."""
     counts = list(settings.frames_of_cities().items())
     context = multiprocessing.get_context('spawn')
@@ -141,7 +147,7 @@ def shot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
                 raise
 
 
-def localized(
+def localize_cities(
         cities: Iterable[CityShots], localizer: Localizing, imagery: CurrentCity,
         settings: SimulatedSettings,
         on_frame: Callable[[FrameResult], object] = lambda result: None) -> list[FrameResult]:
@@ -158,17 +164,17 @@ def localized(
         imagery.raster = RasterImagery(
             city.orthophoto.image, frame, city.orthophoto.centre_m, city.orthophoto.resolution_m)
         for shot in city.shots:
-            results.append(_localized(shot, localizer, frame, settings))
+            results.append(_localize(shot, localizer, frame, settings))
             on_frame(results[-1])
     return results
 
 
 def simulated_metrics(results: Sequence[FrameResult]) -> dict:
-    """Return `metrics.summary`, and the errors of the accepted frames and the baseline beside."""
+    """Return `frame_metrics`, and the errors of the accepted frames and the baseline beside."""
     accepted = [result.position_error_m for result in results if result.accepted]
     baselines = [result.baseline_error_m for result in results
                  if result.baseline_error_m is not None]
-    return summary(results) | {
+    return frame_metrics(results) | {
         'accepted_frames': len(accepted),
         'accepted_median_error_m': float(np.median(accepted)) if accepted else None,
         'accepted_mean_error_m': float(np.mean(accepted)) if accepted else None,
@@ -177,16 +183,17 @@ def simulated_metrics(results: Sequence[FrameResult]) -> dict:
         'baseline_over_5m': share_over(baselines, 5.0) if baselines else None}
 
 
-def _localized(shot: Shot, localizer: Localizing, frame: MapFrame,
-               settings: SimulatedSettings) -> FrameResult:
+def _localize(shot: Shot, localizer: Localizing, frame: MapFrame,
+              settings: SimulatedSettings) -> FrameResult:
+    latitude_deg, longitude_deg = frame.geodetic_from_map(shot.prior.x, shot.prior.y)
     prior = Prior(
-        *frame.geodetic_from_map(shot.prior.x, shot.prior.y), settings.prior_sigma_m,
-        shot.prior.yaw, settings.yaw_sigma_rad)
+        latitude_deg, longitude_deg, sigma_m=settings.prior_sigma_m, yaw_rad=shot.prior.yaw,
+        yaw_sigma_rad=settings.yaw_sigma_rad)
     estimate = localizer.estimate(shot.panorama, prior)
     found = Pose2(estimate.east_m, estimate.north_m, estimate.yaw_rad)
     return FrameResult(
         pose_error(found, shot.truth), estimate.covariance, estimate.accepted,
-        estimate.timings_ms['total'], shot.baseline_error_m)
+        latency_ms=estimate.timings_ms['total'], baseline_error_m=shot.baseline_error_m)
 
 
 def _begin_worker() -> None:

@@ -19,7 +19,6 @@ class MapFrame:
     """
 
     def __init__(self, latitude_deg: float, longitude_deg: float):
-        """Place the frame's origin."""
         require_geodetic(latitude_deg, longitude_deg)
         self.latitude_deg = float(latitude_deg)
         self.longitude_deg = float(longitude_deg)
@@ -29,7 +28,7 @@ class MapFrame:
             f'+step +proj=topocentric +ellps=WGS84 +lat_0={self.latitude_deg!r} '
             f'+lon_0={self.longitude_deg!r} +h_0=0')
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         """Compare datums."""
         return isinstance(other, MapFrame) and self.datum == other.datum
 

@@ -87,6 +87,8 @@ class LinearEncoderLayer(nn.Module):
 class DescriptorHead(nn.Module):
     """Residual blocks, position code, linear attention, and a last block; unit length."""
 
+    encoding: Tensor
+
     def __init__(
             self, channels: int, widths: tuple[int, ...], layers: int, heads: int,
             map_hw: tuple[int, int]) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 COMPILED = ('ground_tokens', 'aerial_tokens', 'ground_descriptors', 'aerial_descriptors')
 
 
@@ -72,7 +72,7 @@ class _Stages:
                 except Exception as error:  # noqa: B902, for backends raise whatever they like
                     result = plain(*inputs)  # raises if the inputs are at fault
                     self._works = False
-                    _log.warning('the network runs uncompiled: %s', _first_line(error))
+                    _logger.warning('the network runs uncompiled: %s', _first_line(error))
                     return result
             return plain(*inputs)
         return stage

@@ -103,6 +103,10 @@ class RefinementStage(nn.Module):
 class GroundLifting(nn.Module):
     """Learned BEV queries which gather what the ground image shows at and above each cell."""
 
+    cells: Tensor
+    points: Tensor
+    panorama_columns: Tensor
+
     def __init__(self, config: FG2Config) -> None:
         super().__init__()
         self.config = config
@@ -132,7 +136,8 @@ class GroundLifting(nn.Module):
         bev = self.queries.flatten(0, 1).expand(len(tokens), -1, -1).to(tokens.dtype)
         for stage, feedforward in zip(self.stages, self.config.ffn_of_iteration):
             bev, height_index = stage(
-                bev, tokens, self.cells, columns, rows, self.feedforwards[str(feedforward)])
+                bev, tokens, cells=self.cells, columns=columns, rows=rows,
+                feedforward=self.feedforwards[str(feedforward)])
         bev_map = bev.transpose(1, 2).unflatten(2, (rows, -1))
         return bev_map, height_index.unflatten(1, (rows, -1)), visible
 

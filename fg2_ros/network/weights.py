@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 import json
 from pathlib import Path
+from typing import Any
 
 from fg2_ros.network import FG2Config, FG2Network
 from safetensors import safe_open, SafetensorError
@@ -73,7 +74,7 @@ def load_network(
     own = network.state_dict()
     with _open(path) as file:
         shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}
-        require_shapes(_shapes(own), shapes, str(path))
+        require_shapes(shapes_of(own), shapes, str(path))
         tensors = {
             name: file.get_tensor(name).to(
                 device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
@@ -103,7 +104,8 @@ def require_shapes(
         raise ValueError(f'{source} does not fit the network: {"; ".join(problems)}')
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the tensors' shapes by name."""
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
@@ -113,7 +115,7 @@ def _open(path: str | Path):
     try:
         return safe_open(path, 'pt')
     except (OSError, SafetensorError) as error:
-        raise ValueError(f'{path} is damaged or no safetensors file: {error}') from error
+        raise ValueError(f'{path} is damaged or not a safetensors file: {error}') from error
 
 
 def _read_header(path: str | Path) -> dict[str, str]:
@@ -150,11 +152,12 @@ def usable_precision(name: str, device: torch.device) -> torch.dtype:
     :raises ValueError: if there is no such precision.
     """
     if name == 'auto':
-        capabilities = getattr(torch.cpu, 'get_capabilities', dict)()  # not in every torch
+        capabilities: Mapping[str, Any] = (  # not every torch tells
+            torch.cpu.get_capabilities() if hasattr(torch.cpu, 'get_capabilities') else {})
         has_bfloat16 = device.type == 'cpu' and capabilities.get('avx512_bf16', False)
         return torch.bfloat16 if has_bfloat16 else torch.float32
     if name not in PRECISIONS:
-        raise ValueError(f'precision {name!r} is none of auto, {", ".join(PRECISIONS)}')
+        raise ValueError(f'precision {name!r} is not one of auto, {", ".join(PRECISIONS)}')
     return PRECISIONS[name]
 
 

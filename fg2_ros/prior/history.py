@@ -17,7 +17,6 @@ class History:
     """
 
     def __init__(self, span_ns: int):
-        """Start empty."""
         self._span_ns = span_ns
         self._items: list[tuple[int, Any]] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fg2_ros.network import FG2Network
-from fg2_ros.network.weights import _shapes, require_shapes
+from fg2_ros.network.weights import require_shapes, shapes_of
 from fg2_ros.published.names import official_names, QUERIES, unused_shapes
 from fg2_ros.published.queries import reproduce_queries, SHA256
 from torch import Tensor
@@ -48,14 +48,14 @@ def head_tensors(
     shapes |= unused_shapes(network)
     given = dict(state_dict)
     if QUERIES not in given and shapes[QUERIES] in SHA256:
-        require_shapes(shapes, _shapes(given) | {QUERIES: shapes[QUERIES]}, source)
+        require_shapes(shapes, shapes_of(given) | {QUERIES: shapes[QUERIES]}, source)
         given[QUERIES] = reproduce_queries(shapes[QUERIES])
-    require_shapes(shapes, _shapes(given), source)
+    require_shapes(shapes, shapes_of(given), source)
     return {name: given[official] for official, name in names.items()}
 
 
 def backbone_tensors(
         network: FG2Network, state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Return the tensors of a DINOv2 under their names in its module; see `head_tensors`."""
-    require_shapes(_shapes(network.backbone.state_dict()), _shapes(state_dict), source)
+    require_shapes(shapes_of(network.backbone.state_dict()), shapes_of(state_dict), source)
     return dict(state_dict)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import hashlib
 from pathlib import Path
 
-from fg2_ros.version import __version__
 from fg2_ros.network import dinov2, FG2Config, FG2Network
 from fg2_ros.network.weights import network_without_weights, save_tensors
 from fg2_ros.published.checkpoints import backbone_tensors, head_tensors
 from fg2_ros.published.files import read_state_dict
 from fg2_ros.published.names import QUERIES, unused_shapes
+from fg2_ros.version import __version__
 import torch
 from torch import Tensor
 

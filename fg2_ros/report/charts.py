@@ -1,29 +1,54 @@
-"""Charts and maps as inline SVG: no library to load, sharp at any size."""
+"""Charts for a page: Matplotlib draws them, the page's style sheet colours them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
+import io
+import re
+from typing import Any
 
+from fg2_ros.report.html_page import render
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 import numpy as np
 
-CHART_WIDTH, CHART_HEIGHT = 760, 210
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
+# Names of the style sheet's colours, which differ in the dark, and what they are in the light.
+COLOURS = {
+    'soft': '#667085', 'line': '#e4e7ec', 'teal': '#12b5cb', 'orange': '#f79009',
+    'violet': '#6941c6', 'green': '#3b8a3e', 'brown': '#8a6d1f', 'red': '#d92d20'}
+CYCLE = ('teal', 'orange', 'violet', 'green', 'brown')
+METADATA = ('Creator', 'Date', 'Format', 'Type')  # none, so that a drawing has no time
+WIDTH, HEIGHT = 760, 210  # points, about as many pixels
+STYLE: dict[Any, Any] = {
+    'font.size': 10, 'font.family': 'sans-serif', 'font.sans-serif': ['DejaVu Sans'],
+    'svg.fonttype': 'none', 'text.parse_math': False, 'text.color': COLOURS['soft'],
+    'axes.labelcolor': COLOURS['soft'], 'axes.facecolor': 'none', 'figure.facecolor': 'none',
+    'axes.edgecolor': COLOURS['line'], 'axes.axisbelow': True, 'axes.grid': True,
+    'axes.grid.axis': 'y', 'grid.color': COLOURS['line'], 'axes.spines.top': False,
+    'axes.spines.right': False, 'axes.spines.left': False, 'axes.xmargin': 0.01,
+    'xtick.color': COLOURS['line'], 'xtick.labelcolor': COLOURS['soft'], 'ytick.left': False,
+    'ytick.labelcolor': COLOURS['soft'], 'legend.frameon': False, 'lines.linewidth': 1.8,
+    'lines.markersize': 4, 'lines.markeredgewidth': 0}
 
 
 @dataclass(frozen=True)
-class Series:
+class Curve:
     """
     One curve of a chart; NaN interrupts it.
 
-    :param style: 'line' or 'dots'; both are classes in the page's style sheet, as ``name`` is.
+    :param label: what the legend calls it.
+    :param colour: one of `COLOURS`, by name.
+    :param dots: whether its points are not connected.
     """
 
-    name: str
+    label: str
     x: np.ndarray
     y: np.ndarray
-    style: str = 'line'
+    colour: str = CYCLE[0]
+    dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,102 +59,94 @@ class Limit:
     text: str
 
 
-def line_chart(series: Sequence[Series], y_label: str, x_label: str = 'time [s]',
-               limit: Limit | None = None) -> str:
-    """Return an SVG chart whose y axis begins at zero."""
-    x = np.concatenate([each.x[np.isfinite(each.y)] for each in series])
-    y = np.concatenate([each.y[np.isfinite(each.y)] for each in series])
-    axes = _Axes(
-        x.min(initial=0.0), x.max(initial=1.0),
-        1.05 * max(y.max(initial=0.0), limit.y if limit else 0.0) or 1.0)
-    x_ticks = nice_ticks(axes.x_low, axes.x_high, 8)
-    parts = [_grid(axes, x_ticks, nice_ticks(0.0, axes.y_high, 5), x_label, y_label)]
-    parts += [_curve(axes, each) for each in series]
-    if limit:
-        y = axes.y(limit.y)
-        parts.append(
-            f'<line class="limit" x1="{LEFT}" x2="{CHART_WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
-            f'<text class="limit-text" x="{CHART_WIDTH - RIGHT - 4}" y="{y - 5}" '
-            f'text-anchor="end">{escape(limit.text)}</text>')
-    return (f'<svg class="chart" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img">'
-            + ''.join(parts) + '</svg>')
+def line_chart(title: str, curves: Sequence[Curve], y_label: str, x_label: str = 'time [s]',
+               limit: Limit | None = None) -> Markup:
+    """
+    Return a chart whose y axis begins at zero.
+
+    :param title: what the chart is called where it cannot be seen.
+    """
+    def draw(axes: Axes) -> None:
+        for curve in curves:
+            _draw_curve(axes, curve)
+        if limit:
+            _draw_limit(axes, limit)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        _fit_height(axes, np.concatenate(
+            [[limit.y if limit else 0.0], *(curve.y for curve in curves)]))
+        if len(curves) > 1:
+            axes.legend(loc='lower left', bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=5)
+
+    return chart(title, draw)
 
 
-def histogram(values: np.ndarray, high: float, bins: int, x_label: str) -> str:
-    """Return an SVG chart of the shares of values in bins; the last one holds all beyond it."""
+def histogram(title: str, values: np.ndarray, high: float, bins: int, x_label: str) -> Markup:
+    """
+    Return a chart of the shares of values in bins; the last one holds all beyond it.
+
+    :param title: what the chart is called where it cannot be seen.
+    :param high: end of the last bin.
+    """
     edges = np.linspace(0.0, high, bins + 1)
     counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
-    shares = counts / max(len(values), 1)
-    axes = _Axes(0.0, high, 1.05 * float(shares.max(initial=0.0)) or 1.0)
-    x, tops, floor = axes.x(edges), axes.y(shares), CHART_HEIGHT - BOTTOM
-    bars = ''.join(
-        f'<rect x="{left}" y="{top}" width="{max(right - left - 1, 1):.1f}" '
-        f'height="{floor - top:.1f}"><title>{share:.1%}</title></rect>'
-        for left, right, top, share in zip(x, x[1:], tops, shares))
-    grid = _grid(axes, nice_ticks(0.0, high, 8), nice_ticks(0.0, axes.y_high, 5), x_label,
-                 'share of frames')
-    return (f'<svg class="chart" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img">'
-            f'{grid}<g class="bars">{bars}</g></svg>')
+    percent = 100 * counts / max(len(values), 1)
+
+    def draw(axes: Axes) -> None:
+        axes.bar(edges[:-1], percent, 0.9 * high / bins, align='edge', color=COLOURS[CYCLE[0]])
+        axes.set(xlabel=x_label, ylabel='share of frames [%]')
+        _fit_height(axes, percent)
+
+    return chart(title, draw)
 
 
-def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """Return about ``count`` round numbers that cover an interval from within."""
-    span = max(high - low, 1e-9)
-    power = 10.0 ** np.floor(np.log10(span / count))
-    step = next(
-        factor * power for factor in (1, 2, 2.5, 5, 10) if span / (factor * power) <= count)
-    first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
-    return [k * step for k in range(first, last + 1)]
+def chart(title: str, draw: Callable[[Axes], None], width: float = WIDTH,
+          height: float = HEIGHT) -> Markup:
+    """
+    Return a chart as an element of a page; what is drawn the same way is the same text.
+
+    :param title: what the chart is called where it cannot be seen.
+    :param draw: puts everything onto the axes that it is given.
+    :param width: in points, 72 of which are an inch.
+    :param height: in points.
+    """
+    with rc_context({**STYLE, 'svg.hashsalt': title}):
+        figure = Figure((width / 72, height / 72), layout='constrained')
+        draw(figure.subplots())
+        file = io.StringIO()
+        figure.savefig(file, format='svg', metadata=dict.fromkeys(METADATA))
+    return render('chart.html', title=title, width=width, height=height,
+                  drawing=Markup(_drawing(file.getvalue())))  # its texts are escaped
 
 
-@dataclass(frozen=True)
-class _Axes:
-    """Places data on the canvas."""
-
-    x_low: float
-    x_high: float
-    y_high: float
-
-    def x(self, value):
-        share = (value - self.x_low) / max(self.x_high - self.x_low, 1e-9)
-        return np.round(LEFT + share * (CHART_WIDTH - LEFT - RIGHT), 1)
-
-    def y(self, value):
-        return np.round(
-            CHART_HEIGHT - BOTTOM - value / self.y_high * (CHART_HEIGHT - TOP - BOTTOM), 1)
+def _draw_curve(axes: Axes, curve: Curve) -> None:
+    axes.plot(curve.x, curve.y, linestyle='none' if curve.dots else '-', marker='o',
+              markevery=slice(None) if curve.dots else _ends(curve.y),
+              color=COLOURS[curve.colour], label=curve.label)
 
 
-def _grid(axes: _Axes, x_ticks, y_ticks, x_label: str, y_label: str) -> str:
-    floor, right = CHART_HEIGHT - BOTTOM, CHART_WIDTH - RIGHT
-    parts = [
-        f'<line x1="{LEFT}" x2="{right}" y1="{axes.y(tick)}" y2="{axes.y(tick)}"/>'
-        f'<text x="{LEFT - 6}" y="{axes.y(tick) + 4}" text-anchor="end">{tick:g}</text>'
-        for tick in y_ticks]
-    parts += [
-        f'<text x="{axes.x(tick)}" y="{floor + 15}" text-anchor="middle">{tick:g}</text>'
-        for tick in x_ticks]
-    middle = (TOP + floor) / 2
-    parts.append(
-        f'<text x="{(LEFT + right) / 2}" y="{CHART_HEIGHT - 3}" text-anchor="middle">'
-        f'{escape(x_label)}</text><text transform="translate(13 {middle}) rotate(-90)" '
-        f'text-anchor="middle">{escape(y_label)}</text>')
-    return f'<g class="grid">{"".join(parts)}</g>'
+def _ends(y: np.ndarray) -> np.ndarray:
+    """Return which values have a gap beside them; between two of them a line shows nothing."""
+    known = np.pad(np.isfinite(y), 1)
+    return known[1:-1] & ~(known[:-2] & known[2:])
 
 
-def _curve(axes: _Axes, series: Series) -> str:
-    points = list(zip(axes.x(series.x), axes.y(series.y)))
-    radius = 2.2 if series.style == 'dots' else 1.5  # a single value between two gaps is no line
-    marks = ''.join(
-        f'<circle cx="{x}" cy="{y}" r="{radius}"/>' for x, y in points if np.isfinite(y))
-    if series.style == 'line':
-        marks += f'<path d="{_path(points)}"/>'
-    return f'<g class="{series.name} {series.style}">{marks}</g>'
+def _draw_limit(axes: Axes, limit: Limit) -> None:
+    axes.axhline(limit.y, color=COLOURS['red'], linestyle=(0, (5, 4)), linewidth=1)
+    axes.annotate(limit.text, (1, limit.y), (-4, 4), color=COLOURS['red'], ha='right',
+                  xycoords=axes.get_yaxis_transform(), textcoords='offset points')
 
 
-def _path(points) -> str:
-    commands, pen_down = [], False
-    for x, y in points:
-        if np.isfinite(y):
-            commands.append(f'{"L" if pen_down else "M"}{x} {y}')
-        pen_down = bool(np.isfinite(y))
-    return ''.join(commands)
+def _fit_height(axes: Axes, values: np.ndarray) -> None:
+    """Let an axis begin at zero and hold all values that are finite."""
+    known = values[np.isfinite(values)]
+    low, high = known.min(initial=0.0), known.max(initial=0.0)
+    axes.set_ylim(1.05 * low, 1.08 * high if high > low else 1.0)
+
+
+def _drawing(svg: str) -> str:
+    """Return what is inside an SVG file, for a page that holds several such drawings."""
+    drawing = svg[svg.index('</defs>') + len('</defs>'):svg.rindex('</svg>')]  # without its style
+    drawing = re.sub(r' id="[\w.]+_\d+"', '', drawing)  # they are counted anew in each file
+    for name, colour in COLOURS.items():
+        drawing = drawing.replace(colour, f'var(--{name})')
+    return drawing

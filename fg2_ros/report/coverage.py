@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 import io
 from pathlib import Path
 
@@ -14,13 +12,14 @@ from fg2_ros.geometry import mercator
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, tiles_of, ZoomIndex
 from fg2_ros.imagery.tiles.address import TileId
 from fg2_ros.prefetch.coverage import COARSER, FULL, NONE, PARTIAL, RouteTrack, Stretch
-from fg2_ros.report.html_page import figure, rendered
+from fg2_ros.report.html_page import data_uri, write_page
 import numpy as np
 from PIL import Image
 
 WIDTH_PX, HEIGHT_PX, TITLE_PX = 1000, 640, 34
 LARGEST_TILE_PX, SMALLEST_WITH_PICTURE_PX = 96, 12
 MOST_PICTURES = 1500
+Rgb = tuple[int, int, int]
 INK, PAPER, FRESH, EXPIRED = (27, 36, 48), (244, 245, 247), (132, 173, 214), (186, 194, 204)
 COLOURS = {FULL: (18, 128, 92), COARSER: (105, 65, 198), PARTIAL: (247, 144, 9),
            NONE: (217, 45, 32)}
@@ -43,42 +42,42 @@ class _View:
                          np.asarray(y) - self.north], axis=-1) * self.px
 
 
-def write_coverage(path: Path, holdings: MbtilesIndex, tracks: Sequence[RouteTrack],
+def write_coverage(path: Path, index: MbtilesIndex, tracks: Sequence[RouteTrack],
                    stretches: Sequence[Stretch], figures: dict) -> None:
     """
     Write the pictures of all zooms, as a page with tables or, for .png, as one picture.
 
     :param path: the file; replaced if it exists.
     """
-    panels = {zoom: draw(holdings, holdings.at(zoom), tracks)
-              for zoom in reversed(holdings.zooms)}
+    panels = {zoom: draw(index, index.at(zoom), tracks)
+              for zoom in reversed(index.zooms)}
     if Path(path).suffix.lower() == '.png':
-        titled = [_titled(panel, _caption(holdings.at(zoom))) for zoom, panel in panels.items()]
+        titled = [_titled(panel, _caption(index.at(zoom))) for zoom, panel in panels.items()]
         Path(path).write_bytes(_png(np.concatenate(titled or [_nothing()])))
     else:
-        Path(path).write_text(_page(holdings, panels, stretches, figures), 'utf-8')
+        _write_html(Path(path), index, panels, stretches, figures)
 
 
-def draw(holdings: MbtilesIndex, holding: ZoomIndex,
+def draw(index: MbtilesIndex, zoom_index: ZoomIndex,
          tracks: Sequence[RouteTrack] = ()) -> np.ndarray:
     """Return an (H, W, 3) uint8 RGB picture of the tiles of a zoom, with lines on it."""
-    lines = [mercator.world_pixel_from_geodetic(*track.places.T, holding.zoom, tile_px=1)
-             for track in tracks]
-    view, (width, height) = _view(holding, lines)
+    lines = [mercator.world_pixel_from_geodetic(
+        track.places[:, 0], track.places[:, 1], zoom_index.zoom, tile_px=1) for track in tracks]
+    view, (width, height) = _view(zoom_index, lines)
     picture = np.full((height, width, 3), PAPER, np.uint8)
-    _draw_tiles(picture, view, holding)
-    if view.px >= SMALLEST_WITH_PICTURE_PX and len(holding.keys) <= MOST_PICTURES:
-        _draw_pictures(picture, view, holdings, holding)
+    _draw_tiles(picture, view, zoom_index)
+    if view.px >= SMALLEST_WITH_PICTURE_PX and len(zoom_index.keys) <= MOST_PICTURES:
+        _draw_pictures(picture, view, index, zoom_index)
     for track, (x, y) in zip(tracks, lines):
         _draw_line(picture, view.pixels(x, y), track.state)
     return picture
 
 
-def _view(holding: ZoomIndex, lines: Sequence) -> tuple[_View, tuple[int, int]]:
+def _view(zoom_index: ZoomIndex, lines: Sequence) -> tuple[_View, tuple[int, int]]:
     """Return the view that shows everything, and its (width, height) in pixels."""
-    world = 2 ** holding.zoom
-    x = np.concatenate([holding.columns, *(np.floor(x % world) for x, _ in lines)])
-    y = np.concatenate([holding.rows, *(np.floor(y) for _, y in lines)])
+    world = 2 ** zoom_index.zoom
+    x = np.concatenate([zoom_index.columns, *(np.floor(x % world) for x, _ in lines)])
+    y = np.concatenate([zoom_index.rows, *(np.floor(y) for _, y in lines)])
     columns = np.unique(x)
     gaps = np.diff(columns, append=columns[0] + world)
     west = columns[(np.argmax(gaps) + 1) % len(columns)]  # east of the widest gap: over +-180, too
@@ -89,32 +88,37 @@ def _view(holding: ZoomIndex, lines: Sequence) -> tuple[_View, tuple[int, int]]:
     return view, (int(np.ceil((wide + 0.5) * px)), int(np.ceil((high + 0.5) * px)))
 
 
-def _draw_tiles(picture: np.ndarray, view: _View, holding: ZoomIndex) -> None:
+def _draw_tiles(picture: np.ndarray, view: _View, zoom_index: ZoomIndex) -> None:
     """Draw squares, or where they would be smaller than pixels how densely they lie."""
-    corners = view.pixels(holding.columns, holding.rows)
-    gap = 1 if view.px >= 6 else 0
-    for fresh in (False, True):
-        wanted = corners[holding.fresh == fresh]
-        colour = FRESH if fresh else EXPIRED
-        if view.px >= 2:
-            for first, last in zip(np.round(wanted).astype(int).tolist(),
-                                   (np.round(wanted + view.px) - 1 - gap).astype(int).tolist()):
-                cv2.rectangle(picture, first, last, colour, cv2.FILLED)
-            continue
-        column, row = np.floor(wanted).astype(int).T
-        count = np.zeros(picture.shape[:2])
-        np.add.at(count, (row.clip(0, len(count) - 1), column.clip(0, count.shape[1] - 1)), 1)
-        share = np.minimum(1.0, count * min(1.0, view.px) ** 2)[..., None]
-        share = np.where(share > 0, np.maximum(share, 0.25), 0.0)  # a single tile is seen, too
-        picture[:] = np.round(picture * (1 - share) + np.array(colour) * share)
+    corners = view.pixels(zoom_index.columns, zoom_index.rows)
+    for fresh, colour in ((False, EXPIRED), (True, FRESH)):
+        draw_them = _draw_squares if view.px >= 2 else _draw_density
+        draw_them(picture, corners[zoom_index.fresh == fresh], view.px, colour)
 
 
-def _draw_pictures(picture: np.ndarray, view: _View, holdings: MbtilesIndex,
-                   holding: ZoomIndex) -> None:
-    tiles = [TileId(holding.zoom, *address)
-             for address in zip(holding.columns.tolist(), holding.rows.tolist())]
+def _draw_squares(picture: np.ndarray, corners: np.ndarray, side_px: float, colour: Rgb) -> None:
+    gap = 1 if side_px >= 6 else 0
+    for first, last in zip(np.round(corners).astype(int).tolist(),
+                           (np.round(corners + side_px) - 1 - gap).astype(int).tolist()):
+        cv2.rectangle(picture, first, last, colour, cv2.FILLED)
+
+
+def _draw_density(picture: np.ndarray, corners: np.ndarray, side_px: float, colour: Rgb) -> None:
+    height, width = picture.shape[:2]
+    column, row = np.floor(corners).astype(int).T
+    count = np.zeros((height, width))
+    np.add.at(count, (row.clip(0, height - 1), column.clip(0, width - 1)), 1)
+    share = np.minimum(1.0, count * min(1.0, side_px) ** 2)[..., None]
+    share = np.where(share > 0, np.maximum(share, 0.25), 0.0)  # a single tile is seen, too
+    picture[:] = np.round(picture * (1 - share) + np.array(colour) * share)
+
+
+def _draw_pictures(picture: np.ndarray, view: _View, index: MbtilesIndex,
+                   zoom_index: ZoomIndex) -> None:
+    tiles = [TileId(zoom_index.zoom, *address)
+             for address in zip(zoom_index.columns.tolist(), zoom_index.rows.tolist())]
     side = int(view.px) - 1
-    for tile, data in tiles_of(holdings.path, tiles).items():
+    for tile, data in tiles_of(index.path, tiles).items():
         left, top = np.round(view.pixels(tile.x, tile.y)).astype(int)
         small = _small(data, side)
         if small is not None:
@@ -123,7 +127,7 @@ def _draw_pictures(picture: np.ndarray, view: _View, holdings: MbtilesIndex,
 
 
 def _small(data: bytes, side: int) -> np.ndarray | None:
-    """Return a small picture of an encoded tile; None if it is none."""
+    """Return a small picture of an encoded tile; None if it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(data), formats=('JPEG', 'PNG', 'WEBP')) as image:
             if max(image.size) > 2048:
@@ -136,18 +140,20 @@ def _small(data: bytes, side: int) -> np.ndarray | None:
 
 def _draw_line(picture: np.ndarray, pixels: np.ndarray, state: np.ndarray) -> None:
     points = np.round(pixels * 16).astype(np.int32)
-    for colour, thickness in ((lambda _: (255, 255, 255), 7), (COLOURS.get, 4)):
+    white = dict.fromkeys(COLOURS, (255, 255, 255))
+    for colours, thickness in ((white, 7), (COLOURS, 4)):
         if len(points) == 1:
-            cv2.circle(picture, points[0], 16 * thickness, colour(int(state[0])), cv2.FILLED,
+            cv2.circle(picture, points[0], 16 * thickness, colours[int(state[0])], cv2.FILLED,
                        cv2.LINE_AA, 4)
         for first, last, kind in zip(points[:-1], points[1:], state.tolist()):
-            cv2.line(picture, first, last, colour(kind), thickness, cv2.LINE_AA, 4)
+            cv2.line(picture, first, last, colours[kind], thickness, cv2.LINE_AA, 4)
 
 
-def _caption(holding: ZoomIndex) -> str:
-    fresh = int(holding.fresh.sum())
-    return (f'Zoom {holding.zoom}: {len(holding.keys):,} tiles, {holding.sizes.sum() / 1e6:,.1f} '
-            f'MB, {len(holding.keys) - fresh:,} out of date')
+def _caption(zoom_index: ZoomIndex) -> str:
+    fresh = int(zoom_index.fresh.sum())
+    count, megabytes = len(zoom_index.keys), zoom_index.sizes.sum() / 1e6
+    return (f'Zoom {zoom_index.zoom}: {count:,} tiles, {megabytes:,.1f} MB, '
+            f'{count - fresh:,} out of date')
 
 
 def _titled(panel: np.ndarray, text: str) -> np.ndarray:
@@ -166,36 +172,14 @@ def _png(picture: np.ndarray) -> bytes:
     return cv2.imencode('.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def _page(holdings: MbtilesIndex, panels: dict[int, np.ndarray], stretches: Sequence[Stretch],
-          figures: dict) -> str:
-    pictures = ''.join(
-        figure(f'data:image/png;base64,{base64.b64encode(_png(panel)).decode()}', f'zoom {zoom}',
-               escape(_caption(holdings.at(zoom)))) for zoom, panel in panels.items())
-    legend = ''.join(
-        f'<span><i style="background:rgb{COLOURS[state]}"></i>{MEANINGS[state]}</span>'
-        for state in COLOURS) if 'route' in figures else ''
-    return rendered(
-        'coverage.html', title=escape(f'Coverage of {holdings.path.name}'),
-        subtitle=escape(holdings.metadata.get('attribution', '')), legend=legend,
-        pictures=pictures or '<p>There are no tiles.</p>', route=_route(stretches, figures))
-
-
-def _route(stretches: Sequence[Stretch], figures: dict) -> str:
-    if 'route' not in figures:
-        return ''
-    route = figures['route']
-    rows = ''.join(
-        f'<tr class="{each.state}"><td>{each.state}</td><td>{each.line + 1}</td>'
-        f'<td>{each.begin_m / 1000:.3f}</td><td>{each.end_m / 1000:.3f}</td>'
-        f'<td>{each.length_m:,.0f}</td><td>{_place(each.begin)}</td><td>{_place(each.end)}</td>'
-        '</tr>' for each in stretches)
-    table = ('<table><thead><tr><th>state</th><th>line</th><th>from [km]</th><th>to [km]</th>'
-             f'<th>[m]</th><th>begin</th><th>end</th></tr></thead><tbody>{rows}</tbody></table>')
-    return (f'<section><h2>Route</h2><p>{route["length_km"]:.3f} km, of which '
-            f'{route["none_km"]:.3f} km without imagery, {route["partial_km"]:.3f} km with gaps, '
-            f'{route["coarser_km"]:.3f} km with coarser imagery only.</p>'
-            f'{table if stretches else ""}</section>')
-
-
-def _place(place: tuple[float, float]) -> str:
-    return f'{place[0]:.6f}, {place[1]:.6f}'
+def _write_html(path: Path, index: MbtilesIndex, panels: dict[int, np.ndarray],
+                stretches: Sequence[Stretch], figures: dict) -> None:
+    legend = {'tile': FRESH, 'tile out of date': EXPIRED}
+    if 'route' in figures:
+        legend |= {MEANINGS[state]: colour for state, colour in COLOURS.items()}
+    write_page(
+        path, 'coverage.html', title=f'Coverage of {index.path.name}',
+        subtitle=index.metadata.get('attribution', ''), legend=legend,
+        route=figures.get('route'), stretches=stretches, pictures=[
+            (data_uri(_png(panel), 'png'), zoom, _caption(index.at(zoom)))
+            for zoom, panel in panels.items()])

@@ -1,61 +1,69 @@
-"""Pieces of self-contained HTML pages."""
+"""Self-contained HTML pages from the templates beside this file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
-from importlib.resources import files
-from string import Template
+import base64
+from functools import cache
+from pathlib import Path
+
+import cv2
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+import numpy as np
+
+NO_BREAK = '\u00a0'  # a space at which no line ends
 
 
-def rendered(template: str, title: str, subtitle: str, **parts: str) -> str:
-    """Return a page of this package's style; all texts must be HTML."""
-    body = _template(template).substitute(parts)
-    return _template('page.html').substitute(
-        title=title, subtitle=subtitle, body=body, style=_read('style.css'))
+def write_page(path: Path, template: str, **values: object) -> None:
+    """
+    Write a page.
+
+    :param path: the HTML file; replaced if it exists.
+    :param template: its name.
+    :param values: what it shows; all but `Markup` is escaped.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(template, **values), 'utf-8')
 
 
-def _template(name: str) -> Template:
-    return Template(_read(name))
+def render(template: str, **values: object) -> Markup:
+    """
+    Return a template with its values put in, for a page or as a part of one.
+
+    :param template: its name.
+    :param values: all but `Markup` is escaped.
+    """
+    return Markup(_environment().get_template(template).render(values))
 
 
-def _read(name: str) -> str:
-    return files('fg2_ros.report').joinpath('templates', name).read_text('utf-8')
+def quantity(value: object, unit: str = '', digits: int | None = None) -> str:
+    """
+    Return a number with its unit as text, a dash for None.
 
-
-def cards(rows: Iterable[tuple[str, str, str]]) -> str:
-    """Return large figures: (name, value, note), all HTML."""
-    return ''.join(
-        f'<div class="card"><div class="name">{name}</div><div class="value">{value}</div>'
-        f'<div class="note">{note}</div></div>' for name, value, note in rows)
-
-
-def number(value: float | None, unit: str, digits: int) -> str:
-    """Return a number with its unit, a dash for None."""
+    :param digits: after the point; as many as the number has if it is not given.
+    """
     if value is None:
         return '–'
-    return f'{value:.{digits}f}' + (unit if unit in '°' else f'&thinsp;<small>{unit}</small>')
+    text = str(value) if digits is None else f'{value:,.{digits}f}'
+    return f'{text}{"" if unit in "°" else NO_BREAK}{unit}'
 
 
-def table(rows: dict) -> str:
-    """Return the rows of a table of names and values, which are escaped."""
-    return ''.join(
-        f'<tr><th>{escape(str(name))}</th><td>{"–" if value is None else escape(str(value))}'
-        '</td></tr>' for name, value in rows.items())
+def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
+    """Return a data URI of a (H, W, 3) uint8 RGB image."""
+    _, jpeg = cv2.imencode(
+        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data_uri(jpeg.tobytes())
 
 
-def wide_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return the inside of a table with a heading; the texts, HTML, start at the left first."""
-    def line(cells: Iterable[str], tag: str) -> str:
-        first, *others = cells
-        return (f'<tr><{tag} class="first">{first}</{tag}>'
-                + ''.join(f'<{tag}>{cell}</{tag}>' for cell in others) + '</tr>')
-
-    return (f'<thead>{line(head, "th")}</thead><tbody>'
-            + ''.join(line(row, 'td') for row in rows) + '</tbody>')
+def data_uri(data: bytes, kind: str = 'jpeg') -> str:
+    """Return a data URI of an encoded picture."""
+    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
 
 
-def figure(uri: str, title: str, caption: str) -> str:
-    """Return a picture with its caption, which is HTML."""
-    return (f'<figure><img src="{uri}" alt="{escape(title)}">'
-            f'<figcaption>{caption}</figcaption></figure>')
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader('fg2_ros.report'), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters['quantity'] = quantity
+    return environment

@@ -1,16 +1,31 @@
-"""A map for a page: an aerial picture with vector layers over it, as inline SVG."""
+"""A map for a page: an aerial picture with vector layers over it, to zoom and to move."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 
-import cv2
 from fg2_ros.drawing import ellipse_axes
+from fg2_ros.report.html_page import jpeg_uri, render
+from markupsafe import Markup
 import numpy as np
 
 MAP_MARGIN_M, MAP_ASPECT = 14.0, 1.5  # a map is at least this much wider than it is high
+
+
+@dataclass(frozen=True)
+class Layer:
+    """
+    Things of one kind; its shapes are keyword arguments of the template's macro for the kind.
+
+    :param name: its class in the style sheet.
+    :param label: what the legend calls it.
+    """
+
+    name: str
+    label: str
+    kind: str
+    shapes: list[dict]
 
 
 class Map:
@@ -40,62 +55,38 @@ class Map:
         self._north_m = north_m - rows[0] * resolution_m
         self._picture = image[slice(*rows), slice(*columns)]
         self.height_m, self.width_m = np.array(self._picture.shape[:2]) * resolution_m
-        self._layers: list[str] = []
+        self._layers: list[Layer] = []
 
-    def add_path(self, name: str, points_m: np.ndarray) -> None:
+    def add_path(self, name: str, label: str, points_m: np.ndarray) -> None:
         """Draw a line through (N, 2) points."""
-        points = ' '.join(f'{x:.2f},{y:.2f}' for x, y in zip(*self._place(points_m)))
-        self._layers.append(f'<g class="{name}"><polyline points="{points}"/></g>')
+        points = ' '.join(f'{x:.2f},{y:.2f}' for x, y in self._places(points_m))
+        self._layers.append(Layer(name, label, 'path', [{'points': points}]))
 
-    def add_dots(self, name: str, points_m: np.ndarray, titles: Sequence[str],
+    def add_dots(self, name: str, label: str, points_m: np.ndarray, titles: Sequence[str],
                  radius_m: float) -> None:
         """Draw dots at (N, 2) points that tell their title to the pointer."""
-        dots = ''.join(
-            f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{radius_m}"><title>{escape(title)}</title>'
-            '</circle>' for x, y, title in zip(*self._place(points_m), titles))
-        self._layers.append(f'<g class="{name}">{dots}</g>')
+        self._layers.append(Layer(name, label, 'dot', [
+            {'x': x, 'y': y, 'radius': radius_m, 'title': title}
+            for (x, y), title in zip(self._places(points_m), titles)]))
 
-    def add_ellipses(self, name: str, points_m: np.ndarray, covariances: np.ndarray) -> None:
+    def add_ellipses(self, name: str, label: str, points_m: np.ndarray,
+                     covariances: np.ndarray) -> None:
         """Draw the 95 % ellipses of (N, 2, 2) covariances around (N, 2) points."""
-        ellipses = []
-        for x, y, covariance in zip(*self._place(points_m), covariances):
+        shapes = []
+        for (x, y), covariance in zip(self._places(points_m), covariances):
             major_m, minor_m, angle_rad = ellipse_axes(covariance)
             turn_deg = -np.degrees(angle_rad)  # y grows downwards
-            ellipses.append(
-                f'<ellipse rx="{major_m:.3f}" ry="{minor_m:.3f}" '
-                f'transform="translate({x:.2f} {y:.2f}) rotate({turn_deg:.1f})"/>')
-        self._layers.append(f'<g class="{name}">{"".join(ellipses)}</g>')
+            shapes.append(
+                {'x': x, 'y': y, 'major': major_m, 'minor': minor_m, 'turn_deg': turn_deg})
+        self._layers.append(Layer(name, label, 'ellipse', shapes))
 
-    def svg(self) -> str:
-        """Return the map."""
-        return (
-            f'<svg id="map" class="map" viewBox="0 0 {self.width_m:.2f} {self.height_m:.2f}" '
-            'role="img">'
-            f'<image href="{jpeg_uri(self._picture)}" width="{self.width_m:.2f}" '
-            f'height="{self.height_m:.2f}" preserveAspectRatio="none"/>'
-            + ''.join(self._layers) + self._scale_bar() + '</svg>')
+    def html(self) -> Markup:
+        """Return the map with its legend and what lets it be zoomed."""
+        return render(
+            'map.html', picture=jpeg_uri(self._picture), layers=self._layers,
+            width=self.width_m, height=self.height_m)
 
-    def _place(self, points_m: np.ndarray):
+    def _places(self, points_m: np.ndarray) -> np.ndarray:
+        """Return (N, 2) points in metres to the right of and below the upper left corner."""
         points_m = np.asarray(points_m, float).reshape(-1, 2)
-        return points_m[:, 0] - self._west_m, self._north_m - points_m[:, 1]
-
-    def _scale_bar(self) -> str:
-        x, y = 0.03 * self.width_m, 0.965 * self.height_m
-        size = 0.018 * self.width_m
-        return (
-            f'<g class="scale"><path d="M{x} {y - size / 2}V{y}H{x + 20}V{y - size / 2}"/>'
-            f'<text x="{x + 10}" y="{y - size / 2}" font-size="{size}" text-anchor="middle">'
-            f'20 m</text><text x="{x + 10}" y="{y - 2 * size}" font-size="{size * 1.2}" '
-            'text-anchor="middle">N ↑</text></g>')
-
-
-def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
-    """Return a data URI of a (H, W, 3) uint8 RGB image."""
-    _, jpeg = cv2.imencode(
-        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data_uri(jpeg.tobytes())
-
-
-def data_uri(jpeg: bytes) -> str:
-    """Return a data URI of JPEG bytes."""
-    return 'data:image/jpeg;base64,' + base64.b64encode(jpeg).decode()
+        return (points_m - (self._west_m, self._north_m)) * (1, -1)

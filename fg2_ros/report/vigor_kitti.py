@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import Sequence
 
 from fg2_ros.evaluation.vigor_kitti.results import Case, CrossViewResult
 from fg2_ros.published.figures import CONDITION, PUBLISHED
-from fg2_ros.report.charts import histogram, line_chart, Series
-from fg2_ros.report.html_page import cards, figure, number, rendered, table, wide_table
-from fg2_ros.report.map import jpeg_uri
+from fg2_ros.report.charts import Curve, histogram, line_chart
+from fg2_ros.report.html_page import jpeg_uri, write_page
+from markupsafe import Markup
 import numpy as np
 from PIL import Image
 
@@ -19,9 +18,9 @@ NOTE = (
     'of highest probability: green ones agree with the pose.')
 SHOWN_PERCENTILE = 97  # charts end there, so that a few failures do not flatten them
 CURVE_POINTS, BINS = 200, 40
-GROUP_FIGURES = (
-    ('frames', '', 0), ('mean_error_m', 'm', 2), ('median_error_m', 'm', 2),
-    ('mean_yaw_error_deg', '°', 2), ('median_yaw_error_deg', '°', 2), ('anees', '', 2))
+GROUP_COLUMNS = {  # figure: unit and digits after the point
+    'frames': ('', 0), 'mean_error_m': ('m', 2), 'median_error_m': ('m', 2),
+    'mean_yaw_error_deg': ('°', 2), 'median_yaw_error_deg': ('°', 2), 'anees': ('', 2)}
 
 
 def write_crossview_report(
@@ -35,24 +34,16 @@ def write_crossview_report(
         ``unreadable`` and ``broken_labels`` with their counts beside `pose_metrics`.
     :param settings: what else is worth telling.
     """
-    metres = np.array([result.error_m for result in results if result.pose])
-    degrees = np.array([result.yaw_error_deg for result in results if result.pose])
-    plain = {name: _text(value) for name, value in figures.items()
-             if not isinstance(value, (dict, list))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(rendered(
-        'vigor_kitti.html', title=f'{figures["data_set"].upper()}, {figures["part"]}',
-        subtitle=escape(f'{figures["frames"]} frames, {figures["solver"]}, '
-                        f'orientation {figures["orientation"]}'),
-        cards=_cards(figures), published=_published(figures),
-        published_note=escape(CONDITION[figures['data_set']]),
-        position_histogram=_histogram(metres, 'position error [m]'),
-        position_curve=_curve(metres, len(results), 'position error [m]'),
-        yaw_histogram=_histogram(degrees, 'yaw error [deg]'),
-        yaw_curve=_curve(degrees, len(results), 'yaw error [deg]'),
-        group='city' if figures['data_set'] == 'vigor' else 'drive',
-        groups=_groups(figures['groups']), worst=_cases(worst), best=_cases(best), note=NOTE,
-        left_out=_left_out(figures), figures=table(plain), settings=table(settings)), 'utf-8')
+    write_page(
+        path, 'vigor_kitti.html', title=f'{figures["data_set"].upper()}, {figures["part"]}',
+        subtitle=f'{figures["frames"]} frames, {figures["solver"]}, orientation '
+                 f'{figures["orientation"]}',
+        figures=figures, published=PUBLISHED[figures['data_set'], figures['part']],
+        condition=CONDITION[figures['data_set']], charts=_charts(results),
+        group_columns=GROUP_COLUMNS, worst=_pictures(worst), best=_pictures(best), note=NOTE,
+        settings=settings, plain_figures=_texts({
+            name: value for name, value in figures.items()
+            if not isinstance(value, (dict, list))}))
 
 
 def write_case(path: Path, case: Case) -> None:
@@ -61,78 +52,49 @@ def write_case(path: Path, case: Case) -> None:
     if path.suffix.lower() != '.html':
         Image.fromarray(case.picture).save(path)
         return
-    values = case.result.to_dict()
-    pose = values.pop('pose') or {}
-    path.write_text(rendered(
-        'case.html', title=escape(case.result.name), subtitle=escape(case.result.errors_text),
-        picture=figure(jpeg_uri(case.picture, 95), f'matches of {case.result.name}', NOTE),
-        true=table(values), pose=table(pose)), 'utf-8')
+    frame = case.result.to_dict()
+    pose = frame.pop('pose') or {}
+    write_page(
+        path, 'case.html', title=case.result.name, subtitle=case.result.errors_text,
+        uri=jpeg_uri(case.picture, 95), note=NOTE, frame=_texts(frame), pose=_texts(pose))
 
 
-def _text(value) -> str | None:
-    return f'{value:.4g}' if isinstance(value, float) else value
+def _texts(values: dict) -> dict[str, str | None]:
+    return {name: _text(value) for name, value in values.items()}
 
 
-def _cards(figures: dict) -> str:
-    return cards((
-        ('Mean position error', number(figures['mean_error_m'], 'm', 2), ''),
-        ('Median position error', number(figures['median_error_m'], 'm', 2),
-         f'90 % below {number(figures["p90_error_m"], "m", 2)}'),
-        ('Mean yaw error', number(figures['mean_yaw_error_deg'], '°', 2), ''),
-        ('Median yaw error', number(figures['median_yaw_error_deg'], '°', 2), ''),
-        ('Below 1 m', number(100 * figures['recall_1m'], '%', 1),
-         f'below 5 m: {number(100 * figures["recall_5m"], "%", 1)}'),
-        ('Without a pose', str(figures['without_pose']), f'of {figures["frames"]} frames'),
-        ('Left out', str(figures['unreadable_count'] + figures['broken_label_count']),
-         f'{figures["unreadable_count"]} unreadable, '
-         f'{figures["broken_label_count"]} with a broken label'),
-        ('ANEES', number(figures['anees'], '', 2), '1 is an honest covariance')))
+def _text(value: object) -> str | None:
+    """Return numbers with four digits, and the rows of a matrix one after the other."""
+    if isinstance(value, float):
+        return f'{value:.4g}'
+    if isinstance(value, (list, tuple)):
+        separator = '; ' if isinstance(value[0], (list, tuple)) else ', '
+        return separator.join(str(_text(each)) for each in value)
+    return None if value is None else str(value)
 
 
-def _published(figures: dict) -> str:
-    theirs = PUBLISHED[figures['data_set'], figures['part']]
-    return wide_table(('', 'here', 'published'), (
-        (name, number(figures[name], '', 2), number(value, '', 2))
-        for name, value in theirs.items()))
+def _charts(results: Sequence[CrossViewResult]) -> dict[str, Markup]:
+    """Return the charts of position and yaw by their titles."""
+    posed = [result for result in results if result.pose]
+    charts = {}
+    for name, unit, errors in (
+            ('position error', 'm', [result.error_m for result in posed]),
+            ('yaw error', 'deg', [result.yaw_error_deg for result in posed])):
+        values, label = np.array(errors), f'{name} [{unit}]'
+        end = float(np.percentile(values, SHOWN_PERCENTILE)) or 1.0 if errors else 1.0
+        title = f'{name.capitalize()}; the last bar holds all beyond it'
+        charts[title] = histogram(title, values, end, BINS, label)
+        title = f'Share of frames below a {name}'
+        charts[title] = _share_below(title, values, end, len(results), label)
+    return charts
 
 
-def _groups(groups: dict[str, dict]) -> str:
-    return wide_table(('', *(name for name, _, _ in GROUP_FIGURES)), (
-        (escape(group), *(number(values[name], unit, digits)
-                          for name, unit, digits in GROUP_FIGURES))
-        for group, values in groups.items()))
+def _share_below(title: str, values: np.ndarray, end: float, frames: int, label: str) -> Markup:
+    """Return a chart of the share of all frames, those without a pose included."""
+    x = np.linspace(0.0, end, CURVE_POINTS)
+    percent = 100 * np.searchsorted(np.sort(values), x) / frames
+    return line_chart(title, [Curve('estimate', x, percent)], 'share of frames [%]', label)
 
 
-def _histogram(values: np.ndarray, label: str) -> str:
-    return histogram(values, _shown(values), BINS, label)
-
-
-def _curve(values: np.ndarray, frames: int, label: str) -> str:
-    """Return the share of all frames, those without a pose included, below each error."""
-    x = np.linspace(0.0, _shown(values), CURVE_POINTS)
-    y = np.searchsorted(np.sort(values), x) / frames
-    return line_chart([Series('estimate', x, y)], 'share of frames', label)
-
-
-def _shown(values: np.ndarray) -> float:
-    return float(np.percentile(values, SHOWN_PERCENTILE)) or 1.0 if len(values) else 1.0
-
-
-def _cases(cases: Sequence[Case]) -> str:
-    return ''.join(
-        figure(jpeg_uri(case.picture), f'matches of {case.result.name}',
-               f'{escape(case.result.name)} (index {case.result.index}): '
-               f'{case.result.errors_text}')
-        for case in cases) or '<p>None.</p>'
-
-
-def _left_out(figures: dict) -> str:
-    return ''.join(
-        f'<p>{title}: {len(sentences)}</p>{_items(sentences)}' for title, sentences in (
-            ('Frames that cannot be read', figures['unreadable']),
-            ('Broken label lines', figures['broken_labels'])))
-
-
-def _items(sentences: Sequence[str]) -> str:
-    items = ''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)
-    return f'<ul class="note">{items}</ul>' if items else ''
+def _pictures(cases: Sequence[Case]) -> list[tuple[str, CrossViewResult]]:
+    return [(jpeg_uri(case.picture), case.result) for case in cases]

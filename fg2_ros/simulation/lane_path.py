@@ -91,7 +91,9 @@ def _chain(start, yaw_rad, lengths_m, curvatures) -> LanePath:
         poses.append(advance(*poses[-1], length_m, curvature * length_m))
     east, north, yaw = np.array(poses[:-1], float).T
     ends_m = np.cumsum(lengths_m)
-    return LanePath(ends_m - lengths_m, curvatures, east, north, yaw, float(ends_m[-1]))
+    return LanePath(
+        start_m=ends_m - lengths_m, curvature=curvatures, east_m=east, north_m=north, yaw_rad=yaw,
+        length_m=float(ends_m[-1]))
 
 
 def _simplified(line: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from embreex.rtcore_scene import EmbreeScene
 from fg2_ros.simulation import meshes
 from fg2_ros.simulation.appearance import (
     colour, colours, ground_pyramid, Look, paint_ground, sample_ground, SEASONS)
-from fg2_ros.simulation.cameras import CameraPose, MOUNTS, PanoramaCamera
+from fg2_ros.simulation.cameras import CameraPose, MOUNTS, PanoramaCamera, PinholeCamera
 from fg2_ros.simulation.city import City
 from fg2_ros.simulation.meshes import Beacon, Mesh, Surface
 from fg2_ros.simulation.rasters import HALF_SIZE_M
@@ -60,7 +60,6 @@ class Scene:
 
     def __init__(self, seed: int, difficulty: str = 'standard',
                  beacons: Sequence[Beacon] = ()):
-        """Build the city and draw both days."""
         if difficulty not in DIFFICULTIES:
             raise ValueError(f'difficulty {difficulty!r} is not one of {", ".join(DIFFICULTIES)}')
         self.seed, self.difficulty = int(seed), difficulty
@@ -95,7 +94,8 @@ class Scene:
         mount = MOUNTS['hard' if self.hard else 'standard']
         height_m = mount.draw_height_m(rng)
         roll, pitch = rng.normal(0, mount.tilt_sigma_rad, 2)
-        return CameraPose(east_m, north_m, height_m, yaw_rad, float(roll), float(pitch))
+        return CameraPose(
+            east_m, north_m, height_m, yaw_rad, roll_rad=float(roll), pitch_rad=float(pitch))
 
     def orthophoto(self, resolution_m: float = 0.2) -> Orthophoto:
         """Return the whole city from above, on the aerial day."""
@@ -131,8 +131,9 @@ class Scene:
         """
         return self.view(pose, PanoramaCamera(width, height), frame)
 
-    def view(self, pose: CameraPose, camera, frame: int = 0) -> np.ndarray:
-        """Return the uint8 RGB image of any camera with `directions` (see `cameras`)."""
+    def view(self, pose: CameraPose, camera: PanoramaCamera | PinholeCamera,
+             frame: int = 0) -> np.ndarray:
+        """Return the uint8 RGB image of a camera; see `panorama`."""
         rng = np.random.default_rng([self._ground_look.seed, 3, frame])
         if self._street_day is None:
             self._street_day = self._day(self._ground_look)
@@ -207,14 +208,18 @@ class _Day:
         radiance = np.empty((len(start), 3), np.float32)
         skyward = np.nonzero(~(on_ground | on_thing))[0]
         radiance[skyward] = self._sky(directions[skyward])
-        self._shade_ground(radiance, np.nonzero(on_ground)[0], start, directions, distance,
-                           footprint)
-        self._shade_things(radiance, np.nonzero(on_thing)[0], self._things, triangle, start,
-                           directions, distance)
+        self._shade_ground(
+            radiance, np.nonzero(on_ground)[0], start=start, directions=directions,
+            distance=distance, footprint=footprint)
+        self._shade_things(
+            radiance, np.nonzero(on_thing)[0], self._things, triangle=triangle, start=start,
+            directions=directions, distance=distance)
         if traffic is not None:
             nearer, triangle = traffic.cast(start, directions)
             front = np.nonzero(nearer < distance)[0]
-            self._shade_things(radiance, front, traffic, triangle, start, directions, nearer)
+            self._shade_things(
+                radiance, front, traffic, triangle=triangle, start=start, directions=directions,
+                distance=nearer)
         return radiance
 
     def _shade_ground(self, radiance, index, start, directions, distance, footprint) -> None:
@@ -246,8 +251,9 @@ class _Day:
 
     def _texture(self, surface, point) -> np.ndarray:
         """Return (K, 1) brightness of leaves and roof tiles."""
-        wave = np.sin(point @ np.float32([[9.1, 4.3], [5.7, -8.9], [3.1, 7.7]])).prod(axis=1)
-        depth = np.float32([.06, .12, .35, .1, .03, .0, .1, .0])[surface]
+        waves = np.array([[9.1, 4.3], [5.7, -8.9], [3.1, 7.7]], np.float32)
+        wave = np.sin(point @ waves).prod(axis=1)
+        depth = np.array([.06, .12, .35, .1, .03, .0, .1, .0], np.float32)[surface]
         return (1 + depth * wave)[:, None]
 
     def _windows(self, albedo, point, normal, thing) -> np.ndarray:
@@ -261,7 +267,7 @@ class _Day:
         shop = (storey < 1) & (style[:, 2] > .6) & (np.abs(across - .5) < .42) & (up < .8)
         chosen = (window & (storey >= .3)) | shop
         pane = self._facade[(np.floor(column) * 7 + np.floor(storey) * 131).astype(int) % 4096, 0]
-        glass = .08 + .3 * pane[:, None] * np.float32([.8, .95, 1.1])
+        glass = .08 + .3 * pane[:, None] * np.array([.8, .95, 1.1], np.float32)
         return np.where(chosen[:, None], glass, albedo * np.where(up < .06, .8, 1.)[:, None])
 
     def _light(self, point, normal) -> np.ndarray:
@@ -282,9 +288,11 @@ class _Day:
 
     def _sky(self, directions) -> np.ndarray:
         up = np.clip(directions[:, 2:], 0, 1)
-        clouds = np.sin(directions @ np.float32([[7, 3], [4, -6], [9, 12]])).prod(axis=1)
+        waves = np.array([[7, 3], [4, -6], [9, 12]], np.float32)
+        clouds = np.sin(directions @ waves).prod(axis=1)
         bright = (.75 + .1 * clouds)[:, None] * self.look.sky_light / self.look.sky_light.mean()
-        return (bright * (1.15 - .45 * up * np.float32([1.2, .8, .3]))).astype(np.float32)
+        blue = np.array([1.2, .8, .3], np.float32)
+        return (bright * (1.15 - .45 * up * blue)).astype(np.float32)
 
     def _through_haze(self, radiance, distance) -> np.ndarray:
         if self.aloft:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Ground(IntEnum):
@@ -77,7 +78,7 @@ class Post:
     radius_m: float
 
 
-def corners(centre, size, yaw_rad: float) -> np.ndarray:
+def corners(centre: ArrayLike, size: ArrayLike, yaw_rad: float) -> np.ndarray:
     """Return the (4, 2) corners, counter-clockwise, of a turned rectangle."""
     half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.asarray(size) / 2
     c, s = np.cos(yaw_rad), np.sin(yaw_rad)

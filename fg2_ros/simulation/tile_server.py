@@ -49,15 +49,15 @@ class Faults:
 
 class TileServer:
     """
-    Serves Web Mercator tiles; use as a context manager.
+    Serves Web Mercator tiles; use as a context manager, or call `serve_forever`.
 
     Tiles are drawn when they are asked for; those that do not exist or lie outside the zoom range
     are answered with 404. ``faults`` may be replaced at
     any time; ``requests`` counts what came in, ``requested`` and ``request_headers`` hold the
     latest of it.
 
-    :param tiles: returns the (256, 256, 3) uint8 RGB tile at (zoom, x, y), None if there is none,
-        as `fg2_ros.imagery.RasterImagery.tile` does.
+    :param tiles: returns the (256, 256, 3) uint8 RGB tile at (zoom, x, y), or None, as
+        `fg2_ros.imagery.RasterImagery.tile` does.
     :param min_zoom: coarsest zoom served.
     :param max_zoom: finest zoom served.
     :param image_format: 'jpg', 'png' or 'webp'.
@@ -67,7 +67,6 @@ class TileServer:
 
     def __init__(self, tiles: Tiles, min_zoom: int = 17, max_zoom: int = 20,
                  image_format: str = 'jpg', max_age_s: int = 86400, port: int = 0):
-        """Bind the port; answering begins with `serve_forever` or the context manager."""
         self.faults = Faults()
         self.requests = 0
         self.requested: deque[tuple[int, int, int] | None] = deque(maxlen=10_000)
@@ -117,7 +116,7 @@ class TileServer:
         self._thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop."""
         self.close()
 
@@ -148,13 +147,13 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = 'HTTP/1.1'  # keeps connections, as real tile servers do
     disable_nagle_algorithm = True  # or the body waits for the answer to the header
 
     def do_GET(self) -> None:  # noqa: N802
         """Answer one request."""
-        match = re.fullmatch(r'/(\d+)/(\d+)/(\d+)\.\w+(\?.*)?', self.path)
-        address = tuple(int(group) for group in match.groups()[:3]) if match else None
+        address = _address(self.path)
         owner = self.server.owner
         owner.note(address, dict(self.headers))
         faults = owner.faults if address and owner.faults.applies(*address) else Faults()
@@ -176,10 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         return faults.silent or faults.reset or closing.is_set()
 
     def _answer(self, tile: bytes | None, faults: Faults) -> None:
-        status = faults.status if faults.status != 200 else 200 if tile is not None else 404
-        body = tile if status == 200 else b''
-        if faults.body is not None:
-            status, body = faults.status, faults.body
+        status, body = _status_and_body(tile, faults)
         headers = {'Content-Type': self.server.owner.content_type}
         if status == 200:
             etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
@@ -208,3 +204,20 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args) -> None:  # noqa: A002
         """Keep the standard error stream quiet."""
         _logger.debug(format, *args)
+
+
+def _address(path: str) -> tuple[int, int, int] | None:
+    """Return the (zoom, x, y) of a request's path, or None."""
+    match = re.fullmatch(r'/(\d+)/(\d+)/(\d+)\.\w+(\?.*)?', path)
+    if match is None:
+        return None
+    zoom, x, y = map(int, match.groups()[:3])
+    return zoom, x, y
+
+
+def _status_and_body(tile: bytes | None, faults: Faults) -> tuple[int, bytes]:
+    if faults.body is not None:
+        return faults.status, faults.body
+    if faults.status != 200:
+        return faults.status, b''
+    return (404, b'') if tile is None else (200, tile)

@@ -69,8 +69,9 @@ def solve_pose(
     inlier = _inliers(alignment, found, grid, ransac_settings.inlier_threshold_m)
     drawn = (found.weight > 0).sum(-1).clamp_min(1)
     return Solution(
-        *alignment, inlier.sum(-1) / drawn, covariance, found.aerial, found.ground, found.weight,
-        inlier)
+        rotation=alignment.rotation, translation=alignment.translation, ok=alignment.ok,
+        inlier_ratio=inlier.sum(-1) / drawn, covariance=covariance, aerial=found.aerial,
+        ground=found.ground, weight=found.weight, inlier=inlier)
 
 
 def _inliers(

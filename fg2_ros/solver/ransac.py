@@ -46,6 +46,11 @@ class RansacSettings:
         'the published scheme.', between=(1, 1000))
 
     @classmethod
+    def published(cls) -> RansacSettings:
+        """Return the published settings."""
+        return cls(finalists=1)
+
+    @classmethod
     def real_time(cls) -> RansacSettings:
         """Return the settings for a frame in a few milliseconds and well-trained weights."""
         return cls(
@@ -125,9 +130,10 @@ def solve(
     winner = score.argmax(-1)
     rows = rows[:, 0]
     draw = draw[rows, winner]
+    aerial, ground, weight = (value[rows, draw] for value in pairs)
     return Consensus(
-        finalists.take(winner), *(value[rows, draw] for value in pairs),
-        inlier[rows, winner], score[rows, winner])
+        alignment=finalists.take(winner), aerial=aerial, ground=ground, weight=weight,
+        inlier=inlier[rows, winner], score=score[rows, winner])
 
 
 def _features(pairs: Pairs, grid: BevGrid) -> Tensor:
@@ -157,7 +163,9 @@ def _features(pairs: Pairs, grid: BevGrid) -> Tensor:
     return features
 
 
-def _hypotheses(matches: Tensor, weight: Tensor, count: int, generator) -> Alignment:
+def _hypotheses(
+        matches: Tensor, weight: Tensor, count: int,
+        generator: torch.Generator | None) -> Alignment:
     """Return (B, D, count) motions of minimal sets drawn from matches by (B, D, N) weights."""
     # A set that holds a match twice has rank 1 and is thereby discarded.
     total = weight.cumsum(-1)

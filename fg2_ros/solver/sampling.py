@@ -48,15 +48,20 @@ def draw_pairs(
     weights = probabilities.detach().float().contiguous()
     count = min(count, weights[0].numel())
     if _is_on_cpu(weights):
-        seed = torch.randint(2 ** 63 - 1, (), generator=generator).item()
-        rng = np.random.Generator(np.random.SFC64(seed))
-        frames = [first_arrivals(frame, count, draws, rng) for frame in weights.numpy()]
-        index, weight = (np.stack(values) for values in zip(*frames))
-        aerial = index // ground_cells
-        return Pairs(*map(torch.from_numpy, (aerial, index - aerial * ground_cells, weight)))
+        return _draw_on_cpu(weights, count, draws, generator)
     index, weight = race(weights.flatten(1)[:, None].expand(-1, draws, -1), count, generator)
     aerial = torch.div(index, ground_cells, rounding_mode='floor')
     return Pairs(aerial, index - aerial * ground_cells, weight)
+
+
+def _draw_on_cpu(
+        weights: Tensor, count: int, draws: int, generator: torch.Generator | None) -> Pairs:
+    seed = int(torch.randint(2 ** 63 - 1, (), generator=generator))
+    rng = np.random.Generator(np.random.SFC64(seed))
+    frames = [first_arrivals(frame, count, draws, rng) for frame in weights.numpy()]
+    index, weight = (np.stack(values) for values in zip(*frames))
+    aerial = index // weights.shape[-1]
+    return Pairs(*map(torch.from_numpy, (aerial, index - aerial * weights.shape[-1], weight)))
 
 
 def _is_on_cpu(tensor: Tensor) -> bool:

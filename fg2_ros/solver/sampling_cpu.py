@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 HEAVY_SHARE = 1.1  # times the drawn pairs race one by one on the CPU; see `first_arrivals`
-SURVEYED = 2 ** 16  # entries that are looked at to find them
+SURVEYED_ENTRIES = 2 ** 16  # entries that are looked at to find them
 BLOCK = 8  # neighbouring entries whose light weights are summed first
 UNTIL = np.tri(BLOCK, dtype=np.float32).T  # multiplies weights of blocks to cumulative ones
 
@@ -39,7 +39,7 @@ def first_arrivals(
         arrival = np.concatenate((heavy_arrival[draw], light.arrival))
         found = min(count, len(arrival))
         first = _smallest(arrival, found)
-        drawn[draw, :found] = np.concatenate((pairs.heavy, light.index))[first]
+        drawn[draw, :found] = np.concatenate((pairs.heavy, light.entry))[first]
         weight[draw, :found] = np.concatenate((heavy_weight, light.weight))[first]
     return drawn, weight
 
@@ -51,7 +51,7 @@ def _smallest(values: np.ndarray, count: int) -> np.ndarray:
 
 def _heavy_bound(flat: np.ndarray, wanted: int) -> float:
     """Return a weight which about ``wanted`` entries exceed."""
-    stride = max(len(flat) // SURVEYED, 1)
+    stride = max(len(flat) // SURVEYED_ENTRIES, 1)
     surveyed = flat[::stride]
     rank = len(surveyed) - wanted // stride
     return float(np.partition(surveyed, rank)[rank]) if rank > 0 else 0.0
@@ -81,7 +81,7 @@ def _horizon(heavy: np.ndarray, light_mass: float, bound: float, count: int) -> 
 class _Light(NamedTuple):
     """The (N,) flat indices of light entries, their weights, and when they arrive first."""
 
-    index: np.ndarray
+    entry: np.ndarray
     weight: np.ndarray
     arrival: np.ndarray
 
@@ -95,7 +95,6 @@ class _SortedOut:
     """
 
     def __init__(self, flat: np.ndarray, bound: float):
-        """Look for the heavy entries and sum the others block by block."""
         self._bound = bound
         self._blocks = flat[:len(flat) // BLOCK * BLOCK].reshape(-1, BLOCK)
         heavy = np.flatnonzero(self._blocks > bound)

@@ -6,7 +6,7 @@ import logging
 from numbers import Real
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class EventFiles:
@@ -18,12 +18,11 @@ class EventFiles:
     """
 
     def __init__(self, folder: Path, step: int):
-        """Open a new file, if it can be written."""
         self._writer = None
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
-            log.info('no files for TensorBoard are written: pip install tensorboardX')
+            _logger.info('no files for TensorBoard are written: pip install tensorboardX')
             return
         self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any
 
-from fg2_ros.training.curves import CHARTS, write_curves
 import torch
+
+CurvesWriter = Callable[[Path, list[dict]], None]
 
 
 class RunFolder:
@@ -19,15 +21,15 @@ class RunFolder:
 
     :param path: is made if it does not exist.
     :param identity: what must not differ between a run and its continuation.
-    :param charts: of the curves, see `curves.CHARTS`.
+    :param draw: writes ``curves.html`` from its path and what was logged; None for no such file.
     """
 
-    def __init__(self, path: Path, identity: str, charts: Iterable[tuple] = CHARTS):
+    def __init__(self, path: Path, identity: str, draw: CurvesWriter | None = None):
         """Make the folder."""
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._identity = identity
-        self._charts = charts
+        self._draw = draw
         self._checkpoint = path / 'checkpoint.pt'
         self._log = path / 'log.jsonl'
 
@@ -63,8 +65,9 @@ class RunFolder:
             file.write(json.dumps(record) + '\n')
 
     def write_curves(self) -> None:
-        """Draw what was logged so far."""
-        write_curves(self.records(), self.path / 'curves.html', self._charts)
+        """Draw what was logged so far, if anything is to be drawn."""
+        if self._draw:
+            self._draw(self.path / 'curves.html', self.records())
 
     def _read_checkpoint(self, resume: bool) -> dict[str, Any]:
         if not resume:

@@ -72,7 +72,7 @@ def test_flops_of_the_transformer_are_those_counted():
 
 
 def test_a_frame_is_measured_without_the_products_beside_it():
-    figures = full_size.measure(SMALL, CPU, torch.float32)
+    figures = full_size.measure_frame(SMALL, CPU, torch.float32)
     assert set(figures['stages_ms']) >= {'ground_backbone', 'aerial_backbone', 'solve', 'total'}
     assert figures['matmul_gflops'] > 0 and figures['transformer_share_of_matmul'] > 0
     assert 5e7 < figures['peak_bytes'] < 1e11
@@ -80,7 +80,7 @@ def test_a_frame_is_measured_without_the_products_beside_it():
 
 def test_a_process_that_fails_is_told():
     with pytest.raises(ValueError, match="could not be run.*no preset 'none'"):
-        full_size.in_own_process('none', 'cpu', 'fp32', 1)
+        full_size.measure_in_own_process('none', 'cpu', 'fp32', 1)
 
 
 def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch):
@@ -100,7 +100,7 @@ def test_bench_with_full_adds_the_comparisons(monkeypatch):
     frame = {
         'stages_ms': {'ground_head': 345.6, 'total': 2000.0}, 'peak_bytes': 4.2e9,
         'transformer_gflops': 90.0, 'matmul_gflops': 100.0, 'transformer_share_of_matmul': 0.9}
-    monkeypatch.setattr(full_size, 'in_own_process', lambda *_: frame)
+    monkeypatch.setattr(full_size, 'measure_in_own_process', lambda *_: frame)
     found = Comparison(10.0, 1000.0, 0.001)
     for name in ('head', 'attention', 'ransac'):
         monkeypatch.setattr(comparison, f'compare_{name}', lambda *_: found)

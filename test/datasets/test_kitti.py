@@ -54,7 +54,7 @@ def test_training_noise_is_drawn_anew_each_epoch_and_repeatable():
 
 @pytest.mark.parametrize('line, reason', [
     (f'{DRIVE}/0000000000.png 0.1 0.2', 'not 2 fields'),
-    (f'{DRIVE}/0000000000.png 0.1 0.2 a', "'a' is no number"),
+    (f'{DRIVE}/0000000000.png 0.1 0.2 a', "'a' is not a number"),
     (f'{DRIVE}/0000000000.png 0.1 0.2 1.5', r'in \[-1, 1\]'),
     ('0000000000.png 0 0 0', 'is not <day>/<drive>/<frame>.png')])
 def test_a_broken_label_line_is_named_and_left_out(root, line, reason):

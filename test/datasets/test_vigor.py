@@ -71,7 +71,7 @@ def test_rolling_turns_the_pose_about_the_camera(yaw_deg):
 
 @pytest.mark.parametrize('line, reason', [
     ('pano.jpg satellite_40.0000_-74.0000.png 1 2', 'not 4'),
-    ('pano.jpg' + 4 * ' satellite_40.0000_-74.0000.png 1 x', "'x' is no number"),
+    ('pano.jpg' + 4 * ' satellite_40.0000_-74.0000.png 1 x', "'x' is not a number"),
     ('pano.jpg' + 4 * ' satellite_40.0000_-74.0000.png 1 nan', 'not finite'),
     ('pano.jpg' + 4 * ' satellite_1_2.png 1 1', 'no satellite_1_2.png'),
     ('pano\ufffd.jpg', 'not 1')])
@@ -90,7 +90,7 @@ def test_an_unreadable_image_is_named(root):
     panorama.write_bytes(panorama.read_bytes()[:3000])
     (root / 'NewYork' / 'satellite' / dataset.labels[1].satellite).unlink()
     (root / dataset.names[2]).write_text('no image')
-    for index, reason in enumerate(['is damaged', 'there is no image', 'is no image']):
+    for index, reason in enumerate(['is damaged', 'there is no image', 'is not an image']):
         with pytest.raises(UnreadableFrame, match=reason):
             dataset[index]
     assert dataset[3].name == dataset.names[3]

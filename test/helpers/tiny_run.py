@@ -10,6 +10,7 @@ from pathlib import Path
 import signal
 
 from fg2_ros.network.config import FG2Config
+from fg2_ros.report.training import write_simulated_curves
 from fg2_ros.simulation.layers import NAMES
 from fg2_ros.training.simulated.samples import Sample
 from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
@@ -49,7 +50,8 @@ def make_trainer(folder: Path, resume: bool = False, settings: TrainSettings = S
     """Return the run's trainer."""
     data = NoiseDataset()
     return SimulatedTrainer(
-        CONFIG, settings, data, Subset(data, range(6)), folder, resume, origin=origin)
+        CONFIG, settings, data, Subset(data, range(6)), folder, resume=resume, origin=origin,
+        draw=write_simulated_curves)
 
 
 def main() -> None:

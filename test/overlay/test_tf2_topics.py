@@ -19,7 +19,6 @@ class Robot:
     """Two nodes, one that sends and one that listens, handled by one executor."""
 
     def __init__(self) -> None:
-        """Start the nodes in a context of their own."""
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self.executor = SingleThreadedExecutor(context=self._context)

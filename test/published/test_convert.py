@@ -210,7 +210,6 @@ class Payload:
     """A pickle that makes a folder when it is read."""
 
     def __init__(self, marker):
-        """Say which folder."""
         self.marker = marker
 
     def __reduce__(self):
@@ -282,12 +281,12 @@ def test_other_archives(tmp_path):
     path = tmp_path / 'model.pt'
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('readme.txt', 'hello')
-    with pytest.raises(ValueError, match='model.pt is damaged or no checkpoint'):
+    with pytest.raises(ValueError, match='model.pt is damaged or not a checkpoint'):
         read_state_dict(path)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
-        with pytest.raises(ValueError, match='no checkpoint .*TorchScript'):
+        with pytest.raises(ValueError, match='not a checkpoint .*TorchScript'):
             read_state_dict(path)
 
 
@@ -304,7 +303,7 @@ def test_no_state_dict(tmp_path, content, said):
 
 
 def test_missing_checkpoint(tmp_path):
-    """The path is named; a folder is none."""
+    """The path is named; a folder is not a checkpoint."""
     for path in (tmp_path / 'nowhere.pt', tmp_path):
         with pytest.raises(ValueError, match=f'there is no checkpoint {path}'):
             read_state_dict(path)

@@ -1,39 +1,18 @@
 """Check the figures of a recorded drive and the page that shows them."""
 
 from html.parser import HTMLParser
+from importlib.resources import files
 import re
-from types import SimpleNamespace
+from test.helpers.report_pages import orthophoto, record
 
 from fg2_ros.drawing import ELLIPSE_95
 from fg2_ros.evaluation.drive import DriveRecord, summary
-from fg2_ros.report.charts import Limit, line_chart, nice_ticks, Series
+from fg2_ros.report.charts import COLOURS, Curve, histogram, Limit, line_chart
 from fg2_ros.report.drive import write_report
 from fg2_ros.report.map import Map
+from fg2_ros.report.training import write_curves
 import numpy as np
 import pytest
-
-JPEG = b'\xff\xd8 not much of a picture'
-
-
-def record(count=40, missing=(3, 4), sigma_m=0.4, seed=0):
-    """Return a drive to the east, whose estimates' errors are as their covariances say."""
-    rng = np.random.default_rng(seed)
-    time_s = np.arange(count) / 8
-    truth = np.stack([8 * time_s, np.full(count, 3.0), np.full(count, 3.14)], axis=1)
-    keep = np.setdiff1d(np.arange(count), missing)
-    sigmas = np.array([sigma_m, sigma_m / 2, 0.01])
-    pose = truth[keep] + rng.standard_normal((len(keep), 3)) * sigmas
-    gnss_s = np.arange(-1, time_s[-1], 0.2)
-    gnss = np.stack([8 * gnss_s + 0.5 + 3, np.full(len(gnss_s), 3.0 + 4)], axis=1)
-    return DriveRecord(
-        time_s, truth, gnss_s, gnss, (-0.5, 0.0), time_s[keep], pose,
-        np.tile(np.diag(sigmas ** 2), (len(keep), 1, 1)), np.linspace(100, 200, len(keep)),
-        [(time_s[0], JPEG), (time_s[3], JPEG)], {'City': '2042 <&>'})
-
-
-def orthophoto():
-    image = np.full((400, 600, 3), 90, np.uint8)
-    return SimpleNamespace(image=image, resolution_m=0.25, centre_m=(20.0, 0.0))
 
 
 def test_figures_of_a_known_drive():
@@ -106,19 +85,20 @@ def test_the_page_is_whole_and_needs_no_network(tmp_path):
     assert parser.open == []
     assert not re.search(r'(src|href)="(?!data:|#)', page) and 'http' not in page
     assert page.count('<ellipse') == len(drive.pose)
-    assert page.count('<figcaption>') == 2 and '0.4 s, rejected' in page
+    assert page.count('<figcaption>') == 2 and '0.4\u00a0s, rejected' in page
     assert 'City &lt;7&gt;' in page and '2042 &lt;&amp;&gt;' in page
     assert '$' not in page.split('<script>')[0]
 
 
 def test_an_ellipse_has_the_axes_of_its_covariance():
-    chart = Map(np.zeros((400, 400, 3), np.uint8), 0.5, (0, 0), np.array([[-20, -20], [20, 20]]))
+    drawn = Map(np.zeros((400, 400, 3), np.uint8), 0.5, (0, 0), np.array([[-20, -20], [20, 20]]))
     turn = np.radians(30)
     axes = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    chart.add_ellipses('e', np.array([[0, 0]]), [axes @ np.diag([4.0, 1.0]) @ axes.T])
+    drawn.add_ellipses(
+        'ellipse', 'ellipse', np.array([[0, 0]]), [axes @ np.diag([4.0, 1.0]) @ axes.T])
 
     rx, ry, angle = map(float, re.search(
-        r'rx="([\d.]+)" ry="([\d.]+)" .*rotate\((\S+)\)', chart.svg()).groups())
+        r'rx="([\d.]+)" ry="([\d.]+)" .*rotate\((\S+)\)', drawn.html()).groups())
     assert (rx, ry) == pytest.approx((2 * ELLIPSE_95, ELLIPSE_95), abs=1e-3)
     assert angle % 180 == pytest.approx(150)  # counter-clockwise on the map is upwards
 
@@ -126,31 +106,80 @@ def test_an_ellipse_has_the_axes_of_its_covariance():
 def test_a_point_is_drawn_where_its_pixel_is():
     image = np.zeros((400, 400, 3), np.uint8)
     around = np.array([[10, 20], [40, 60]])
-    chart = Map(image, 0.5, (5.0, 7.0), around)
-    chart.add_dots('d', np.array([[10.0, 60.0]]), ['corner'], 1)
+    drawn = Map(image, 0.5, (5.0, 7.0), around)
+    drawn.add_dots('dot', 'dot', np.array([[10.0, 60.0]]), ['corner'], 1)
 
-    x, y = map(float, re.search(r'cx="([\d.]+)" cy="([\d.]+)"', chart.svg()).groups())
+    x, y = map(float, re.search(r'cx="([\d.]+)" cy="([\d.]+)"', drawn.html()).groups())
     assert y == pytest.approx(14, abs=0.5)  # the margin above the northernmost point
-    assert x == pytest.approx(chart.width_m / 2 - 15, abs=0.5)
-    assert chart.width_m / chart.height_m == pytest.approx(1.5, abs=0.02)
+    assert x == pytest.approx(drawn.width_m / 2 - 15, abs=0.5)
+    assert drawn.width_m / drawn.height_m == pytest.approx(1.5, abs=0.02)
+
+
+def line_of(chart, colour='teal'):
+    """Return the path of the first line of a colour."""
+    lines = re.findall(
+        r'<path d="([^"]+)"[^>]*style="fill: none;[^"]* stroke: var\(--(\w+)\)', chart)
+    return next(commands for commands, name in lines if name == colour)
 
 
 def test_a_curve_is_interrupted_where_there_is_no_value():
-    chart = line_chart([Series('a', np.arange(5.0), np.array([1, 2, np.nan, 3, 4]))], 'y')
+    chart = line_chart('A', [Curve('a', np.arange(5.0), np.array([1, 2, np.nan, 3, 4]))], 'y')
 
-    assert re.search(r'<path d="([^"]+)"', chart).group(1).count('M') == 2
+    assert line_of(chart).count('M') == 2
 
 
 def test_a_limit_above_the_values_is_on_the_chart():
-    chart = line_chart([Series('a', np.arange(3.0), np.ones(3))], 'y', limit=Limit(300, 'goal'))
+    chart = line_chart(
+        'A', [Curve('a', np.arange(3.0), np.ones(3))], 'y', limit=Limit(300, 'the goal'))
 
-    y = float(re.search(r'class="limit" .* y1="([\d.]+)"', chart).group(1))
-    assert 12 <= y < 60
+    y = float(re.match(r'M \S+ (\S+)', line_of(chart, 'red')).group(1))
+    assert 12 <= y < 60 and '>the goal</text>' in chart
 
 
-@pytest.mark.parametrize('low, high', [(0, 1), (0, 0.37), (-2, 14.9), (0, 320), (5, 5.0001)])
-def test_ticks_are_few_and_inside(low, high):
-    ticks = nice_ticks(low, high, 6)
+def test_a_chart_is_the_same_each_time_and_escapes_its_texts():
+    def drawn():
+        curves = [Curve(f'<{name}> $x$', np.arange(3.0), np.ones(3)) for name in 'ab']
+        return line_chart('A & B', curves, 'y < 1')
 
-    assert 2 <= len(ticks) <= 7
-    assert min(ticks) >= low - 1e-9 and max(ticks) <= high + 1e-9
+    chart = drawn()
+    assert chart == drawn()
+    assert '<title>A &amp; B</title>' in chart and '&lt;a&gt; $x$' in chart
+    assert 'y &lt; 1' in chart and 'http' not in chart
+
+
+def test_a_chart_without_values_is_drawn():
+    nothing = np.zeros(0)
+    for chart in (line_chart('A', [Curve('a', nothing, nothing)], 'y'),
+                  histogram('A', nothing, 1.0, 10, 'x')):
+        assert 'role="img"' in chart
+
+
+def test_bars_are_as_high_as_the_shares_and_the_last_holds_the_rest():
+    chart = histogram('A', np.array([0.5, 0.5, 0.5, 1.5, 2.5, 9.0, 9.0, 9.0]), 4.0, 4, 'x')
+
+    bars = [np.array(re.findall(r'[ML] \S+ (\S+)', path), float) for path in re.findall(
+        r'<path d="([^"]+)"[^>]*style="fill: var\(--teal\)', chart)]
+    heights = np.array([np.ptp(bar) for bar in bars])
+    assert heights / heights.sum() == pytest.approx(np.array([3, 1, 1, 3]) / 8, abs=1e-3)
+
+
+def test_colours_of_charts_are_those_of_the_style_sheet():
+    """In the light the same, in the dark others."""
+    sheet = files('fg2_ros.report').joinpath('templates', 'style.css').read_text()
+    light, dark = (dict(re.findall(r'--(\w+): (#\w+);', block)) for block in re.findall(
+        r':root \{([^}]+)\}', sheet))
+    assert COLOURS.items() <= light.items()
+    assert set(light) == set(dark) and not light.items() & dark.items()
+
+
+def test_training_curves_show_what_was_logged(tmp_path):
+    """Values that are never logged have no chart; those that are not finite interrupt it."""
+    records = [{'step': step, 'loss': 1 / step, 'rate': np.inf if step == 2 else 1e-4}
+               for step in range(1, 5)] + [{'step': 5, 'validation': 0.25}]
+    write_curves(tmp_path / 'curves.html', records, {
+        'Loss': ('loss', 'validation'), 'Rate': ('rate',), 'Nothing': ('nothing',)})
+    page = (tmp_path / 'curves.html').read_text()
+
+    assert page.count('class="chart"') == 2 and 'Nothing' not in page and 'Step 5' in page
+    assert 'loss: 0.25' in page and 'validation: 0.25' in page
+    assert line_of(page[page.index('Rate'):]).count('M') == 2

@@ -35,7 +35,8 @@ def test_a_straight_road_is_driven_at_the_speed_limit():
 
 def test_a_circle_is_driven_at_the_lateral_limit():
     circle = LanePath(
-        np.zeros(1), np.array([1 / 20]), np.array([20.0]), np.zeros(1), np.array([np.pi / 2]), 60)
+        np.zeros(1), np.array([1 / 20]), east_m=np.array([20.0]), north_m=np.zeros(1),
+        yaw_rad=np.array([np.pi / 2]), length_m=60)
     settings = DriveSettings(frames=41, lead_in_s=0, lateral_mps2=1.8)
     trajectory = drive_along(circle, settings, np.random.default_rng(0))
 

@@ -30,7 +30,8 @@ def open_spot(scene):
 @pytest.mark.parametrize('difficulty', ['standard', 'hard'])
 def test_beacons_appear_where_the_maths_says_in_both_views(difficulty):
     pose = open_spot(Scene(5, difficulty))
-    tilted = CameraPose(pose.east_m, pose.north_m, 2.5, pose.yaw_rad, .03, -.04)
+    tilted = CameraPose(
+        pose.east_m, pose.north_m, 2.5, pose.yaw_rad, roll_rad=.03, pitch_rad=-.04)
     forward = np.array([np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)])
     right = np.array([forward[1], -forward[0]])
     beacons = []
@@ -39,7 +40,7 @@ def test_beacons_appear_where_the_maths_says_in_both_views(difficulty):
         beacons.append(Beacon((*spot, .7), .6, colour))
     scene = Scene(5, difficulty, beacons)
     orthophoto = scene.orthophoto()
-    pinhole = PinholeCamera(640, 480, 300.0, 310.0, 330.0, 200.0)
+    pinhole = PinholeCamera(640, 480, fx=300.0, fy=310.0, cx=330.0, cy=200.0)
     cameras = {camera: scene.view(tilted, camera)
                for camera in (PanoramaCamera(1024, 512), pinhole)}
     for beacon in beacons:

@@ -7,7 +7,9 @@ from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_o
 import numpy as np
 import pytest
 
-GOOD = Candidate(True, 400, 1000, Pose2(1.0, -1.0, 0.02), (3.0, -3.0), np.diag([0.1, 0.2, 1e-4]))
+GOOD = Candidate(
+    True, inliers=400, matches=1000, from_prior=Pose2(1.0, -1.0, 0.02), from_patch_m=(3.0, -3.0),
+    covariance=np.diag([0.1, 0.2, 1e-4]))
 
 
 @pytest.mark.parametrize('change, reason', [

@@ -85,7 +85,7 @@ def test_cells_that_are_not_visible_do_not_count():
     """Columns of minus infinity (a pinhole's blind cells) change nothing but the support."""
     grid, generator = small_grid(), torch.Generator().manual_seed(5)
     camera, bearing = torch.tensor([1.0, -2.0]), torch.tensor(-0.1)
-    scores = synthetic_scores(grid, camera, bearing, 0.2, generator, 0.1)
+    scores = synthetic_scores(grid, camera, bearing, 0.2, generator, noise_m=0.1)
     scores[:, :, :200] = -torch.inf
     probabilities = dual_softmax(scores).nan_to_num(0)
     solution = solve_pose(scores, probabilities, grid, RANSAC, generator=generator)
@@ -130,7 +130,8 @@ def test_gradient_and_information_are_the_likelihood_s_derivatives():
 def test_refinement_climbs_to_a_maximum():
     """From a cell away, a few steps reach where the gradient vanishes."""
     grid, generator = small_grid(), torch.Generator().manual_seed(8)
-    scores = synthetic_scores(grid, torch.zeros(2), torch.tensor(0.0), 0.3, generator, 0.4)
+    scores = synthetic_scores(
+        grid, torch.zeros(2), torch.tensor(0.0), 0.3, generator, noise_m=0.4)
     likelihood = PoseLikelihood(
         scores, dual_softmax(scores), grid, RefinementSettings(steps=8))
     start = alignment_from_camera(torch.tensor([[1.0, -0.8]]), torch.tensor([0.04]))

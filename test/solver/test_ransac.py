@@ -4,7 +4,6 @@ from test.helpers.synthetic_scores import dual_softmax, planted_probabilities, s
 
 from fg2_ros.bench import naive
 from fg2_ros.bench.synthetic import synthetic_scores
-from fg2_ros.evaluation.vigor_kitti.solver import PUBLISHED_RANSAC
 from fg2_ros.network import FG2Config
 from fg2_ros.solver import ransac
 from fg2_ros.solver.grid import BevGrid
@@ -50,15 +49,16 @@ def test_what_evaluations_run_is_as_accurate_as_the_published_scheme(outliers):
 
     On the published grid, where a first look at some matches leaves out most hypotheses.
     """
-    assert PUBLISHED_RANSAC.samples >= 4 * ransac.SURVEYED and PUBLISHED_RANSAC.finalists == 1
+    published = RansacSettings.published()
+    assert published.samples >= 4 * ransac.SURVEYED and published.finalists == 1
     grid, errors_m = BevGrid.of(FG2Config.preset('vigor')), []
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
         camera, bearing = random_pose(generator)
         scores = synthetic_scores(grid, camera, bearing, outliers, generator)
         probabilities = dual_softmax(scores)
-        found = solve(probabilities, grid, PUBLISHED_RANSAC, generator=generator)
-        by_loop = naive.ransac(probabilities[0], grid, PUBLISHED_RANSAC, generator)
+        found = solve(probabilities, grid, published, generator=generator)
+        by_loop = naive.ransac(probabilities[0], grid, published, generator)
         errors_m.append([
             (pose.camera - camera).norm().item() for pose in (found.alignment, by_loop)])
     batched, looped = torch.tensor(errors_m).median(dim=0).values

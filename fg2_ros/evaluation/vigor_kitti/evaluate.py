@@ -27,7 +27,7 @@ from tqdm import tqdm
 FIRST_RUN_FILE = 'first_run.json'
 SCALE_TOLERANCE = 0.1  # VIGOR's own images differ by as much
 CAMERAS = {'vigor': 'panorama', 'kitti': 'pinhole'}
-LOGGER = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,15 @@ def evaluate_data_set(
     with closing(ResultFile(running.out, described)) as store, tqdm(
             total=len(running.indices(len(dataset))), desc='localizing', unit='frame',
             dynamic_ncols=True) as bar:
-        outcome = run.evaluate(dataset, solver, store, running, rolls_deg, bar.update)
+        outcome = run.evaluate(
+            dataset, solver, store, running, rolls_deg=rolls_deg, on_frames=bar.update)
     figures = described | figures_of(outcome, by_axis=isinstance(part, KittiPart))
     if orientation.first_run and running.out:
         FirstRun.of(outcome.results).write(running.out / FIRST_RUN_FILE)
-    shown = [] if cases is None else [
-        run.drawn_cases(extremes, solver, dataset, rolls_deg)
-        for extremes in run.extremes(outcome.results, cases)]
-    return Evaluation(figures, outcome.results, *shown)
+    best, worst = (
+        run.draw_cases(extreme, solver, dataset, rolls_deg)
+        for extreme in run.extremes(outcome.results, cases or 0))
+    return Evaluation(figures, outcome.results, best, worst)
 
 
 def figures_of(outcome: run.EvaluationRun, by_axis: bool) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def localize_case(part: VigorPart | KittiPart, solving: SolverSettings, index: i
     frame = dataset[index]
     if roll_deg is not None:
         frame = rolled(frame, roll_deg)
-    return run.localized_case(solver, index, frame)
+    return run.draw_case(solver, index, frame)
 
 
 def data_set_of(part: VigorPart | KittiPart) -> str:
@@ -129,7 +130,7 @@ def open_data_set(part: VigorPart | KittiPart, solving: SolverSettings,
             f'{CAMERAS[name]} camera')
     usual_m = FG2Config.preset(name).grid_extent_m
     if abs(config.grid_extent_m / usual_m - 1) > SCALE_TOLERANCE:
-        LOGGER.warning(
+        _logger.warning(
             "the network's grid spans %g m, but the aerial images about %g m: distances will not "
             'fit what it was trained on', config.grid_extent_m, usual_m)
     if isinstance(part, KittiPart):

@@ -39,7 +39,6 @@ class FrameLoading(Dataset):
 
     def __init__(self, frames: CrossViewDataset, indices: Sequence[int],
                  rolls_deg: Sequence[float] | None = None):
-        """Note what is to be loaded."""
         self._frames, self._indices, self._rolls_deg = frames, indices, rolls_deg
 
     def __len__(self) -> int:
@@ -72,7 +71,7 @@ def evaluate(
         raise ValueError('the data set has no usable label')
     missing = [index for index in wanted if index not in store.results]
     on_frames(len(wanted) - len(missing))
-    unreadable = []
+    unreadable: list[str] = []
     for batch in _loaded(dataset, missing, rolls_deg, settings):
         frames = [(index, frame) for index, frame in batch if isinstance(frame, CrossViewFrame)]
         unreadable += [frame for _, frame in batch if isinstance(frame, str)]
@@ -96,17 +95,17 @@ def extremes(
     return posed[:count], (lost + posed[count:][::-1])[:count]
 
 
-def drawn_cases(
+def draw_cases(
         results: Sequence[CrossViewResult], solver: CrossViewSolver, dataset: CrossViewDataset,
         rolls_deg: Sequence[float] | None = None) -> list[Case]:
     """Return the cases of results whose frames can (still) be read."""
     loading = FrameLoading(dataset, [result.index for result in results], rolls_deg)
-    return [localized_case(solver, index, frame)
+    return [draw_case(solver, index, frame)
             for index, frame in map(loading.__getitem__, range(len(loading)))
             if isinstance(frame, CrossViewFrame)]
 
 
-def localized_case(solver: CrossViewSolver, index: int, frame: CrossViewFrame) -> Case:
+def draw_case(solver: CrossViewSolver, index: int, frame: CrossViewFrame) -> Case:
     """Localize a frame and draw its matches."""
     solved, = solver.solve([frame])
     result = CrossViewResult.of(index, frame, solved.pose)

@@ -9,7 +9,7 @@ from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.procrustes import Alignment
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
-from fg2_ros.training.simulated.samples import Sample, SampleSettings
+from fg2_ros.training.simulated.samples import SampleBatch, SampleSettings
 from fg2_ros.training.simulated.trainer import image_batch, truth_of
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ def honest_scale(errors: np.ndarray, covariances: np.ndarray) -> float:
     return float(np.sqrt(low * high))
 
 
-def _solved(network: FG2Network, sample: Sample, settings: SampleSettings,
+def _solved(network: FG2Network, sample: SampleBatch, settings: SampleSettings,
             generator: torch.Generator) -> Solution:
     """Solve as the localizer does, the prior being the patch's centre."""
     matching = network(image_batch(sample.ground), image_batch(sample.aerial))
@@ -86,7 +86,7 @@ def _enough_inliers(solution: Solution) -> Tensor:
             & (solution.inlier_ratio >= limits.min_inlier_ratio))
 
 
-def _errors(solution: Solution, sample: Sample) -> Tensor:
+def _errors(solution: Solution, sample: SampleBatch) -> Tensor:
     """Return the (B, 3) errors of the camera's east, north (m) and yaw (rad)."""
     found = Alignment(solution.rotation, solution.translation, solution.ok)
     truth = truth_of(sample)

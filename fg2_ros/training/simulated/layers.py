@@ -24,6 +24,8 @@ class LayerReader(nn.Module):
     :param ground_m: (cells, 2) points of the ground grid, for the weight of far cells.
     """
 
+    weight: Tensor
+
     def __init__(self, channels: int, ground_m: Tensor):
         super().__init__()
         self.aerial = nn.Linear(channels, len(NAMES))

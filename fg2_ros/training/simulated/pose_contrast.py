@@ -31,9 +31,10 @@ class PoseContrast(nn.Module):
     :param temperature: of the scores.
     """
 
+    blur: Tensor
+
     def __init__(self, grid: BevGrid, temperature: float,
                  settings: RefinementSettings = RefinementSettings()):
-        """Start with likelihoods about as sharp as they are honest."""
         super().__init__()
         self.grid, self.temperature, self.settings = grid, temperature, settings
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(START_SHARPNESS)))

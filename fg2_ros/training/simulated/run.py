@@ -10,6 +10,7 @@ from fg2_ros.datasets.simulated import cities, render_missing, RenderSettings
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.weights import load_network, read_metadata, save_weights
 from fg2_ros.published.convert import origin_of
+from fg2_ros.training.run_folder import CurvesWriter
 from fg2_ros.training.simulated.calibration import calibrated_scale
 from fg2_ros.training.simulated.samples import FrameDataset, SampleSettings
 from fg2_ros.training.simulated.settings import SimulatedRun
@@ -19,12 +20,14 @@ from tqdm import tqdm
 WEIGHTS_FILE = 'fg2_sim.safetensors'
 
 
-def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '') -> Path | None:
+def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
+                    draw: CurvesWriter | None = None) -> Path | None:
     """
     Render what is missing, then train.
 
     :param resume: go on after the last checkpoint, if there is one.
     :param command: by which the run can be repeated; the weights note it.
+    :param draw: writes ``curves.html``, see `RunFolder`.
     :return: the file of the weights; None if the frames only were to be rendered.
     :raises ValueError: for what cannot be trained, in a sentence.
     """
@@ -37,12 +40,12 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '') 
         return None
     unseen = FrameDataset(
         validation, run.frames_per_city, cache, config, SampleSettings.validation(),
-        0).first(run.validation_frames)
+        seed=0).first(run.validation_frames)
     trainer = SimulatedTrainer(
         config, _train_settings(run),
         FrameDataset(
-            training, run.frames_per_city, cache, config, SampleSettings(), run.seed),
-        unseen, run.out, resume=resume,
+            training, run.frames_per_city, cache, config, SampleSettings(), seed=run.seed),
+        unseen, run.out, resume=resume, draw=draw,
         start=load_network(run.start_from) if run.start_from else None,
         origin={'cities': run.cities, 'frames_per_city': run.frames_per_city,
                 'start': origin_of(run.start_from) if run.start_from else None})

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class FeatureCache:
@@ -44,7 +44,7 @@ class FeatureCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError) as error:
-            log.warning('%s is damaged and made anew: %s', path, error)
+            _logger.warning('%s is damaged and made anew: %s', path, error)
             return None
         return torch.from_numpy(features)
 
@@ -61,7 +61,7 @@ class FeatureCache:
         except OSError as error:
             self.is_full = True
             partial.unlink(missing_ok=True)
-            log.warning('no more features are kept on disk: %s', error)
+            _logger.warning('no more features are kept on disk: %s', error)
 
 
 def backbone_modules(network: FG2Network) -> dict[str, nn.Module]:

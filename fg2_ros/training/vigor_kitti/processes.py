@@ -44,15 +44,15 @@ class Processes:
             dist.all_reduce(values)
         return values
 
-    def gathered(self, value: Any) -> list:
+    def gather(self, value: Any) -> list:
         """Return the values of all processes, in the order of their ranks."""
         if not self.are_several:
             return [value]
-        values = [None] * self.count
+        values: list[Any] = [None] * self.count
         dist.all_gather_object(values, value)
         return values
 
-    def from_first(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """Return the value of the first process."""
         if not self.are_several:
             return value
@@ -62,7 +62,7 @@ class Processes:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
+def join_processes(device: str) -> Iterator[Processes]:
     """
     Join the processes that `torchrun` started beside this one; without it there is one only.
 

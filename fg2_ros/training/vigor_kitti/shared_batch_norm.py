@@ -14,6 +14,12 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     `torch.nn.SyncBatchNorm` does the same on GPUs only.
     """
 
+    # torch lets these be None where no statistics are kept; here they always are.
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> SharedBatchNorm2d:
         """Return one with the parameters and statistics of another normalisation."""

@@ -25,7 +25,6 @@ class StaticCache:
     is_static = True
 
     def __init__(self) -> None:
-        """Create a cache without a sample."""
         self._sample: Sample | None = None
 
     def insert(self, sample: Sample) -> bool:
@@ -38,10 +37,11 @@ class StaticCache:
 
     def latest(self) -> Sample:
         """Return the sample, valid at any time."""
-        return self._sample._replace(stamp_ns=LATEST)
+        return self.at(LATEST)
 
     def at(self, stamp_ns: int) -> Sample:
         """Return the sample as of ``stamp_ns``."""
+        assert self._sample is not None, 'a cache is made for a sample, which is inserted first'
         return self._sample._replace(stamp_ns=stamp_ns)
 
 
@@ -51,7 +51,6 @@ class TimeCache:
     is_static = False
 
     def __init__(self, span_ns: int) -> None:
-        """Create an empty cache."""
         self._span_ns = span_ns
         self._stamps: list[int] = []
         self._samples: list[Sample] = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Iterable, TypeAlias
 
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 from tf2_msgs.msg import TFMessage
 
-Transforms = TransformStamped | Iterable[TransformStamped]
+Transforms: TypeAlias = 'TransformStamped | Iterable[TransformStamped]'
 
 
 class TransformBroadcaster:

@@ -37,7 +37,7 @@ class TransformListener:
         self.tf_static_sub = node.create_subscription(
             TFMessage, tf_static_topic, self.static_callback,
             static_qos or last_100(DurabilityPolicy.TRANSIENT_LOCAL), callback_group=self.group)
-        self.executor = None
+        self.executor: SingleThreadedExecutor | None = None
         if spin_thread:
             self._spin_in_thread()
 
@@ -57,15 +57,17 @@ class TransformListener:
             self.buffer.set_transform_static(transform, AUTHORITY)
 
     def _spin_in_thread(self) -> None:
-        self.executor = SingleThreadedExecutor(context=self.node.context)
-        self.executor.add_node(self.node)
-        self.dedicated_listener_thread = Thread(target=self.executor.spin)
+        executor = SingleThreadedExecutor(context=self.node.context)
+        executor.add_node(self.node)
+        self.executor = executor
+        self.dedicated_listener_thread = Thread(target=executor.spin)
         self.dedicated_listener_thread.start()
 
     def __del__(self) -> None:
         """Stop the thread, if there is one, and destroy the subscriptions."""
-        if getattr(self, 'executor', None):
-            self.executor.shutdown()
+        executor = getattr(self, 'executor', None)
+        if executor:
+            executor.shutdown()
             self.dedicated_listener_thread.join()
         self.unregister()
 

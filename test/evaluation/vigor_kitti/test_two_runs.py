@@ -13,7 +13,9 @@ NAMES = [f'city/{index}.jpg' for index in range(500)]
 def result(name, true_yaw_deg, yaw_deg):
     """Return a result of a first run; a yaw of None is no pose."""
     pose = None if yaw_deg is None else PoseFound(yaw_deg, (0, 0), np.eye(3).tolist(), 1.0)
-    return CrossViewResult(0, name, 'city', 1.0, true_yaw_deg, (0, 0), pose)
+    return CrossViewResult(
+        0, name, 'city', metres_per_grid_metre=1.0, true_yaw_deg=true_yaw_deg,
+        true_translation_m=(0, 0), pose=pose)
 
 
 def test_random_rolls_fill_the_circle_and_depend_on_the_name_only():

@@ -101,7 +101,7 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
         write_city(city, tmp_path, settings, BeaconScene(POSE, city.seed), [POSE] * 3)
 
     def dataset(seed):
-        return FrameDataset(wanted, 3, tmp_path, CONFIG, SampleSettings(), seed)
+        return FrameDataset(wanted, 3, tmp_path, CONFIG, SampleSettings(), seed=seed)
     forwards = [dataset(5)[number] for number in range(8)]
     backwards = [dataset(5)[number] for number in reversed(range(8))][::-1]
     for one, other in zip(forwards, backwards):
@@ -111,7 +111,7 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
 
 
 def test_every_frame_comes_once_an_epoch(tmp_path):
-    dataset = FrameDataset(cities(0, 9), 4, tmp_path, CONFIG, SampleSettings(), 0)
+    dataset = FrameDataset(cities(0, 9), 4, tmp_path, CONFIG, SampleSettings(), seed=0)
     first, second = dataset._order(0), dataset._order(1)
     assert sorted(first) == sorted(second) == list(range(40))
     assert not np.array_equal(first, second)

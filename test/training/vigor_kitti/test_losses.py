@@ -38,7 +38,7 @@ def test_info_nce(expected):
     scores = 2 * np.random.default_rng(51).standard_normal((3, 1681, 1681))
     found = info_nce(
         torch.from_numpy(scores.astype(np.float32)), expected['R_gt'], expected['t_gt'][:, 0],
-        expected['sat_index'], expected['grd_index'], 71.0)
+        aerial_index=expected['sat_index'], ground_index=expected['grd_index'], extent_m=71.0)
     torch.testing.assert_close(found, expected['infonce'], atol=1e-5, rtol=0)
 
 

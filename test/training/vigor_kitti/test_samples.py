@@ -7,7 +7,7 @@ from test.helpers.vigor_kitti_tiny import (
 from fg2_ros.datasets.frames import rolled, rotation_of_yaw
 from fg2_ros.training.vigor_kitti.feature_cache import backbone_hash, FeatureCache
 from fg2_ros.training.vigor_kitti.samples import (
-    CrossViewSamples, Key, loaded, Schedule, Unreadable, Variation)
+    CrossViewSamples, Key, load_batches, Schedule, Unreadable, Variation)
 import numpy as np
 import pytest
 import torch
@@ -24,8 +24,8 @@ def test_an_epoch_has_every_frame_at_most_once_in_an_order_of_its_own():
     epochs = [steps[2 * epoch] + steps[2 * epoch + 1] for epoch in range(3)]
     for epoch, frames in enumerate(epochs):
         assert {key.epoch for key in frames} == {epoch}
-        assert len({key.index for key in frames}) == 8
-    assert len({tuple(key.index for key in frames) for frames in epochs}) == 3
+        assert len({key.frame for key in frames}) == 8
+    assert len({tuple(key.frame for key in frames) for frames in epochs}) == 3
     assert steps == keys(schedule) != keys(replace(schedule, seed=6))
 
 
@@ -69,7 +69,7 @@ def test_drawn_patches_differ_from_epoch_to_epoch():
 def test_workers_read_what_this_process_would():
     samples = CrossViewSamples(NoiseFrames(5, unreadable={3}), Variation(20.0, False, 1), None)
     wanted = [[Key(0, 4), Key(0, 0)], [Key(1, 3)]]
-    here, there = (list(loaded(samples, iter(wanted), workers)) for workers in (0, 1))
+    here, there = (list(load_batches(samples, iter(wanted), workers)) for workers in (0, 1))
     assert [len(batch) for batch in there] == [2, 1]
     for one, other in zip(here[0], there[0]):
         assert one.name == other.name and one.seed == other.seed
