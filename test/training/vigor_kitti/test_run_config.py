@@ -15,7 +15,7 @@ def config_of(monkeypatch):
     """Return a function that returns the run which a command line asks for."""
     def of(data_set, *arguments):
         configs = []
-        monkeypatch.setattr(run, 'train', lambda config, resume: configs.append(config))
+        monkeypatch.setattr(run, 'train', lambda config, *_: configs.append(config))
         assert main(['train', data_set, '--root', 'data', '--out', 'run', *arguments]) == 0
         return configs.pop()
     return of
