@@ -63,7 +63,7 @@ def time_stages(settings: BenchSettings, weights: Path, device: torch.device, dt
     if settings.compile:
         compile_for_inference(network)
     bench = Bench.in_a_city(network, settings.width, settings.city_seed)
-    stages = timed(lambda: bench.run() | bench.run_again(), settings.warm_up, settings.runs)
+    stages = time_runs(lambda: bench.run() | bench.run_again(), settings.warm_up, settings.runs)
     tell(f'{"stage":<20}{"median":>10}{"p95":>10}{"share":>9}')
     for name, stage in stages.items():
         tell(f'{name:<20}{stage["median_ms"]:>7.1f} ms{stage["p95_ms"]:>7.1f} ms'
@@ -76,7 +76,7 @@ def time_stages(settings: BenchSettings, weights: Path, device: torch.device, dt
     return {'stages': stages, 'frames_a_second': rates}
 
 
-def timed(once: Callable[[], dict[str, float]], warm_up: int, runs: int) -> dict[str, dict]:
+def time_runs(once: Callable[[], dict[str, float]], warm_up: int, runs: int) -> dict[str, dict]:
     """
     Return median, 95th percentile and share of the total of each stage.
 
