@@ -200,6 +200,6 @@ def _require_allowed(what: str, value: Any, declared: Field) -> None:
     if limits and not limits[0] <= value <= limits[1]:
         raise ValueError(f'{what} = {value} is not between {limits[0]} and {limits[1]}')
     if choices and value not in choices:
-        raise ValueError(f'{what} = {value!r} is none of {", ".join(map(repr, choices))}')
+        raise ValueError(f'{what} = {value!r} is not one of {", ".join(map(repr, choices))}')
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f'{what} = {value} is not finite')

@@ -46,14 +46,17 @@ import torch
 STATUS = Path('/proc/self/status')
 
 
-def measure_in_own_process(preset: str, device: str, precision: str, threads: int) -> dict:
+def measure_in_own_process(
+        config: FG2Config, device: str, precision: str, threads: int) -> dict:
     """
     Return `measure_frame` of a new process.
 
+    :param threads: of torch.
     :raises ValueError: if it fails; the sentence ends with its last words.
     """
     child = subprocess.run(
-        [sys.executable, '-m', __name__, preset, device, precision, str(threads)],
+        [sys.executable, '-m', __name__, json.dumps(config.to_dict()), device, precision,
+         str(threads)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if child.returncode:
         last = (child.stderr.strip().splitlines() or ['no reason given'])[-1]
@@ -152,14 +155,15 @@ def peak_bytes(device: torch.device) -> int:
 def main() -> None:
     """Measure as the arguments say and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ('preset', 'device', 'precision'):
+    parser.add_argument('config', type=lambda text: FG2Config.from_dict(json.loads(text)))
+    for name in ('device', 'precision'):
         parser.add_argument(name)
     parser.add_argument('threads', type=int)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     print(json.dumps(measure_frame(
-        FG2Config.preset(args.preset), device, usable_precision(args.precision, device))))
+        args.config, device, usable_precision(args.precision, device))))
 
 
 if __name__ == '__main__':

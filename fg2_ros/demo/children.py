@@ -42,7 +42,6 @@ class Children:
     """
 
     def __init__(self, log_folder: Path, environment: Mapping[str, str]):
-        """Take note; nothing is started yet."""
         self._log_folder = log_folder
         self._environment = dict(environment)
         self._processes: dict[str, subprocess.Popen] = {}
@@ -90,7 +89,8 @@ class Children:
 
         :raises ChildError: if it ends without one.
         """
-        line = self._processes[name].stdout.readline()
+        answers = self._processes[name].stdout
+        line = answers.readline() if answers else ''
         if not line:
             self._processes[name].wait()
             self._complain(name)

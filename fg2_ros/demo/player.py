@@ -49,7 +49,6 @@ class Player:
     """
 
     def __init__(self, node: Node):
-        """Offer all topics of a drive."""
         self._complete = Future()
         events = PublisherEventCallbacks(matched=lambda _: self._count_listeners())
         self._publishers = {

@@ -28,8 +28,9 @@ import numpy as np
 _scene: Scene | None = None  # one for each worker process: it takes a while to build
 
 
-def rendered(seed: int, difficulty: str, cameras: Sequence[CameraPose], width: int,
-             workers: int) -> Iterator[np.ndarray]:
+def render_panoramas(
+        seed: int, difficulty: str, cameras: Sequence[CameraPose], width: int,
+        workers: int) -> Iterator[np.ndarray]:
     """Yield the (width / 2, width, 3) uint8 RGB panoramas of cameras in a city, in order."""
     pool = ProcessPoolExecutor(
         workers, get_context('spawn'), initializer=_build_scene, initargs=(seed, difficulty))
@@ -46,4 +47,5 @@ def _build_scene(seed: int, difficulty: str) -> None:
 
 
 def _render(frame: int, camera: CameraPose, width: int) -> np.ndarray:
+    assert _scene is not None, 'the process was not begun with a scene'
     return _scene.panorama(camera, width, width // 2, frame)

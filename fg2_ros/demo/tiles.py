@@ -35,8 +35,11 @@ def main() -> None:
     parser.add_argument('--resolution', type=float, required=True, help='metres a pixel')
     parser.add_argument('--datum', type=float, nargs=2, required=True, help='degrees')
     args = parser.parse_args()
-    image = cv2.cvtColor(cv2.imread(args.orthophoto), cv2.COLOR_BGR2RGB)
-    orthophoto = RasterImagery(image, MapFrame(*args.datum), (0.0, 0.0), args.resolution)
+    image = cv2.imread(args.orthophoto)
+    if image is None:
+        parser.error(f'{args.orthophoto} is not a readable image')
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    orthophoto = RasterImagery(rgb, MapFrame(*args.datum), (0.0, 0.0), args.resolution)
     server = TileServer(orthophoto.tile)
     print(server.url_template, flush=True)
     try:

@@ -157,7 +157,7 @@ def shoot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
 def localize_cities(
         cities: Iterable[CityShots], localizer: Localizing, imagery: CurrentCity,
         settings: SimulatedSettings,
-        on_frame: Callable[[FrameResult], None] = lambda result: None) -> list[FrameResult]:
+        on_frame: Callable[[FrameResult], object] = lambda result: None) -> list[FrameResult]:
     """
     Localize every frame and compare it with the truth.
 

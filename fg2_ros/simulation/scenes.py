@@ -63,7 +63,7 @@ class Orthophoto:
 
 class Scene:
     """
-    One city, one aerial day, one ground day.
+    One city, one aerial day, one ground day (``aerial_look`` and ``ground_look``).
 
     :param seed: the city's seed, any integer from 0.
     :param difficulty: 'standard', or 'hard': another season, poor cameras, a moving rig and
@@ -84,8 +84,8 @@ class Scene:
         first = rng.integers(len(SEASONS))
         second = (first + rng.integers(1, len(SEASONS))) % len(SEASONS) if self.hard else first
         looks = rng.integers(0, 2 ** 31, 2)
-        self._aerial_look = Look.draw(int(looks[0]), SEASONS[first], self.hard)
-        self._ground_look = Look.draw(int(looks[1]), SEASONS[second], self.hard)
+        self.aerial_look = Look.draw(int(looks[0]), SEASONS[first], self.hard)
+        self.ground_look = Look.draw(int(looks[1]), SEASONS[second], self.hard)
         self._lean = rng.uniform(-.06, .06, 2)  # the aerial camera never stands exactly above
         self._street_day: _Day | None = None
 
@@ -113,12 +113,12 @@ class Scene:
 
     def orthophoto(self, resolution_m: float = 0.2) -> Orthophoto:
         """Return the whole city from above, on the aerial day."""
-        day = self._day(self._aerial_look, aloft=True)
+        day = self._day(self.aerial_look, aloft=True)
         size = round(2 * HALF_SIZE_M / resolution_m)
-        rng = np.random.default_rng([self._aerial_look.seed, 2])
+        rng = np.random.default_rng([self.aerial_look.seed, 2])
         bands = [self._orthophoto_band(day, first, size, resolution_m, rng)
                  for first in range(0, size, _ORTHOPHOTO_BAND_ROWS)]
-        image = self._aerial_look.expose(np.concatenate(bands), rng)
+        image = self.aerial_look.expose(np.concatenate(bands), rng)
         return Orthophoto(image, resolution_m, (0.0, 0.0))
 
     def _day(self, look: Look, aloft: bool = False) -> _Day:
@@ -148,9 +148,9 @@ class Scene:
     def view(self, pose: CameraPose, camera: PanoramaCamera | PinholeCamera,
              frame: int = 0) -> np.ndarray:
         """Return the uint8 RGB image of a camera; see `panorama`."""
-        rng = np.random.default_rng([self._ground_look.seed, 3, frame])
+        rng = np.random.default_rng([self.ground_look.seed, 3, frame])
         if self._street_day is None:
-            self._street_day = self._day(self._ground_look)
+            self._street_day = self._day(self.ground_look)
         body = camera.directions()
         directions = (body.reshape(-1, 3) @ pose.rotation.T.astype(np.float32))
         start = np.broadcast_to(pose.position.astype(np.float32), directions.shape)
@@ -159,7 +159,7 @@ class Scene:
         radiance = self._street_day.trace(start, directions, pixel_rad, traffic)
         radiance = radiance.reshape(*body.shape[:2], 3)
         radiance[body[..., 2] < _BLIND_ELEVATION] = self._street_day.vehicle_colour
-        return self._ground_look.expose(radiance, rng)
+        return self.ground_look.expose(radiance, rng)
 
 
 class _Obstacles:

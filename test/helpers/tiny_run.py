@@ -44,13 +44,17 @@ SETTINGS = TrainSettings(
 class NoiseDataset(Dataset):
     """Reproducible noise with a true pose."""
 
+    def __init__(self, kinds: int = 2 ** 40):
+        """Say after how many samples the first comes again."""
+        self.kinds = kinds
+
     def __len__(self) -> int:
         """Return a number that no training reaches."""
         return 2 ** 40
 
     def __getitem__(self, number: int) -> Sample:
         """Return a sample of its number's own."""
-        rng = np.random.default_rng(number)
+        rng = np.random.default_rng(number % self.kinds)
         images = (rng.integers(0, 256, (*hw, 3), np.uint8) for hw in (
             CONFIG.ground_image_hw, CONFIG.aerial_image_hw))
         coverage = rng.integers(0, 256, (2, CONFIG.grid_cells ** 2, len(NAMES)), np.uint8)
@@ -60,9 +64,13 @@ class NoiseDataset(Dataset):
 
 
 def make_trainer(folder: Path, resume: bool = False, settings: TrainSettings = SETTINGS,
-                 origin: dict | None = None) -> SimulatedTrainer:
-    """Return the run's trainer."""
-    data = NoiseDataset()
+                 origin: dict | None = None, kinds: int = 2 ** 40) -> SimulatedTrainer:
+    """
+    Return the run's trainer.
+
+    :param kinds: of samples; then the first comes again.
+    """
+    data = NoiseDataset(kinds)
     return SimulatedTrainer(
         CONFIG, settings, data, Subset(data, range(6)), folder, resume=resume, origin=origin,
         draw=write_simulated_curves)

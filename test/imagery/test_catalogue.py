@@ -124,7 +124,7 @@ def test_tms_counts_rows_from_the_south(write):
     ({'bounds': [1, 2, 3, 'x']}, 'bounds = .* is not a list of numbers'),
     ({'bounds': [1, 2, 3]}, 'west, south, east and north'),
     ({'tile_px': 300}, 'tile_px is wrong'),
-    ({'kind': 'gopher'}, "kind = 'gopher' is none of 'xyz', .*, 'file'"),
+    ({'kind': 'gopher'}, "kind = 'gopher' is not one of 'xyz', .*, 'file'"),
     ({'kind': 'wms'}, 'kind wms does not go with its url'),
     ({'kind': 'quadkey'}, 'kind quadkey does not go with its url'),
     ({'kind': 'file'}, 'the key path is missing'),

@@ -221,6 +221,7 @@ def test_more_tiles_than_pixels_become_a_density(tmp_path):
 
 def run_coverage(path, tmp_path, *options):
     """Run the command; return its exit code and the figures."""
+    pytest.importorskip('safetensors')  # which tells how large an area the shipped network sees
     code = main(['coverage', '--cache', str(path), '--json', str(tmp_path / 'c.json'), *options])
     return code, json.loads((tmp_path / 'c.json').read_text())
 

@@ -113,7 +113,7 @@ def test_whole_numbers_are_fine_doubles(vehicle):
     ('motion.drift_m', -1.0, 'motion.drift_m'),
     ('motion.drift_m', 'long', "motion.drift_m = 'long' is not a number"),
     ('publish_tf', 3, 'publish_tf = 3 is not true or false'),
-    ('precision', 'fp8', "none of 'auto', 'fp32', 'fp16', 'bf16'"),
+    ('precision', 'fp8', "not one of 'auto', 'fp32', 'fp16', 'bf16'"),
     ('datum', [47.0], '[latitude, longitude]')])
 def test_bad_parameters_keep_the_node_unconfigured(vehicle, name, value, words):
     """A bad value is refused with its reason (N3)."""

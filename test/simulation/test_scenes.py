@@ -15,6 +15,7 @@
 """The two views show the same geometry where the conventions say, and nothing else in common."""
 
 import cv2
+from fg2_ros.simulation.appearance import ground_pyramid, paint_ground
 from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera, PinholeCamera
 from fg2_ros.simulation.drive import DriveSettings, simulate_drive
 from fg2_ros.simulation.meshes import Beacon
@@ -94,9 +95,10 @@ def test_surfaces_share_meaning_not_pixels():
     correlations = []
     for seed in range(12):
         scene = Scene(seed)
-        aerial = scene._day(scene._aerial_look)._ground[3].astype(np.float32)
-        street = scene._day(scene._ground_look)._ground[3].astype(np.float32)
-        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel() for image in (aerial, street)]
+        ground = [
+            ground_pyramid(paint_ground(scene.city, look))[3].astype(np.float32)
+            for look in (scene.aerial_look, scene.ground_look)]
+        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel() for image in ground]
         correlations.append(np.corrcoef(*grey)[0, 1])
     assert abs(np.median(correlations)) < .5
 
@@ -115,8 +117,8 @@ def test_cameras_are_mounted_as_the_difficulty_says(difficulty, heights, tilt_de
 def test_hard_views_are_of_two_seasons_and_standard_ones_of_one():
     for seed in range(6):
         standard, hard = Scene(seed), Scene(seed, 'hard')
-        assert standard._aerial_look.season == standard._ground_look.season
-        assert hard._aerial_look.season != hard._ground_look.season
+        assert standard.aerial_look.season == standard.ground_look.season
+        assert hard.aerial_look.season != hard.ground_look.season
 
 
 @pytest.mark.parametrize('seed', [*range(17, 10 ** 6, 250_013), 10 ** 6])

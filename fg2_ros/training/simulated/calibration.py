@@ -50,7 +50,7 @@ def calibrated_scale(network: FG2Network, samples: Dataset, batch: int = 8,
         for sample in DataLoader(samples, batch):
             solution = _solved(network, sample, settings, generator)
             known = _enough_inliers(solution)
-            errors.append(_errors(solution, sample)[known])
+            errors.append(errors_of(solution, sample)[known])
             covariances.append(solution.covariance[known])
     return honest_scale(torch.cat(errors).double().numpy(),
                         torch.cat(covariances).double().numpy())
@@ -100,7 +100,7 @@ def _enough_inliers(solution: Solution) -> Tensor:
             & (solution.inlier_ratio >= limits.min_inlier_ratio))
 
 
-def _errors(solution: Solution, sample: SampleBatch) -> Tensor:
+def errors_of(solution: Solution, sample: SampleBatch) -> Tensor:
     """Return the (B, 3) errors of the camera's east, north (m) and yaw (rad)."""
     found = Alignment(solution.rotation, solution.translation, solution.ok)
     truth = truth_of(sample)

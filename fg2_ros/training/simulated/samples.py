@@ -101,7 +101,7 @@ class FrameDataset(Dataset):
     def __getitem__(self, number: int) -> Sample[np.ndarray]:
         """Return the sample of a number from 0."""
         epoch, position = divmod(number, self.frame_count)
-        city, index = divmod(int(self._order(epoch)[position]), self.frames_per_city)
+        city, index = divmod(int(self.order(epoch)[position]), self.frames_per_city)
         rng = np.random.default_rng((self.seed, 1, number))
         return make_sample(
             read_frame(self.files[city], index), self.config, self.settings, rng)
@@ -110,7 +110,8 @@ class FrameDataset(Dataset):
         """Return the first samples as a data set of that length."""
         return Subset(self, range(count))
 
-    def _order(self, epoch: int) -> np.ndarray:
+    def order(self, epoch: int) -> np.ndarray:
+        """Return all frames, by number, as an epoch shuffles them."""
         return _permutation(self.seed, epoch, self.frame_count)
 
 

@@ -101,7 +101,7 @@ def network_changes(value: Any) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f'{value!r} is not YAML: {error}') from None
     if not isinstance(content, dict):
-        raise ValueError(f'it is no mapping of names to values, but {value!r}')
+        raise ValueError(f'{value!r} is not a mapping of names to values')
     return content
 
 

@@ -18,7 +18,7 @@ from test.helpers.tiny_run import make_trainer, NoiseDataset
 
 from fg2_ros.geometry.se2 import map_pose_from_solution, Pose2, solution_from_map_pose
 from fg2_ros.solver.covariance import FLOOR_M, FLOOR_RAD
-from fg2_ros.training.simulated.calibration import _errors, calibrated_scale, honest_scale
+from fg2_ros.training.simulated.calibration import calibrated_scale, errors_of, honest_scale
 from fg2_ros.training.simulated.samples import Sample
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_errors_are_east_north_and_yaw():
 
     back = map_pose_from_solution(*(value[0].numpy() for value in poses[1]))
     assert back == pytest.approx(found, abs=1e-5)
-    assert _errors(Solved, sample)[0].tolist() == pytest.approx([0.3, -0.4, 0.1], abs=1e-5)
+    assert errors_of(Solved, sample)[0].tolist() == pytest.approx([0.3, -0.4, 0.1], abs=1e-5)
 
 
 def test_network_that_knows_nothing_gets_some_finite_factor(tmp_path):

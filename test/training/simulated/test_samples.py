@@ -126,7 +126,7 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
 
 def test_every_frame_comes_once_an_epoch(tmp_path):
     dataset = FrameDataset(cities(0, 9), 4, tmp_path, CONFIG, SampleSettings(), seed=0)
-    first, second = dataset._order(0), dataset._order(1)
+    first, second = dataset.order(0), dataset.order(1)
     assert sorted(first) == sorted(second) == list(range(40))
     assert not np.array_equal(first, second)
 
