@@ -223,11 +223,15 @@ class Imagery(Protocol):
         """
         Start fetching what such a patch needs and return at once; `status` says how it goes.
 
+        Sources that have nothing to fetch inherit this, which does nothing.
+
         :raises ImageryError: if there can be none, so that another source is asked.
         """
+        return None
 
     def close(self) -> None:
         """Stop the background work and wait for it; the source cannot be used any more."""
+        return None
 
     def status(self) -> ImageryStatus:
         """Return how it does, at once."""

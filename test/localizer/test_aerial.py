@@ -16,6 +16,7 @@
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, ImageryError, ImageryNotReady
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import PatchSettings
 from fg2_ros.localizer.aerial import AerialMemory
@@ -157,5 +158,6 @@ def test_the_surroundings_are_requested_then_the_patch(memory, imagery):
     """What is requested last is fetched first."""
     memory.request(FRAME, (3, 4))
     surroundings, patch = imagery.requested
-    assert patch == (FRAME, (3, 4), 28.0, 16)
-    assert surroundings[:2] == (FRAME, (3, 4)) and surroundings[2] >= 28.0 + 2 * 25.0
+    assert patch == PatchView(FRAME, (3, 4), 28.0, 16)
+    assert (surroundings.frame, surroundings.centre_m) == (FRAME, (3, 4))
+    assert surroundings.size_m >= 28.0 + 2 * 25.0

@@ -32,8 +32,8 @@ from fg2_ros.evaluation.drives.stream import SensorStream, stream_of
 from fg2_ros.evaluation.drives.vehicle import Vehicle
 from fg2_ros.evaluation.simulated import CurrentCity
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
-from fg2_ros.evaluation.vigor_kitti.run import file_fingerprint
-from fg2_ros.localizer.localizer import Localizer
+from fg2_ros.files import sha256_of
+from fg2_ros.localizer import Localizer
 from tqdm import tqdm
 
 
@@ -62,7 +62,7 @@ def evaluate_drives(row: RowSettings, running: DrivesRun, weights: Path, device:
     imagery = CurrentCity()
     localizer = Localizer.load(weights, imagery, device=device, precision=precision)
     vehicle = Vehicle(localizer, imagery, running.single_frame)
-    described = {'weights': file_fingerprint(weights), 'precision': precision,
+    described = {'weights': sha256_of(weights), 'precision': precision,
                  'single_frame': running.single_frame} | _described(row)
     with ExitStack() as stack:
         cache = running.cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -26,6 +26,7 @@ from fg2_ros.evaluation.drives.stream import SensorStream, Shot, stamp_ns
 from fg2_ros.evaluation.drives.vehicle import Vehicle
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.tracker.results import BeliefState
 import numpy as np
 from scipy.ndimage import map_coordinates
@@ -108,7 +109,8 @@ def moment_of(seed: int, stream: SensorStream, shot: Shot, image: ImageResult,
     east_m, north_m = shot.truth[:2]
     extent_m = (east_m - REACH_M, east_m + REACH_M, north_m - REACH_M, north_m + REACH_M)
     size_px = round(2 * REACH_M / RESOLUTION_M)
-    patch = stream.imagery.patch(stream.map_frame, (east_m, north_m), 2 * REACH_M, size_px)
+    patch = stream.imagery.patch(
+        PatchView(stream.map_frame, (east_m, north_m), 2 * REACH_M, size_px))
     said = image.sentences
     if image.track:
         said = (f'published, {error_m(image):.1f} m off, sigma '
