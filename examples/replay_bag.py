@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Localize the images of a recorded drive with the node's own code, without DDS.
 
@@ -22,9 +36,9 @@ def main() -> None:
     result = replay_bag(args.bag, ReplaySettings(source=tuple(args.source)))
     for image in result.images:
         if image.accepted:
-            latitude_deg, longitude_deg = image.place_deg
+            latitude_deg, longitude_deg = image.pose.place_deg
             print(f'{image.stamp_ns}: {latitude_deg:.7f}, {longitude_deg:.7f}, '
-                  f'yaw {image.base.yaw:.4f}')
+                  f'yaw {image.pose.base.yaw:.4f}')
         else:
             print(f'{image.stamp_ns}: rejected, {image.rejection}')
 

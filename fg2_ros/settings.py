@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Settings: dataclass fields with unit, range and explanation, and values for them from outside.
 
@@ -186,6 +200,6 @@ def _require_allowed(what: str, value: Any, declared: Field) -> None:
     if limits and not limits[0] <= value <= limits[1]:
         raise ValueError(f'{what} = {value} is not between {limits[0]} and {limits[1]}')
     if choices and value not in choices:
-        raise ValueError(f'{what} = {value!r} is none of {", ".join(map(repr, choices))}')
+        raise ValueError(f'{what} = {value!r} is not one of {", ".join(map(repr, choices))}')
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f'{what} = {value} is not finite')

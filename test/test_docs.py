@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The documentation: links and sections exist, and so do the commands, parameters and files."""
 
 import re
@@ -59,7 +73,8 @@ def test_commands_exist(command):
 @pytest.mark.parametrize('page', PAGES, ids=NAMES)
 def test_parameters_exist(page):
     manual = yaml.safe_load((ROOT / 'config' / 'fg2.yaml').read_text())['/**']['ros__parameters']
-    for name in re.findall(r'`((?:imagery|prior|localizer)\.[a-z_.]+)(?:: [^`]*)?`', prose(page)):
+    groups = '|'.join(name for name, value in manual.items() if isinstance(value, dict))
+    for name in re.findall(rf'`((?:{groups})\.[a-z_.]+)(?:: [^`]*)?`', prose(page)):
         value = manual
         for part in name.split('.'):
             assert part in value, name

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The examples and the README's code run as they stand, in a simulated city behind HTTP."""
 
 from dataclasses import replace
@@ -89,7 +103,7 @@ def replayed(home, tmp_path_factory, scene, tiles):
     """Return a drive and what replaying it printed."""
     from fg2_ros.simulation.bag import write_drive
     from fg2_ros.simulation.drive import DriveSettings, simulate_drive
-    drive = simulate_drive(scene.city, 5, DriveSettings(frames=3))
+    drive = simulate_drive(scene.city, 5, DriveSettings(frames=20, frame_rate_hz=4.0))
     bag = tmp_path_factory.mktemp('bag') / 'drive'
     write_drive(bag, drive, FRAME, (
         scene.panorama(camera, WIDTH, WIDTH // 2, frame)
@@ -100,8 +114,8 @@ def replayed(home, tmp_path_factory, scene, tiles):
 def test_replay_bag(replayed):
     drive, printed = replayed
     places = re.findall(f'(?m)^[0-9]+: {NUMBER}, {NUMBER}, yaw {NUMBER}$', printed)
-    assert len(places) == len(drive.cameras), printed
-    for (*place, yaw_rad), base in zip(places, drive.frames.poses(), strict=True):
+    assert len(places) >= 5, printed  # the first ones are too few to be sure
+    for (*place, yaw_rad), base in zip(places, drive.frames.poses()[-len(places):], strict=True):
         assert distance_m(place, FRAME.geodetic_from_map(base.x, base.y)) < 3.0
         assert abs(wrap_angle(float(yaw_rad) - base.yaw)) < math.radians(4.0)
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """How much faster the package is than the naive way, both timed in one run."""
 
 from __future__ import annotations
@@ -17,8 +31,6 @@ from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.ransac import RansacSettings
 import torch
 from torch import Tensor
-
-PUBLISHED_RANSAC = RansacSettings(finalists=1)
 
 
 @dataclass(frozen=True)
@@ -112,7 +124,7 @@ def token_count(image_hw: tuple[int, int]) -> int:
 @torch.inference_mode()
 def compare_ransac(
         config: FG2Config, device: torch.device, outliers: float = 0.5,
-        settings: RansacSettings = PUBLISHED_RANSAC, runs: int = 2) -> Comparison:
+        settings: RansacSettings = RansacSettings.published(), runs: int = 2) -> Comparison:
     """
     Compare robust poses of matches with a planted pose; they differ by so many metres.
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 One frame of the full-size network in a process of its own: how long, how much memory.
 
@@ -32,14 +46,17 @@ import torch
 STATUS = Path('/proc/self/status')
 
 
-def in_own_process(preset: str, device: str, precision: str, threads: int) -> dict:
+def measure_in_own_process(
+        config: FG2Config, device: str, precision: str, threads: int) -> dict:
     """
-    Return `measure` of a new process.
+    Return `measure_frame` of a new process.
 
+    :param threads: of torch.
     :raises ValueError: if it fails; the sentence ends with its last words.
     """
     child = subprocess.run(
-        [sys.executable, '-m', __name__, preset, device, precision, str(threads)],
+        [sys.executable, '-m', __name__, json.dumps(config.to_dict()), device, precision,
+         str(threads)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if child.returncode:
         last = (child.stderr.strip().splitlines() or ['no reason given'])[-1]
@@ -47,21 +64,26 @@ def in_own_process(preset: str, device: str, precision: str, threads: int) -> di
     return json.loads(child.stdout)
 
 
-def measure(config: FG2Config, device: torch.device, dtype: torch.dtype) -> dict:
+def measure_frame(config: FG2Config, device: torch.device, dtype: torch.dtype) -> dict:
     """
     Return stages (ms) and peak memory (bytes) of a frame, and how fast the transformer was.
 
     The device's own rate is that of one large matrix product before each of its blocks.
+
+    :raises ValueError: if the backbone is not a DINOv2.
     """
     torch.manual_seed(0)
     network = optimise_for_inference(FG2Network(config).to(device, dtype))
-    gauge = MatmulGauge(network.backbone, token_count(config.ground_image_hw))
+    backbone = network.backbone
+    if not isinstance(backbone, DinoV2):
+        raise ValueError(f'the backbone {config.backbone} is not a transformer to be measured')
+    gauge = MatmulGauge(backbone, token_count(config.ground_image_hw))
     bench = noise_bench(network)
     stages = bench.run()
     backbone_ms = stages['ground_backbone'] - gauge.products_ms
     stages = stages | {
         'ground_backbone': backbone_ms, 'total': stages['total'] - gauge.products_ms}
-    rate = transformer_flops(network.backbone, config.ground_image_hw) / backbone_ms
+    rate = transformer_flops(backbone, config.ground_image_hw) / backbone_ms
     return {
         'stages_ms': stages, 'peak_bytes': peak_bytes(device),
         'transformer_gflops': rate / 1e6, 'matmul_gflops': gauge.gflops,
@@ -75,7 +97,8 @@ def noise_bench(network: FG2Network) -> Bench:
         rng.integers(0, 256, (800, 800, 3), np.uint8), frame, (0.0, 0.0), 0.2)
     panorama = rng.integers(0, 256, (*network.config.ground_image_hw, 3), np.uint8)
     settings = replace(EVERY_PATCH_ANEW, ransac=RansacSettings())
-    return Bench(network, imagery, frame, panorama, Pose2(0.0, 0.0, 1.0), settings)
+    return Bench(
+        network, imagery, frame, panorama=panorama, pose=Pose2(0.0, 0.0, 1.0), settings=settings)
 
 
 class MatmulGauge:
@@ -86,7 +109,6 @@ class MatmulGauge:
     """
 
     def __init__(self, backbone: DinoV2, tokens: int):
-        """Attach to the blocks."""
         like = backbone.pos_embed
         channels = like.shape[-1]
         self._tokens, self._device = tokens, like.device
@@ -124,22 +146,24 @@ def peak_bytes(device: torch.device) -> int:
     """Return the most memory that this process has held, of the GPU if it uses one."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device)
-    if STATUS.exists():  # unlike getrusage, it does not count what was there before `exec`
-        return int(re.search(r'VmHWM:\s*(\d+) kB', STATUS.read_text())[1]) * 1024
+    # Unlike getrusage, this does not count what was there before `exec`.
+    if peak := re.search(r'VmHWM:\s*(\d+) kB', STATUS.read_text() if STATUS.exists() else ''):
+        return int(peak[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:
     """Measure as the arguments say and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ('preset', 'device', 'precision'):
+    parser.add_argument('config', type=lambda text: FG2Config.from_dict(json.loads(text)))
+    for name in ('device', 'precision'):
         parser.add_argument(name)
     parser.add_argument('threads', type=int)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    print(json.dumps(measure(
-        FG2Config.preset(args.preset), device, usable_precision(args.precision, device))))
+    print(json.dumps(measure_frame(
+        args.config, device, usable_precision(args.precision, device))))
 
 
 if __name__ == '__main__':

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Times of aerial patches as the localizer asks for them, from memory and from local files."""
 
 from __future__ import annotations
@@ -15,11 +29,12 @@ import time
 import cv2
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.patch import Imagery
+from fg2_ros.imagery.patch import Imagery, PatchView
 from fg2_ros.imagery.raster import RasterImagery
+from fg2_ros.imagery.server.opening import open_server
 from fg2_ros.imagery.stores.opening import open_local
 from fg2_ros.imagery.tiles.address import TileId
-from fg2_ros.imagery.tiles.pyramid import TileImagery
+from fg2_ros.imagery.tiles.mbtiles import row_of
 from fg2_ros.simulation.tile_server import TileServer
 import numpy as np
 from PIL import Image
@@ -40,7 +55,7 @@ def imagery_timings(repeat: int = 20) -> dict[str, float]:
     only the operating system knows the file. Files whose package is not installed are left out.
 
     :param repeat: patches of each kind.
-    :raises ValueError: if there are none.
+    :raises ValueError: if that is less than one.
     """
     if repeat < 1:
         raise ValueError('there must be a patch to be timed')
@@ -59,7 +74,7 @@ def _median_ms(imagery: Imagery, centres: list[tuple[float, float]]) -> float:
     laps_ms = []
     for centre in centres:
         began_s = time.perf_counter()
-        imagery.patch(_FRAME, centre, SIZE_M, SIZE_PX)
+        imagery.patch(PatchView(_FRAME, centre, SIZE_M, SIZE_PX))
         laps_ms.append((time.perf_counter() - began_s) * 1e3)
     return float(np.median(laps_ms[1:]))
 
@@ -70,9 +85,9 @@ def _warm_ms(repeat: int) -> float:
     orthophoto = RasterImagery(
         _ground(side_px, side_px), _FRAME, (0.0, 0.0), _RESOLUTION_M)
     with TileServer(orthophoto.tile) as server:
-        with closing(TileImagery(server.url_template, max_zoom=_ZOOM)) as imagery:
+        with closing(open_server(server.url_template, max_zoom=_ZOOM)) as imagery:
             for centre in centres:
-                imagery.patch(_FRAME, centre, SIZE_M, SIZE_PX, wait_s=60.0)
+                imagery.patch(PatchView(_FRAME, centre, SIZE_M, SIZE_PX), wait_s=60.0)
             return _median_ms(imagery, centres)
 
 
@@ -96,8 +111,8 @@ def _tiles(centres: list[tuple[float, float]]) -> Iterator[tuple[TileId, bytes]]
     corners = np.array(centres)
     east_m = corners[:, 0].min() - SIZE_M, corners[:, 0].max() + SIZE_M
     north_m = corners[:, 1].min() - SIZE_M, corners[:, 1].max() + SIZE_M
-    x, y = mercator.world_pixel_from_geodetic(
-        *_FRAME.geodetic_from_map(east_m, north_m), _ZOOM, tile_px=1)
+    latitude_deg, longitude_deg = _FRAME.geodetic_from_map(east_m, north_m)
+    x, y = mercator.world_pixel_from_geodetic(latitude_deg, longitude_deg, _ZOOM, tile_px=1)
     pictures = itertools.cycle(
         [_jpeg(_ground(256, 256, seed)) for seed in range(_DIFFERENT_TILES)])
     for column in range(int(x[0]), int(x[1]) + 1):
@@ -124,8 +139,7 @@ def _write_mbtiles(path: Path, tiles: dict[TileId, bytes]) -> Path:
             'CREATE TABLE tiles (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER,'
             ' tile_data BLOB, PRIMARY KEY (zoom_level, tile_column, tile_row));')
         database.executemany('INSERT INTO tiles VALUES (?, ?, ?, ?)', [
-            (tile.zoom, tile.x, 2 ** tile.zoom - 1 - tile.y, data)
-            for tile, data in tiles.items()])
+            (*row_of(tile), data) for tile, data in tiles.items()])
         database.commit()
     return path
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The method as it is usually written down: one step after the other, for comparison only.
 
@@ -38,9 +52,10 @@ def lift(
     rows = lifting.config.ground_rows
     bev = lifting.queries.flatten(0, 1).expand(len(tokens), -1, -1)
     for stage, feedforward in zip(lifting.stages, lifting.config.ffn_of_iteration):
+        assert isinstance(stage, RefinementStage)
         bev, height_index = _iteration(
-            stage, bev, tokens, lifting.cells, columns, rows,
-            lifting.feedforwards[str(feedforward)])
+            stage, bev, tokens, cells=lifting.cells, columns=columns, rows=rows,
+            feedforward=lifting.feedforwards[str(feedforward)])
     bev_map = bev.transpose(1, 2).unflatten(2, (rows, -1))
     return bev_map, height_index.unflatten(1, (rows, -1)), visible
 
@@ -105,7 +120,8 @@ def ransac(
     :raises ValueError: if the matches determine no pose.
     """
     flat = probabilities.flatten()
-    best, best_score, points = None, -1.0, None
+    best: tuple[Alignment, Tensor, Tensor] | None = None
+    best_score = -1.0
     for _ in range(settings.draws):
         index = torch.multinomial(flat, settings.samples, generator=generator)
         aerial = grid.aerial[index // probabilities.shape[1]]
@@ -114,13 +130,13 @@ def ransac(
         for _ in range(settings.hypotheses):
             chosen = torch.multinomial(weight, MINIMAL_SET, generator=generator)
             found = _fitted(aerial[chosen], ground[chosen])
-            score = soft_inliers(
-                residuals_m(found, aerial, ground), settings.score_threshold_m)
+            score = float(soft_inliers(
+                residuals_m(found, aerial, ground), settings.score_threshold_m))
             if found.ok and score > best_score:
-                best, best_score, points = found, score, (aerial, ground)
+                best, best_score = (found, aerial, ground), score
     if best is None:
         raise ValueError('no three matches determine a pose')
-    return _refined(best, *points, settings)
+    return _refined(*best, settings)
 
 
 def _refined(

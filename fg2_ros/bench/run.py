@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What `fg2 bench` measures: the stages of a frame, imagery, and a full-size network."""
 
 from __future__ import annotations
@@ -38,7 +52,7 @@ def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precis
         **time_stages(settings, weights, place, usable_precision(precision, place), tell),
         'imagery_ms': time_imagery(tell)}
     if settings.full:
-        figures |= compare_full_size(place, precision, tell)
+        figures |= compare_full_size(FG2Config.preset('vigor'), place, precision, tell)
     return figures
 
 
@@ -49,7 +63,7 @@ def time_stages(settings: BenchSettings, weights: Path, device: torch.device, dt
     if settings.compile:
         compile_for_inference(network)
     bench = Bench.in_a_city(network, settings.width, settings.city_seed)
-    stages = timed(lambda: bench.run() | bench.run_again(), settings.warm_up, settings.runs)
+    stages = time_runs(lambda: bench.run() | bench.run_again(), settings.warm_up, settings.runs)
     tell(f'{"stage":<20}{"median":>10}{"p95":>10}{"share":>9}')
     for name, stage in stages.items():
         tell(f'{name:<20}{stage["median_ms"]:>7.1f} ms{stage["p95_ms"]:>7.1f} ms'
@@ -62,7 +76,7 @@ def time_stages(settings: BenchSettings, weights: Path, device: torch.device, dt
     return {'stages': stages, 'frames_a_second': rates}
 
 
-def timed(once: Callable[[], dict[str, float]], warm_up: int, runs: int) -> dict[str, dict]:
+def time_runs(once: Callable[[], dict[str, float]], warm_up: int, runs: int) -> dict[str, dict]:
     """
     Return median, 95th percentile and share of the total of each stage.
 
@@ -86,9 +100,14 @@ def time_imagery(tell: Tell) -> dict[str, float]:
     return timings
 
 
-def compare_full_size(device: torch.device, precision: str, tell: Tell) -> dict[str, Any]:
-    """Return ratios to the naive way and figures of a full-size frame."""
-    config, dtype = FG2Config.preset('vigor'), usable_precision(precision, device)
+def compare_full_size(
+        config: FG2Config, device: torch.device, precision: str, tell: Tell) -> dict[str, Any]:
+    """
+    Return ratios to the naive way and figures of a frame.
+
+    :param config: of the full-size network.
+    """
+    dtype = usable_precision(precision, device)
     comparisons = {
         'head': comparison.compare_head(config, device, dtype),
         'attention': comparison.compare_attention(config, device, dtype),
@@ -96,7 +115,8 @@ def compare_full_size(device: torch.device, precision: str, tell: Tell) -> dict[
     for name, each in comparisons.items():
         tell(f'{name:<10}{each.fast_ms:>9.1f} ms, naive {each.naive_ms:>9.1f} ms: '
              f'{each.ratio:.1f} times as fast; {each.difference:.2g} {_DIFFERENCES[name]}')
-    frame = full_size.in_own_process('vigor', str(device), precision, torch.get_num_threads())
+    frame = full_size.measure_in_own_process(
+        config, str(device), precision, torch.get_num_threads())
     for name, value in frame['stages_ms'].items():
         tell(f'full-size {name:<20}{value:>9.1f} ms')
     tell(f'full-size frame {frame["stages_ms"]["total"] / 1e3:.1f} s, '

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Times of the stages of localization."""
 
 from __future__ import annotations
@@ -32,7 +46,6 @@ class StageClock:
     """
 
     def __init__(self, network: FG2Network, device: torch.device):
-        """Attach to a network."""
         self.laps_ms: dict[str, float] = {}
         self.runs = True
         self._device = device
@@ -64,16 +77,16 @@ class Bench:
 
     def __init__(self, network: FG2Network, imagery: Imagery, frame: MapFrame,
                  panorama: np.ndarray, pose: Pose2, settings: LocalizerSettings):
-        """Attach the clock."""
         if network.config.camera != 'panorama':
             raise ValueError(
                 f'weights for a {network.config.camera} camera cannot be timed on a panorama')
         self._clock = StageClock(network, next(network.parameters()).device)
         self._localizer = Localizer(network, imagery, frame, settings)
         self._panorama = panorama
+        places = (frame.geodetic_from_map(pose.x + east_m, pose.y - 2.0) for east_m in (-1.5, 1.5))
         self._priors = [
-            Prior(*frame.geodetic_from_map(pose.x + east_m, pose.y - 2.0), 5.0,
-                  pose.yaw + 0.05, 0.1) for east_m in (-1.5, 1.5)]
+            Prior(latitude_deg, longitude_deg, sigma_m=5.0, yaw_rad=pose.yaw + 0.05,
+                  yaw_sigma_rad=0.1) for latitude_deg, longitude_deg in places]
 
     @classmethod
     def in_a_city(cls, network: FG2Network, width: int, seed: int) -> Bench:
@@ -83,8 +96,9 @@ class Bench:
         imagery = RasterImagery(
             orthophoto.image, frame, orthophoto.centre_m, orthophoto.resolution_m)
         pose, = scene.camera_poses(1, np.random.default_rng(seed))
-        return cls(network, imagery, frame, scene.panorama(pose, width, width // 2),
-                   Pose2(pose.east_m, pose.north_m, pose.yaw_rad), EVERY_PATCH_ANEW)
+        return cls(
+            network, imagery, frame, panorama=scene.panorama(pose, width, width // 2),
+            pose=Pose2(pose.east_m, pose.north_m, pose.yaw_rad), settings=EVERY_PATCH_ANEW)
 
     def run(self) -> dict[str, float]:
         """

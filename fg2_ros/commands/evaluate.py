@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Measure the accuracy of localization."""
 
 from __future__ import annotations
@@ -56,8 +70,8 @@ def run_simulated(settings: SimulatedSettings, network: NetworkOptions, output: 
         network.weights, imagery, device=network.device, precision=network.precision,
         settings=LocalizerSettings(patch=PatchSettings(recentre_m=0.0)))  # every patch anew
     with tqdm(total=settings.frames, desc='localizing', dynamic_ncols=True) as bar:
-        results = simulated.localized(
-            simulated.shot_cities(settings), localizer, imagery, settings,
+        results = simulated.localize_cities(
+            simulated.shoot_cities(settings), localizer, imagery, settings,
             lambda result: bar.update())
     return tell(simulated.simulated_metrics(results) | {
         'weights': network.weights.name, 'difficulty': settings.difficulty,

@@ -1,14 +1,28 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Write a network as ONNX files, for ONNX Runtime or TensorRT."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, MISSING
-import hashlib
 import json
 from pathlib import Path
 
 from fg2_ros.commands.options import add_options
+from fg2_ros.files import sha256_of
 from fg2_ros.settings import setting, SHIPPED_WEIGHTS
 
 
@@ -50,7 +64,7 @@ def run(settings: ExportSettings) -> int:
         'config': network.config.to_dict(),
         'weights': {
             'file': settings.weights.name,
-            'sha256': hashlib.sha256(settings.weights.read_bytes()).hexdigest(),
+            'sha256': sha256_of(settings.weights),
             'metadata': read_metadata(settings.weights)}}, indent=2) + '\n')
     return 0
 

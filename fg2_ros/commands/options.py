@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Options of the sub-commands, declared from settings dataclasses; YAML files may give them."""
 
 from __future__ import annotations
@@ -29,6 +43,8 @@ def add_options(parser: argparse.ArgumentParser, run: Callable[..., int], *parts
     known = {name: declared for part in parts for name, declared in _fields(part).items()
              if name not in without}
     defaults = {name: value for part in parts for name, value in _defaults(part).items()}
+    required = [name for part in parts if isinstance(part, type)
+                for name, declared in _fields(part).items() if declared.default is MISSING]
     parser.add_argument(
         '--config', type=Path, metavar='FILE',
         help='YAML file with these options under their names; the command line wins')
@@ -41,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser, run: Callable[..., int], *parts
 
     def run_with_options(args: argparse.Namespace) -> int:
         try:
-            values = _values(args, known)
+            values = _values(args, known, required)
         except ValueError as error:
             parser.error(str(error))
         return run(*(_made(part, values) for part in parts))
@@ -95,7 +111,7 @@ def _metavar(declared: Field) -> Any:
 
 def _help(declared: Field, default: Any) -> str:
     text = explanation(declared)
-    if declared.default is MISSING:
+    if declared.default is MISSING and default is None:
         return f'{text} (required)'
     if default == SHIPPED_WEIGHTS:
         return f"{text} (default: the package's own)"
@@ -104,7 +120,8 @@ def _help(declared: Field, default: Any) -> str:
     return text if default is None else f'{text} ({default})'
 
 
-def _values(args: argparse.Namespace, known: Mapping[str, Field]) -> dict[str, Any]:
+def _values(args: argparse.Namespace, known: Mapping[str, Field],
+            required: Iterable[str]) -> dict[str, Any]:
     """
     Return the values that the file and the command line give.
 
@@ -117,8 +134,7 @@ def _values(args: argparse.Namespace, known: Mapping[str, Field]) -> dict[str, A
     chosen = {_group(known[name]) for name in given} - {None}
     values = {name: value for name, value in values.items() if _group(known[name]) not in chosen}
     values |= checked(given, known, lambda name: f'--{name.replace("_", "-")}')
-    missing = [name for name, declared in known.items()
-               if declared.default is MISSING and name not in values]
+    missing = [name for name in required if name not in values]
     if missing:
         raise ValueError('these are required: ' + ', '.join(
             name if known[name].metadata['option'].get('positional') else

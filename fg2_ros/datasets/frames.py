@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Frames of cross-view data sets: a ground image, its aerial patch and the true pose.
 
@@ -11,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 import math
 from pathlib import Path
-from typing import Iterator, Protocol
+from typing import Iterator, Protocol, Sequence
 
 from fg2_ros.geometry.se2 import rotation2
 import numpy as np
@@ -54,17 +68,35 @@ class CrossViewFrame:
 
 
 class CrossViewDataset(Protocol):
-    """What is evaluated and trained on; readable from several processes."""
+    """What is evaluated; readable from several processes."""
 
-    labels: list
-    names: list[str]
-    problems: list[str]
+    @property
+    def labels(self) -> Sequence[object]:
+        """Return what the label files say, for each frame."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the frames' names."""
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Return a sentence for each label that cannot be used."""
 
     def __len__(self) -> int:
         """Return the number of usable labels."""
 
     def __getitem__(self, index: int) -> CrossViewFrame:
         """Return a frame; raises `UnreadableFrame` if its files cannot be read."""
+
+
+class TrainingDataset(CrossViewDataset, Protocol):
+    """What is trained on."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have what is random about the frames drawn for an epoch."""
+
+    def subset(self, indices: Sequence[int]) -> TrainingDataset:
+        """Return the data set of some of its frames, in the order given."""
 
 
 class UnreadableFrame(ValueError):
@@ -102,6 +134,19 @@ def rolled(frame: CrossViewFrame, yaw_deg: float) -> CrossViewFrame:
         translation=turn @ frame.translation)
 
 
+def intrinsics_of(camera_ks: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """
+    Return the (B, 3, 3) intrinsics of frames, None of panoramas.
+
+    :param camera_ks: of each frame, as in `CrossViewFrame`.
+    :raises ValueError: if there are panoramas and other images among them.
+    """
+    known = [camera_k for camera_k in camera_ks if camera_k is not None]
+    if known and len(known) < len(camera_ks):
+        raise ValueError('panoramas and images of pinhole cameras cannot be in one batch')
+    return np.stack(known) if known else None
+
+
 def read_image(path: Path) -> Image.Image:
     """
     Return an RGB image.
@@ -114,7 +159,7 @@ def read_image(path: Path) -> Image.Image:
     except FileNotFoundError as error:
         raise UnreadableFrame(f'there is no image {path}') from error
     except UnidentifiedImageError as error:
-        raise UnreadableFrame(f'{path} is no image') from error
+        raise UnreadableFrame(f'{path} is not an image') from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableFrame(f'the image {path} is damaged: {error}') from error
 
@@ -144,14 +189,14 @@ def finite_numbers(fields: list[str]) -> list[float]:
     """
     Return fields as numbers.
 
-    :raises BrokenLabel: if one is no finite number.
+    :raises BrokenLabel: if one is not a finite number.
     """
     values = []
     for field in fields:
         try:
             values.append(float(field))
         except ValueError as error:
-            raise BrokenLabel(f'{field!r} is no number') from error
+            raise BrokenLabel(f'{field!r} is not a number') from error
         if not math.isfinite(values[-1]):
             raise BrokenLabel(f'{field!r} is not finite')
     return values

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """KITTI with satellite images: a forward camera and a north-up patch around its GPS position."""
 
 from __future__ import annotations
@@ -6,6 +20,7 @@ from copy import copy
 from dataclasses import dataclass
 import math
 from pathlib import Path
+from typing import Sequence
 
 from fg2_ros.datasets.frames import (
     BrokenLabel, CrossViewFrame, finite_numbers, label_lines, read_image, resized_rgb,
@@ -66,7 +81,6 @@ class KittiDataset:
 
     def __init__(self, root: str | Path, split: str,
                  config: FG2Config = FG2Config.preset('kitti'), seed: int = 0):
-        """Read the labels; images are read when a frame is asked for."""
         if split not in ('train', 'test1', 'test2'):
             raise ValueError(f'KITTI has no split {split!r}')
         self.root, self.config, self.seed, self.epoch = Path(root), config, seed, 0
@@ -104,18 +118,19 @@ class KittiDataset:
         patch = aligned_patch(satellite, yaw_deg, noise)
         shift_px = np.array([noise.up, -noise.right]) * SHIFT_RANGE_M / RESOLUTION_M * QUIRK
         return CrossViewFrame(
-            label.name, label.drive, resized_rgb(image, config.ground_image_hw),
-            resized_rgb(patch, config.aerial_image_hw),
-            rotation_of_yaw(noise.turn * ROTATION_RANGE_DEG),
-            (shift_px * config.grid_extent_m / CROP_PX).astype(np.float32),
-            CROP_RESOLUTION_M * CROP_PX / config.grid_extent_m,
-            _intrinsics(drive.parent / 'calib_cam_to_cam.txt', image.size, config))
+            name=label.name, group=label.drive,
+            ground=resized_rgb(image, config.ground_image_hw),
+            aerial=resized_rgb(patch, config.aerial_image_hw),
+            rotation=rotation_of_yaw(noise.turn * ROTATION_RANGE_DEG),
+            translation=(shift_px * config.grid_extent_m / CROP_PX).astype(np.float32),
+            metres_per_grid_metre=CROP_RESOLUTION_M * CROP_PX / config.grid_extent_m,
+            camera_k=_intrinsics(drive.parent / 'calib_cam_to_cam.txt', image.size, config))
 
     def set_epoch(self, epoch: int) -> None:
         """Have the noise of training frames drawn for an epoch; the same one gives the same."""
         self.epoch = epoch
 
-    def subset(self, indices) -> KittiDataset:
+    def subset(self, indices: Sequence[int]) -> KittiDataset:
         """Return the data set of some of its frames, in the order given."""
         part = copy(self)
         part.labels = [self.labels[index] for index in indices]
@@ -154,16 +169,16 @@ def _shifted(
 
 def _parsed(line: str, with_noise: bool) -> KittiLabel:
     path, *fields = line.split()
-    parts = path.split('/')
-    if len(parts) != 3:
+    if path.count('/') != 2:
         raise BrokenLabel(f'{path!r} is not <day>/<drive>/<frame>.png')
+    day, drive, frame = path.split('/')
     if len(fields) != (3 if with_noise else 0):
         wanted = 'shift x, shift y and theta' if with_noise else 'nothing'
         raise BrokenLabel(f'{wanted} must follow the frame, not {len(fields)} fields')
     values = finite_numbers(fields)
     if any(abs(value) > 1 for value in values):
         raise BrokenLabel('shift x, shift y and theta must lie in [-1, 1]')
-    return KittiLabel(*parts, PoseNoise(*values) if with_noise else None)
+    return KittiLabel(day, drive, frame, PoseNoise(*values) if with_noise else None)
 
 
 def _heading_rad(path: Path) -> float:

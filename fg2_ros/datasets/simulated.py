@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Rendered training frames: panoramas and the aerial image around them, one file per city."""
 
 from __future__ import annotations
@@ -5,12 +19,12 @@ from __future__ import annotations
 from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import dataclass
 import multiprocessing
-import os
 from pathlib import Path
-import signal
-from typing import Callable, Iterable, Iterator, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 import cv2
+from fg2_ros.files import replacing
+from fg2_ros.processes import begin_worker
 from fg2_ros.simulation.layers import city_layers, RESOLUTION_M
 import numpy as np
 
@@ -102,7 +116,7 @@ def write_city(city: RenderedCity, folder: Path, settings: RenderSettings, scene
     height, width = settings.rendered_hw
     ground = {'aerial': scene.orthophoto(),
               'layers': Surroundings(city_layers(scene.city), RESOLUTION_M, (0.0, 0.0))}
-    content = {'yaw_rad': np.array([pose.yaw_rad for pose in poses])}
+    content: dict[str, Any] = {'yaw_rad': np.array([pose.yaw_rad for pose in poses])}
     for index, pose in enumerate(poses):
         panorama = scene.panorama(pose, width, height, frame=index)
         content[f'panorama_{index}'] = _encoded(_shrunk(panorama, settings.ground_hw), '.jpg')
@@ -112,23 +126,30 @@ def write_city(city: RenderedCity, folder: Path, settings: RenderSettings, scene
                 around.image, '.jpg' if name == 'aerial' else '.png')
             content[f'{name}_place_{index}'] = np.array([around.resolution_m, *around.centre_m])
     path = city.file(folder)
-    partial = path.with_name(f'{path.stem}.{os.getpid()}.partial')
-    with open(partial, 'wb') as file:
+    with replacing(path) as partial, open(partial, 'wb') as file:
         np.savez(file, **content)
-    partial.replace(path)
     return path
 
 
 def read_frame(path: Path, index: int) -> Frame:
-    """Return one frame of a city's file."""
+    """
+    Return one frame of a city's file.
+
+    :raises ValueError: if an image in it is damaged.
+    """
     with np.load(path) as content:
+        def image(name: str) -> np.ndarray:
+            decoded = cv2.imdecode(content[f'{name}_{index}'], cv2.IMREAD_UNCHANGED)
+            if decoded is None:
+                raise ValueError(f'{path} is damaged: remove it, and it is rendered again')
+            return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if decoded.ndim == 3 else decoded
+
         def around(name: str) -> Surroundings:
-            resolution_m, *centre_m = map(float, content[f'{name}_place_{index}'])
-            return Surroundings(
-                _decoded(content[f'{name}_{index}']), resolution_m, tuple(centre_m))
+            resolution_m, east_m, north_m = map(float, content[f'{name}_place_{index}'])
+            return Surroundings(image(name), resolution_m, (east_m, north_m))
         return Frame(
-            _decoded(content[f'panorama_{index}']), float(content['yaw_rad'][index]),
-            around('aerial'), around('layers'))
+            image('panorama'), float(content['yaw_rad'][index]), around('aerial'),
+            around('layers'))
 
 
 def render_missing(
@@ -144,18 +165,13 @@ def render_missing(
     if not missing:
         return
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=begin_worker) as pool:
         jobs = [pool.submit(render_city, city, folder, settings) for city in missing]
         try:
             for _ in progress((job.result() for job in as_completed(jobs)), len(jobs)):
                 pass
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    cv2.setNumThreads(1)
 
 
 def _around(whole, pose, radius_m: float) -> Surroundings:
@@ -186,8 +202,3 @@ def _encoded(image: np.ndarray, kind: str) -> np.ndarray:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == '.jpg' else []
     return cv2.imencode(kind, image, options)[1].ravel()
-
-
-def _decoded(encoded: np.ndarray) -> np.ndarray:
-    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The VIGOR data set: panoramas and satellite images of four cities (Zhu et al., CVPR 2021)."""
 
 from __future__ import annotations
@@ -5,6 +19,7 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
 from fg2_ros.datasets.frames import (
     BrokenLabel, CrossViewFrame, finite_numbers, label_lines, read_image, resized_rgb,
@@ -54,7 +69,6 @@ class VigorDataset:
 
     def __init__(self, root: str | Path, area: str, part: str,
                  config: FG2Config = FG2Config.preset('vigor')):
-        """Read the labels; images are read when a frame is asked for."""
         if (area, part) not in CITIES:
             raise ValueError(f'VIGOR has no {part} part of {area!r}')
         self.root, self.config = Path(root), config
@@ -87,13 +101,16 @@ class VigorDataset:
         # The grid spans the whole satellite image, whatever the size it is shown at.
         translation = np.array([-row_px, column_px]) * config.grid_extent_m / LABELLED_PX
         return CrossViewFrame(
-            f'{label.city}/panorama/{label.panorama}', label.city,
-            resized_rgb(panorama, config.ground_image_hw),
-            resized_rgb(satellite, config.aerial_image_hw),
-            rotation_of_yaw(0.0), translation.astype(np.float32),
-            RESOLUTION_M[label.city] * LABELLED_PX / config.grid_extent_m)
+            name=f'{label.city}/panorama/{label.panorama}', group=label.city,
+            ground=resized_rgb(panorama, config.ground_image_hw),
+            aerial=resized_rgb(satellite, config.aerial_image_hw),
+            rotation=rotation_of_yaw(0.0), translation=translation.astype(np.float32),
+            metres_per_grid_metre=RESOLUTION_M[label.city] * LABELLED_PX / config.grid_extent_m)
 
-    def subset(self, indices) -> VigorDataset:
+    def set_epoch(self, epoch: int) -> None:
+        """Do nothing: the frames are the same in all epochs."""
+
+    def subset(self, indices: Sequence[int]) -> VigorDataset:
         """Return the data set of some of its frames, in the order given."""
         part = copy(self)
         part.labels = [self.labels[index] for index in indices]
@@ -119,4 +136,5 @@ def _parsed(city: str, line: str, satellites: set[str]) -> VigorLabel:
         if name not in satellites:
             raise BrokenLabel(f'satellite_list.txt has no {name}')
     offsets = [finite_numbers(fields[first + 1:first + 3]) for first in range(0, len(fields), 3)]
-    return VigorLabel(city, panorama, fields[0], tuple(offsets[0]))
+    row_px, column_px = offsets[0]
+    return VigorLabel(city, panorama, fields[0], (row_px, column_px))

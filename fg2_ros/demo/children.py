@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Child processes that never outlive their parent and whose end is never overlooked."""
 
 from __future__ import annotations
@@ -28,7 +42,6 @@ class Children:
     """
 
     def __init__(self, log_folder: Path, environment: Mapping[str, str]):
-        """Take note; nothing is started yet."""
         self._log_folder = log_folder
         self._environment = dict(environment)
         self._processes: dict[str, subprocess.Popen] = {}
@@ -76,7 +89,8 @@ class Children:
 
         :raises ChildError: if it ends without one.
         """
-        line = self._processes[name].stdout.readline()
+        answers = self._processes[name].stdout
+        line = answers.readline() if answers else ''
         if not line:
             self._processes[name].wait()
             self._complain(name)

@@ -1,8 +1,23 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Listen to a drive and to what the node makes of it."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
@@ -15,6 +30,7 @@ from lifecycle_msgs.srv import GetState
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import Image, NavSatFix
 from tf2_msgs.msg import TFMessage
 
@@ -22,6 +38,7 @@ NODE = '/fg2'
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 RELIABLE = QoSProfile(depth=200)
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+ANSWER_S = 5.0  # within which the node tells its state, if it knows whom
 PLANAR = np.ix_([0, 1, 5], [0, 1, 5])
 
 
@@ -33,19 +50,19 @@ class Recorder(Node):
     """
 
     def __init__(self, overlay_every_s: float):
-        """Subscribe to everything."""
         super().__init__('fg2_demo_recorder')
         self.truth: dict[int, Pose2] = {}      # by stamp in ns, as all below
         self.estimates: dict[int, tuple[Pose2, np.ndarray, float]] = {}  # .., latency in ms
         self.diagnostics: dict[str, str] = {}
         self._fixes: dict[int, tuple[float, float]] = {}
         self._transforms: dict[str, dict[int, Pose2]] = {'map': {}, 'odom': {}}
-        self._overlays: dict[int, Image] = {}
+        self._overlays: dict[int, bytes] = {}
         self._overlay_every_ns = round(overlay_every_s * 1e9)
         self._datum: MapFrame | None = None
         self._node_datum: MapFrame | None = None
         self._state = self.create_client(GetState, f'{NODE}/get_state')
-        self._asked = None
+        self._answer: Future | None = None
+        self._ask_again_s = 0.0
         for kind, topic, callback, qos in (
                 (PoseStamped, '/ground_truth/pose', self._on_truth, RELIABLE),
                 (NavSatFix, '/ground_truth/datum', self._on_datum, LATCHED),
@@ -59,11 +76,13 @@ class Recorder(Node):
 
     def node_state(self) -> str:
         """Return the state of the node's lifecycle; '' as long as it has not answered."""
-        if self._asked is None and self._state.service_is_ready():
-            self._asked = self._state.call_async(GetState.Request())
-        if self._asked is None or not self._asked.done():
-            return ''
-        return self._asked.result().current_state.label
+        if self._answer is not None and self._answer.done():
+            return self._answer.result().current_state.label
+        # The answer to a client that the node has not discovered yet is lost: ask again.
+        if time.monotonic() >= self._ask_again_s and self._state.service_is_ready():
+            self._answer = self._state.call_async(GetState.Request())
+            self._ask_again_s = time.monotonic() + ANSWER_S
+        return ''
 
     @property
     def is_up_to_date(self) -> bool:
@@ -100,9 +119,16 @@ class Recorder(Node):
             notes=self._notes())
 
     def _in_truth_map(self, pose: Pose2) -> Pose2:
-        """Return a pose, given in the node's map, in that of the truth."""
+        """
+        Return a pose, given in the node's map, in that of the truth.
+
+        :raises ValueError: if one of the maps is not known.
+        """
+        if self._datum is None or self._node_datum is None:
+            raise ValueError('no datum was heard: the poses cannot be compared with the truth')
         place = self._node_datum.geodetic_from_map(pose.x, pose.y)
-        return Pose2(*self._datum.map_from_geodetic(*place), pose.yaw)
+        east_m, north_m = self._datum.map_from_geodetic(*place)
+        return Pose2(east_m, north_m, pose.yaw)
 
     def _notes(self) -> dict[str, str]:
         notes = {name: value for name, value in self.diagnostics.items() if value}
@@ -171,7 +197,7 @@ class Recorder(Node):
 
 def _jpeg(serialized: bytes) -> bytes:
     """Return the JPEG of a serialized rgb8 image."""
-    message = TYPESTORE.deserialize_cdr(serialized, 'sensor_msgs/msg/Image')
+    message: Any = TYPESTORE.deserialize_cdr(serialized, 'sensor_msgs/msg/Image')
     pixels = message.data.reshape(message.height, message.width, 3)
     _, jpeg = cv2.imencode(
         '.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])

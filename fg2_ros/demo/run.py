@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A drive through a simulated city: rendered, driven over real DDS and recorded."""
 
 from __future__ import annotations
@@ -17,7 +31,7 @@ import cv2
 from fg2_ros.demo.children import Children
 from fg2_ros.demo.interruption import Interruption
 from fg2_ros.demo.recorder import Recorder
-from fg2_ros.demo.rendering import rendered
+from fg2_ros.demo.rendering import render_panoramas
 from fg2_ros.demo.settings import DemoSettings
 from fg2_ros.evaluation.drive import DriveRecord, summary
 from fg2_ros.geometry.frames import MapFrame
@@ -99,7 +113,7 @@ def _render(settings: DemoSettings, tell: Tell) -> tuple[Drive, Orthophoto]:
         DriveSettings.drawn(seed, difficulty), frames=settings.frames,
         frame_rate_hz=settings.rate_hz))
     shutil.rmtree(settings.output / 'drive', ignore_errors=True)
-    images = rendered(seed, difficulty, drive.cameras, settings.width, settings.workers)
+    images = render_panoramas(seed, difficulty, drive.cameras, settings.width, settings.workers)
     tell(f'rendering the drive: {settings.frames} panoramas ...')
     write_drive(settings.output / 'drive', drive, MapFrame(*settings.datum),
                 _with_progress(images, settings.frames))

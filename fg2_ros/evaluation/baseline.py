@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The classical baseline: bird's-eye warp of the panorama, high-pass, normalised cross-correlation.
 
@@ -60,8 +74,8 @@ def estimate(
     angles_deg = np.arange(
         -settings.rotation_deg, settings.rotation_deg + 1e-9, settings.rotation_step_deg)
     scores = np.stack([search.scores(_rotated(ground, angle)) for angle in angles_deg])
-    angle_index, row, column = np.unravel_index(np.argmax(scores), scores.shape)
-    angle, row, column = _refined_peak(scores, angle_index, row, column)
+    peak = np.unravel_index(np.argmax(scores), scores.shape)
+    angle, row, column = _refined_peak(scores, [int(index) for index in peak])
     middle = scores.shape[1] // 2
     yaw_error_deg = angles_deg[0] + angle * settings.rotation_step_deg
     return Pose2(
@@ -102,7 +116,6 @@ class _Correlation:
     """Masked normalised cross-correlation with one aerial image (Padfield, CVPR 2010)."""
 
     def __init__(self, aerial: np.ndarray, ring: np.ndarray, settings: BaselineSettings):
-        """Compute what does not depend on the view's rotation."""
         self.ring = ring
         self.steps = int(settings.shift_m / settings.resolution_m)
         self.first = aerial.shape[0] // 2 - ring.shape[0] // 2 - self.steps
@@ -163,9 +176,9 @@ def _rotated(view: np.ndarray, angle_deg: float) -> np.ndarray:
     return cv2.warpAffine(view, affine, view.shape[::-1], flags=cv2.INTER_CUBIC)
 
 
-def _refined_peak(scores: np.ndarray, *peak: int) -> list[float]:
+def _refined_peak(scores: np.ndarray, peak: list[int]) -> list[float]:
     """Return the peak's index with a parabola's vertex added along each axis."""
-    refined = []
+    refined: list[float] = []
     for axis, index in enumerate(peak):
         line = scores[tuple(
             slice(None) if other == axis else at for other, at in enumerate(peak))]

@@ -1,8 +1,23 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What was seen of a vehicle that localized itself along a known drive, and how good it was."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Callable
 
 from fg2_ros.evaluation.metrics import anees, FrameResult
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
@@ -31,7 +46,7 @@ class DriveRecord:
     overlays: list[tuple[float, bytes]] = field(default_factory=list)  # (time, JPEG)
     notes: dict[str, str] = field(default_factory=dict)  # what else is worth telling
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse estimates of no frame: their error would be anybody's guess."""
         late = np.abs(self.truth_at(self.time_s)[0] - self.time_s)
         if np.any(late > SAME_STAMP_S):
@@ -60,7 +75,7 @@ class DriveRecord:
     @property
     def gnss_error_m(self) -> np.ndarray:
         """Return (G,) distances of the fixes from the antenna; NaN before and after the frames."""
-        def truth_at(values):
+        def truth_at(values: np.ndarray) -> np.ndarray:
             return np.interp(self.gnss_time_s, self.truth_time_s, values, np.nan, np.nan)
 
         east, north = truth_at(self.truth[:, 0]), truth_at(self.truth[:, 1])
@@ -98,9 +113,9 @@ def summary(record: DriveRecord) -> dict[str, float | int | None]:
     }
 
 
-def _figure(function, values: np.ndarray) -> float | None:
+def _figure(function: Callable[[np.ndarray], float], values: np.ndarray) -> float | None:
     return round(float(function(values)), 4) if len(values) else None
 
 
 def _percentile(values: np.ndarray, percent: float) -> float | None:
-    return _figure(lambda each: np.percentile(each, percent), values)
+    return _figure(lambda each: float(np.percentile(each, percent)), values)

@@ -1,12 +1,27 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Errors of estimates and their summary over many frames."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Iterable, Sequence
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 import numpy as np
+from numpy.typing import ArrayLike
 
 OVER_M = 5.0  # errors above it count as failures
 DEGREES_OF_FREEDOM = 3
@@ -57,12 +72,12 @@ def pose_error(estimate: Pose2, truth: Pose2) -> Pose2:
         estimate.x - truth.x, estimate.y - truth.y, wrap_angle(estimate.yaw - truth.yaw))
 
 
-def share_over(errors: Sequence[float], limit: float) -> float:
+def share_over(errors: ArrayLike, limit: float) -> float:
     """Return the share, 0 to 1, of errors above a limit; NaN counts as above."""
     return float(np.mean(~(np.asarray(errors, float) <= limit)))
 
 
-def share_below(errors: Sequence[float], limit: float) -> float:
+def share_below(errors: ArrayLike, limit: float) -> float:
     """Return the share, 0 to 1, of errors below a limit (the recall); NaN is not below."""
     return float(np.mean(np.asarray(errors, float) < limit))
 
@@ -78,7 +93,7 @@ def anees(results: Sequence[FrameResult]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def summary(results: Sequence[FrameResult]) -> dict[str, float | int | None]:
+def frame_metrics(results: Sequence[FrameResult]) -> dict[str, float | int | None]:
     """
     Return the figures of an evaluation under their JSON names.
 
@@ -107,6 +122,6 @@ def summary(results: Sequence[FrameResult]) -> dict[str, float | int | None]:
     }
 
 
-def _median(values) -> float | None:
+def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.median(known)) if known else None

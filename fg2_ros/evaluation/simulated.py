@@ -1,22 +1,39 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Accuracy of the whole localizer in simulated cities, with the baseline beside it."""
 
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 import multiprocessing
-import signal
-from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence
+from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence, TYPE_CHECKING
 
-import cv2
 from fg2_ros.evaluation import baseline
-from fg2_ros.evaluation.metrics import FrameResult, pose_error, share_over, summary
+from fg2_ros.evaluation.metrics import frame_metrics, FrameResult, pose_error, share_over
 from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import AerialPatch
+from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, PatchView
 from fg2_ros.imagery.raster import RasterImagery
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import Estimate, Prior
+from fg2_ros.processes import begin_worker
 import numpy as np
+
+if TYPE_CHECKING:
+    from fg2_ros.simulation.scenes import Orthophoto
 
 CITIES_AT_ONCE = 8  # rendered before they are localized in: latency is measured undisturbed
 
@@ -38,10 +55,10 @@ class Shot(NamedTuple):
 
 
 class CityShots(NamedTuple):
-    """A city's orthophoto (with ``image``, ``resolution_m``, ``centre_m``) and its frames."""
+    """A city's orthophoto and its frames."""
 
     seed: int
-    orthophoto: object
+    orthophoto: Orthophoto
     shots: list[Shot]
 
 
@@ -54,28 +71,21 @@ class Localizing(Protocol):
         """Return where a panorama was taken."""
 
 
-class CurrentCity:
-    """The imagery of the city that is evaluated at the moment (an `Imagery`)."""
+class CurrentCity(Imagery):
+    """The imagery of the city that is evaluated at the moment."""
 
-    def __init__(self):
-        """Start without a city."""
+    def __init__(self) -> None:
         self.raster: RasterImagery | None = None
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """Return a patch of the current city; see `Imagery.patch`."""
-        return self.raster.patch(frame, centre_m, size_m, size_px)
+        if self.raster is None:
+            raise ImageryError('no city is evaluated at the moment')
+        return self.raster.patch(view)
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
-        """Do nothing: the orthophoto is in memory."""
-
-    def close(self) -> None:
-        """Do nothing: there are no threads."""
-
-    def stats(self) -> dict:
-        """Return the counters of the current city's imagery."""
-        return self.raster.stats() if self.raster else {}
+    def status(self) -> ImageryStatus:
+        """Return how the current city's imagery does."""
+        return self.raster.status() if self.raster else ImageryStatus('no city')
 
 
 def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
@@ -95,7 +105,8 @@ def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
         prior = wrong_prior(truth, settings, priors_rng)
         error_m = None
         if settings.with_baseline:
-            error_m = baseline_error_m(panorama, pose.height_m, truth, prior, streets, seed)
+            error_m = baseline_error_m(
+                panorama, pose.height_m, truth, prior, imagery=streets, seed=seed)
         shots.append(Shot(panorama, truth, prior, error_m))
     return CityShots(seed, orthophoto, shots)
 
@@ -120,17 +131,19 @@ def baseline_error_m(
     settings = baseline.BaselineSettings()
     size_px = int(np.ceil(settings.aerial_size_m / settings.resolution_m)) + 2
     patch = imagery.patch(
-        city_frame(seed), prior[:2], size_px * settings.resolution_m, size_px)
+        PatchView(city_frame(seed), (prior.x, prior.y), size_px * settings.resolution_m,
+                  size_px))
     found = baseline.estimate(
-        panorama, prior.yaw, camera_height_m, patch.image, patch.resolution_m, settings)
+        panorama, prior_yaw_rad=prior.yaw, camera_height_m=camera_height_m, aerial=patch.image,
+        aerial_resolution_m=patch.resolution_m, settings=settings)
     return float(np.hypot(prior.x + found.x - truth.x, prior.y + found.y - truth.y))
 
 
-def shot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
+def shoot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
     """Yield the rendered cities in order; nothing renders while the caller works on one."""
     counts = list(settings.frames_of_cities().items())
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(settings.workers, context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(settings.workers, context, initializer=begin_worker) as pool:
         for start in range(0, len(counts), CITIES_AT_ONCE):
             jobs = [pool.submit(shoot, seed, count, settings)
                     for seed, count in counts[start:start + CITIES_AT_ONCE]]
@@ -141,10 +154,10 @@ def shot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
                 raise
 
 
-def localized(
+def localize_cities(
         cities: Iterable[CityShots], localizer: Localizing, imagery: CurrentCity,
         settings: SimulatedSettings,
-        on_frame: Callable[[FrameResult], None] = lambda result: None) -> list[FrameResult]:
+        on_frame: Callable[[FrameResult], object] = lambda result: None) -> list[FrameResult]:
     """
     Localize every frame and compare it with the truth.
 
@@ -158,17 +171,17 @@ def localized(
         imagery.raster = RasterImagery(
             city.orthophoto.image, frame, city.orthophoto.centre_m, city.orthophoto.resolution_m)
         for shot in city.shots:
-            results.append(_localized(shot, localizer, frame, settings))
+            results.append(_localize(shot, localizer, frame, settings))
             on_frame(results[-1])
     return results
 
 
 def simulated_metrics(results: Sequence[FrameResult]) -> dict:
-    """Return `metrics.summary`, and the errors of the accepted frames and the baseline beside."""
+    """Return `frame_metrics`, and the errors of the accepted frames and the baseline beside."""
     accepted = [result.position_error_m for result in results if result.accepted]
     baselines = [result.baseline_error_m for result in results
                  if result.baseline_error_m is not None]
-    return summary(results) | {
+    return frame_metrics(results) | {
         'accepted_frames': len(accepted),
         'accepted_median_error_m': float(np.median(accepted)) if accepted else None,
         'accepted_mean_error_m': float(np.mean(accepted)) if accepted else None,
@@ -177,18 +190,14 @@ def simulated_metrics(results: Sequence[FrameResult]) -> dict:
         'baseline_over_5m': share_over(baselines, 5.0) if baselines else None}
 
 
-def _localized(shot: Shot, localizer: Localizing, frame: MapFrame,
-               settings: SimulatedSettings) -> FrameResult:
+def _localize(shot: Shot, localizer: Localizing, frame: MapFrame,
+              settings: SimulatedSettings) -> FrameResult:
+    latitude_deg, longitude_deg = frame.geodetic_from_map(shot.prior.x, shot.prior.y)
     prior = Prior(
-        *frame.geodetic_from_map(shot.prior.x, shot.prior.y), settings.prior_sigma_m,
-        shot.prior.yaw, settings.yaw_sigma_rad)
+        latitude_deg, longitude_deg, sigma_m=settings.prior_sigma_m, yaw_rad=shot.prior.yaw,
+        yaw_sigma_rad=settings.yaw_sigma_rad)
     estimate = localizer.estimate(shot.panorama, prior)
     found = Pose2(estimate.east_m, estimate.north_m, estimate.yaw_rad)
     return FrameResult(
         pose_error(found, shot.truth), estimate.covariance, estimate.accepted,
-        estimate.timings_ms['total'], shot.baseline_error_m)
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    cv2.setNumThreads(1)
+        latency_ms=estimate.timings_ms['total'], baseline_error_m=shot.baseline_error_m)

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The map frame: a local east-north-up tangent plane of WGS 84 (REP-105 ``map``)."""
 
 from __future__ import annotations
@@ -19,7 +33,6 @@ class MapFrame:
     """
 
     def __init__(self, latitude_deg: float, longitude_deg: float):
-        """Place the frame's origin."""
         require_geodetic(latitude_deg, longitude_deg)
         self.latitude_deg = float(latitude_deg)
         self.longitude_deg = float(longitude_deg)
@@ -29,7 +42,7 @@ class MapFrame:
             f'+step +proj=topocentric +ellps=WGS84 +lat_0={self.latitude_deg!r} '
             f'+lon_0={self.longitude_deg!r} +h_0=0')
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         """Compare datums."""
         return isinstance(other, MapFrame) and self.datum == other.datum
 

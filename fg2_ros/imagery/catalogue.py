@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The catalogue of imagery (config/sources.yaml), and the one way to open imagery by its name."""
 
 from __future__ import annotations
@@ -16,8 +30,8 @@ from typing import Any
 from fg2_ros.imagery.fallback import FallbackImagery
 from fg2_ros.imagery.patch import Imagery, ImageryError
 from fg2_ros.imagery.server.http_client import HttpSettings
+from fg2_ros.imagery.server.opening import open_server
 from fg2_ros.imagery.tiles.address import host_of, TileSource
-from fg2_ros.imagery.tiles.pyramid import TileImagery
 from fg2_ros.settings import checked, setting
 import yaml
 
@@ -81,8 +95,9 @@ class CatalogueSource:
                              f' {self.key_env}')
         url = self.url.replace('{y}', '{-y}') if self.kind == 'tms' else self.url
         return TileSource(
-            url, self.name, key, self.tile_px, self.min_zoom, self.max_zoom, self.resolution_m,
-            self.subdomains, self.bounds, self.vintage, self.attribution)
+            url, name=self.name, key=key, tile_px=self.tile_px, min_zoom=self.min_zoom,
+            max_zoom=self.max_zoom, resolution_m=self.resolution_m, subdomains=self.subdomains,
+            bounds=self.bounds or None, vintage=self.vintage, attribution=self.attribution)
 
     def http_settings(self, settings: HttpSettings | None = None) -> HttpSettings:
         """Return how it is asked: the settings, and which files of it mean "no imagery here"."""
@@ -200,7 +215,7 @@ def open_imagery(
             if source.kind == 'file':
                 member = _open_file(source)
             else:
-                member = TileImagery(
+                member = open_server(
                     source.tile_source(key if source.wants_key else ''), cache, cache_bytes,
                     http=source.http_settings(http), coarsest_m=coarsest_resolution_m)
             opened.callback(member.close)

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Warnings that are logged once instead of at every attempt."""
 
 from __future__ import annotations
@@ -6,7 +20,7 @@ import logging
 import threading
 import time
 
-from fg2_ros.imagery.server.backoff import _SENTENCES_AT_MOST
+_SENTENCES_AT_MOST = 20
 
 
 class LogThrottle:
@@ -20,7 +34,6 @@ class LogThrottle:
     """
 
     def __init__(self, logger: logging.Logger, every_s: float = 60.0):
-        """Begin with nothing said."""
         self._logger = logger
         self._every_s = every_s
         self._said: dict[str, float] = {}

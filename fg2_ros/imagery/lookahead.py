@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Fetching the imagery around a moving vehicle and ahead of it before it is needed."""
 
 from __future__ import annotations
@@ -10,7 +24,7 @@ import time
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.log_throttle import LogThrottle
-from fg2_ros.imagery.patch import Imagery, ImageryError
+from fg2_ros.imagery.patch import Imagery, ImageryError, PatchView
 import numpy as np
 
 _WINDOW_S = 4.0  # of the places that tell the speed: long enough for GNSS noise, short for turns
@@ -32,7 +46,6 @@ class Motion:
     """
 
     def __init__(self, clock: Callable[[], float]):
-        """Know no place."""
         self._clock = clock
         self._frame: MapFrame | None = None
         self._seen: deque[tuple[float, float, float]] = deque(maxlen=512)  # time s, east, north
@@ -80,7 +93,6 @@ class Lookahead:
 
     def __init__(self, imagery: Imagery, size_m: float, size_px: int, ring_m: float,
                  ahead_s: float, clock: Callable[[], float] = time.monotonic):
-        """Begin without a course."""
         self._imagery, self._clock = imagery, clock
         self._size_m, self._size_px = size_m, size_px
         self._resolution_m = size_m / size_px
@@ -100,12 +112,12 @@ class Lookahead:
         :raises ImageryError: if there can be no imagery at the place.
         """
         self._motion.see(frame, place_m)
-        idle = not self._imagery.stats().get('pending', 0)
+        idle = not self._imagery.status().pending
         if idle and self._is_due(frame, place_m):
             self._looked = self._clock(), frame, place_m
             for wish_m in reversed(self._outlook(place_m)):  # the last one asked for is done first
                 self._wish(frame, wish_m)
-        self._imagery.request(frame, place_m, self._size_m, self._size_px)
+        self._imagery.request(PatchView(frame, place_m, self._size_m, self._size_px))
 
     def _outlook(self, place_m: tuple[float, float]) -> list[tuple[float, float]]:
         """Return the centres of what is wished for, the most urgent first."""
@@ -133,7 +145,7 @@ class Lookahead:
         """Ask for a patch with the ring around it, at the patch's own resolution."""
         side_m = self._side_px * self._resolution_m
         try:
-            self._imagery.request(frame, centre_m, side_m, self._side_px)
+            self._imagery.request(PatchView(frame, centre_m, side_m, self._side_px))
         except ImageryError:
             pass  # the road may turn before the imagery ends: told where it is missing
         except ValueError as error:

@@ -1,17 +1,32 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """One orthophoto in memory as a source of patches: for simulation and evaluation."""
 
 from __future__ import annotations
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.patch import AerialPatch, require_enough
-from fg2_ros.imagery.resample import PatchView, Pyramid, unit_nodes
+from fg2_ros.imagery.patch import AerialPatch, Imagery, PatchView, require_enough
+from fg2_ros.imagery.resample import Pyramid, unit_nodes
+from fg2_ros.imagery.status import ImageryStatus
 import numpy as np
 
 
-class RasterImagery:
+class RasterImagery(Imagery):
     """
-    Patches of one north-up orthophoto; implements `fg2_ros.imagery.patch.Imagery`.
+    Patches of one north-up orthophoto.
 
     Patches may be asked for in another frame than the orthophoto's: the two meet on the ellipsoid.
 
@@ -39,23 +54,20 @@ class RasterImagery:
         self._north_m = centre_m[1] + height / 2 * resolution_m
         self._patches = 0
 
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
         Return a patch; see `Imagery.patch`. There is never anything to wait for.
 
         :raises ImageryError: if more than half of it lies outside the orthophoto.
-        :raises ValueError: if the patch asked for makes no sense.
         """
-        view = PatchView(frame, centre_m, size_m, size_px)
-        if frame == self._frame:
-            nodes = self.pixel_from_map(*view.map_nodes())
+        if view.frame == self._frame:
+            x_nodes, y_nodes = self.pixel_from_map(*view.map_nodes())
         else:
-            nodes = self.pixel_from_geodetic(*view.geodetic_nodes())
-        image, valid = self._pyramid.warp(*nodes, size_px)
-        patch = require_enough(AerialPatch(
-            image, frame, tuple(centre_m), size_m, valid, self.name,
-            native_resolution_m=self._resolution_m), 'the place is outside it')
+            x_nodes, y_nodes = self.pixel_from_geodetic(*view.geodetic_nodes())
+        image, valid = self._pyramid.warp(x_nodes, y_nodes, view.size_px)
+        patch = AerialPatch(
+            image, view, valid, self.name, native_resolution_m=self._resolution_m)
+        require_enough(patch, 'the place is outside it')
         self._patches += 1
         return patch
 
@@ -67,7 +79,8 @@ class RasterImagery:
         """
         u, v = unit_nodes()
         place = mercator.geodetic_from_world_pixel(x + u, y + v, zoom, tile_px=1)
-        image, valid = self._pyramid.warp(*self.pixel_from_geodetic(*place), tile_px)
+        x_nodes, y_nodes = self.pixel_from_geodetic(*place)
+        image, valid = self._pyramid.warp(x_nodes, y_nodes, tile_px)
         return image if valid is None or valid.any() else None
 
     def pixel_from_geodetic(self, latitude_deg, longitude_deg):
@@ -79,14 +92,6 @@ class RasterImagery:
         return ((np.asarray(east_m) - self._west_m) / self._resolution_m,
                 (self._north_m - np.asarray(north_m)) / self._resolution_m)
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
-        """Do nothing: the orthophoto is in memory."""
-
-    def close(self) -> None:
-        """Do nothing: there are no threads."""
-
-    def stats(self) -> dict:
-        """Return the counters of `Imagery.stats`."""
-        return {'source': self.name, 'hits': self._patches, 'misses': 0, 'errors': 0,
-                'pending': 0, 'offline': False, 'last_error': ''}
+    def status(self) -> ImageryStatus:
+        """Return how many patches there were."""
+        return ImageryStatus(self.name, hits=self._patches)

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Exact, antialiased resampling between image grids that a smooth projection relates.
 
@@ -8,11 +22,9 @@ smooth that over 2 km the polynomial differs from it by less than a micrometre.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
-from fg2_ros.geometry.frames import MapFrame, require_geodetic
 import numpy as np
 from numpy.polynomial import chebyshev
 
@@ -41,60 +53,6 @@ def spread(at_nodes: np.ndarray, count: int) -> np.ndarray:
     """
     matrix = _spreading(count)
     return matrix @ at_nodes.astype(np.float32) @ matrix.T
-
-
-@dataclass(frozen=True)
-class PatchView:
-    """
-    The square of ground that a patch shows.
-
-    :param frame: the map frame whose axes the square follows.
-    :param centre_m: (east, north) of its centre.
-    :param size_m: side length in metres.
-    :param size_px: side length in pixels.
-    :raises ValueError: if a number is not finite or a size is not positive.
-    """
-
-    frame: MapFrame
-    centre_m: tuple[float, float]
-    size_m: float
-    size_px: int
-
-    def __post_init__(self):
-        """Check the numbers."""
-        if not np.all(np.isfinite(self.centre_m)):
-            raise ValueError(f'the patch centre {self.centre_m} is not a place')
-        if not (0 < self.size_m < 1e5 and 0 < self.size_px <= 8192):
-            raise ValueError(
-                f'a patch of {self.size_m} m and {self.size_px} pixels cannot be made')
-
-    @property
-    def resolution_m(self) -> float:
-        """Metres per pixel."""
-        return self.size_m / self.size_px
-
-    def map_nodes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (east, north), each (5, 5) metres, at `unit_nodes`."""
-        u, v = unit_nodes()
-        return (self.centre_m[0] + (u - 0.5) * self.size_m,
-                self.centre_m[1] - (v - 0.5) * self.size_m)
-
-    def geodetic_nodes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (latitude, longitude), each (5, 5) degrees, at `unit_nodes`."""
-        return self.frame.geodetic_from_map(*self.map_nodes())
-
-    def geodetic_centre(self) -> tuple[float, float]:
-        """Return (latitude, longitude) of the centre in degrees."""
-        centre = self.frame.geodetic_from_map(*self.centre_m)
-        require_geodetic(*centre)
-        return centre
-
-    def reaches(self, bounds: tuple[float, ...]) -> bool:
-        """Return whether some of it lies within west, south, east and north in degrees."""
-        west, south, east, north = bounds
-        latitudes, longitudes = self.geodetic_nodes()
-        across = (longitudes - west) % 360 <= ((east - west) % 360 or 360)
-        return bool(latitudes.max() >= south and latitudes.min() <= north and across.any())
 
 
 class Pyramid:
@@ -267,10 +225,10 @@ def _affine_fit() -> tuple[np.ndarray, np.ndarray]:
 
 def _blurred(image: np.ndarray, scales: tuple[float, float]) -> np.ndarray:
     """Return the image without the detail that target pixels of 1-2 source pixels cannot show."""
-    kernels = [_kernel(scale) for scale in scales]
-    if all(len(kernel) == 1 for kernel in kernels):
+    across, down = (_kernel(scale) for scale in scales)
+    if len(across) == len(down) == 1:
         return image
-    return cv2.sepFilter2D(image, -1, *kernels, borderType=cv2.BORDER_REPLICATE)
+    return cv2.sepFilter2D(image, -1, across, down, borderType=cv2.BORDER_REPLICATE)
 
 
 def _kernel(scale: float) -> np.ndarray:

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The aerial side of localization: the patch around the vehicle and its features, kept in use."""
 
 from __future__ import annotations
@@ -8,7 +22,7 @@ from typing import Callable
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.lookahead import Lookahead
-from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, ImageryNotReady
+from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, ImageryNotReady, PatchView
 from fg2_ros.localizer.settings import PatchSettings
 import numpy as np
 from torch import Tensor
@@ -52,7 +66,8 @@ class AerialMemory:
         self._size_m, self._size_px = size_m, size_px
         self._settings, self._clock = settings, clock
         self._lookahead = Lookahead(
-            imagery, size_m, size_px, settings.ring_m, settings.ahead_s, clock)
+            imagery, size_m=size_m, size_px=size_px, ring_m=settings.ring_m,
+            ahead_s=settings.ahead_s, clock=clock)
         self._kept: list[DescribedPatch] = []  # the one used last is the last
 
     def patch(self, frame: MapFrame, centre_m: tuple[float, float]) -> DescribedPatch:
@@ -86,7 +101,7 @@ class AerialMemory:
 
     def _nearest(self, frame: MapFrame, centre_m: tuple[float, float]) -> DescribedPatch | None:
         """Return the patch whose centre is nearest along the farther axis."""
-        known = [kept for kept in self._kept if kept.patch.frame == frame]
+        known = [kept for kept in self._kept if kept.patch.view.frame == frame]
         return min(known, key=lambda kept: _distance_m(kept, centre_m), default=None)
 
     def _another(self, frame: MapFrame, centre_m: tuple[float, float],
@@ -102,7 +117,7 @@ class AerialMemory:
         """Return the patch again where it was, if more of it or finer imagery has arrived."""
         old.fetched_s = self._clock()
         try:
-            patch = self._fetch(old.patch.frame, old.patch.centre_m)
+            patch = self._fetch(old.patch.view.frame, old.patch.centre_m)
         except ImageryError as error:
             _log.debug('the aerial patch stays as it is: %s', error)
             return old
@@ -120,7 +135,7 @@ class AerialMemory:
 
     def _fetch(self, frame: MapFrame, centre_m: tuple[float, float]) -> AerialPatch:
         return self._imagery.patch(
-            frame, centre_m, self._size_m, self._size_px, wait_s=self._settings.wait_s)
+            PatchView(frame, centre_m, self._size_m, self._size_px), wait_s=self._settings.wait_s)
 
 
 def _distance_m(kept: DescribedPatch, centre_m: tuple[float, float]) -> float:

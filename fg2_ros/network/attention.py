@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Deformable attention (Zhu et al., ICLR 2021) on one feature map, split for exact reuse."""
 
 from __future__ import annotations
@@ -16,9 +30,9 @@ class DeformableAttention(nn.Module):
     """
     Multi-head attention to a few sampled points around each reference location.
 
-    ``pool`` and ``attend`` are the two halves of the usual block. Offsets, weights, and both
-    projections depend on the query only, so one ``pool`` serves many reference locations of a
-    query, and ``attend`` runs once on what it returns.
+    ``sample`` and ``attend`` are the two halves of the usual block. Offsets, weights, and both
+    projections depend on the query only, so one ``pool`` in the place of ``sample`` serves many
+    reference locations of a query, and ``attend`` runs once on what it returns.
 
     To infer on a CPU, sampling is a sparse product; ``sparse`` can be set to False where such are
     unknown.
@@ -63,29 +77,42 @@ class DeformableAttention(nn.Module):
         :param values: (B, C, h, w) feature map.
         :param reference: (N, 2) or (B, N, 2) relative (column, row), 0 to 1 over the map.
         """
-        pooled, _ = self.pool(query, values, reference.unsqueeze(-2))
-        return self.attend(pooled, query)
+        return self.attend(self.sample(query, values, reference), query)
+
+    def sample(self, query: Tensor, values: Tensor, reference: Tensor) -> Tensor:
+        """
+        Return (B, N, C) features before the output projection, of one reference for each query.
+
+        Samples outside of the map contribute zero.
+
+        :param query: (B, N, C).
+        :param values: (B, C, h, w) feature map.
+        :param reference: (N, 2) or (B, N, 2) relative (column, row), finite.
+        """
+        reference = reference.unsqueeze(-2)
+        if self._is_sparse_for(query):
+            index, share = self._weighted_taps(query, values, reference)
+            return self._mixed(self._projected_pixels(values), index, share).to(query.dtype)
+        return self.gather(query, values, reference).squeeze(2).transpose(1, 2)
 
     def pool(
             self, query: Tensor, values: Tensor, reference: Tensor,
-            direction: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+            direction: Tensor) -> tuple[Tensor, Tensor]:
         """
         Return (B, N, C) features before the output projection, and the references chosen.
 
-        Of K references for a query the features are mixed by the softmax of their scores, which
-        are their products with ``direction``; the (B, N) index of the highest one is returned,
-        too. Samples outside of the map contribute zero.
+        Of K references for a query the features, see `sample`, are mixed by the softmax of their
+        scores, which are their products with ``direction``; the (B, N) index of the highest one
+        is returned, too.
 
         :param query: (B, N, C).
         :param values: (B, C, h, w) feature map.
         :param reference: (N, K, 2) or (B, N, K, 2) relative (column, row), finite.
-        :param direction: (C,); None if there is one reference for each query.
+        :param direction: (C,).
         """
-        if self.sparse and query.device.type == 'cpu' and not torch.is_grad_enabled():
+        if self._is_sparse_for(query):
             return self._pool_sparsely(query, values, reference, direction)
         features = self.gather(query, values, reference)
-        if direction is None:
-            return features.squeeze(2).transpose(1, 2), None
         scores = (direction @ features.flatten(2)).unflatten(1, features.shape[2:]).float()
         pooled = (features * scores.softmax(dim=1).to(features)[:, None]).sum(dim=2)
         return pooled.transpose(1, 2), scores.argmax(dim=1)
@@ -109,28 +136,40 @@ class DeformableAttention(nn.Module):
         mixed = (samples.unflatten(-1, (-1, count)) * weights).sum(dim=2)
         return mixed.view(batch, channels, -1, count).to(query.dtype)
 
+    def _is_sparse_for(self, query: Tensor) -> bool:
+        """Return whether the attended features are to be a sparse product."""
+        return self.sparse and query.device.type == 'cpu' and not torch.is_grad_enabled()
+
     def _pool_sparsely(
             self, query: Tensor, values: Tensor, reference: Tensor,
-            direction: Tensor | None) -> tuple[Tensor, Tensor | None]:
+            direction: Tensor) -> tuple[Tensor, Tensor]:
         """Return what `pool` returns; features are mixed once, when their scores are known."""
+        index, share = self._weighted_taps(query, values, reference)
+        pixels = self._projected_pixels(values)
+        values_scores = pixels @ direction.float().view(self.heads, -1, 1)
+        scores = values_scores.squeeze(-1).gather(2, index.flatten(2)).view_as(share) * share
+        scores = scores.sum(dim=1).sum(dim=2).sum(dim=-1)  # ten times as fast as at once
+        mix = scores.softmax(dim=-1).repeat_interleave(self.points, dim=-1)
+        share = share.flatten(4)
+        share *= mix[:, None, :, None]
+        return self._mixed(pixels, index, share).to(query.dtype), scores.argmax(dim=-1)
+
+    def _weighted_taps(
+            self, query: Tensor, values: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, heads, N, 4, K, points) indices and shares of the pixels to be mixed."""
         index, share = bilinear_taps(
             *self._positions(query, reference, *values.shape[2:]), *values.shape[2:])
         share *= self._point_weights(query).transpose(1, 2)[..., None, None, :]
-        pixels, chosen = self._projected_pixels(values), None
-        if direction is not None:
-            values_scores = pixels @ direction.float().view(self.heads, -1, 1)
-            scores = values_scores.squeeze(-1).gather(2, index.flatten(2)).view_as(share) * share
-            scores = scores.sum(dim=1).sum(dim=2).sum(dim=-1)  # ten times as fast as at once
-            mix = scores.softmax(dim=-1).repeat_interleave(self.points, dim=-1)
-            share = share.flatten(4)
-            share *= mix[:, None, :, None]
-            chosen = scores.argmax(dim=-1)
+        return index, share
+
+    def _mixed(self, pixels: Tensor, index: Tensor, share: Tensor) -> Tensor:
+        """Return (B, N, C) sums of the heads' (B, heads, h * w, C / heads) pixels."""
         mixed = [
             mixed_pixels(*one)
             for one in zip(pixels.flatten(0, 1), index.flatten(3).flatten(0, 1),
                            share.flatten(3).flatten(0, 1))]
-        pooled = torch.stack(mixed, dim=1).unflatten(1, (len(query), self.heads))
-        return pooled.transpose(0, 1).flatten(2).to(query.dtype), chosen
+        heads = torch.stack(mixed, dim=1).unflatten(1, (len(pixels), self.heads))
+        return heads.transpose(0, 1).flatten(2)
 
     def attend(self, gathered: Tensor, query: Tensor) -> Tensor:
         """Return the projected (B, N, C) features plus the query itself."""

@@ -1,8 +1,23 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The one configuration of an FG2 network: what the weights were trained for."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -61,14 +76,14 @@ class FG2Config:
         """
         Return a named configuration.
 
-        :raises ValueError: if there is none of that name; the sentence lists those there are.
+        :raises ValueError: if no preset has that name; the sentence lists those there are.
         """
         if name not in PRESETS:
             raise ValueError(f'no preset {name!r}: choose from {", ".join(PRESETS)}')
         return PRESETS[name]
 
     @classmethod
-    def from_dict(cls, values: dict) -> FG2Config:
+    def from_dict(cls, values: dict[str, Any]) -> FG2Config:
         """
         Return the configuration that `to_dict` wrote, in this or an earlier version.
 
@@ -79,11 +94,11 @@ class FG2Config:
         wrong = sorted(known.symmetric_difference(values))
         if wrong:
             raise ValueError(f'the configuration has unknown or missing fields: {wrong}')
-        return cls(**{
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in values.items()})
+        tuples: dict[str, Any] = {
+            key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return cls(**values | tuples)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
         return {
             key: list(value) if isinstance(value, tuple) else value

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Networks as ONNX: one file for the ground image, one for the aerial patch, both with fixed shapes.
 
@@ -36,7 +50,6 @@ class GroundBranch(nn.Module):
     """
 
     def __init__(self, network: FG2Network):
-        """Use a network."""
         super().__init__()
         self.network = network
         self.is_pinhole = network.config.camera == 'pinhole'
@@ -44,15 +57,16 @@ class GroundBranch(nn.Module):
     def forward(self, image: Tensor, camera_k: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return descriptors, height indices and, of a pinhole camera, visibility."""
         ground = self.network.ground_descriptors(self.network.ground_tokens(image), camera_k)
-        found = ground.descriptors, ground.height_index.int()
-        return (*found, ground.visible) if self.is_pinhole else found
+        height_index = ground.height_index.int()
+        if self.is_pinhole:
+            return ground.descriptors, height_index, ground.visible
+        return ground.descriptors, height_index
 
 
 class AerialBranch(nn.Module):
     """An aerial patch, (1, 3, H, W) in [0, 1], to its (1, cells, d) descriptors."""
 
     def __init__(self, network: FG2Network):
-        """Use a network."""
         super().__init__()
         self.network = network
 
@@ -85,7 +99,7 @@ def branches_of(network: FG2Network) -> list[Branch]:
     ground, aerial = (
         {'image': torch.rand(1, 3, *hw, generator=generator)}
         for hw in (network.config.ground_image_hw, network.config.aerial_image_hw))
-    outputs = 'descriptors', 'height_index'
+    outputs: tuple[str, ...] = 'descriptors', 'height_index'
     if network.config.camera == 'pinhole':
         height, width = network.config.ground_image_hw
         ground['camera_k'] = torch.tensor(

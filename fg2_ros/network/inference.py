@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Rewrites of a trained network that make its forward pass faster and change no result."""
 
 from __future__ import annotations
@@ -14,7 +28,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 COMPILED = ('ground_tokens', 'aerial_tokens', 'ground_descriptors', 'aerial_descriptors')
 
 
@@ -72,7 +86,7 @@ class _Stages:
                 except Exception as error:  # noqa: B902, for backends raise whatever they like
                     result = plain(*inputs)  # raises if the inputs are at fault
                     self._works = False
-                    _log.warning('the network runs uncompiled: %s', _first_line(error))
+                    _logger.warning('the network runs uncompiled: %s', _first_line(error))
                     return result
             return plain(*inputs)
         return stage

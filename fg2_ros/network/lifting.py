@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Lifting of ground image tokens into a bird's-eye view with height selection (section 3.2)."""
 
 from __future__ import annotations
@@ -103,6 +117,10 @@ class RefinementStage(nn.Module):
 class GroundLifting(nn.Module):
     """Learned BEV queries which gather what the ground image shows at and above each cell."""
 
+    cells: Tensor
+    points: Tensor
+    panorama_columns: Tensor
+
     def __init__(self, config: FG2Config) -> None:
         super().__init__()
         self.config = config
@@ -132,7 +150,8 @@ class GroundLifting(nn.Module):
         bev = self.queries.flatten(0, 1).expand(len(tokens), -1, -1).to(tokens.dtype)
         for stage, feedforward in zip(self.stages, self.config.ffn_of_iteration):
             bev, height_index = stage(
-                bev, tokens, self.cells, columns, rows, self.feedforwards[str(feedforward)])
+                bev, tokens, cells=self.cells, columns=columns, rows=rows,
+                feedforward=self.feedforwards[str(feedforward)])
         bev_map = bev.transpose(1, 2).unflatten(2, (rows, -1))
         return bev_map, height_index.unflatten(1, (rows, -1)), visible
 

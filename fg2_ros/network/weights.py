@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Weights on disk and weights of others.
 
@@ -10,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 import json
 from pathlib import Path
+from typing import Any
 
 from fg2_ros.network import FG2Config, FG2Network
 from safetensors import safe_open, SafetensorError
@@ -86,7 +101,7 @@ def load_network(
     own = network.state_dict()
     with _open(path) as file:
         shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}
-        require_shapes(_shapes(own), shapes, str(path))
+        require_shapes(shapes_of(own), shapes, str(path))
         tensors = {
             name: file.get_tensor(name).to(
                 device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
@@ -116,7 +131,8 @@ def require_shapes(
         raise ValueError(f'{source} does not fit the network: {"; ".join(problems)}')
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the tensors' shapes by name."""
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
@@ -126,7 +142,7 @@ def _open(path: str | Path):
     try:
         return safe_open(path, 'pt')
     except (OSError, SafetensorError) as error:
-        raise ValueError(f'{path} is damaged or no safetensors file: {error}') from error
+        raise ValueError(f'{path} is damaged or not a safetensors file: {error}') from error
 
 
 def _read_header(path: str | Path) -> dict[str, str]:
@@ -163,11 +179,12 @@ def usable_precision(name: str, device: torch.device) -> torch.dtype:
     :raises ValueError: if there is no such precision.
     """
     if name == 'auto':
-        capabilities = getattr(torch.cpu, 'get_capabilities', dict)()  # not in every torch
+        capabilities: Mapping[str, Any] = (  # not every torch tells
+            torch.cpu.get_capabilities() if hasattr(torch.cpu, 'get_capabilities') else {})
         has_bfloat16 = device.type == 'cpu' and capabilities.get('avx512_bf16', False)
         return torch.bfloat16 if has_bfloat16 else torch.float32
     if name not in PRECISIONS:
-        raise ValueError(f'precision {name!r} is none of auto, {", ".join(PRECISIONS)}')
+        raise ValueError(f'precision {name!r} is not one of auto, {", ".join(PRECISIONS)}')
     return PRECISIONS[name]
 
 

@@ -1,16 +1,33 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Which tiles lie within a distance of a route, of any size, exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+import itertools
 
 from fg2_ros.geometry import mercator
-from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.tiles.address import reach_into, TileId
 from fg2_ros.prefetch.routes import edge_lengths_m, Route, sampled, steps_deg, WGS84
 import numpy as np
 
 LARGEST_MARGIN_M = 100_000.0
+MOST_TILES = 1_000_000  # at a few tens a second this takes a night
+_MOST_LISTED = 5 * MOST_TILES  # of which bounds and parallels may leave few
 _SAMPLES_PER_MARGIN = 20  # along a line: what is covered too much is half of this share
 _MOST_RUNS = 1_000_000  # routes too long for that are sampled more coarsely
 
@@ -18,64 +35,68 @@ _MOST_RUNS = 1_000_000  # routes too long for that are sampled more coarsely
 @dataclass(frozen=True)
 class TileArea:
     """
-    Tiles of one zoom as runs along rows, so that a continent takes little memory.
+    Tiles of one zoom.
 
     :param zoom: of the tiles.
-    :param rows: (K,) int64, from the north, rising.
-    :param first: (K,) first column of each run.
-    :param last: (K,) last column; runs of a row neither touch nor overlap.
+    :param keys: (N,) int64, rising: row from the north times 2 ** zoom, plus column.
     """
 
     zoom: int
-    rows: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
+    keys: np.ndarray
 
     @classmethod
     def around(cls, zoom: int, columns: np.ndarray, rows: np.ndarray) -> TileArea:
         """Return tiles with those beside them, corner to corner."""
-        rows, columns = np.asarray(rows, np.int64), np.asarray(columns, np.int64)
-        runs = [np.stack([rows + down, columns - 1, columns + 1]) for down in (-1, 0, 1)]
-        runs = np.concatenate(runs, axis=1)
-        return _merged(runs[:, (runs[0] >= 0) & (runs[0] < 2 ** zoom)], zoom)
+        right, down = (each.reshape(-1, 1) for each in np.mgrid[-1:2, -1:2])
+        columns, rows = (columns + right) % 2 ** zoom, rows + down
+        inside = (rows >= 0) & (rows < 2 ** zoom)
+        return cls(zoom, np.unique((rows * 2 ** zoom + columns)[inside]))
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Return the tiles' columns."""
+        return self.keys % 2 ** self.zoom
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Return the tiles' rows, counted from the north."""
+        return self.keys // 2 ** self.zoom
 
     def __len__(self) -> int:
         """Return the number of tiles."""
-        return int((self.last - self.first + 1).sum())
+        return len(self.keys)
 
     def __iter__(self) -> Iterator[TileId]:
         """Yield the tiles row by row."""
-        columns, rows = self.addresses()
-        return (TileId(self.zoom, *address) for address in zip(columns.tolist(), rows.tolist()))
+        for row, column in map(divmod, self.keys.tolist(), itertools.repeat(2 ** self.zoom)):
+            yield TileId(self.zoom, column, row)
 
-    def addresses(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (columns, rows) of all tiles, row by row."""
-        counts = self.last - self.first + 1
-        start = np.repeat(self.first - np.cumsum(counts) + counts, counts)
-        return start + np.arange(len(start)), np.repeat(self.rows, counts)
+    def where(self, chosen: np.ndarray) -> TileArea:
+        """Return those of the tiles that a mask says."""
+        return TileArea(self.zoom, self.keys[chosen])
 
     def within_bounds(self, bounds: tuple[float, ...]) -> TileArea:
         """Return those of the tiles that reach into west, south, east, north in degrees."""
-        west, south, east, north = bounds
-        x, y = mercator.world_pixel_from_geodetic(
-            [north, south], [west, east], self.zoom, tile_px=1)
-        rows = (self.rows + 1 > y[0]) & (self.rows < y[1])
-        left, right = np.floor(x[0]), np.ceil(x[1]) - 1
-        spans = [(left, right)] if west <= east else [(0, right), (left, 2 ** self.zoom - 1)]
-        pieces = [self._cut(rows, *span) for span in spans]
-        return _merged(np.concatenate(pieces, axis=1), self.zoom)
+        return self.where(reach_into(bounds, self.zoom, self.columns, self.rows))
 
     def within_parallels(self, nearest_deg: float, farthest_deg: float) -> TileArea:
         """Return those of the tiles that reach into a range of distances from the equator."""
         edges = np.abs([mercator.geodetic_from_world_pixel(0.0, edge, self.zoom, tile_px=1)[0]
                         for edge in (self.rows, self.rows + 1)])
-        inside = (edges.min(axis=0) <= farthest_deg) & (edges.max(axis=0) >= nearest_deg)
-        return TileArea(self.zoom, self.rows[inside], self.first[inside], self.last[inside])
+        return self.where(
+            (edges.min(axis=0) <= farthest_deg) & (edges.max(axis=0) >= nearest_deg))
 
-    def _cut(self, rows: np.ndarray, left: float, right: float) -> np.ndarray:
-        """Return (3, K) runs of some rows between two columns."""
-        first, last = np.maximum(self.first, int(left)), np.minimum(self.last, int(right))
-        return np.stack([self.rows, first, last])[:, rows & (first <= last)]
+
+def require_few(count: int, most: int = MOST_TILES) -> None:
+    """
+    Accept a number of tiles unless it is more than can be fetched.
+
+    :raises ValueError: if it is, with the number.
+    """
+    if count > most:
+        raise ValueError(f'that is {count:,} tiles, more than the {MOST_TILES:,} that can sensibly'
+                         ' be fetched from a tile server: take a smaller area or a coarser zoom, '
+                         'or get the imagery as files')
 
 
 def tiles_within(route: Route, margin_m: float, zoom: int) -> TileArea:
@@ -86,7 +107,8 @@ def tiles_within(route: Route, margin_m: float, zoom: int) -> TileArea:
     of a tile, if that is larger) further away may be there, too: more for routes of thousands of
     kilometres.
 
-    :raises ValueError: if the margin makes no sense or the route lies beyond the Mercator limit.
+    :raises ValueError: if the margin makes no sense, the route lies beyond the Mercator limit, or
+        the tiles are far too many.
     """
     if not 0 <= margin_m <= LARGEST_MARGIN_M:
         raise ValueError(f'a margin of {margin_m:g} m is not between 0 and {LARGEST_MARGIN_M:g} m')
@@ -101,7 +123,7 @@ def tiles_within(route: Route, margin_m: float, zoom: int) -> TileArea:
     places = np.concatenate([sampled(line, step_m) for line in route.outlines])
     runs = [_discs(places, margin_m + step_m / 2, zoom)]
     runs += [_interior(area, zoom) for area in route.areas]
-    return _merged(np.concatenate(runs, axis=1), zoom)
+    return _listed(np.concatenate(runs, axis=1), zoom)
 
 
 def _discs(places: np.ndarray, radius_m: float, zoom: int) -> np.ndarray:
@@ -176,22 +198,19 @@ def _crossings(latitude: np.ndarray, longitude: np.ndarray, zoom: int) -> np.nda
     return np.stack([row, x[edge] + share * (x[edge + 1] - x[edge])])
 
 
-def _merged(runs: np.ndarray, zoom: int) -> TileArea:
-    """Return (3, K) runs of any columns within the world, without overlaps."""
+def _listed(runs: np.ndarray, zoom: int) -> TileArea:
+    """Return the tiles in (3, K) runs: rows, first and last columns, which may leave the world."""
     world = 2 ** zoom
     row, first, last = runs
-    if not len(row):
-        return TileArea(zoom, row, first, last)
-    last = np.minimum(last, first + world - 1) - first + first % world
-    first = first % world
-    beyond = last >= world
-    row = np.concatenate([row, row[beyond]])
-    first = np.concatenate([first, np.zeros(beyond.sum(), np.int64)])
-    last = np.concatenate([np.minimum(last, world - 1), last[beyond] - world])
-    start, end = row * (world + 2) + first, row * (world + 2) + last
+    start = row * 2 * world + first % world
+    end = start + np.minimum(last - first, world - 1)
     order = np.argsort(start)
     start, end = start[order], np.maximum.accumulate(end[order])
-    new = np.concatenate([[True], start[1:] > end[:-1] + 1])
-    last_of_run = np.concatenate([new[1:], [True]])
-    row, first = np.divmod(start[new], world + 2)
-    return TileArea(zoom, row, first, end[last_of_run] - row * (world + 2))
+    begins = np.concatenate([[0], end[:-1] + 1])  # what lies before is in another run already
+    start = np.maximum(start, begins[:len(start)])
+    counts = end - start + 1
+    require_few(int(counts.sum()), _MOST_LISTED)
+    listed = np.repeat(start - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    row, column = np.divmod(listed, 2 * world)
+    keys = np.sort(row * world + column % world)
+    return TileArea(zoom, keys[np.diff(keys, prepend=-1) > 0])

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Where a route has imagery in a tile file, and where it has none."""
 
 from __future__ import annotations
@@ -7,7 +21,7 @@ from dataclasses import dataclass
 from fg2_ros.geometry import mercator
 from fg2_ros.imagery.patch import MAX_MISSING
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, ZoomIndex
-from fg2_ros.prefetch.areas import tiles_within
+from fg2_ros.prefetch.areas import TileArea, tiles_within
 from fg2_ros.prefetch.plan import areas_for, COARSER_ZOOMS, make_plan
 from fg2_ros.prefetch.routes import Route, sampled, WGS84
 import numpy as np
@@ -109,9 +123,9 @@ def area_tiles(route: Route, holdings: MbtilesIndex, resolution_m: float,
         return 0, 0
     inside = Route(areas=route.areas)
     if zoom is not None:
-        areas = tiles_within(inside, 0.0, zoom),
+        areas: tuple[TileArea, ...] = (tiles_within(inside, 0.0, zoom),)
     else:
-        areas = areas_for(inside, 0.0, resolution_m, holdings)
+        areas = areas_for(inside, 0.0, resolution_m, holdings.layout)
     plan = make_plan(areas, holdings, holdings.tile_px)
     return plan.held_in(holdings), plan.tiles
 
@@ -123,7 +137,8 @@ def _zooms(latitudes: np.ndarray, holdings: MbtilesIndex, resolution_m: float,
         return np.full(len(latitudes), zoom)
     coarsest_m = mercator.ground_resolution_m(0.0, 0, holdings.tile_px)
     exact = np.log2(coarsest_m * np.cos(np.radians(latitudes)) / resolution_m)
-    return np.clip(np.ceil(exact - 1e-9), holdings.min_zoom, holdings.max_zoom).astype(int)
+    layout = holdings.layout
+    return np.clip(np.ceil(exact - 1e-9), layout.min_zoom, layout.max_zoom).astype(int)
 
 
 def _states(places: np.ndarray, zooms: np.ndarray, holdings: MbtilesIndex,
@@ -145,9 +160,10 @@ def _shares(places: np.ndarray, holding: ZoomIndex, size_m: float) -> np.ndarray
     """Return the shares of the patches around places whose tiles are there."""
     if not len(places) or not len(holding.keys):
         return np.zeros(len(places))
-    x, y = mercator.world_pixel_from_geodetic(*places.T, holding.zoom, tile_px=1)
+    latitude, longitude = places.T
+    x, y = mercator.world_pixel_from_geodetic(latitude, longitude, holding.zoom, tile_px=1)
     tile_m = mercator.ground_resolution_m(0.0, holding.zoom, tile_px=1) * np.cos(
-        np.radians(places[:, 0]))
+        np.radians(latitude))
     half = size_m / 2 / tile_m
     left, top = np.floor(x - half), np.floor(y - half)
     share = np.zeros(len(places))

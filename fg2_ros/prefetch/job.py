@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The tiles of a route into a cache: planned, judged by their terms, downloaded, counted."""
 
 from __future__ import annotations
@@ -11,8 +25,8 @@ from fg2_ros.imagery import HttpSettings
 from fg2_ros.imagery.cache.cache import CacheError, TileCache
 from fg2_ros.imagery.catalogue import CatalogueSource, choose_sources
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, read_mbtiles_index
-from fg2_ros.prefetch.plan import (
-    areas_for, coarser_plan, COARSER_ZOOMS, make_plan, Plan, tiles_at)
+from fg2_ros.prefetch.areas import TileArea
+from fg2_ros.prefetch.plan import areas_for, coarser_plan, COARSER_ZOOMS, make_plan, Plan, tiles_at
 from fg2_ros.prefetch.prefetch import Prefetch, Summary
 from fg2_ros.prefetch.routes import Route
 from fg2_ros.prefetch.settings import PrefetchSettings, ResolutionSettings
@@ -125,15 +139,15 @@ def _plans(source: CatalogueSource, route: Route, path: Path, margin_m: float,
            resolution: ResolutionSettings) -> list[Plan]:
     tiles = source.tile_source()
     if resolution.zoom is not None:
-        areas = tiles_at(route, margin_m, resolution.zoom, tiles),
+        areas: tuple[TileArea, ...] = tiles_at(route, margin_m, resolution.zoom, tiles.layout),
     else:
-        areas = areas_for(route, margin_m, resolution.patch()[0], tiles)
+        areas = areas_for(route, margin_m, resolution.patch()[0], tiles.layout)
     if not sum(map(len, areas)):
         raise ValueError(f'the route lies outside the bounds of {source.label}')
     index = read_mbtiles_index(path) if path.exists() else MbtilesIndex(path)
     plans = [make_plan(areas, index, tiles.tile_px)]
     for _ in range(COARSER_ZOOMS):
-        plans.append(coarser_plan(plans[-1], (), index, tiles))
+        plans.append(coarser_plan(plans[-1], (), index, tiles.layout))
     return [plan for plan in plans if plan.tiles]
 
 
@@ -177,6 +191,6 @@ def _download_plans(job: PrefetchJob, prefetch: Prefetch, result: PrefetchResult
             if outcome.kind == 'absent':
                 lacking.add(outcome.tile)
             progress(total, result.summary)
-        plan = coarser_plan(plan, lacking, read_mbtiles_index(job.path), tiles)
+        plan = coarser_plan(plan, lacking, read_mbtiles_index(job.path), tiles.layout)
         if prefetch.gave_up or not plan.tiles:
             return

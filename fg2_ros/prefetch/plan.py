@@ -1,21 +1,33 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Which tiles of a source a route needs, and which of them a cache misses."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+import itertools
 
 from fg2_ros.geometry import mercator
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex
-from fg2_ros.imagery.tiles.address import TileId, TileSource
-from fg2_ros.imagery.tiles.mosaic import TilePyramid
-from fg2_ros.prefetch.areas import TileArea, tiles_within
+from fg2_ros.imagery.tiles.address import TileId, TileLayout
+from fg2_ros.prefetch.areas import require_few, TileArea, tiles_within
 from fg2_ros.prefetch.routes import Route
 import numpy as np
 
 COARSER_ZOOMS = 3  # that `TileImagery` falls back on where a source has nothing
-MOST_TILES = 1_000_000  # at a few tens a second this takes a night
 _USUAL_BYTES = {256: 20_000, 512: 70_000}  # of an orthophoto's tile as JPEG
 _ENOUGH_TO_AVERAGE = 20
 
@@ -26,15 +38,15 @@ class Plan:
     The tiles that a route needs of a source, and what is to be done for them.
 
     :param areas: all of them, one area a zoom.
-    :param missing: (columns, rows) of those to be fetched, or asked whether they are current.
-    :param current: (columns, rows) of those that are in the cache and current.
+    :param missing: those to be fetched, or asked whether they are current.
+    :param current: those that are in the cache and current.
     :param lacking: how many the source is known to lack.
     :param tile_bytes: what a tile takes, about.
     """
 
     areas: tuple[TileArea, ...]
-    missing: tuple[tuple[np.ndarray, np.ndarray], ...]
-    current: tuple[tuple[np.ndarray, np.ndarray], ...]
+    missing: tuple[TileArea, ...]
+    current: tuple[TileArea, ...]
     lacking: int
     tile_bytes: float
 
@@ -51,40 +63,29 @@ class Plan:
     @property
     def held(self) -> int:
         """Return how many tiles are in the cache and current."""
-        return sum(len(columns) for columns, _ in self.current)
+        return sum(map(len, self.current))
 
     @property
     def to_fetch(self) -> int:
         """Return how many tiles are asked for."""
-        return sum(len(columns) for columns, _ in self.missing)
+        return sum(map(len, self.missing))
 
     def __iter__(self) -> Iterator[TileId]:
         """Yield the tiles to be fetched."""
-        return self._listed(self.missing)
+        return itertools.chain.from_iterable(self.missing)
 
     def held_tiles(self) -> Iterator[TileId]:
         """Yield the tiles that are in the cache and current."""
-        return self._listed(self.current)
+        return itertools.chain.from_iterable(self.current)
 
     def held_in(self, holdings: MbtilesIndex) -> int:
         """Return how many of the tiles a file holds, current or not."""
-        return sum(int(holdings.at(area.zoom).has(*area.addresses()).sum())
+        return sum(int(np.isin(area.keys, holdings.at(area.zoom).keys).sum())
                    for area in self.areas)
-
-    def _listed(self, addresses) -> Iterator[TileId]:
-        for area, (columns, rows) in zip(self.areas, addresses):
-            for address in zip(columns.tolist(), rows.tolist()):
-                yield TileId(area.zoom, *address)
-
-
-class BoundedPyramid(TilePyramid, Protocol):
-    """A tile pyramid that may end somewhere: west, south, east, north in degrees, or ()."""
-
-    bounds: tuple[float, ...]
 
 
 def areas_for(route: Route, margin_m: float, resolution_m: float,
-              source: BoundedPyramid) -> tuple[TileArea, ...]:
+              layout: TileLayout) -> tuple[TileArea, ...]:
     """
     Return the tiles that patches of a resolution need within a margin around a route.
 
@@ -98,30 +99,30 @@ def areas_for(route: Route, margin_m: float, resolution_m: float,
     farthest = min(max(abs(south), abs(north)) + margin_deg, mercator.MAX_LATITUDE_DEG)
     nearest = 0.0 if south <= 0 <= north else max(0.0, min(abs(south), abs(north)) - margin_deg)
     coarsest, finest = (
-        mercator.zoom_for_resolution(latitude, resolution_m, source.tile_px)
+        mercator.zoom_for_resolution(latitude, resolution_m, layout.tile_px)
         for latitude in (farthest, nearest))
-    zooms = sorted({min(max(zoom, source.min_zoom), source.max_zoom)
+    zooms = sorted({min(max(zoom, layout.min_zoom), layout.max_zoom)
                     for zoom in range(coarsest, finest + 1)})
-    areas = [tiles_at(route, margin_m, zoom, source) for zoom in zooms]
+    areas = [tiles_at(route, margin_m, zoom, layout) for zoom in zooms]
     if len(zooms) > 1:
-        bands = [_parallels(zoom, zooms, resolution_m, source.tile_px) for zoom in zooms]
+        bands = [_parallels(zoom, zooms, resolution_m, layout.tile_px) for zoom in zooms]
         areas = [area.within_parallels(low - margin_deg, high + margin_deg)
                  for area, (low, high) in zip(areas, bands)]
-    _require_few(areas)
+    require_few(sum(map(len, areas)))
     return tuple(areas)
 
 
-def tiles_at(route: Route, margin_m: float, zoom: int, source: BoundedPyramid) -> TileArea:
+def tiles_at(route: Route, margin_m: float, zoom: int, layout: TileLayout) -> TileArea:
     """
-    Return the tiles of a zoom that a source has within a margin around a route.
+    Return the tiles of a zoom that a pyramid has within a margin around a route.
 
-    :raises ValueError: if the source has no such zoom.
+    :raises ValueError: if it has no such zoom.
     """
-    if not source.min_zoom <= zoom <= source.max_zoom:
-        raise ValueError(f'{source.name} has the zooms {source.min_zoom} to {source.max_zoom}, '
+    if not layout.min_zoom <= zoom <= layout.max_zoom:
+        raise ValueError(f'{layout.name} has the zooms {layout.min_zoom} to {layout.max_zoom}, '
                          f'not {zoom}')
     area = tiles_within(route, margin_m, zoom)
-    return area.within_bounds(source.bounds) if source.bounds else area
+    return area.within_bounds(layout.bounds) if layout.bounds else area
 
 
 def make_plan(areas: tuple[TileArea, ...], holdings: MbtilesIndex, tile_px: int) -> Plan:
@@ -131,20 +132,21 @@ def make_plan(areas: tuple[TileArea, ...], holdings: MbtilesIndex, tile_px: int)
     :param holdings: of the cache.
     :raises ValueError: if there are too many tiles.
     """
-    _require_few(areas)
-    missing, held, lacking = [], [], 0
+    require_few(sum(map(len, areas)))
+    missing, current, lacking = [], [], 0
     for area in areas:
-        columns, rows = area.addresses()
-        current, absent = _known(holdings, area.zoom, columns, rows)
-        missing.append((columns[~current & ~absent], rows[~current & ~absent]))
-        held.append((columns[current], rows[current]))
-        lacking += int((absent & ~current).sum())
-    return Plan(tuple(areas), tuple(missing), tuple(held), lacking,
-                _tile_bytes(areas, holdings, tile_px))
+        held = holdings.at(area.zoom)
+        is_current = np.isin(area.keys, held.keys[held.fresh])
+        is_absent = np.isin(area.keys, _keys(area.zoom, holdings.absent))
+        missing.append(area.where(~is_current & ~is_absent))
+        current.append(area.where(is_current))
+        lacking += int((is_absent & ~is_current).sum())
+    return Plan(tuple(areas), missing=tuple(missing), current=tuple(current), lacking=lacking,
+                tile_bytes=_tile_bytes(areas, holdings, tile_px))
 
 
 def coarser_plan(plan: Plan, lacking: Collection[TileId], holdings: MbtilesIndex,
-                 source: TileSource) -> Plan:
+                 layout: TileLayout) -> Plan:
     """
     Return the tiles, a zoom coarser, that serve where a source lacks those of a plan.
 
@@ -153,23 +155,12 @@ def coarser_plan(plan: Plan, lacking: Collection[TileId], holdings: MbtilesIndex
     lacking = holdings.absent.union(lacking)
     areas = []
     for area in plan.areas:
-        keys = np.array([tile.y * 2 ** area.zoom + tile.x
-                         for tile in lacking if tile.zoom == area.zoom], np.int64)
-        columns, rows = area.addresses()
-        lacks = np.isin(rows * 2 ** area.zoom + columns, keys)
-        if area.zoom > source.min_zoom and lacks.any():
+        lacks = area.where(np.isin(area.keys, _keys(area.zoom, lacking)))
+        if area.zoom > layout.min_zoom and len(lacks):
             # A patch there also needs those beside, where the finer ones are not enough for it.
-            coarser = TileArea.around(area.zoom - 1, columns[lacks] // 2, rows[lacks] // 2)
-            areas.append(coarser.within_bounds(source.bounds) if source.bounds else coarser)
-    return make_plan(tuple(areas), holdings, source.tile_px)
-
-
-def _require_few(areas: Iterable[TileArea]) -> None:
-    count = sum(map(len, areas))
-    if count > MOST_TILES:
-        raise ValueError(f'that is {count:,} tiles, more than the {MOST_TILES:,} that can sensibly'
-                         ' be fetched from a tile server: take a smaller area or a coarser zoom, '
-                         'or get the imagery as files')
+            coarser = TileArea.around(area.zoom - 1, lacks.columns // 2, lacks.rows // 2)
+            areas.append(coarser.within_bounds(layout.bounds) if layout.bounds else coarser)
+    return make_plan(tuple(areas), holdings, layout.tile_px)
 
 
 def _parallels(zoom: int, zooms: list[int], resolution_m: float,
@@ -181,13 +172,9 @@ def _parallels(zoom: int, zooms: list[int], resolution_m: float,
     return 0.0 if zoom == zooms[-1] else low, 90.0 if zoom == zooms[0] else high
 
 
-def _known(holdings: MbtilesIndex, zoom: int, columns: np.ndarray,
-           rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which tiles are there and current, and which the source is known to lack."""
-    holding = holdings.at(zoom)
-    keys = rows * 2 ** zoom + columns
-    lacking = [tile.y * 2 ** zoom + tile.x for tile in holdings.absent if tile.zoom == zoom]
-    return np.isin(keys, holding.keys[holding.fresh]), np.isin(keys, lacking)
+def _keys(zoom: int, tiles: Iterable[TileId]) -> np.ndarray:
+    """Return the keys of those of some tiles that are of a zoom, see `TileArea`."""
+    return np.array([tile.y * 2 ** zoom + tile.x for tile in tiles if tile.zoom == zoom], np.int64)
 
 
 def _tile_bytes(areas: Iterable[TileArea], holdings: MbtilesIndex, tile_px: int) -> float:

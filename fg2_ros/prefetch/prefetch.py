@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Filling a tile cache before the drive, politely."""
 
 from __future__ import annotations
@@ -82,7 +96,6 @@ class Prefetch:
     """
 
     def __init__(self, source: TileSource, http: HttpSettings, cache: TileCache):
-        """Prepare; nothing is fetched yet."""
         self.gave_up = ''  # why the rest was not tried
         self._name = source.name
         self._cache = cache
@@ -174,8 +187,8 @@ class Prefetch:
             self._give_up(f'{self._name} forbids to keep its tiles (Cache-Control: no-store)')
             return TileOutcome(tile, 'failed', reason='not to be kept')
         self._origin.keep(tile, fetched)
-        if self._cache.state != str(self._cache.path):
-            self._give_up(f'the tile cache {self._cache.state}')
+        if not self._cache.status.is_sound:
+            self._give_up(f'the tile cache {self._cache.status}')
         if fetched.download.data is None:
             return TileOutcome(tile, 'current')
         return TileOutcome(tile, 'fetched', len(fetched.download.data))

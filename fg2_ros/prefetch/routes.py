@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Where a vehicle will drive: the lines and areas of a GPX, GeoJSON or bag file, or of a box."""
 
 from __future__ import annotations
@@ -6,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from fg2_ros.geometry.frames import require_geodetic
@@ -216,9 +231,9 @@ def _tracks(path: Path) -> dict[str, list[tuple[float, float, float, int]]]:
     from rosbags.typesys import get_typestore, Stores
     with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
         wanted = [each for each in reader.connections if each.msgtype == _FIX]
-        tracks = {each.topic: [] for each in wanted}
+        tracks: dict[str, list] = {each.topic: [] for each in wanted}
         for connection, _, data in reader.messages(wanted) if wanted else ():
-            fix = reader.deserialize(data, connection.msgtype)
+            fix: Any = reader.deserialize(data, connection.msgtype)
             stamp = fix.header.stamp
             tracks[connection.topic].append((
                 stamp.sec + stamp.nanosec * 1e-9, fix.latitude, fix.longitude, fix.status.status))

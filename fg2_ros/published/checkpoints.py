@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Loading checkpoints under the names that their authors gave the tensors."""
 
 from __future__ import annotations
@@ -5,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fg2_ros.network import FG2Network
-from fg2_ros.network.weights import _shapes, require_shapes
+from fg2_ros.network.weights import require_shapes, shapes_of
 from fg2_ros.published.names import official_names, QUERIES, unused_shapes
 from fg2_ros.published.queries import reproduce_queries, SHA256
 from torch import Tensor
@@ -48,14 +62,14 @@ def head_tensors(
     shapes |= unused_shapes(network)
     given = dict(state_dict)
     if QUERIES not in given and shapes[QUERIES] in SHA256:
-        require_shapes(shapes, _shapes(given) | {QUERIES: shapes[QUERIES]}, source)
+        require_shapes(shapes, shapes_of(given) | {QUERIES: shapes[QUERIES]}, source)
         given[QUERIES] = reproduce_queries(shapes[QUERIES])
-    require_shapes(shapes, _shapes(given), source)
+    require_shapes(shapes, shapes_of(given), source)
     return {name: given[official] for official, name in names.items()}
 
 
 def backbone_tensors(
         network: FG2Network, state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Return the tensors of a DINOv2 under their names in its module; see `head_tensors`."""
-    require_shapes(_shapes(network.backbone.state_dict()), _shapes(state_dict), source)
+    require_shapes(shapes_of(network.backbone.state_dict()), shapes_of(state_dict), source)
     return dict(state_dict)

@@ -1,17 +1,31 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Published checkpoints, head and backbone, into one file that the node takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-import hashlib
 from pathlib import Path
 
-from fg2_ros.version import __version__
+from fg2_ros.files import sha256_of
 from fg2_ros.network import dinov2, FG2Config, FG2Network
 from fg2_ros.network.weights import network_without_weights, save_tensors
 from fg2_ros.published.checkpoints import backbone_tensors, head_tensors
 from fg2_ros.published.files import read_state_dict
 from fg2_ros.published.names import QUERIES, unused_shapes
+from fg2_ros.version import __version__
 import torch
 from torch import Tensor
 
@@ -101,5 +115,4 @@ def _require_finite(tensors: dict[str, Tensor]) -> None:
 
 def origin_of(path: Path) -> dict[str, str]:
     """Return what tells later which file it was; no folder, which may say too much."""
-    with path.open('rb') as file:
-        return {'file': path.name, 'sha256': hashlib.file_digest(file, 'sha256').hexdigest()}
+    return {'file': path.name, 'sha256': sha256_of(path)}

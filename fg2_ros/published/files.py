@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """State dicts in files of `torch.save`, read without running what such a file may hold."""
 
 from __future__ import annotations
@@ -6,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 import pickle
 import re
-from typing import Any
+from typing import Any, TypeGuard
 import zipfile
 
 import torch
@@ -29,7 +43,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f'there is no checkpoint {path}')
-    is_archive = zipfile.is_zipfile(path)  # older checkpoints are none
+    is_archive = zipfile.is_zipfile(path)  # older checkpoints are not
     if is_archive:
         _require_checksums(path)
     try:
@@ -56,7 +70,7 @@ def _problem(path: Path, error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError) and wanted:
         return (f'{path} is refused: it wants to call {wanted[1]}, and no code of a checkpoint is '
                 'run here; a state dict holds nothing but tensors')
-    return (f'{path} is damaged or no checkpoint of torch.save '
+    return (f'{path} is damaged or not a checkpoint of torch.save '
             f'({type(error).__name__}: {text.partition(". ")[0]})')
 
 
@@ -71,7 +85,7 @@ def _unwrapped(content: Any, path: Path) -> Mapping[str, Tensor]:
         f'{path} holds no state dict, but: {", ".join(map(str, content)) or "nothing"}')
 
 
-def _is_state_dict(candidate: Any) -> bool:
+def _is_state_dict(candidate: Any) -> TypeGuard[Mapping[str, Tensor]]:
     return isinstance(candidate, Mapping) and len(candidate) > 0 and all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in candidate.items())
 

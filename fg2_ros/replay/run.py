@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A bag from its first message to the poses and figures that come of it."""
 
 from __future__ import annotations
@@ -13,6 +27,7 @@ from typing import Any, Callable
 from fg2_ros.evaluation.drive import DriveRecord
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, Imagery, ImageryError
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.replay.outputs import (
     BAG_FOLDER, CSV_FILE, GEOJSON_FILE, PoseTable, require_new, write_bag, write_geojson)
 from fg2_ros.replay.recording import choose_topics, POSE, Recording, Topics
@@ -232,8 +247,9 @@ def _background(record: DriveRecord, frame: MapFrame, imagery: Imagery,
     east_m, north_m = ((low + high) / 2).tolist()
     size_m = float(np.max(high - low)) + 2 * MAP_MARGIN_M
     try:
-        return imagery.patch(frame, (east_m, north_m), size_m, MAP_PX, wait_s)
+        return imagery.patch(PatchView(frame, (east_m, north_m), size_m, MAP_PX), wait_s)
     except ImageryError as error:
         _log.warning('the map of the report has no background: %s', error)
         grey = np.full((64, 64, 3), 128, np.uint8)
-        return AerialPatch(grey, frame, (east_m, north_m), size_m, None, 'none')
+        return AerialPatch(
+            grey, PatchView(frame, (east_m, north_m), size_m, len(grey)), None, 'none')

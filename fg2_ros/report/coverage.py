@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Pictures of what a tile file holds, with a route on them: one HTML page, or one PNG."""
 
 from __future__ import annotations
@@ -12,8 +26,7 @@ from fg2_ros.geometry import mercator
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex, tiles_of, ZoomIndex
 from fg2_ros.imagery.tiles.address import TileId
 from fg2_ros.prefetch.coverage import COARSER, FULL, NONE, PARTIAL, RouteTrack, Stretch
-from fg2_ros.report.html_page import write_page
-from fg2_ros.report.map import data_uri
+from fg2_ros.report.html_page import data_uri, write_page
 import numpy as np
 from PIL import Image
 

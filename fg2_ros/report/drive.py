@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The report of a drive: one HTML file that opens offline."""
 
 from __future__ import annotations
@@ -7,8 +21,8 @@ from typing import Protocol
 
 from fg2_ros.evaluation.drive import DriveRecord, summary
 from fg2_ros.report.charts import Curve, Limit, line_chart
-from fg2_ros.report.html_page import write_page
-from fg2_ros.report.map import data_uri, Map
+from fg2_ros.report.html_page import data_uri, write_page
+from fg2_ros.report.map import Map
 from markupsafe import Markup
 import numpy as np
 
@@ -18,9 +32,17 @@ LATENCY_GOAL_MS = 300.0
 class BackgroundImage(Protocol):
     """A north-up (H, W, 3) uint8 RGB image of the ground, in the record's map frame."""
 
-    image: np.ndarray
-    resolution_m: float
-    centre_m: tuple[float, float]
+    @property
+    def image(self) -> np.ndarray:
+        """Return the pixels."""
+
+    @property
+    def resolution_m(self) -> float:
+        """Return metres a pixel."""
+
+    @property
+    def centre_m(self) -> tuple[float, float]:
+        """Return (east, north) of the image's centre."""
 
 
 def write_report(path: Path, record: DriveRecord, orthophoto: BackgroundImage, title: str,

@@ -1,14 +1,26 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A map for a page: an aerial picture with vector layers over it, to zoom and to move."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 from fg2_ros.drawing import ellipse_axes
-from fg2_ros.report.html_page import render
+from fg2_ros.report.html_page import jpeg_uri, render
 from markupsafe import Markup
 import numpy as np
 
@@ -92,15 +104,3 @@ class Map:
         """Return (N, 2) points in metres to the right of and below the upper left corner."""
         points_m = np.asarray(points_m, float).reshape(-1, 2)
         return (points_m - (self._west_m, self._north_m)) * (1, -1)
-
-
-def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
-    """Return a data URI of a (H, W, 3) uint8 RGB image."""
-    _, jpeg = cv2.imencode(
-        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data_uri(jpeg.tobytes())
-
-
-def data_uri(data: bytes, kind: str = 'jpeg') -> str:
-    """Return a data URI of an encoded picture."""
-    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'

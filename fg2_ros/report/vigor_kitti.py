@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The report of an evaluation on a cross-view data set: one HTML file that opens offline."""
 
 from __future__ import annotations
@@ -8,8 +22,7 @@ from typing import Sequence
 from fg2_ros.evaluation.vigor_kitti.results import Case, CrossViewResult
 from fg2_ros.published.figures import CONDITION, PUBLISHED
 from fg2_ros.report.charts import Curve, histogram, line_chart
-from fg2_ros.report.html_page import write_page
-from fg2_ros.report.map import jpeg_uri
+from fg2_ros.report.html_page import jpeg_uri, write_page
 from markupsafe import Markup
 import numpy as np
 from PIL import Image

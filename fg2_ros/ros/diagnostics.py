@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What goes on inside the node: counters, latencies, reasons; as /diagnostics and in the log."""
 
 from __future__ import annotations
@@ -10,6 +24,7 @@ import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.tracker.results import BeliefState, TrackedPose
 import numpy as np
 
@@ -26,7 +41,6 @@ class Rejected(Exception):
     """
 
     def __init__(self, kind: str, reason: str):
-        """Say what was wrong."""
         super().__init__(reason)
         self.kind = kind
 
@@ -40,7 +54,6 @@ class Health:
     """
 
     def __init__(self, logger):
-        """Start with nothing counted."""
         self._logger = logger
         self._lock = threading.Lock()
         self._logged_s: dict[str, float] = {}  # when, by what was said but for its numbers
@@ -94,14 +107,15 @@ class Health:
         if due:
             self._logger.warning(reason)
 
-    def report(self, name: str, stamp, inputs: dict, imagery: dict) -> DiagnosticArray:
+    def report(self, name: str, stamp, inputs: dict,
+               imagery: ImageryStatus | None) -> DiagnosticArray:
         """
         Return the diagnostics of now.
 
         :param name: of the node; it begins every status' name.
         :param stamp: builtin_interfaces Time of now.
         :param inputs: further values about mailbox and inputs.
-        :param imagery: the counters of the imagery.
+        :param imagery: how the imagery does, None if there is none.
         """
         message = DiagnosticArray()
         message.header.stamp = stamp
@@ -157,11 +171,11 @@ class Health:
             return DiagnosticStatus.WARN, 'no images', values
         return DiagnosticStatus.OK, f'{self._image_rate_hz(now):.1f} images/s', values
 
-    def _imagery(self, imagery: dict):
-        values = _imagery_values(imagery)
+    def _imagery(self, imagery: ImageryStatus | None):
+        values = _imagery_values(imagery) if imagery else {}
         trouble = self._troubles.get('imagery')
         problem = trouble[0] if trouble and self._is_recent(trouble[1]) else ''
-        problem = problem or _imagery_problem(imagery)
+        problem = problem or (_imagery_problem(imagery) if imagery else '')
         if problem:
             return DiagnosticStatus.WARN, problem, values
         return DiagnosticStatus.OK, 'ok' if imagery else 'not configured', values
@@ -188,34 +202,38 @@ def resident_memory_mb() -> float:
     return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
 
 
-def _imagery_problem(imagery: dict) -> str:
+def _imagery_problem(imagery: ImageryStatus) -> str:
     """Return what is wrong with the imagery for longer than a moment, '' if nothing is."""
-    if imagery.get('offline'):
-        return f'{imagery.get("last_error") or "offline"}: only cached tiles of it are used'
-    if str(imagery.get('cache', '')).startswith('off'):
-        return f'the cache is {imagery["cache"]}'
-    if '(not written' in str(imagery.get('cache', '')):
-        return f'cache: {imagery["cache"]}'
-    if imagery.get('stale'):
-        return f'{imagery["stale"]} tiles are out of date and cannot be had anew'
-    wanted_m, given_m = imagery.get('patch_resolution_m'), imagery.get('imagery_resolution_m')
-    if wanted_m and given_m and given_m > 1.01 * wanted_m:
-        return (f'the imagery of {imagery["patch_source"]} has {given_m:.2f} m per pixel, coarser '
-                f'than the {wanted_m:.2f} m that the network wants')
+    if imagery.offline:
+        return f'{imagery.last_error or "offline"}: only cached tiles of it are used'
+    for cache in imagery.caches:
+        if not cache.is_sound:
+            return f'cache: {cache}' if cache.is_open else f'the cache is {cache}'
+    if imagery.stale:
+        return f'{imagery.stale} tiles are out of date and cannot be had anew'
+    patch = imagery.last_patch
+    if patch and (patch.native_resolution_m or 0.0) > 1.01 * patch.resolution_m:
+        return (f'the imagery of {patch.source} has {patch.native_resolution_m:.2f} m per pixel, '
+                f'coarser than the {patch.resolution_m:.2f} m that the network wants')
     return ''
 
 
-def _imagery_values(imagery: dict) -> dict:
-    """Return the statistics of the imagery as diagnostics show them: flat, with units."""
-    values = {}
-    for key, value in imagery.items():
-        if key.endswith('_m'):
-            values[f'{key[:-2]} [m]'] = 'unknown' if value is None else f'{value:.3f}'
-        elif key != 'sources':
-            values[key] = value
-    for number, source in enumerate(imagery.get('sources', ()), 1):
-        state = source.get('last_error') if source.get('offline') else 'ok'
-        values[f'source {number}'] = f'{source.get("source", "")}: {state}'
+def _imagery_values(imagery: ImageryStatus) -> dict:
+    """Return how the imagery does as diagnostics show it: flat, with units."""
+    values = {'source': imagery.source, **imagery.counters,
+              'cache': '; '.join(map(str, imagery.caches)) or 'none',
+              'offline': imagery.offline, 'last_error': imagery.last_error}
+    if imagery.last_patch:
+        patch = imagery.last_patch
+        native_m = patch.native_resolution_m
+        values |= {
+            'patch_source': patch.source, 'patch_vintage': patch.vintage,
+            'patch_attribution': patch.attribution,
+            'patch_resolution [m]': f'{patch.resolution_m:.3f}',
+            'imagery_resolution [m]': 'unknown' if native_m is None else f'{native_m:.3f}'}
+    for number, member in enumerate(imagery.members, 1):
+        state = member.last_error if member.offline else 'ok'
+        values[f'source {number}'] = f'{member.source}: {state}'
     return values
 
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The lifecycle node: panoramas, GNSS and odometry in; poses, map -> odom and diagnostics out."""
 
 from __future__ import annotations
@@ -433,7 +447,7 @@ class FG2Node(LifecycleNode):
     # Diagnostics -------------------------------------------------------------------------------
 
     def _publish_diagnostics(self) -> None:
-        imagery = self._parts.loaded.imagery.stats() if self._parts is not None else {}
+        imagery = self._parts.loaded.imagery.status() if self._parts is not None else None
         dropped = self._worker.mailbox.dropped if self._worker is not None else 0
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 How the city looks on one day: season, light, colours, wear, who is parked where, and the camera.
 
@@ -33,6 +47,7 @@ _GROUND_HSV = {
     Ground.MARKING: ((40, 60), (.0, .1), (.75, 1.)),
 }
 SEASONS = ('summer', 'dry', 'winter')
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -82,23 +97,27 @@ class Look:
         grain = rng.standard_normal(image.shape[:2], dtype=np.float32) * self.noise
         pixels = np.clip((image + grain[..., None]) * 255, 0, 255).astype(np.uint8)
         _, packed = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
-        return cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        shown = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        assert shown is not None, 'what was just encoded can be decoded'
+        return shown
 
 
-def colour(rng: np.random.Generator, hue, saturation, value) -> np.ndarray:
+def colour(rng: np.random.Generator, hue: Range, saturation: Range, value: Range) -> np.ndarray:
     """Draw RGB values (3,) in [0, 1] from ranges of hue (degrees), saturation and value."""
-    hsv = np.float32([[[rng.uniform(*hue) % 360, rng.uniform(*saturation), rng.uniform(*value)]]])
+    hsv = np.array([[[
+        rng.uniform(*hue) % 360, rng.uniform(*saturation), rng.uniform(*value)]]], np.float32)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
 
 
-def colours(rng: np.random.Generator, count: int, hue, saturation, value) -> np.ndarray:
+def colours(rng: np.random.Generator, count: int, hue: Range, saturation: Range,
+            value: Range) -> np.ndarray:
     """Return (count, 3) such colours."""
     hsv = np.stack([rng.uniform(*hue, count) % 360, rng.uniform(*saturation, count),
                     rng.uniform(*value, count)], axis=-1).astype(np.float32)
     return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
-def fractal(rng: np.random.Generator, size: int, cells) -> np.ndarray:
+def fractal(rng: np.random.Generator, size: int, cells: tuple[int, ...]) -> np.ndarray:
     """Return (size, size) float32 smooth noise of unit variance; ``cells`` are its octaves."""
     total = np.zeros((size, size), np.float32)
     for count in cells:
@@ -119,12 +138,12 @@ def paint_ground(city: City, look: Look) -> np.ndarray:
     return albedo
 
 
-def _ground_colour(rng, kind: Ground, season: str) -> np.ndarray:
+def _ground_colour(rng: np.random.Generator, kind: Ground, season: str) -> np.ndarray:
     ranges = _GROUND_HSV[kind]
     return colour(rng, *(ranges[season] if isinstance(ranges, dict) else ranges))
 
 
-def _weathering(rng, size: int) -> np.ndarray:
+def _weathering(rng: np.random.Generator, size: int) -> np.ndarray:
     """Return (size, size) uint8 shading of stains, puddles and grain; 128 changes nothing."""
     broad = fractal(rng, size // 4, (12, 30, 70, 160, 300))
     stains = np.where(fractal(rng, size // 4, (60, 140)) > rng.uniform(1., 1.7),
@@ -136,7 +155,7 @@ def _weathering(rng, size: int) -> np.ndarray:
     return np.clip(128 * coarse * tiled, 0, 255).astype(np.uint8)
 
 
-def _repair_streets(rng, city: City, shade: np.ndarray) -> None:
+def _repair_streets(rng: np.random.Generator, city: City, shade: np.ndarray) -> None:
     """Put patches, trenches and tar lines on the streets of the day."""
     for road in city.roads:
         for _ in range(rng.integers(3, 10)):
@@ -153,13 +172,15 @@ def _repair_streets(rng, city: City, shade: np.ndarray) -> None:
                       int(128 * rng.uniform(.4, .8)))
 
 
-def _paint_markings(rng, city: City, albedo: np.ndarray, white: np.ndarray) -> None:
+def _paint_markings(rng: np.random.Generator, city: City, albedo: np.ndarray,
+                    white: np.ndarray) -> None:
     """Blend the markings in, each as worn, repainted or gone as the day has it."""
     where = np.nonzero(city.markings)
     kinds = city.markings[where]
     count = int(kinds.max()) + 1 if len(kinds) else 1
     wear = np.where(rng.uniform(size=count) < .3, 0, rng.uniform(.2, 1, count))
-    paint = np.where(rng.uniform(size=(count, 1)) < .12, np.float32([.85, .65, .15]), white)
+    yellow = np.array([.85, .65, .15], np.float32)
+    paint = np.where(rng.uniform(size=(count, 1)) < .12, yellow, white)
     flakes = fractal(rng, 512, (256, 64))[where[0] % 512, where[1] % 512]
     alpha = np.clip(wear[kinds] * (1 + .5 * flakes), 0, 1)[:, None].astype(np.float32)
     albedo[where] = albedo[where] * (1 - alpha) + 255 * alpha * paint[kinds]

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Simulated drives as rosbag2 recordings (MCAP), written and read without ROS."""
 
 from __future__ import annotations
@@ -7,6 +21,7 @@ from dataclasses import dataclass
 import heapq
 from pathlib import Path
 import struct
+from typing import Any
 
 import cv2
 from fg2_ros.geometry.frames import MapFrame
@@ -18,6 +33,7 @@ from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
+Stream = Iterator[tuple[int, str, Any]]  # of (stamp, topic, message)
 START_NS = 1_700_000_000 * 10 ** 9  # any time will do, but the same for the same drive
 LATCHED = ('/tf_static', '/ground_truth/datum')
 TYPES = {
@@ -86,7 +102,7 @@ def decompressed(message: BagMessage) -> BagMessage:
 
     :raises ValueError: if the image cannot be decoded.
     """
-    compressed = TYPESTORE.deserialize_cdr(message.data, message.type_name)
+    compressed: Any = TYPESTORE.deserialize_cdr(message.data, message.type_name)
     pixels = cv2.imdecode(compressed.data, cv2.IMREAD_COLOR)
     if pixels is None:
         raise ValueError(f'an image on {message.topic} is not a readable {compressed.format}')
@@ -113,11 +129,11 @@ def restamped(message: BagMessage, stamp_ns: int) -> bytes:
     return bytes(data)
 
 
-def _stamps_ns(time_s) -> list[int]:
+def _stamps_ns(time_s: np.ndarray) -> list[int]:
     return [START_NS + round(float(each) * 1e9) for each in time_s]
 
 
-def _static(drive: Drive, map_frame: MapFrame):
+def _static(drive: Drive, map_frame: MapFrame) -> Stream:
     """Yield what is latched: where the sensors are, and the origin of the map."""
     settings = drive.settings
     places = {
@@ -125,26 +141,29 @@ def _static(drive: Drive, map_frame: MapFrame):
         msgs.IMU: (0.0, 0.0, 0.0)}
     yield START_NS, '/tf_static', msgs.transforms(*(
         msgs.transform(START_NS, msgs.BASE, child, place) for child, place in places.items()))
+    latitude_deg, longitude_deg = map_frame.datum
     yield START_NS, '/ground_truth/datum', msgs.nav_sat_fix(
-        START_NS, msgs.MAP, *map_frame.datum, 0.0)
+        START_NS, msgs.MAP, latitude_deg, longitude_deg, sigma_m=0.0)
 
 
-def _images(drive: Drive, images: Iterable[np.ndarray], compressed: bool):
+def _images(drive: Drive, images: Iterable[np.ndarray], compressed: bool) -> Stream:
     make, topic = (
         (msgs.jpeg_image, '/image/compressed') if compressed else (msgs.raw_image, '/image'))
     for stamp_ns, image in zip(_stamps_ns(drive.frames.time_s), images, strict=True):
         yield stamp_ns, topic, make(stamp_ns, image)
 
 
-def _fixes(drive: Drive, map_frame: MapFrame):
+def _fixes(drive: Drive, map_frame: MapFrame) -> Stream:
     latitude, longitude = map_frame.geodetic_from_map(*drive.gnss.position_m.T)
     lost = np.isnan(drive.gnss.position_m[:, 0])
     latitude[lost] = longitude[lost] = np.nan
-    for stamp_ns, *place in zip(_stamps_ns(drive.gnss.time_s), latitude, longitude):
-        yield stamp_ns, '/fix', msgs.nav_sat_fix(stamp_ns, msgs.GNSS, *place, drive.gnss.sigma_m)
+    rows = zip(_stamps_ns(drive.gnss.time_s), latitude, longitude)
+    for stamp_ns, latitude_deg, longitude_deg in rows:
+        yield stamp_ns, '/fix', msgs.nav_sat_fix(
+            stamp_ns, msgs.GNSS, latitude_deg, longitude_deg, sigma_m=drive.gnss.sigma_m)
 
 
-def _odometry(drive: Drive):
+def _odometry(drive: Drive) -> Stream:
     """Yield each odometry reading twice: as a transform and as a message."""
     track = drive.odometry
     travelled_m = np.concatenate([
@@ -152,22 +171,26 @@ def _odometry(drive: Drive):
     rows = zip(
         _stamps_ns(track.time_s), track.x_m, track.y_m, track.yaw_rad, track.speed_mps,
         track.yaw_rate_radps, travelled_m)
-    for stamp_ns, x_m, y_m, yaw_rad, *rest in rows:
+    for stamp_ns, x_m, y_m, yaw_rad, speed_mps, yaw_rate_radps, path_m in rows:
         yield stamp_ns, '/tf', msgs.transforms(
             msgs.transform(stamp_ns, msgs.ODOM, msgs.BASE, (x_m, y_m, 0), yaw_rad))
-        yield stamp_ns, '/odom', msgs.odometry(stamp_ns, x_m, y_m, yaw_rad, *rest)
+        yield stamp_ns, '/odom', msgs.odometry(
+            stamp_ns, x_m, y_m, yaw_rad, speed_mps=speed_mps, yaw_rate_radps=yaw_rate_radps,
+            travelled_m=path_m)
 
 
-def _imu(drive: Drive):
+def _imu(drive: Drive) -> Stream:
     track = drive.imu
     rows = zip(
         _stamps_ns(track.time_s), track.roll_rad, track.pitch_rad, track.yaw_rad,
         track.yaw_rate_radps)
-    for stamp_ns, *reading in rows:
-        yield stamp_ns, '/imu', msgs.imu(stamp_ns, *reading, track.yaw_sigma_rad)
+    for stamp_ns, roll_rad, pitch_rad, yaw_rad, yaw_rate_radps in rows:
+        yield stamp_ns, '/imu', msgs.imu(
+            stamp_ns, roll_rad, pitch_rad, yaw_rad, yaw_rate_radps=yaw_rate_radps,
+            yaw_sigma_rad=track.yaw_sigma_rad)
 
 
-def _truth(drive: Drive):
+def _truth(drive: Drive) -> Stream:
     frames = drive.frames
     rows = zip(
         _stamps_ns(frames.time_s), frames.east_m, frames.north_m, frames.roll_rad,
@@ -180,5 +203,7 @@ def _qos(latched: bool) -> Qos:
     forever, default = QosTime(0, 0), QosLiveliness.SYSTEM_DEFAULT
     durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
     return Qos(
-        QosHistory.KEEP_LAST, 1 if latched else 10, QosReliability.RELIABLE, durability, forever,
-        forever, default, forever, avoid_ros_namespace_conventions=False)
+        history=QosHistory.KEEP_LAST, depth=1 if latched else 10,
+        reliability=QosReliability.RELIABLE, durability=durability, deadline=forever,
+        lifespan=forever, liveliness=default, liveliness_lease_duration=forever,
+        avoid_ros_namespace_conventions=False)

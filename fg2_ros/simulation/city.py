@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 A procedural city: what stands where, before anybody looks at it.
 
@@ -28,7 +42,6 @@ class City:
     """
 
     def __init__(self, seed: int):
-        """Lay the streets, then fill the blocks between them."""
         self.seed = int(seed)
         self._rng = np.random.default_rng([20_261, self.seed])
         self.ground = np.full((GROUND_CELLS, GROUND_CELLS), Ground.GRASS, np.uint8)
@@ -260,7 +273,7 @@ class City:
         width_m = self._rng.uniform(2.4, 3.4)
 
         def pave(raster, points, origin):
-            draw_line(raster, points, width_m, 1, origin, GROUND_CELLS)
+            draw_line(raster, points, width_m, 1, origin=origin, cells=GROUND_CELLS)
 
         self._paint_where(pave, line, (Ground.GRASS, Ground.BED, Ground.PAVEMENT),
                           Ground.DRIVEWAY)
@@ -349,7 +362,8 @@ class City:
 
     def _add_tree(self, position, radius_m: float) -> None:
         height = radius_m * self._rng.uniform(1.8, 2.6) + self._rng.uniform(0.5, 2.5)
-        self.trees.append(Tree(tuple(map(float, position)), float(height), float(radius_m)))
+        east_m, north_m = map(float, position)
+        self.trees.append(Tree((east_m, north_m), float(height), float(radius_m)))
 
     # -- along the streets ---------------------------------------------------------------------
 

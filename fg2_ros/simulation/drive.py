@@ -1,8 +1,23 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A simulated drive through a city: trajectory, camera poses and sensor readings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from fg2_ros.geometry.panorama import rotation3
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
@@ -12,6 +27,7 @@ from fg2_ros.simulation.sensors import (
     gauss_markov, GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss,
     simulate_imu, simulate_odometry)
 import numpy as np
+from numpy.typing import ArrayLike
 
 TRAJECTORY_RATE_HZ = 100.0
 PROFILE_STEP_M = 0.1
@@ -34,7 +50,7 @@ class DriveSettings:
     tilt_time_s: float = 0.7
     sensors: SensorModels = field(default_factory=SensorModels)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Reject what cannot be driven."""
         if self.frames < 1 or self.frame_rate_hz <= 0 or self.speed_mps <= 0:
             raise ValueError('a drive needs at least one frame, a frame rate and a speed above 0')
@@ -75,13 +91,13 @@ class Trajectory:
         """Return the time of the last sample."""
         return float(self.time_s[-1])
 
-    def at(self, time_s) -> Trajectory:
+    def at(self, time_s: ArrayLike) -> Trajectory:
         """Interpolate the trajectory for (N,) other times."""
         time_s = np.atleast_1d(np.asarray(time_s, float))
-        columns = (
-            self.east_m, self.north_m, self.yaw_rad, self.roll_rad, self.pitch_rad,
-            self.speed_mps, self.yaw_rate_radps)
-        return Trajectory(time_s, *(np.interp(time_s, self.time_s, each) for each in columns))
+        columns = {
+            name: np.interp(time_s, self.time_s, values)
+            for name, values in vars(self).items() if name != 'time_s'}
+        return Trajectory(time_s, **columns)
 
     def poses(self) -> list[Pose2]:
         """Return the planar poses of ``base_link`` in the map."""
@@ -102,14 +118,19 @@ class Drive:
     imu: ImuTrack
 
 
-def simulate_drive(city, seed: int, settings: DriveSettings = DriveSettings()) -> Drive:
+class Drivable(Protocol):
+    """A city, or what stands in for one."""
+
+    def route(self, rng: np.random.Generator, length_m: float) -> np.ndarray:
+        """Return the (K, 2) centre line of a drivable path that is long enough."""
+
+
+def simulate_drive(city: Drivable, seed: int, settings: DriveSettings = DriveSettings()) -> Drive:
     """
     Return a drive through a city; the same seed gives the same drive.
 
     Every sensor draws from its own stream of random numbers, so that changing one sensor's
     model leaves the route and the other sensors alone.
-
-    :param city: has ``route(rng, length_m)``, the (K, 2) centre line of a drivable path.
     """
     route_rng, body_rng, gnss_rng, odometry_rng, imu_rng = np.random.default_rng(seed).spawn(5)
     centre_line = city.route(route_rng, settings.duration_s * settings.speed_mps * 1.1 + 20)
@@ -118,13 +139,14 @@ def simulate_drive(city, seed: int, settings: DriveSettings = DriveSettings()) -
     frame_time_s = settings.lead_in_s + np.arange(settings.frames) / settings.frame_rate_hz
     frames = trajectory.at(frame_time_s)
     return Drive(
-        settings, trajectory, frames, camera_poses(frames, settings.camera_m),
-        simulate_gnss(trajectory, settings.sensors.gnss, gnss_rng),
-        simulate_odometry(trajectory, settings.sensors.odometry, odometry_rng),
-        simulate_imu(trajectory, settings.sensors.imu, imu_rng))
+        settings, trajectory, frames, cameras=camera_poses(frames, settings.camera_m),
+        gnss=simulate_gnss(trajectory, settings.sensors.gnss, gnss_rng),
+        odometry=simulate_odometry(trajectory, settings.sensors.odometry, odometry_rng),
+        imu=simulate_imu(trajectory, settings.sensors.imu, imu_rng))
 
 
-def drive_along(path: LanePath, settings: DriveSettings, rng) -> Trajectory:
+def drive_along(
+        path: LanePath, settings: DriveSettings, rng: np.random.Generator) -> Trajectory:
     """
     Return how a vehicle drives a path as fast as its limits allow.
 
@@ -145,7 +167,9 @@ def drive_along(path: LanePath, settings: DriveSettings, rng) -> Trajectory:
     roll, pitch = (
         gauss_markov(rng, time_s, settings.tilt_sigma_rad, settings.tilt_time_s)
         for _ in range(2))
-    return Trajectory(time_s, east, north, yaw, roll, pitch, speed_mps, speed_mps * curvature)
+    return Trajectory(
+        time_s, east_m=east, north_m=north, yaw_rad=yaw, roll_rad=roll, pitch_rad=pitch,
+        speed_mps=speed_mps, yaw_rate_radps=speed_mps * curvature)
 
 
 def speed_profile(path: LanePath, distance_m: np.ndarray, settings: DriveSettings) -> np.ndarray:
@@ -178,6 +202,6 @@ def camera_poses(body: Trajectory, camera_m: tuple[float, float, float]) -> list
             body.east_m, body.north_m, body.roll_rad, body.pitch_rad, body.yaw_rad):
         ahead, left, up = rotation3(roll, pitch, yaw) @ np.asarray(camera_m, float)
         poses.append(CameraPose(
-            float(east + ahead), float(north + left), float(up), wrap_angle(yaw),
-            float(roll), float(pitch)))
+            float(east + ahead), float(north + left), float(up), yaw_rad=wrap_angle(yaw),
+            roll_rad=float(roll), pitch_rad=float(pitch)))
     return poses

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The path of a vehicle in its lane: straight lines and arcs, in closed form."""
 
 from __future__ import annotations
@@ -91,7 +105,9 @@ def _chain(start, yaw_rad, lengths_m, curvatures) -> LanePath:
         poses.append(advance(*poses[-1], length_m, curvature * length_m))
     east, north, yaw = np.array(poses[:-1], float).T
     ends_m = np.cumsum(lengths_m)
-    return LanePath(ends_m - lengths_m, curvatures, east, north, yaw, float(ends_m[-1]))
+    return LanePath(
+        start_m=ends_m - lengths_m, curvature=curvatures, east_m=east, north_m=north, yaw_rad=yaw,
+        length_m=float(ends_m[-1]))
 
 
 def _simplified(line: np.ndarray) -> np.ndarray:

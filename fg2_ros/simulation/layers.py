@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What stands where in a simulated city, as layers of a north-up map."""
 
 from __future__ import annotations
@@ -22,7 +36,7 @@ def city_layers(city: City) -> np.ndarray:
     step = round(RESOLUTION_M / (2 * HALF_SIZE_M / len(city.ground)))
     size = len(city.ground) // step
     layers = {name: np.isin(city.ground, kinds)[::step, ::step] for name, kinds in _KINDS.items()}
-    layers['marking'] = city.markings.reshape(size, step, size, step).any((1, 3))
+    layers['marking'] = np.any(city.markings.reshape(size, step, size, step), axis=(1, 3))
     layers |= {name: np.zeros((size, size), np.uint8) for name in ('building', 'crown', 'post')}
     for building in city.buildings:
         draw_polygon(
@@ -31,7 +45,10 @@ def city_layers(city: City) -> np.ndarray:
         _draw_disc(layers['crown'], tree.position, tree.radius_m)
     for post in city.posts:
         _draw_disc(layers['post'], post.position, max(post.radius_m, _POST_RADIUS_M))
-    return sum(layers[name].astype(np.uint8) << bit for bit, name in enumerate(NAMES))
+    bits = np.zeros((size, size), np.uint8)
+    for bit, name in enumerate(NAMES):
+        bits |= layers[name].astype(np.uint8) << bit
+    return bits
 
 
 def coverage_at(layers: np.ndarray, column: np.ndarray, row: np.ndarray,
@@ -45,14 +62,14 @@ def coverage_at(layers: np.ndarray, column: np.ndarray, row: np.ndarray,
     """
     planes = np.unpackbits(layers[..., None], axis=2, bitorder='little') * np.uint8(255)
     side = max(1, round(cell_px))
-    planes = cv2.blur(planes, (side, side))
+    shares = cv2.blur(planes, (side, side))
     column, row = (np.asarray(value, np.float32) for value in (column, row))
     return np.concatenate([
-        cv2.remap(np.ascontiguousarray(planes[..., part]), column, row, cv2.INTER_LINEAR)
+        cv2.remap(np.ascontiguousarray(shares[..., part]), column, row, cv2.INTER_LINEAR)
         for part in (slice(0, 4), slice(4, 8))], axis=-1)
 
 
-def _draw_disc(raster: np.ndarray, position, radius_m: float) -> None:
+def _draw_disc(raster: np.ndarray, position: tuple[float, float], radius_m: float) -> None:
     shift = 4
     column = (position[0] + HALF_SIZE_M) / RESOLUTION_M - 0.5
     row = (HALF_SIZE_M - position[1]) / RESOLUTION_M - 0.5

@@ -1,7 +1,22 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Triangles of everything that stands in the city, with what shading needs of each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -109,7 +124,7 @@ _VEHICLES = [(4.2, 1.75, 1.45, .5), (4.7, 1.85, 1.65, .62), (5.6, 2.0, 2.3, 1.0)
              (10.5, 2.5, 3.1, 1.0)]  # length, width, height in metres, cabin's share of the length
 
 
-def person(position, rng: np.random.Generator) -> Mesh:
+def person(position: np.ndarray, rng: np.random.Generator) -> Mesh:
     """Return somebody standing somewhere."""
     base = corners(position, (0.45, 0.3), rng.uniform(0, np.pi))
     return prism(base, 0.0, rng.uniform(1.5, 1.9), Surface.PERSON, Surface.PERSON)
@@ -133,6 +148,6 @@ def _unit_ball() -> trimesh.Trimesh:
     return trimesh.creation.icosphere(subdivisions=2)
 
 
-def _mesh(groups: list[np.ndarray], surface: list[int]) -> Mesh:
+def _mesh(groups: list[np.ndarray], surface: Sequence[int]) -> Mesh:
     triangles = np.concatenate(groups).astype(np.float32).reshape(-1, 3, 3)
     return Mesh(triangles, np.array(surface, np.uint8), np.zeros(len(triangles), np.int32))

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A city seen twice: from the air on one day and from the street on another."""
 
 from __future__ import annotations
@@ -10,7 +24,7 @@ from embreex.rtcore_scene import EmbreeScene
 from fg2_ros.simulation import meshes
 from fg2_ros.simulation.appearance import (
     colour, colours, ground_pyramid, Look, paint_ground, sample_ground, SEASONS)
-from fg2_ros.simulation.cameras import CameraPose, MOUNTS, PanoramaCamera
+from fg2_ros.simulation.cameras import CameraPose, MOUNTS, PanoramaCamera, PinholeCamera
 from fg2_ros.simulation.city import City
 from fg2_ros.simulation.meshes import Beacon, Mesh, Surface
 from fg2_ros.simulation.rasters import HALF_SIZE_M
@@ -49,7 +63,7 @@ class Orthophoto:
 
 class Scene:
     """
-    One city, one aerial day, one ground day.
+    One city, one aerial day, one ground day (``aerial_look`` and ``ground_look``).
 
     :param seed: the city's seed, any integer from 0.
     :param difficulty: 'standard', or 'hard': another season, poor cameras, a moving rig and
@@ -60,7 +74,6 @@ class Scene:
 
     def __init__(self, seed: int, difficulty: str = 'standard',
                  beacons: Sequence[Beacon] = ()):
-        """Build the city and draw both days."""
         if difficulty not in DIFFICULTIES:
             raise ValueError(f'difficulty {difficulty!r} is not one of {", ".join(DIFFICULTIES)}')
         self.seed, self.difficulty = int(seed), difficulty
@@ -71,8 +84,8 @@ class Scene:
         first = rng.integers(len(SEASONS))
         second = (first + rng.integers(1, len(SEASONS))) % len(SEASONS) if self.hard else first
         looks = rng.integers(0, 2 ** 31, 2)
-        self._aerial_look = Look.draw(int(looks[0]), SEASONS[first], self.hard)
-        self._ground_look = Look.draw(int(looks[1]), SEASONS[second], self.hard)
+        self.aerial_look = Look.draw(int(looks[0]), SEASONS[first], self.hard)
+        self.ground_look = Look.draw(int(looks[1]), SEASONS[second], self.hard)
         self._lean = rng.uniform(-.06, .06, 2)  # the aerial camera never stands exactly above
         self._street_day: _Day | None = None
 
@@ -95,16 +108,17 @@ class Scene:
         mount = MOUNTS['hard' if self.hard else 'standard']
         height_m = mount.draw_height_m(rng)
         roll, pitch = rng.normal(0, mount.tilt_sigma_rad, 2)
-        return CameraPose(east_m, north_m, height_m, yaw_rad, float(roll), float(pitch))
+        return CameraPose(
+            east_m, north_m, height_m, yaw_rad, roll_rad=float(roll), pitch_rad=float(pitch))
 
     def orthophoto(self, resolution_m: float = 0.2) -> Orthophoto:
         """Return the whole city from above, on the aerial day."""
-        day = self._day(self._aerial_look, aloft=True)
+        day = self._day(self.aerial_look, aloft=True)
         size = round(2 * HALF_SIZE_M / resolution_m)
-        rng = np.random.default_rng([self._aerial_look.seed, 2])
+        rng = np.random.default_rng([self.aerial_look.seed, 2])
         bands = [self._orthophoto_band(day, first, size, resolution_m, rng)
                  for first in range(0, size, _ORTHOPHOTO_BAND_ROWS)]
-        image = self._aerial_look.expose(np.concatenate(bands), rng)
+        image = self.aerial_look.expose(np.concatenate(bands), rng)
         return Orthophoto(image, resolution_m, (0.0, 0.0))
 
     def _day(self, look: Look, aloft: bool = False) -> _Day:
@@ -131,11 +145,12 @@ class Scene:
         """
         return self.view(pose, PanoramaCamera(width, height), frame)
 
-    def view(self, pose: CameraPose, camera, frame: int = 0) -> np.ndarray:
-        """Return the uint8 RGB image of any camera with `directions` (see `cameras`)."""
-        rng = np.random.default_rng([self._ground_look.seed, 3, frame])
+    def view(self, pose: CameraPose, camera: PanoramaCamera | PinholeCamera,
+             frame: int = 0) -> np.ndarray:
+        """Return the uint8 RGB image of a camera; see `panorama`."""
+        rng = np.random.default_rng([self.ground_look.seed, 3, frame])
         if self._street_day is None:
-            self._street_day = self._day(self._ground_look)
+            self._street_day = self._day(self.ground_look)
         body = camera.directions()
         directions = (body.reshape(-1, 3) @ pose.rotation.T.astype(np.float32))
         start = np.broadcast_to(pose.position.astype(np.float32), directions.shape)
@@ -144,7 +159,7 @@ class Scene:
         radiance = self._street_day.trace(start, directions, pixel_rad, traffic)
         radiance = radiance.reshape(*body.shape[:2], 3)
         radiance[body[..., 2] < _BLIND_ELEVATION] = self._street_day.vehicle_colour
-        return self._ground_look.expose(radiance, rng)
+        return self.ground_look.expose(radiance, rng)
 
 
 class _Obstacles:
@@ -207,14 +222,18 @@ class _Day:
         radiance = np.empty((len(start), 3), np.float32)
         skyward = np.nonzero(~(on_ground | on_thing))[0]
         radiance[skyward] = self._sky(directions[skyward])
-        self._shade_ground(radiance, np.nonzero(on_ground)[0], start, directions, distance,
-                           footprint)
-        self._shade_things(radiance, np.nonzero(on_thing)[0], self._things, triangle, start,
-                           directions, distance)
+        self._shade_ground(
+            radiance, np.nonzero(on_ground)[0], start=start, directions=directions,
+            distance=distance, footprint=footprint)
+        self._shade_things(
+            radiance, np.nonzero(on_thing)[0], self._things, triangle=triangle, start=start,
+            directions=directions, distance=distance)
         if traffic is not None:
             nearer, triangle = traffic.cast(start, directions)
             front = np.nonzero(nearer < distance)[0]
-            self._shade_things(radiance, front, traffic, triangle, start, directions, nearer)
+            self._shade_things(
+                radiance, front, traffic, triangle=triangle, start=start, directions=directions,
+                distance=nearer)
         return radiance
 
     def _shade_ground(self, radiance, index, start, directions, distance, footprint) -> None:
@@ -246,8 +265,9 @@ class _Day:
 
     def _texture(self, surface, point) -> np.ndarray:
         """Return (K, 1) brightness of leaves and roof tiles."""
-        wave = np.sin(point @ np.float32([[9.1, 4.3], [5.7, -8.9], [3.1, 7.7]])).prod(axis=1)
-        depth = np.float32([.06, .12, .35, .1, .03, .0, .1, .0])[surface]
+        waves = np.array([[9.1, 4.3], [5.7, -8.9], [3.1, 7.7]], np.float32)
+        wave = np.sin(point @ waves).prod(axis=1)
+        depth = np.array([.06, .12, .35, .1, .03, .0, .1, .0], np.float32)[surface]
         return (1 + depth * wave)[:, None]
 
     def _windows(self, albedo, point, normal, thing) -> np.ndarray:
@@ -261,7 +281,7 @@ class _Day:
         shop = (storey < 1) & (style[:, 2] > .6) & (np.abs(across - .5) < .42) & (up < .8)
         chosen = (window & (storey >= .3)) | shop
         pane = self._facade[(np.floor(column) * 7 + np.floor(storey) * 131).astype(int) % 4096, 0]
-        glass = .08 + .3 * pane[:, None] * np.float32([.8, .95, 1.1])
+        glass = .08 + .3 * pane[:, None] * np.array([.8, .95, 1.1], np.float32)
         return np.where(chosen[:, None], glass, albedo * np.where(up < .06, .8, 1.)[:, None])
 
     def _light(self, point, normal) -> np.ndarray:
@@ -282,9 +302,11 @@ class _Day:
 
     def _sky(self, directions) -> np.ndarray:
         up = np.clip(directions[:, 2:], 0, 1)
-        clouds = np.sin(directions @ np.float32([[7, 3], [4, -6], [9, 12]])).prod(axis=1)
+        waves = np.array([[7, 3], [4, -6], [9, 12]], np.float32)
+        clouds = np.sin(directions @ waves).prod(axis=1)
         bright = (.75 + .1 * clouds)[:, None] * self.look.sky_light / self.look.sky_light.mean()
-        return (bright * (1.15 - .45 * up * np.float32([1.2, .8, .3]))).astype(np.float32)
+        blue = np.array([1.2, .8, .3], np.float32)
+        return (bright * (1.15 - .45 * up * blue)).astype(np.float32)
 
     def _through_haze(self, radiance, distance) -> np.ndarray:
         if self.aloft:

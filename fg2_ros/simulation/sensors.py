@@ -1,13 +1,31 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What a vehicle's sensors say about a trajectory: GNSS, wheel odometry, IMU."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.simulation.lane_path import advance
 import numpy as np
 from scipy.signal import lfilter
+
+if TYPE_CHECKING:
+    from fg2_ros.simulation.drive import Trajectory
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,8 @@ class ImuTrack:
     yaw_sigma_rad: float
 
 
-def gauss_markov(rng, time_s: np.ndarray, sigma: float, time_constant_s: float) -> np.ndarray:
+def gauss_markov(rng: np.random.Generator, time_s: np.ndarray, sigma: float,
+                 time_constant_s: float) -> np.ndarray:
     """
     Return a (T,) stationary first-order Gauss-Markov process at evenly spaced times.
 
@@ -117,7 +136,7 @@ def sample_times(duration_s: float, rate_hz: float) -> np.ndarray:
     return np.arange(int(np.floor(duration_s * rate_hz + 1e-9)) + 1) / rate_hz
 
 
-def simulate_gnss(trajectory, model: GnssModel, rng) -> GnssTrack:
+def simulate_gnss(trajectory: Trajectory, model: GnssModel, rng: np.random.Generator) -> GnssTrack:
     """Return what a receiver with ``model``'s errors reports along a trajectory."""
     time_s = sample_times(trajectory.duration_s, model.rate_hz)
     truth = trajectory.at(time_s)
@@ -133,7 +152,8 @@ def simulate_gnss(trajectory, model: GnssModel, rng) -> GnssTrack:
     return GnssTrack(time_s, position_m, model.sigma_m)
 
 
-def simulate_odometry(trajectory, model: OdometryModel, rng) -> OdometryTrack:
+def simulate_odometry(
+        trajectory: Trajectory, model: OdometryModel, rng: np.random.Generator) -> OdometryTrack:
     """Return wheel odometry along a trajectory: it drifts, but never jumps."""
     time_s = sample_times(trajectory.duration_s, model.rate_hz)
     truth = trajectory.at(time_s)
@@ -151,11 +171,12 @@ def simulate_odometry(trajectory, model: OdometryModel, rng) -> OdometryTrack:
     rates = np.stack([arc_m, turn]) / step_s
     speed, yaw_rate = np.concatenate([rates[:, :1], rates], axis=1)
     return OdometryTrack(
-        time_s, np.concatenate([[0.0], np.cumsum(east_step)]),
-        np.concatenate([[0.0], np.cumsum(north_step)]), yaw, speed, yaw_rate)
+        time_s, x_m=np.concatenate([[0.0], np.cumsum(east_step)]),
+        y_m=np.concatenate([[0.0], np.cumsum(north_step)]), yaw_rad=yaw, speed_mps=speed,
+        yaw_rate_radps=yaw_rate)
 
 
-def simulate_imu(trajectory, model: ImuModel, rng) -> ImuTrack:
+def simulate_imu(trajectory: Trajectory, model: ImuModel, rng: np.random.Generator) -> ImuTrack:
     """Return attitude and yaw rate as an IMU with a compass reports them."""
     time_s = sample_times(trajectory.duration_s, model.rate_hz)
     truth = trajectory.at(time_s)
@@ -163,14 +184,14 @@ def simulate_imu(trajectory, model: ImuModel, rng) -> ImuTrack:
     bias = gauss_markov(rng, time_s, model.yaw_bias_rad, model.yaw_bias_time_s)
     return ImuTrack(
         time_s,
-        truth.roll_rad + model.tilt_noise_rad * noise[0],
-        truth.pitch_rad + model.tilt_noise_rad * noise[1],
-        wrap_angle(truth.yaw_rad + bias + model.yaw_noise_rad * noise[2]),
-        truth.yaw_rate_radps + model.rate_noise_radps * noise[3],
-        model.yaw_sigma_rad)
+        roll_rad=truth.roll_rad + model.tilt_noise_rad * noise[0],
+        pitch_rad=truth.pitch_rad + model.tilt_noise_rad * noise[1],
+        yaw_rad=wrap_angle(truth.yaw_rad + bias + model.yaw_noise_rad * noise[2]),
+        yaw_rate_radps=truth.yaw_rate_radps + model.rate_noise_radps * noise[3],
+        yaw_sigma_rad=model.yaw_sigma_rad)
 
 
-def _outages(time_s, model: GnssModel, rng) -> np.ndarray:
+def _outages(time_s: np.ndarray, model: GnssModel, rng: np.random.Generator) -> np.ndarray:
     """Return the (G,) mask of times without a fix: outages of one length at random times."""
     lost = np.zeros(len(time_s), bool)
     if model.outage_every_s <= 0:

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What a city is made of: its ground, and the things that stand on it."""
 
 from __future__ import annotations
@@ -6,6 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Ground(IntEnum):
@@ -77,7 +92,7 @@ class Post:
     radius_m: float
 
 
-def corners(centre, size, yaw_rad: float) -> np.ndarray:
+def corners(centre: ArrayLike, size: ArrayLike, yaw_rad: float) -> np.ndarray:
     """Return the (4, 2) corners, counter-clockwise, of a turned rectangle."""
     half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.asarray(size) / 2
     c, s = np.cos(yaw_rad), np.sin(yaw_rad)

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A real XYZ tile server on loopback, which can also misbehave on request."""
 
 from __future__ import annotations
@@ -49,15 +63,15 @@ class Faults:
 
 class TileServer:
     """
-    Serves Web Mercator tiles; use as a context manager.
+    Serves Web Mercator tiles; use as a context manager, or call `serve_forever`.
 
     Tiles are drawn when they are asked for; those that do not exist or lie outside the zoom range
     are answered with 404. ``faults`` may be replaced at
     any time; ``requests`` counts what came in, ``requested`` and ``request_headers`` hold the
     latest of it.
 
-    :param tiles: returns the (256, 256, 3) uint8 RGB tile at (zoom, x, y), None if there is none,
-        as `fg2_ros.imagery.RasterImagery.tile` does.
+    :param tiles: returns the (256, 256, 3) uint8 RGB tile at (zoom, x, y), or None, as
+        `fg2_ros.imagery.RasterImagery.tile` does.
     :param min_zoom: coarsest zoom served.
     :param max_zoom: finest zoom served.
     :param image_format: 'jpg', 'png' or 'webp'.
@@ -67,7 +81,6 @@ class TileServer:
 
     def __init__(self, tiles: Tiles, min_zoom: int = 17, max_zoom: int = 20,
                  image_format: str = 'jpg', max_age_s: int = 86400, port: int = 0):
-        """Bind the port; answering begins with `serve_forever` or the context manager."""
         self.faults = Faults()
         self.requests = 0
         self.requested: deque[tuple[int, int, int] | None] = deque(maxlen=10_000)
@@ -92,7 +105,7 @@ class TileServer:
 
     @property
     def url_template(self) -> str:
-        """Return the URL template that `TileImagery` takes."""
+        """Return the URL template that `open_server` takes."""
         return f'http://127.0.0.1:{self.port}/{{z}}/{{x}}/{{y}}.{self._image_format}'
 
     def serve_forever(self) -> None:
@@ -117,7 +130,7 @@ class TileServer:
         self._thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop."""
         self.close()
 
@@ -148,13 +161,13 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = 'HTTP/1.1'  # keeps connections, as real tile servers do
     disable_nagle_algorithm = True  # or the body waits for the answer to the header
 
     def do_GET(self) -> None:  # noqa: N802
         """Answer one request."""
-        match = re.fullmatch(r'/(\d+)/(\d+)/(\d+)\.\w+(\?.*)?', self.path)
-        address = tuple(int(group) for group in match.groups()[:3]) if match else None
+        address = _address(self.path)
         owner = self.server.owner
         owner.note(address, dict(self.headers))
         faults = owner.faults if address and owner.faults.applies(*address) else Faults()
@@ -176,10 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         return faults.silent or faults.reset or closing.is_set()
 
     def _answer(self, tile: bytes | None, faults: Faults) -> None:
-        status = faults.status if faults.status != 200 else 200 if tile is not None else 404
-        body = tile if status == 200 else b''
-        if faults.body is not None:
-            status, body = faults.status, faults.body
+        status, body = _status_and_body(tile, faults)
         headers = {'Content-Type': self.server.owner.content_type}
         if status == 200:
             etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
@@ -208,3 +218,20 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args) -> None:  # noqa: A002
         """Keep the standard error stream quiet."""
         _logger.debug(format, *args)
+
+
+def _address(path: str) -> tuple[int, int, int] | None:
+    """Return the (zoom, x, y) of a request's path, or None."""
+    match = re.fullmatch(r'/(\d+)/(\d+)/(\d+)\.\w+(\?.*)?', path)
+    if match is None:
+        return None
+    zoom, x, y = map(int, match.groups()[:3])
+    return zoom, x, y
+
+
+def _status_and_body(tile: bytes | None, faults: Faults) -> tuple[int, bytes]:
+    if faults.body is not None:
+        return faults.status, faults.body
+    if faults.status != 200:
+        return faults.status, b''
+    return (404, b'') if tile is None else (200, tile)

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From matching scores to a pose with its covariance: the solver's one entrance."""
 
 from __future__ import annotations
@@ -70,8 +84,9 @@ def solve_pose(
                         ransac_settings.inlier_threshold_m)
     drawn = (found.weight > 0).sum(-1).clamp_min(1)
     return Solution(
-        *alignment, inlier.sum(-1) / drawn, covariance, found.aerial, found.ground, found.weight,
-        inlier)
+        rotation=alignment.rotation, translation=alignment.translation, ok=alignment.ok,
+        inlier_ratio=inlier.sum(-1) / drawn, covariance=covariance, aerial=found.aerial,
+        ground=found.ground, weight=found.weight, inlier=inlier)
 
 
 def inliers_of(alignment: Alignment, aerial: Tensor, ground: Tensor, weight: Tensor,

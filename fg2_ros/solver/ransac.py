@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """RANSAC over drawn matches: all hypotheses of all draws and frames as one batch."""
 
 from __future__ import annotations
@@ -44,6 +58,11 @@ class RansacSettings:
     finalists: int = setting(
         16, 'So many of the best poses are fitted to their inliers before one is chosen; 1 is '
         'the published scheme.', between=(1, 1000))
+
+    @classmethod
+    def published(cls) -> RansacSettings:
+        """Return the published settings."""
+        return cls(finalists=1)
 
     @classmethod
     def real_time(cls) -> RansacSettings:
@@ -125,9 +144,10 @@ def solve(
     winner = score.argmax(-1)
     rows = rows[:, 0]
     draw = draw[rows, winner]
+    aerial, ground, weight = (value[rows, draw] for value in pairs)
     return Consensus(
-        finalists.take(winner), *(value[rows, draw] for value in pairs),
-        inlier[rows, winner], score[rows, winner])
+        alignment=finalists.take(winner), aerial=aerial, ground=ground, weight=weight,
+        inlier=inlier[rows, winner], score=score[rows, winner])
 
 
 def _features(pairs: Pairs, grid: BevGrid) -> Tensor:
@@ -157,7 +177,9 @@ def _features(pairs: Pairs, grid: BevGrid) -> Tensor:
     return features
 
 
-def _hypotheses(matches: Tensor, weight: Tensor, count: int, generator) -> Alignment:
+def _hypotheses(
+        matches: Tensor, weight: Tensor, count: int,
+        generator: torch.Generator | None) -> Alignment:
     """Return (B, D, count) motions of minimal sets drawn from matches by (B, D, N) weights."""
     # A set that holds a match twice has rank 1 and is thereby discarded.
     total = weight.cumsum(-1)

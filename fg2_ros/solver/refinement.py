@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Sub-cell refinement: the pose of greatest likelihood under all cells' match distributions.
 
@@ -9,7 +23,7 @@ be evaluated anywhere, and a pose is scored by the weighted log-likelihood
 
     sum_g w_g log( floor + sum_a p(a | g) K(x_g - x_a) ),      x_g = camera + R^T y_g
 
-in which the floor (the density of a match that is no match) bounds what a wrong cell can do, and
+in which the floor (the density of a wrong match) bounds what a wrong cell can do, and
 ``w_g = sum_a P[a, g]``, the mutual matching probability, makes sharp cells count more than vague
 ones. The kernel keeps the maximum unbiased: a linear interpolation's would lie on grid points.
 """
@@ -82,7 +96,6 @@ class PoseLikelihood:
 
     def __init__(self, scores: Tensor, probabilities: Tensor, grid: BevGrid,
                  settings: RefinementSettings, log_partition: Tensor | None = None):
-        """Prepare what all poses share."""
         self.grid = grid
         self.settings = settings
         self.bandwidth_m = settings.bandwidth_cells * grid.cell_m

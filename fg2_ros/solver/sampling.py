@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Draw matched pairs of grid cells from the matching probabilities.
 
@@ -48,15 +62,20 @@ def draw_pairs(
     weights = probabilities.detach().float().contiguous()
     count = min(count, weights[0].numel())
     if _is_on_cpu(weights):
-        seed = torch.randint(2 ** 63 - 1, (), generator=generator).item()
-        rng = np.random.Generator(np.random.SFC64(seed))
-        frames = [first_arrivals(frame, count, draws, rng) for frame in weights.numpy()]
-        index, weight = (np.stack(values) for values in zip(*frames))
-        aerial = index // ground_cells
-        return Pairs(*map(torch.from_numpy, (aerial, index - aerial * ground_cells, weight)))
+        return _draw_on_cpu(weights, count, draws, generator)
     index, weight = race(weights.flatten(1)[:, None].expand(-1, draws, -1), count, generator)
     aerial = torch.div(index, ground_cells, rounding_mode='floor')
     return Pairs(aerial, index - aerial * ground_cells, weight)
+
+
+def _draw_on_cpu(
+        weights: Tensor, count: int, draws: int, generator: torch.Generator | None) -> Pairs:
+    seed = int(torch.randint(2 ** 63 - 1, (), generator=generator))
+    rng = np.random.Generator(np.random.SFC64(seed))
+    frames = [first_arrivals(frame, count, draws, rng) for frame in weights.numpy()]
+    index, weight = (np.stack(values) for values in zip(*frames))
+    aerial = index // weights.shape[-1]
+    return Pairs(*map(torch.from_numpy, (aerial, index - aerial * weights.shape[-1], weight)))
 
 
 def _is_on_cpu(tensor: Tensor) -> bool:

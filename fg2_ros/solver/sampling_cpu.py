@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The race for matched pairs on a CPU, as a Poisson process."""
 
 from __future__ import annotations
@@ -9,7 +23,7 @@ import numpy as np
 import torch
 
 HEAVY_SHARE = 1.1  # times the drawn pairs race one by one on the CPU; see `first_arrivals`
-SURVEYED = 2 ** 16  # entries that are looked at to find them
+SURVEYED_ENTRIES = 2 ** 16  # entries that are looked at to find them
 BLOCK = 8  # neighbouring entries whose light weights are summed first
 UNTIL = np.tri(BLOCK, dtype=np.float32).T  # multiplies weights of blocks to cumulative ones
 
@@ -39,7 +53,7 @@ def first_arrivals(
         arrival = np.concatenate((heavy_arrival[draw], light.arrival))
         found = min(count, len(arrival))
         first = _smallest(arrival, found)
-        drawn[draw, :found] = np.concatenate((pairs.heavy, light.index))[first]
+        drawn[draw, :found] = np.concatenate((pairs.heavy, light.entry))[first]
         weight[draw, :found] = np.concatenate((heavy_weight, light.weight))[first]
     return drawn, weight
 
@@ -51,7 +65,7 @@ def _smallest(values: np.ndarray, count: int) -> np.ndarray:
 
 def _heavy_bound(flat: np.ndarray, wanted: int) -> float:
     """Return a weight which about ``wanted`` entries exceed."""
-    stride = max(len(flat) // SURVEYED, 1)
+    stride = max(len(flat) // SURVEYED_ENTRIES, 1)
     surveyed = flat[::stride]
     rank = len(surveyed) - wanted // stride
     return float(np.partition(surveyed, rank)[rank]) if rank > 0 else 0.0
@@ -81,7 +95,7 @@ def _horizon(heavy: np.ndarray, light_mass: float, bound: float, count: int) -> 
 class _Light(NamedTuple):
     """The (N,) flat indices of light entries, their weights, and when they arrive first."""
 
-    index: np.ndarray
+    entry: np.ndarray
     weight: np.ndarray
     arrival: np.ndarray
 
@@ -95,7 +109,6 @@ class _SortedOut:
     """
 
     def __init__(self, flat: np.ndarray, bound: float):
-        """Look for the heavy entries and sum the others block by block."""
         self._bound = bound
         self._blocks = flat[:len(flat) // BLOCK * BLOCK].reshape(-1, BLOCK)
         heavy = np.flatnonzero(self._blocks > bound)

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A short, time-ordered memory of stamped values."""
 
 from __future__ import annotations
@@ -17,7 +31,6 @@ class History:
     """
 
     def __init__(self, span_ns: int):
-        """Start empty."""
         self._span_ns = span_ns
         self._items: list[tuple[int, Any]] = []
 

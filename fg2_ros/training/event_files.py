@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Figures of a run for TensorBoard."""
 
 from __future__ import annotations
@@ -6,7 +20,7 @@ import logging
 from numbers import Real
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class EventFiles:
@@ -18,12 +32,11 @@ class EventFiles:
     """
 
     def __init__(self, folder: Path, step: int):
-        """Open a new file, if it can be written."""
         self._writer = None
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
-            log.info('no files for TensorBoard are written: pip install tensorboardX')
+            _logger.info('no files for TensorBoard are written: pip install tensorboardX')
             return
         self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 

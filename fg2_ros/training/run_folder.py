@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The folder of a training run: its checkpoint, log and curves."""
 
 from __future__ import annotations
@@ -7,6 +21,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fg2_ros.files import replacing
 import torch
 
 CurvesWriter = Callable[[Path, list[dict]], None]
@@ -49,9 +64,8 @@ class RunFolder:
 
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint by a state with its ``step``, at once."""
-        partial = self._checkpoint.with_suffix('.partial')
-        torch.save({'run': self._identity} | state, partial)
-        partial.replace(self._checkpoint)
+        with replacing(self._checkpoint) as partial:
+            torch.save({'run': self._identity} | state, partial)
 
     def records(self) -> list[dict]:
         """Return what was logged so far."""

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The comparisons of `fg2 bench --full`, on small networks."""
 
 from dataclasses import replace
@@ -22,6 +36,7 @@ NARROW = {
 SMALL = replace(
     FG2Config.preset('vigor'), backbone='dinov2_vits14', **NARROW | {'channels': 384},
     iterations=1, ffn_of_iteration=(1,), ground_image_hw=(28, 56), aerial_image_hw=(28, 28))
+COMPARED = replace(SMALL, grid_cells=21)  # as many pairs as the published RANSAC draws
 
 
 @pytest.mark.parametrize('preset', ['vigor', 'kitti'])
@@ -72,43 +87,66 @@ def test_flops_of_the_transformer_are_those_counted():
 
 
 def test_a_frame_is_measured_without_the_products_beside_it():
-    figures = full_size.measure(SMALL, CPU, torch.float32)
+    figures = full_size.measure_frame(SMALL, CPU, torch.float32)
     assert set(figures['stages_ms']) >= {'ground_backbone', 'aerial_backbone', 'solve', 'total'}
     assert figures['matmul_gflops'] > 0 and figures['transformer_share_of_matmul'] > 0
     assert 5e7 < figures['peak_bytes'] < 1e11
 
 
 def test_a_process_that_fails_is_told():
-    with pytest.raises(ValueError, match="could not be run.*no preset 'none'"):
-        full_size.in_own_process('none', 'cpu', 'fp32', 1)
+    with pytest.raises(ValueError, match='could not be run: .*device.*nowhere'):
+        full_size.measure_in_own_process(SMALL, 'nowhere', 'fp32', 1)
 
 
 def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch):
+    """The comparisons at full size take too long; they are tested below."""
     monkeypatch.setattr(bench, 'imagery_timings', lambda: {'warm patch': 1.0})
+    monkeypatch.setattr(
+        bench, 'compare_full_size',
+        lambda config, device, precision, tell: {'compared': config.to_dict(), 'as': precision})
     path = tmp_path / 'figures.json'
-    arguments = ['--runs', '1', '--warm-up', '0', '--width', '64', '--device', 'cpu']
-    assert main(['bench', *arguments, '--json', str(path)]) == 0
+    arguments = ['--full', '--runs', '1', '--warm-up', '0', '--width', '64', '--device', 'cpu']
+    assert main(['bench', *arguments, '--precision', 'fp32', '--json', str(path)]) == 0
     figures = json.loads(path.read_text())
     assert figures['stages']['total']['median_ms'] > figures['stages']['solve']['median_ms'] > 0
     assert figures['stages']['total']['share_of_total'] == 1
     assert figures['frames_a_second']['same_patch'] > 0
     assert figures['imagery_ms'] == {'warm patch': 1.0}
+    assert FG2Config.from_dict(figures['compared']) == FG2Config.preset('vigor')
+    assert figures['as'] == 'fp32'
     assert 'frames a second' in capsys.readouterr().out
 
 
-def test_bench_with_full_adds_the_comparisons(monkeypatch):
-    frame = {
-        'stages_ms': {'ground_head': 345.6, 'total': 2000.0}, 'peak_bytes': 4.2e9,
-        'transformer_gflops': 90.0, 'matmul_gflops': 100.0, 'transformer_share_of_matmul': 0.9}
-    monkeypatch.setattr(full_size, 'in_own_process', lambda *_: frame)
-    found = Comparison(10.0, 1000.0, 0.001)
-    for name in ('head', 'attention', 'ransac'):
-        monkeypatch.setattr(comparison, f'compare_{name}', lambda *_: found)
+@pytest.fixture(scope='module')
+def compared():
+    """Return figures and words of the comparisons with a small network, all really measured."""
     told = []
-    figures = bench.compare_full_size(CPU, 'fp32', told.append)
-    assert figures['comparisons']['head']['ratio'] == 100
-    assert set(figures['comparisons']) == {'head', 'attention', 'ransac'}
-    assert figures['full_size'] == frame
-    said = '\n'.join(told)
-    assert re.search(r'ground_head +345\.6 ms', said)
-    assert '100.0 times as fast' in said and '4.20 GB' in said and '90%' in said
+    return bench.compare_full_size(COMPARED, CPU, 'fp32', told.append), '\n'.join(told)
+
+
+def test_the_comparisons_find_the_same_results_faster_or_slower(compared):
+    found = compared[0]['comparisons']
+    assert set(found) == {'head', 'attention', 'ransac'}
+    for figures in found.values():
+        assert figures['ratio'] == figures['naive_ms'] / figures['fast_ms'] > 0
+    assert found['head']['difference'] < 1e-4 and found['attention']['difference'] < 1e-5
+    assert found['ransac']['difference'] < COMPARED.cell_m
+
+
+def test_a_frame_of_the_same_network_is_measured_beside_the_comparisons(compared):
+    frame = compared[0]['full_size']
+    stages = frame['stages_ms']
+    assert stages['total'] > stages['ground_backbone'] > 0
+    assert frame['transformer_share_of_matmul'] == pytest.approx(
+        frame['transformer_gflops'] / frame['matmul_gflops'])
+    assert 5e7 < frame['peak_bytes'] < 1e11
+    json.dumps(compared[0])
+
+
+def test_what_is_measured_is_told(compared):
+    figures, said = compared
+    head, frame = figures['comparisons']['head'], figures['full_size']
+    assert f'{head["naive_ms"]:.1f} ms: {head["ratio"]:.1f} times as fast' in said
+    assert re.search(rf'full-size ground_head +{frame["stages_ms"]["ground_head"]:.1f} ms', said)
+    assert f'{frame["peak_bytes"] / 1e9:.2f} GB at most' in said
+    assert f'{frame["transformer_share_of_matmul"]:.0%} of a matrix product' in said

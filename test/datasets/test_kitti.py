@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The KITTI loader: the reference's values, faults that are named, poses that are consistent."""
 
 import re
@@ -54,7 +68,7 @@ def test_training_noise_is_drawn_anew_each_epoch_and_repeatable():
 
 @pytest.mark.parametrize('line, reason', [
     (f'{DRIVE}/0000000000.png 0.1 0.2', 'not 2 fields'),
-    (f'{DRIVE}/0000000000.png 0.1 0.2 a', "'a' is no number"),
+    (f'{DRIVE}/0000000000.png 0.1 0.2 a', "'a' is not a number"),
     (f'{DRIVE}/0000000000.png 0.1 0.2 1.5', r'in \[-1, 1\]'),
     ('0000000000.png 0 0 0', 'is not <day>/<drive>/<frame>.png')])
 def test_a_broken_label_line_is_named_and_left_out(root, line, reason):

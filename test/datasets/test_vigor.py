@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The VIGOR loader: the reference's values, faults that are named, rolls that are poses."""
 
 import math
@@ -71,7 +85,7 @@ def test_rolling_turns_the_pose_about_the_camera(yaw_deg):
 
 @pytest.mark.parametrize('line, reason', [
     ('pano.jpg satellite_40.0000_-74.0000.png 1 2', 'not 4'),
-    ('pano.jpg' + 4 * ' satellite_40.0000_-74.0000.png 1 x', "'x' is no number"),
+    ('pano.jpg' + 4 * ' satellite_40.0000_-74.0000.png 1 x', "'x' is not a number"),
     ('pano.jpg' + 4 * ' satellite_40.0000_-74.0000.png 1 nan', 'not finite'),
     ('pano.jpg' + 4 * ' satellite_1_2.png 1 1', 'no satellite_1_2.png'),
     ('pano\ufffd.jpg', 'not 1')])
@@ -90,7 +104,7 @@ def test_an_unreadable_image_is_named(root):
     panorama.write_bytes(panorama.read_bytes()[:3000])
     (root / 'NewYork' / 'satellite' / dataset.labels[1].satellite).unlink()
     (root / dataset.names[2]).write_text('no image')
-    for index, reason in enumerate(['is damaged', 'there is no image', 'is no image']):
+    for index, reason in enumerate(['is damaged', 'there is no image', 'is not an image']):
         with pytest.raises(UnreadableFrame, match=reason):
             dataset[index]
     assert dataset[3].name == dataset.names[3]

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Check the demo's processes, and the demo itself with a fake node over real DDS and HTTP."""
 
 import json
@@ -11,7 +25,7 @@ from test.helpers.paths import ROOT
 from test.helpers.processes import ended, lines_until, run_to_its_end
 
 from fg2_ros.demo.children import ChildError, Children
-from fg2_ros.demo.rendering import rendered
+from fg2_ros.demo.rendering import render_panoramas
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.scenes import Scene
 import pytest
@@ -123,7 +137,7 @@ def test_workers_render_what_the_scene_renders():
     cameras = [CameraPose(x, 2.0, 1.8, 0.3) for x in (0.0, 5.0, 10.0)]
     scene = Scene(5)
 
-    images = list(rendered(5, 'standard', cameras, 64, workers=2))
+    images = list(render_panoramas(5, 'standard', cameras, 64, workers=2))
     assert len(images) == 3
     for frame, (camera, image) in enumerate(zip(cameras, images)):
         assert (image == scene.panorama(camera, 64, 32, frame)).all()
@@ -174,10 +188,9 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path):
         'import os, sys, pathlib\n'
         'from fg2_ros.demo.children import Children\n'
         f'children = Children(pathlib.Path({str(tmp_path)!r}), os.environ)\n'
-        'sleep = "import time; print(1, flush=True); time.sleep(99)"\n'
+        'sleep = "import os, time; print(os.getpid(), flush=True); time.sleep(99)"\n'
         'children.start("child", [sys.executable, "-c", sleep], answers=True)\n'
-        'children.answer("child")\n'
-        'print(children._processes["child"].pid, flush=True)\n'
+        'print(children.answer("child"), flush=True)\n'
         'os.kill(os.getpid(), 9)\n')
     done = run_to_its_end(python(program), cwd=ROOT)
 

@@ -1,8 +1,22 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Errors and summaries: hand-made cases, and honest covariances give an ANEES of 1."""
 
 import json
 
-from fg2_ros.evaluation.metrics import anees, FrameResult, pose_error, share_over, summary
+from fg2_ros.evaluation.metrics import anees, frame_metrics, FrameResult, pose_error, share_over
 from fg2_ros.geometry.se2 import Pose2
 import numpy as np
 import pytest
@@ -41,7 +55,7 @@ def test_summary_has_the_agreed_names_and_values():
     results = [
         result(3, 4, 1, latency_ms=10, baseline_error_m=2), result(0, 1, -3, latency_ms=30),
         result(60, 80, 50, accepted=False, baseline_error_m=4)]
-    figures = summary(results)
+    figures = frame_metrics(results)
     assert set(figures) == {
         'frames', 'accepted', 'baseline_median_error_m', 'median_error_m', 'mean_error_m',
         'p95_error_m', 'over_5m', 'median_yaw_error_deg', 'p95_yaw_error_deg', 'anees',
@@ -61,8 +75,8 @@ def test_summary_has_the_agreed_names_and_values():
 
 def test_summary_says_what_was_not_measured():
     """Missing figures are None, no frames at all are an error."""
-    figures = summary([result(accepted=False)])
+    figures = frame_metrics([result(accepted=False)])
     assert figures['anees'] is None
     assert figures['latency_p50_ms'] is None
     with pytest.raises(ValueError, match='no results'):
-        summary([])
+        frame_metrics([])

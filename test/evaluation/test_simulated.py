@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The evaluation in simulated cities: its priors, its bookkeeping, its command."""
 
 from dataclasses import dataclass
@@ -35,7 +49,6 @@ class FakeLocalizer:
     map_frame = None
 
     def __init__(self, truths: list[Pose2], errors: list[Pose2]):
-        """Take what will be asked for, in order."""
         self.answers = [Pose2(*np.add(truth, error)) for truth, error in zip(truths, errors)]
         self.priors_m: list[tuple[float, float]] = []
 
@@ -58,7 +71,7 @@ def test_figures_are_those_of_known_errors():
     city = CityShots(7, _orthophoto(), shots)
     localizer = FakeLocalizer(truths, errors)
     found = simulated.simulated_metrics(
-        simulated.localized([city], localizer, CurrentCity(), SETTINGS))
+        simulated.localize_cities([city], localizer, CurrentCity(), SETTINGS))
     assert np.allclose(localizer.priors_m, [shot.prior[:2] for shot in shots], atol=1e-6)
     expected = {
         'frames': 3, 'accepted_frames': 2, 'accepted': 2 / 3, 'baseline_median_error_m': 6.0,
@@ -101,7 +114,7 @@ def test_baseline_solves_a_view_of_the_orthophoto_itself():
     imagery = simulated.RasterImagery(
         orthophoto.image, simulated.city_frame(3), orthophoto.centre_m, orthophoto.resolution_m)
     error_m = simulated.baseline_error_m(
-        _flat_panorama(orthophoto, truth, 2.0), 2.0, truth, prior, imagery, 3)
+        _flat_panorama(orthophoto, truth, 2.0), 2.0, truth, prior, imagery=imagery, seed=3)
     assert error_m < 0.4
 
 

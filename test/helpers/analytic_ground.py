@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A ground whose colours say exactly where one is, and tiles of it made with pyproj alone."""
 
 from __future__ import annotations
@@ -46,10 +60,10 @@ class AnalyticGround:
         size = len(patch.image)
         row, column = np.mgrid[:size, :size] + 0.5
         east, north = patch.map_from_pixel(column, row)
-        expected = self._at(patch.frame, east, north)
+        expected = self._at(patch.view.frame, east, north)
         step = 0.01
-        by_east = (self._at(patch.frame, east + step, north) - expected) / step
-        by_north = (self._at(patch.frame, east, north + step) - expected) / step
+        by_east = (self._at(patch.view.frame, east + step, north) - expected) / step
+        by_north = (self._at(patch.view.frame, east, north + step) - expected) / step
         difference = patch.image - expected
         shifts = [
             np.linalg.lstsq(

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Fixtures: tile servers and sources that are closed at the end of a test."""
 
 from contextlib import ExitStack
@@ -7,7 +21,7 @@ import tempfile
 from test.helpers.cache_kit import MEMORY
 from test.helpers.http_stub import GREY_TILE, HttpStub, quick_http, Reply
 
-from fg2_ros.imagery import TileImagery
+from fg2_ros.imagery.server.opening import open_server
 import pytest
 
 
@@ -57,7 +71,7 @@ def open_imagery():
     with ExitStack() as stack:
         def open_one(template, cache_path=None, cache_bytes=10_000_000, **options):
             options.setdefault('http', quick_http())
-            imagery = TileImagery(template, cache_path, cache_bytes, **options)
+            imagery = open_server(template, cache_path, cache_bytes, **options)
             stack.callback(imagery.close)
             return imagery
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 A training run of seconds, as a process that can kill itself.
 
@@ -10,8 +24,8 @@ from pathlib import Path
 import signal
 
 from fg2_ros.network.config import FG2Config
-from fg2_ros.simulation.layers import NAMES
 from fg2_ros.report.training import write_simulated_curves
+from fg2_ros.simulation.layers import NAMES
 from fg2_ros.training.simulated.samples import Sample
 from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 import numpy as np
@@ -30,13 +44,17 @@ SETTINGS = TrainSettings(
 class NoiseDataset(Dataset):
     """Reproducible noise with a true pose."""
 
+    def __init__(self, kinds: int = 2 ** 40):
+        """Say after how many samples the first comes again."""
+        self.kinds = kinds
+
     def __len__(self) -> int:
         """Return a number that no training reaches."""
         return 2 ** 40
 
     def __getitem__(self, number: int) -> Sample:
         """Return a sample of its number's own."""
-        rng = np.random.default_rng(number)
+        rng = np.random.default_rng(number % self.kinds)
         images = (rng.integers(0, 256, (*hw, 3), np.uint8) for hw in (
             CONFIG.ground_image_hw, CONFIG.aerial_image_hw))
         coverage = rng.integers(0, 256, (2, CONFIG.grid_cells ** 2, len(NAMES)), np.uint8)
@@ -46,11 +64,15 @@ class NoiseDataset(Dataset):
 
 
 def make_trainer(folder: Path, resume: bool = False, settings: TrainSettings = SETTINGS,
-                 origin: dict | None = None) -> SimulatedTrainer:
-    """Return the run's trainer."""
-    data = NoiseDataset()
+                 origin: dict | None = None, kinds: int = 2 ** 40) -> SimulatedTrainer:
+    """
+    Return the run's trainer.
+
+    :param kinds: of samples; then the first comes again.
+    """
+    data = NoiseDataset(kinds)
     return SimulatedTrainer(
-        CONFIG, settings, data, Subset(data, range(6)), folder, resume, origin=origin,
+        CONFIG, settings, data, Subset(data, range(6)), folder, resume=resume, origin=origin,
         draw=write_simulated_curves)
 
 

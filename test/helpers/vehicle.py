@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Test helpers: a vehicle that sends messages and hears what the node says, and a fake core."""
 
 from __future__ import annotations
@@ -16,11 +30,14 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery import AerialPatch
+from fg2_ros.imagery.patch import PatchView
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.network import FG2Config
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
 from fg2_ros.tracker.inputs import Observation, SearchRegion
+from fg2_ros.tracker.settings import Calibration, METADATA_KEY
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from nav_msgs.msg import Odometry
@@ -42,6 +59,10 @@ ODOMETRY = Pose2(-3.0, 7.0, 2.0)  # odom_from_base
 TRUTH = Pose2(12.0, -8.0, 0.7)  # map_from_base
 COVARIANCE = np.array([[0.5, 0.1, 0.02], [0.1, 0.3, -0.01], [0.02, -0.01, 0.004]])
 SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0  # of what an image says; beyond that it is flat
+# Of a localizer that is never wrong.
+CALIBRATION = Calibration(
+    temper=1.0, nothing_share=0.01, agreement=0.3, agreement_m=1.0, bias_m=0.1, bias_deg=0.2,
+    measurement_temper=1.0, measurement_bias_m=0.1, measurement_bias_deg=0.2)
 EVERY_IMAGE = {  # the vehicle of most tests stands
     'publication.min_images': 1, 'publication.apart_m': 0.0,
     'publication.min_distance_m': 0.0}
@@ -55,9 +76,9 @@ LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL,
 class FakeImagery:
     """Counts nothing."""
 
-    def stats(self) -> dict:
+    def status(self) -> ImageryStatus:
         """Return some counters."""
-        return {'hits': 3, 'misses': 1, 'errors': 0, 'pending': 0, 'offline': False}
+        return ImageryStatus('fake', hits=3, misses=1)
 
     def close(self) -> None:
         """Do nothing."""
@@ -68,7 +89,7 @@ class FakeLocalizer:
 
     def __init__(self):
         """Start honest."""
-        self.metadata = {}
+        self.metadata = {METADATA_KEY: CALIBRATION.to_dict()}
         self.config = FG2Config.preset('sim')
         self.map_frame = None
         self.regions = []
@@ -105,8 +126,9 @@ class FakeLocalizer:
         """Return the camera's true pose."""
         camera = TRUTH.compose(MOUNT)
         latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
-        patch = AerialPatch(np.full((64, 64, 3), 90, np.uint8), self.map_frame,
-                            (camera.x + 2, camera.y - 1), 50.0, None, 'fake')
+        patch = AerialPatch(
+            np.full((64, 64, 3), 90, np.uint8),
+            PatchView(self.map_frame, (camera.x + 2, camera.y - 1), 50.0, 64), None, 'fake')
         matches = Matches(
             aerial_map_m=np.array([[camera.x, camera.y], [camera.x + 9, camera.y + 4]]),
             ground_grid_m=np.zeros((2, 2)), panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),

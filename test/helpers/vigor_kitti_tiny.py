@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 A cross-view training of seconds, also as a process that can kill itself or fail.
 
@@ -19,7 +33,7 @@ from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.report.training import write_vigor_kitti_curves
 from fg2_ros.training.run_folder import RunFolder
 from fg2_ros.training.vigor_kitti.feature_cache import backbone_hash, FeatureCache
-from fg2_ros.training.vigor_kitti.processes import joined, Processes
+from fg2_ros.training.vigor_kitti.processes import join_processes, Processes
 from fg2_ros.training.vigor_kitti.run_config import Machine, Recipe
 from fg2_ros.training.vigor_kitti.samples import CrossViewSamples, Variation
 from fg2_ros.training.vigor_kitti.trainer import Data, VigorKittiTrainer
@@ -70,9 +84,10 @@ class NoiseFrames:
         height, width = self.config.ground_image_hw
         camera_k = np.array([[width / 2, 0, width / 2], [0, width / 2, height / 2], [0, 0, 1]])
         return CrossViewFrame(
-            self.names[index], 'noise', ground, aerial, rotation2(0.2 * index).astype(np.float32),
-            rng.uniform(-3, 3, 2).astype(np.float32), 1.5,
-            camera_k.astype(np.float32) if self.config.camera == 'pinhole' else None)
+            self.names[index], 'noise', ground, aerial,
+            rotation=rotation2(0.2 * index).astype(np.float32),
+            translation=rng.uniform(-3, 3, 2).astype(np.float32), metres_per_grid_metre=1.5,
+            camera_k=camera_k.astype(np.float32) if self.config.camera == 'pinhole' else None)
 
 
 def make_network(config=PANORAMA):
@@ -98,8 +113,9 @@ def make_trainer(folder=None, resume=False, recipe=RECIPE, machine=MACHINE, conf
         CrossViewSamples(NoiseFrames(VALIDATION_FRAMES, config, 100), variation, cache), '')
     if folder:
         folder = RunFolder(folder, json.dumps(asdict(recipe)), write_vigor_kitti_curves)
-    trainer = VigorKittiTrainer(network, recipe, machine, data, processes, folder)
-    saved = processes.from_first(folder.start(resume) if folder else None)
+    trainer = VigorKittiTrainer(
+        network, recipe, machine, data, processes=processes, folder=folder)
+    saved = processes.broadcast(folder.start(resume) if folder else None)
     if saved:
         trainer.go_on_from(saved)
     return trainer
@@ -135,15 +151,15 @@ def main():
     def on_step(record):
         if record['step'] == args.kill_after:
             os.kill(os.getpid(), signal.SIGKILL)
-    with joined('cpu') as processes:
+    with join_processes('cpu') as processes:
         if args.learn:
             frames = NoiseFrames(FRAMES, unreadable=args.unreadable)
             learned(make_trainer(processes=processes, frames=frames), 3)
             make_trainer(processes=processes).validate()
         frames = NoiseFrames(FRAMES, failing=processes.rank == args.fail_in)
         trainer = make_trainer(
-            args.folder if processes.is_first else None, False, VARIED, MACHINE, DROPPING,
-            processes, args.folder / 'features', frames)
+            args.folder if processes.is_first else None, recipe=VARIED, config=DROPPING,
+            processes=processes, cache=args.folder / 'features', frames=frames)
         trainer.run(on_step)
 
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The catalogue: what ships in it, what is wrong with others, and what opening by name does."""
 
 from dataclasses import replace
@@ -7,6 +21,7 @@ from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import catalogue, ImageryError, open_imagery
 from fg2_ros.imagery.catalogue import choose_sources, load_catalogue, shipped_catalogue
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.tiles.address import TileId
 import numpy as np
 import pytest
@@ -109,7 +124,7 @@ def test_tms_counts_rows_from_the_south(write):
     ({'bounds': [1, 2, 3, 'x']}, 'bounds = .* is not a list of numbers'),
     ({'bounds': [1, 2, 3]}, 'west, south, east and north'),
     ({'tile_px': 300}, 'tile_px is wrong'),
-    ({'kind': 'gopher'}, "kind = 'gopher' is none of 'xyz', .*, 'file'"),
+    ({'kind': 'gopher'}, "kind = 'gopher' is not one of 'xyz', .*, 'file'"),
     ({'kind': 'wms'}, 'kind wms does not go with its url'),
     ({'kind': 'quadkey'}, 'kind quadkey does not go with its url'),
     ({'kind': 'file'}, 'the key path is missing'),
@@ -216,12 +231,12 @@ def test_a_chain_by_name_fetches_caches_and_falls_back(serve, write, tmp_path, o
     path = write(empty=ENTRY | {'url': empty.template},
                  good=ENTRY | {'url': good.template, 'offline_allowed': False})
     imagery = open_named(['empty', 'good', good.template], path, cache_path=tmp_path / 'tiles')
-    patch = imagery.patch(FRAME, (0.0, 0.0), 56.0, 128, wait_s=20)
+    patch = imagery.patch(PatchView(FRAME, (0.0, 0.0), 56.0, 128), wait_s=20)
     assert (patch.source, patch.vintage, patch.attribution) == ('good', '2021', '(c) Survey')
     assert np.all(patch.image == 99)
-    caches = [stats['cache'] for stats in imagery.stats()['sources']]
-    assert caches[0] == str(tmp_path / 'tiles' / 'empty.mbtiles') and caches[1] == 'none'
-    assert caches[2].startswith(str(tmp_path / 'tiles' / '127.0.0.1_'))
+    (empty, ), none, (url, ) = [member.caches for member in imagery.status().members]
+    assert empty.path == tmp_path / 'tiles' / 'empty.mbtiles' and none == ()
+    assert url.path.parent == empty.path.parent and url.path.name.startswith('127.0.0.1_')
 
 
 def test_gaps_of_a_local_folder_are_filled_from_a_server(serve, write, tmp_path, open_named):
@@ -238,7 +253,7 @@ def test_gaps_of_a_local_folder_are_filled_from_a_server(serve, write, tmp_path,
     imagery = open_named(['folder', 'server'], path)
     seam, _ = FRAME.map_from_geodetic(
         *mercator.geodetic_from_world_pixel(column, y, 18, tile_px=1))
-    patch = imagery.patch(FRAME, (seam - 14.0, 0.0), 56.0, 128, wait_s=20)
+    patch = imagery.patch(PatchView(FRAME, (seam - 14.0, 0.0), 56.0, 128), wait_s=20)
     assert patch.source == 'folder + server' and patch.valid is None
     assert np.all(patch.image[:, :94] == 50) and np.all(patch.image[:, 98:] == 99)
 
@@ -247,12 +262,12 @@ def test_imagery_too_coarse_is_refused_by_name(write, open_named):
     imagery = open_named('coarse', write(coarse=ENTRY | {'max_zoom': 15}),
                          coarsest_resolution_m=1.0)
     with pytest.raises(ImageryError, match=r'coarse has 3\.26 m per pixel here'):
-        imagery.patch(FRAME, (0.0, 0.0), 56.0, 128)
+        imagery.patch(PatchView(FRAME, (0.0, 0.0), 56.0, 128))
 
 
 def test_what_was_opened_is_closed_if_the_next_cannot_be(write, monkeypatch):
     closed = []
-    monkeypatch.setattr(catalogue, 'TileImagery', lambda source, *_, **__: type(
+    monkeypatch.setattr(catalogue, 'open_server', lambda source, *_, **__: type(
         'Tiles', (), {'close': lambda self: closed.append(source.name)})())
     path = write(one=ENTRY, two=ENTRY | {'url': 'https://h/{z}/{x}/{y}?k={key}',
                                          'key_env': 'A_VARIABLE_THAT_NOBODY_HAS'})

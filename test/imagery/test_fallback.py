@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Several sources as one: which one gives the patch, what is waited for, how gaps are filled."""
 
 import dataclasses
@@ -9,13 +23,15 @@ from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import (
     AerialPatch, FallbackImagery, ImageryError, ImageryNotReady, RasterImagery)
-from fg2_ros.imagery.patch import ImageryGaps
+from fg2_ros.imagery.patch import ImageryGaps, PatchView
+from fg2_ros.imagery.status import ImageryStatus, PatchOrigin
 from fg2_ros.imagery.stores.opening import open_local
 import numpy as np
 import pytest
 
 FRAME = MapFrame(47.0, 8.5)
 CENTRE, SIZE_M, SIZE_PX = (0.0, 0.0), 56.0, 128
+VIEW = PatchView(FRAME, CENTRE, SIZE_M, SIZE_PX)
 
 
 class Scripted:
@@ -27,18 +43,19 @@ class Scripted:
         self.problem, self.offline = None, False
         self.waits, self.requests, self.closed = [], 0, False
 
-    def patch(self, frame, centre_m, size_m, size_px, wait_s=0.0):
+    def patch(self, view, wait_s=0.0):
         self.waits.append(wait_s)
         if self.problem:
             raise self.problem
-        return self.given(frame, centre_m, size_m, size_px)
+        return self.given(view)
 
-    def given(self, frame, centre_m, size_m, size_px):
+    def given(self, view):
+        size_px = view.size_px
         valid = np.ones((size_px, size_px), bool)
         valid[self.missing_rows] = False
         image = np.where(valid[..., None], np.uint8(self.brightness), np.uint8(0))
         return AerialPatch(
-            np.broadcast_to(image, (size_px, size_px, 3)), frame, centre_m, size_m,
+            np.broadcast_to(image, (size_px, size_px, 3)), view,
             None if valid.all() else valid, self.name, f'year of {self.name}', f'(c) {self.name}',
             self.resolution_m)
 
@@ -50,10 +67,10 @@ class Scripted:
     def close(self):
         self.closed = True
 
-    def stats(self):
-        return {'source': self.name, 'hits': len(self.waits), 'misses': 1, 'errors': 2,
-                'pending': 3, 'offline': self.offline,
-                'last_error': f'{self.name} broke' if self.offline else ''}
+    def status(self):
+        return ImageryStatus(
+            self.name, hits=len(self.waits), misses=1, errors=2, pending=3, offline=self.offline,
+            last_error=f'{self.name} broke' if self.offline else '')
 
 
 @pytest.fixture
@@ -72,7 +89,7 @@ def chain(first, second):
 
 
 def ask(chain, wait_s=0.0):
-    return chain.patch(FRAME, CENTRE, SIZE_M, SIZE_PX, wait_s)
+    return chain.patch(VIEW, wait_s)
 
 
 def test_the_first_choice_is_taken_and_nobody_else_is_asked(chain, first, second):
@@ -164,38 +181,38 @@ def test_parts_that_are_too_small_alone_are_enough_together(tmp_path):
                                    ('east', 20, [(x, y - 1)]))]
     for member, missing in zip(members, ('west lacks 5[56]%', 'east lacks 7[23]%')):
         with pytest.raises(ImageryError, match=missing):
-            member.patch(FRAME, centre, SIZE_M, SIZE_PX)
+            member.patch(PatchView(FRAME, centre, SIZE_M, SIZE_PX))
     chain = FallbackImagery(members)
-    patch = chain.patch(FRAME, centre, SIZE_M, SIZE_PX)
+    patch = chain.patch(PatchView(FRAME, centre, SIZE_M, SIZE_PX))
     assert patch.source == 'west + east' and patch.valid_share == pytest.approx(0.71, abs=0.02)
     assert set(np.unique(patch.image[patch.valid])) == {10, 20}
     with pytest.raises(ImageryError, match='west lacks .*; east lacks 100%'):
-        chain.patch(FRAME, (centre[0], centre[1] - SIZE_M / 2), SIZE_M, SIZE_PX)
+        chain.patch(PatchView(FRAME, (centre[0], centre[1] - SIZE_M / 2), SIZE_M, SIZE_PX))
     chain.close()
 
 
 def test_a_part_that_is_too_small_waits_for_the_rest(chain, first, second):
     first.missing_rows, second.problem = slice(0, 80), ImageryNotReady('second is fetching')
-    first.problem = ImageryGaps('first lacks much', first.given(FRAME, CENTRE, SIZE_M, SIZE_PX))
+    first.problem = ImageryGaps('first lacks much', first.given(VIEW))
     with pytest.raises(ImageryNotReady, match='first lacks much; second is fetching'):
         ask(chain)
     second.problem = None
     assert ask(chain).source == 'first + second'
     first.resolution_m = 1.5
-    first.problem = ImageryGaps('first lacks much', first.given(FRAME, CENTRE, SIZE_M, SIZE_PX))
+    first.problem = ImageryGaps('first lacks much', first.given(VIEW))
     assert ask(chain).source == 'second'
 
 
 def test_requests_go_where_the_last_patch_came_from(chain, first, second):
-    chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    chain.request(VIEW)
     assert (first.requests, second.requests) == (1, 0)
     first.missing_rows = slice(0, 40)
     ask(chain)
-    chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    chain.request(VIEW)
     assert (first.requests, second.requests) == (2, 1)
     first.missing_rows = slice(0, 0)
     ask(chain)
-    chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    chain.request(VIEW)
     assert (first.requests, second.requests) == (3, 1)
 
 
@@ -203,24 +220,23 @@ def test_what_the_first_has_nothing_of_is_requested_from_the_next(chain, first, 
     """Before any patch is asked for there: the vehicle is still inside the first's bounds."""
     ask(chain)
     first.problem = ImageryError('first has no imagery there')
-    chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    chain.request(VIEW)
     assert (first.requests, second.requests) == (1, 1)
     second.problem = ImageryError('second has no imagery there')
-    chain.request(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    chain.request(VIEW)
     assert (first.requests, second.requests) == (2, 2)
 
 
 def test_statistics_are_summed_and_name_the_source_that_fails(chain, first, second):
     second.offline = True
     ask(chain)
-    stats = chain.stats()
-    assert stats['source'] == chain.name == 'first, second'
-    assert (stats['hits'], stats['misses'], stats['errors'], stats['pending']) == (1, 2, 4, 6)
-    assert stats['offline'] is True and stats['last_error'] == 'second broke'
-    assert [each['source'] for each in stats['sources']] == ['first', 'second']
-    assert (stats['patch_source'], stats['patch_vintage']) == ('first', 'year of first')
-    assert stats['imagery_resolution_m'] == 0.2
-    assert stats['patch_resolution_m'] == SIZE_M / SIZE_PX
+    status = chain.status()
+    assert status.source == chain.name == 'first, second'
+    assert (status.hits, status.misses, status.errors, status.pending) == (1, 2, 4, 6)
+    assert status.offline is True and status.last_error == 'second broke'
+    assert [member.source for member in status.members] == ['first', 'second']
+    assert status.last_patch == PatchOrigin(
+        'first', 'year of first', '(c) first', SIZE_M / SIZE_PX, 0.2)
 
 
 def test_closing_closes_all(chain, first, second):
@@ -243,12 +259,14 @@ def test_falling_back_is_said_once(chain, first, second, caplog):
 
 def test_a_filled_patch_keeps_its_place():
     raster = RasterImagery(np.full((300, 300, 3), 7, np.uint8), FRAME, CENTRE, 0.5)
-    whole = raster.patch(FRAME, CENTRE, SIZE_M, SIZE_PX)
+    whole = raster.patch(VIEW)
     assert whole.filled_from(whole) is whole and whole.native_resolution_m == 0.5
+    empty = dataclasses.replace(whole, valid=np.zeros((SIZE_PX, SIZE_PX), bool), source='empty')
+    assert empty.filled_from(whole) is whole, 'what gives nothing is not named'
     gap = np.ones((SIZE_PX, SIZE_PX), bool)
     gap[:, :10] = False
     filled = dataclasses.replace(whole, valid=gap, source='gappy').filled_from(whole)
-    assert filled.valid is None and filled.centre_m == CENTRE and filled.size_m == SIZE_M
+    assert filled.valid is None and filled.view == VIEW
 
 
 def test_real_servers_take_over_and_give_back(serve, open_imagery):
@@ -260,8 +278,8 @@ def test_real_servers_take_over_and_give_back(serve, open_imagery):
     chain = FallbackImagery(members)
     patch = ask_until(chain, is_patch)
     assert patch.source == 'good' and np.all(patch.image == 99)
-    assert chain.stats()['offline'] and 'bad answered 503' in chain.stats()['last_error']
+    assert chain.status().offline and 'bad answered 503' in chain.status().last_error
     healed = encoded(np.full((256, 256, 3), 50, np.uint8))
     bad.reply = lambda path, headers: Reply(body=healed)
     ask_until(chain, lambda outcome: is_patch(outcome) and outcome.source == 'bad'
-              and np.all(outcome.image == 50) and not chain.stats()['offline'])
+              and np.all(outcome.image == 50) and not chain.status().offline)

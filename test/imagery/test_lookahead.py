@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Imagery around and ahead of the vehicle is there before it is needed; nothing waits for it."""
 
 from test.helpers.http_stub import address, GREY_TILE, HttpStub, Reply
@@ -7,7 +21,8 @@ from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError
 from fg2_ros.imagery.lookahead import Lookahead, Motion
-from fg2_ros.imagery.resample import PatchView
+from fg2_ros.imagery.patch import PatchView
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.imagery.tiles.address import TileId
 from fg2_ros.imagery.tiles.mosaic import footprint
 import numpy as np
@@ -36,13 +51,13 @@ class Recorder:
         """Have nothing under way."""
         self.pending, self.wishes = 0, []
 
-    def stats(self):
+    def status(self):
         """Return what is under way."""
-        return {'pending': self.pending}
+        return ImageryStatus('recorder', pending=self.pending)
 
-    def request(self, frame, centre_m, size_m, size_px):
+    def request(self, view):
         """Note a wish."""
-        self.wishes.append((centre_m, size_m, size_px))
+        self.wishes.append((view.centre_m, view.size_m, view.size_px))
 
 
 class WatchedServer(HttpStub):
@@ -85,7 +100,7 @@ def drive(look, clock, velocity, steps, frame=FRAME, step_s=0.5):
 
 def tiles_of(imagery, centre_m):
     """Return the tiles that a patch needs."""
-    return footprint(PatchView(FRAME, centre_m, SIZE_M, SIZE_PX), imagery.source).addresses
+    return footprint(PatchView(FRAME, centre_m, SIZE_M, SIZE_PX), imagery.store.layout()).addresses
 
 
 def test_tiles_ahead_are_there_before_the_vehicle_is(open_imagery):
@@ -105,10 +120,10 @@ def test_tiles_ahead_are_there_before_the_vehicle_is(open_imagery):
             if step % 16 > 9:  # the course has been the same for longer than the memory of it
                 wanted |= set(tiles_of(imagery, place + np.multiply(velocity, AHEAD_S)))
             assert server.wait_for(wanted)
-            while imagery.stats()['pending']:
-                imagery.patch(FRAME, place, SIZE_M, SIZE_PX, WAIT_S)
+            while imagery.status().pending:
+                imagery.patch(PatchView(FRAME, place, SIZE_M, SIZE_PX), WAIT_S)
         assert late == 0
-        assert len(server.asked) == len(set(server.asked)) == imagery.stats()['downloads']
+        assert len(server.asked) == len(set(server.asked)) == imagery.status().downloads
 
 
 def test_nothing_waits_for_a_slow_server(open_imagery):
@@ -117,9 +132,9 @@ def test_nothing_waits_for_a_slow_server(open_imagery):
     with WatchedServer(may_answer) as server:
         imagery = open_imagery(server.template)
         place = drive(lookahead(imagery, clock), clock, (20.0, 0.0), 40)
-        wished = imagery.stats()['pending']
+        wished = imagery.status().pending
         may_answer.set()
-        patch = imagery.patch(FRAME, place, SIZE_M, SIZE_PX, WAIT_S)
+        patch = imagery.patch(PatchView(FRAME, place, SIZE_M, SIZE_PX), WAIT_S)
         assert patch.valid is None
         # One outlook of what was to come at first, and what turned out to be needed since.
         on_the_way = {tile for east_m in np.arange(0.0, place[0] + 1, 10.0)
@@ -227,5 +242,5 @@ def test_the_end_of_the_tiles_is_told_where_it_is_reached(grey_server, open_imag
 def test_a_ring_that_does_not_fit_is_left_out_and_told_once(grey_server, open_imagery, caplog):
     imagery, clock = open_imagery(grey_server.template, memory_bytes=6_000_000), Clock()
     drive(lookahead(imagery, clock, ring_m=100.0), clock, (0.0, 15.0), 8)
-    assert caplog.text.count('needs more than the') == 1
-    assert imagery.patch(FRAME, (0.0, 50.0), SIZE_M, SIZE_PX, WAIT_S).valid is None
+    assert caplog.text.count('that there is room for') == 1
+    assert imagery.patch(PatchView(FRAME, (0.0, 50.0), SIZE_M, SIZE_PX), WAIT_S).valid is None

@@ -1,7 +1,23 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """When the aerial patch is kept, replaced, waited for and completed."""
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, ImageryError, ImageryNotReady
+from fg2_ros.imagery.patch import PatchView
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import PatchSettings
 from fg2_ros.localizer.aerial import AerialMemory
 import numpy as np
@@ -18,24 +34,24 @@ class ScriptedImagery:
         self.missing_rows, self.problem, self.resolution_m = 0, None, None
         self.asked, self.requested = [], []
 
-    def patch(self, frame, centre_m, size_m, size_px, wait_s=0.0):
+    def patch(self, view, wait_s=0.0):
         """Return a patch, or raise the problem."""
-        self.asked.append(centre_m)
+        self.asked.append(view.centre_m)
         if self.problem:
             raise self.problem
-        valid = np.ones((size_px, size_px), bool)
+        valid = np.ones((view.size_px, view.size_px), bool)
         valid[:self.missing_rows] = False
-        image = np.full((size_px, size_px, 3), len(self.asked), np.uint8)
-        return AerialPatch(image, frame, centre_m, size_m, valid, 'scripted',
+        image = np.full((view.size_px, view.size_px, 3), len(self.asked), np.uint8)
+        return AerialPatch(image, view, valid, 'scripted',
                            native_resolution_m=self.resolution_m)
 
-    def stats(self):
+    def status(self):
         """Return that nothing is under way."""
-        return {'pending': 0}
+        return ImageryStatus('scripted')
 
-    def request(self, *what):
+    def request(self, view):
         """Note what is wanted."""
-        self.requested.append(what)
+        self.requested.append(view)
 
 
 @pytest.fixture
@@ -87,7 +103,7 @@ def test_patches_are_found_again_and_the_oldest_gives_way(memory, imagery):
 def test_another_map_frame_is_another_patch(memory, imagery):
     """Coordinates of one frame mean nothing in another."""
     memory.patch(FRAME, (0, 0))
-    assert memory.patch(MapFrame(10.0, 20.1), (0, 0)).patch.frame != FRAME
+    assert memory.patch(MapFrame(10.0, 20.1), (0, 0)).patch.view.frame != FRAME
     assert len(imagery.asked) == 2
 
 
@@ -142,5 +158,6 @@ def test_the_surroundings_are_requested_then_the_patch(memory, imagery):
     """What is requested last is fetched first."""
     memory.request(FRAME, (3, 4))
     surroundings, patch = imagery.requested
-    assert patch == (FRAME, (3, 4), 28.0, 16)
-    assert surroundings[:2] == (FRAME, (3, 4)) and surroundings[2] >= 28.0 + 2 * 25.0
+    assert patch == PatchView(FRAME, (3, 4), 28.0, 16)
+    assert (surroundings.frame, surroundings.centre_m) == (FRAME, (3, 4))
+    assert surroundings.size_m >= 28.0 + 2 * 25.0

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The localizer around a network that reads the truth out of its two images."""
 
 import dataclasses
@@ -135,7 +149,7 @@ def test_the_first_prior_places_the_map_unless_it_is_given():
     assert localizer.map_frame.datum == pytest.approx(FRAME.geodetic_from_map(1.0, 2.0))
     localizer.map_frame = FRAME
     estimate = localizer.estimate(panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
-    assert estimate.patch.frame == FRAME
+    assert estimate.patch.view.frame == FRAME
     assert estimate.north_m == pytest.approx(0.0, abs=0.2)
 
 

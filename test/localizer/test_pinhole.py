@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The localizer with a pinhole camera: intrinsics, the turned patch, and all of it undone."""
 
 import dataclasses
@@ -102,7 +116,7 @@ def test_the_patch_is_turned_anew_when_the_heading_has_changed_enough():
         assert estimate.accepted
         assert abs(np.degrees(wrap_angle(estimate.yaw_rad - turned))) < 1.0
         assert network.aerial_calls == calls
-    assert imagery.stats()['hits'] == 1
+    assert imagery.status().hits == 1
 
 
 def test_a_new_patch_is_described_anew():
@@ -123,7 +137,7 @@ def test_the_patch_holds_what_is_seen_of_it_turned():
     patch = estimate_of(
         Localizer(network, orthophoto(), FRAME), 0.8, prior_at(0.0, 0.0, 0.8)).patch
     config = network.config
-    assert patch.size_m >= config.grid_extent_m * math.sqrt(2)
+    assert patch.view.size_m >= config.grid_extent_m * math.sqrt(2)
     assert patch.resolution_m == pytest.approx(config.aerial_resolution_m, rel=1e-12)
     assert patch.image[0, 0, 0] < patch.image[0, -1, 0]  # red grows with east
     assert patch.image[0, 0, 1] > patch.image[-1, 0, 1]  # green grows with north
@@ -135,12 +149,12 @@ class GappyImagery:
     def __init__(self, is_valid):
         """Say what is there, as a function of metres right of and above the patch's centre."""
         self._whole, self._is_valid = orthophoto(), is_valid
-        self.stats, self.request = self._whole.stats, self._whole.request
+        self.status, self.request = self._whole.status, self._whole.request
 
     def patch(self, *wanted, **options):
         """Return a patch with its mask."""
         patch = self._whole.patch(*wanted, **options)
-        axis_m = (np.arange(len(patch.image)) + 0.5) * patch.resolution_m - patch.size_m / 2
+        axis_m = (np.arange(len(patch.image)) + 0.5) * patch.resolution_m - patch.view.size_m / 2
         return dataclasses.replace(patch, valid=self._is_valid(axis_m, -axis_m[:, None]))
 
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Deformable attention against its definition, written as loops."""
 
 from fg2_ros.network.attention import DeformableAttention, finite_locations
@@ -67,7 +81,7 @@ def test_many_references_at_once_equal_one_after_the_other(attention, sampling):
     with SAMPLINGS[sampling]():
         pooled, chosen = attention.pool(query, values, reference, direction)
         alone = torch.stack([
-            attention.pool(query, values, reference[:, k:k + 1])[0] for k in range(4)], dim=2)
+            attention.sample(query, values, reference[:, k]) for k in range(4)], dim=2)
     scores = alone @ direction
     expected = (scores.softmax(-1)[..., None] * alone).sum(2)
     torch.testing.assert_close(pooled, expected, atol=1e-5, rtol=1e-5)
@@ -79,13 +93,13 @@ def test_non_finite_locations_contribute_zero(attention):
         [torch.nan, 0.5], [0.5, torch.inf], [-torch.inf, torch.nan], [1e30, 0.5]])
     query = torch.randn(1, 4, CHANNELS, requires_grad=True)
     values = torch.randn(1, CHANNELS, 5, 6)
-    reference = finite_locations(nowhere)[:, None]
-    pooled, _ = attention.pool(query, values, reference)
-    assert torch.equal(pooled, torch.zeros_like(pooled))
-    pooled.sum().backward()
+    reference = finite_locations(nowhere)
+    sampled = attention.sample(query, values, reference)
+    assert torch.equal(sampled, torch.zeros_like(sampled))
+    sampled.sum().backward()
     assert query.grad.isfinite().all()
     with torch.no_grad():
-        assert torch.equal(attention.pool(query, values, reference)[0], pooled)
+        assert torch.equal(attention.sample(query, values, reference), sampled)
 
 
 @torch.no_grad()

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """`fg2 prefetch` as its user meets it: terms, consent, interruption, driving offline."""
 
 import json
@@ -12,6 +26,7 @@ from fg2_ros.commands import main
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.catalogue import open_imagery
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index
 from fg2_ros.imagery.tiles.address import TileId
 import numpy as np
@@ -162,7 +177,8 @@ def test_the_node_drives_offline_on_what_was_fetched(prefetch, serve, tmp_path):
     assert not read_mbtiles_index(next((tmp_path / 'cache').iterdir())).absent
     imagery = open_imagery(template, cache_path=tmp_path / 'cache', http=quick_http())
     for longitude in np.linspace(8.5, 8.503, 9):
-        patch = imagery.patch(MapFrame(47.0, longitude), (0.0, 0.0), SIZE_M, SIZE_PX, WAIT_S)
+        view = PatchView(MapFrame(47.0, longitude), (0.0, 0.0), SIZE_M, SIZE_PX)
+        patch = imagery.patch(view, WAIT_S)
         assert patch.valid is None or patch.valid.mean() >= 0.5
     assert len(server.paths) == asked
     imagery.close()

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What tile files hold, where a route has imagery in them, and the pictures of it."""
 
 import json
@@ -10,7 +24,7 @@ from fg2_ros.commands import main
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.cache.cache import CachedAbsence, TileCache
-from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.imagery.patch import ImageryError, PatchView
 from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index, tiles_of
 from fg2_ros.imagery.stores.opening import open_local
 from fg2_ros.imagery.tiles.address import TileId
@@ -136,7 +150,7 @@ def test_states_are_what_patches_there_get(write):
     seen, imagery = set(), open_local(path)
     for place, state in zip(track.places[:110:3], track.state[:110:3].tolist()):
         try:
-            patch = imagery.patch(MapFrame(*place), (0.0, 0.0), SIZE_M, 125)
+            patch = imagery.patch(PatchView(MapFrame(*place), (0.0, 0.0), SIZE_M, 125))
         except ImageryError:
             share = 0.0
         else:
@@ -207,6 +221,7 @@ def test_more_tiles_than_pixels_become_a_density(tmp_path):
 
 def run_coverage(path, tmp_path, *options):
     """Run the command; return its exit code and the figures."""
+    pytest.importorskip('safetensors')  # which tells how large an area the shipped network sees
     code = main(['coverage', '--cache', str(path), '--json', str(tmp_path / 'c.json'), *options])
     return code, json.loads((tmp_path / 'c.json').read_text())
 

@@ -1,8 +1,22 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Plans for a route: the tiles that patches along it need, at the zooms that they take."""
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.resample import PatchView
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.stores.mbtiles_index import MbtilesIndex
 from fg2_ros.imagery.tiles.address import TileId, TileSource
 from fg2_ros.imagery.tiles.mosaic import best_zoom, footprint
@@ -23,7 +37,7 @@ def test_a_plan_holds_what_patches_along_the_route_need(latitude_deg, max_zoom):
     source = TileSource('http://localhost/{z}/{x}/{y}', max_zoom=max_zoom)
     line = np.array([[latitude_deg, 179.99], [latitude_deg + 0.05, -179.98]])
     size_m, margin_m = 56.0, 120.0
-    tiles = {tile for area in areas_for(Route((line,)), margin_m, size_m / 280, source)
+    tiles = {tile for area in areas_for(Route((line,)), margin_m, size_m / 280, source.layout)
              for tile in area}
     generator = np.random.default_rng(0)
     for share in generator.random(40):
@@ -31,7 +45,7 @@ def test_a_plan_holds_what_patches_along_the_route_need(latitude_deg, max_zoom):
         reach_m = (margin_m - size_m / np.sqrt(2)) * generator.random()
         longitude, latitude, _ = WGS84.fwd(longitude, latitude, 360 * generator.random(), reach_m)
         view = PatchView(MapFrame(latitude, longitude), (0.0, 0.0), size_m, 280)
-        needed = footprint(view, source, best_zoom(view, source))
+        needed = footprint(view, source.layout, best_zoom(view, source.layout))
         assert set(needed.addresses) <= tiles
 
 
@@ -40,7 +54,7 @@ def test_a_route_across_a_change_of_zoom_gets_each_where_it_is_used():
     source = TileSource('http://localhost/{z}/{x}/{y}')
     resolution_m = mercator.ground_resolution_m(47.6, 18)
     coarse, fine = areas_for(
-        Route((np.array([[47.5, 8.0], [47.7, 8.0]]),)), 100.0, resolution_m, source)
+        Route((np.array([[47.5, 8.0], [47.7, 8.0]]),)), 100.0, resolution_m, source.layout)
     assert (coarse.zoom, fine.zoom) == (18, 19)
     for area, check in ((coarse, lambda latitude: latitude > 47.59),
                         (fine, lambda latitude: latitude < 47.61)):
@@ -51,31 +65,31 @@ def test_a_route_across_a_change_of_zoom_gets_each_where_it_is_used():
 def test_absurd_areas_are_refused_with_their_number():
     source = TileSource('http://localhost/{z}/{x}/{y}')
     with pytest.raises(ValueError, match=r'that is \d{1,3}(,\d{3}){2,} tiles, more than'):
-        areas_for(box(8, 46.5, 9.5, 47.5), 100.0, RESOLUTION_M, source)
+        areas_for(box(8, 46.5, 9.5, 47.5), 100.0, RESOLUTION_M, source.layout)
 
 
 def test_zooms_and_bounds_of_the_source_limit_a_plan():
     source = TileSource('http://localhost/{z}/{x}/{y}', 'Orthos', max_zoom=16,
                         bounds=(8.5, 47.0, 8.6, 47.1))
-    area, = areas_for(STREET, 500.0, RESOLUTION_M, source)
+    area, = areas_for(STREET, 500.0, RESOLUTION_M, source.layout)
     assert area.zoom == 16 and all(map(source.covers, area))
-    assert len(area) < len(tiles_at(STREET, 500.0, 16, TileSource('http://localhost/{q}')))
+    assert len(area) < len(tiles_at(STREET, 500.0, 16, TileSource('http://localhost/{q}').layout))
     with pytest.raises(ValueError, match='Orthos has the zooms 0 to 16, not 17'):
-        tiles_at(STREET, 500.0, 17, source)
+        tiles_at(STREET, 500.0, 17, source.layout)
 
 
 def test_coarser_tiles_serve_where_the_source_has_none(tmp_path):
     """What `TileImagery` falls back on: the parents of what is lacking, and those beside."""
     source = TileSource('http://localhost/{z}/{x}/{y}', min_zoom=ZOOM - 1)
-    area = tiles_at(STREET, 100.0, ZOOM, source)
+    area = tiles_at(STREET, 100.0, ZOOM, source.layout)
     plan = make_plan((area,), MbtilesIndex(tmp_path), 256)
     corner = next(iter(area))
-    coarser = coarser_plan(plan, [corner], MbtilesIndex(tmp_path), source)
+    coarser = coarser_plan(plan, [corner], MbtilesIndex(tmp_path), source.layout)
     assert coarser.zooms == [ZOOM - 1]
     assert set(coarser) == {
         TileId(ZOOM - 1, corner.x // 2 + i, corner.y // 2 + j)
         for i in (-1, 0, 1) for j in (-1, 0, 1)}
-    assert coarser_plan(plan, [], MbtilesIndex(tmp_path), source).tiles == 0
-    assert coarser_plan(plan, [], MbtilesIndex(tmp_path, absent=frozenset([corner])), source) \
-        .tiles == 9
-    assert coarser_plan(coarser, list(coarser), MbtilesIndex(tmp_path), source).tiles == 0
+    assert coarser_plan(plan, [], MbtilesIndex(tmp_path), source.layout).tiles == 0
+    known = MbtilesIndex(tmp_path, absent=frozenset([corner]))
+    assert coarser_plan(plan, [], known, source.layout).tiles == 9
+    assert coarser_plan(coarser, list(coarser), MbtilesIndex(tmp_path), source.layout).tiles == 0

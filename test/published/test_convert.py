@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Published checkpoints become files of this package; what is no checkpoint is refused."""
 
 from dataclasses import replace
@@ -210,7 +224,6 @@ class Payload:
     """A pickle that makes a folder when it is read."""
 
     def __init__(self, marker):
-        """Say which folder."""
         self.marker = marker
 
     def __reduce__(self):
@@ -282,12 +295,12 @@ def test_other_archives(tmp_path):
     path = tmp_path / 'model.pt'
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('readme.txt', 'hello')
-    with pytest.raises(ValueError, match='model.pt is damaged or no checkpoint'):
+    with pytest.raises(ValueError, match='model.pt is damaged or not a checkpoint'):
         read_state_dict(path)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
-        with pytest.raises(ValueError, match='no checkpoint .*TorchScript'):
+        with pytest.raises(ValueError, match='not a checkpoint .*TorchScript'):
             read_state_dict(path)
 
 
@@ -304,7 +317,7 @@ def test_no_state_dict(tmp_path, content, said):
 
 
 def test_missing_checkpoint(tmp_path):
-    """The path is named; a folder is none."""
+    """The path is named; a folder is not a checkpoint."""
     for path in (tmp_path / 'nowhere.pt', tmp_path):
         with pytest.raises(ValueError, match=f'there is no checkpoint {path}'):
             read_state_dict(path)

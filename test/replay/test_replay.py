@@ -1,15 +1,30 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Recorded drives are localized offline as the node would, and what comes of it is written."""
 
 import csv
 from dataclasses import replace
 import json
-from test.helpers.vehicle import log_likelihood
+from test.helpers.vehicle import CALIBRATION, log_likelihood
 
 from fg2_ros.commands import main
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery import AerialPatch, ImageryError, RasterImagery
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.network import FG2Config
 from fg2_ros.replay import run
@@ -20,7 +35,7 @@ from fg2_ros.simulation.bag import read_bag, START_NS, write_drive
 from fg2_ros.simulation.bag_messages import TYPESTORE
 from fg2_ros.simulation.drive import DriveSettings, simulate_drive
 from fg2_ros.tracker.inputs import Observation
-from fg2_ros.tracker.settings import PublicationSettings
+from fg2_ros.tracker.settings import METADATA_KEY, PublicationSettings
 import numpy as np
 import pytest
 from rosbags.convert import convert
@@ -49,7 +64,8 @@ class TruthfulLocalizer:
 
     def __init__(self, frames):
         """Know the drive."""
-        self.metadata, self.config, self.map_frame = {}, FG2Config.preset('sim'), None
+        self.metadata = {METADATA_KEY: CALIBRATION.to_dict()}
+        self.config, self.map_frame = FG2Config.preset('sim'), None
         self.regions = []
         self._frames = frames
         self.raises = {}
@@ -78,8 +94,9 @@ class TruthfulLocalizer:
     def estimate(self, image, prior, camera_k=None):
         """Return the camera's pose."""
         camera, _ = self.camera(image)
-        patch = AerialPatch(np.full((64, 64, 3), 90, np.uint8), self.map_frame,
-                            camera[:2], 50.0, None, 'raster')
+        patch = AerialPatch(
+            np.full((64, 64, 3), 90, np.uint8),
+            PatchView(self.map_frame, (camera.x, camera.y), 50.0, 64), None, 'raster')
         matches = Matches(
             np.array([camera[:2]]), np.zeros((1, 2)), np.array([[10.0, 20.0]]),
             np.ones(1), np.ones(1, bool))

@@ -1,12 +1,30 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Where the node takes imagery from, and what it says about it."""
 
+from dataclasses import replace
 import io
 import logging
+from pathlib import Path
 from test.helpers.vehicle import at, FakeLocalizer, FRAME
 
 from builtin_interfaces.msg import Time
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError, RasterImagery
+from fg2_ros.imagery.patch import PatchView
+from fg2_ros.imagery.status import CacheStatus, ImageryStatus, PatchOrigin
 from fg2_ros.ros.diagnostics import Health
 from fg2_ros.ros.loading import load_imagery, Loaded
 from fg2_ros.ros.node_settings import ImagerySettings
@@ -18,7 +36,7 @@ import yaml
 
 WHITE = io.BytesIO()
 Image.new('RGB', (256, 256), 'white').save(WHITE, 'JPEG')
-PATCH = (FRAME, (0.0, 0.0), 56.0, 256)
+PATCH = PatchView(FRAME, (0.0, 0.0), 56.0, 256)
 ENTRY = {'kind': 'xyz', 'attribution': '(c) Survey', 'terms': 'Look, do not think.',
          'offline_allowed': True, 'machine_interpretation_allowed': True, 'vintage': 'May 2021',
          'min_zoom': 10, 'max_zoom': 19}
@@ -54,12 +72,12 @@ def start(vehicle):
     return start_one
 
 
-def diagnosed(stats: dict, trouble: str = '') -> dict:
+def diagnosed(imagery: ImageryStatus | None, trouble: str = '') -> dict:
     """Return level, message and values of the diagnostics of some statistics of imagery."""
     health = Health(logging.getLogger('test'))
     if trouble:
         health.trouble('imagery', trouble)
-    status = health.report('node', Time(), {}, stats).status[2]
+    status = health.report('node', Time(), {}, imagery).status[2]
     return {'level': status.level, 'message': status.message,
             **{item.key: item.value for item in status.values}}
 
@@ -120,7 +138,7 @@ class LookingLocalizer(FakeLocalizer):
 
     def observe(self, panorama, region, base_from_camera, camera_k=None):
         """Return the likelihood of the camera's poses."""
-        self._imagery.patch(*PATCH)
+        self._imagery.patch(PATCH)
         return super().observe(panorama, region, base_from_camera)
 
 
@@ -144,7 +162,7 @@ def test_where_a_server_has_no_imagery_there_is_no_pose_and_it_is_named(
     for images in range(1, 9):
         vehicle.send_all(at(float(images)))
         vehicle.until(lambda: rejected['imagery'] == images, 'the image is rejected')
-        vehicle.until(lambda: not node._loaded.imagery.stats()['pending'], 'all is answered')
+        vehicle.until(lambda: not node._loaded.imagery.status().pending, 'all is answered')
     found = vehicle.until_diagnosed(
         lambda found: sentence in found['message'], 'the source is named', 'imagery')
     assert found['level'] == b'\1' and found['offline'] == 'False'
@@ -156,7 +174,7 @@ def test_where_a_server_has_no_imagery_there_is_no_pose_and_it_is_named(
 def attempt(imagery):
     """Return a patch, or None as long as there is none."""
     try:
-        return imagery.patch(*PATCH, wait_s=0.1)
+        return imagery.patch(PATCH, wait_s=0.1)
     except ImageryError:
         return None
 
@@ -167,8 +185,8 @@ def test_imagery_coarser_than_the_network_wants_is_diagnosed_and_refused_beyond_
         return load_imagery(ImagerySettings(
             url=tiles.url_template, cache_path='', max_zoom=17, **changes))
     imagery = load()
-    imagery.patch(*PATCH, wait_s=20.0)
-    found = diagnosed(imagery.stats())
+    imagery.patch(PATCH, wait_s=20.0)
+    found = diagnosed(imagery.status())
     imagery.close()
     assert found['level'] != b'\0' and found['message'].endswith(
         'has 0.81 m per pixel, coarser than the 0.22 m that the network wants')
@@ -176,7 +194,7 @@ def test_imagery_coarser_than_the_network_wants_is_diagnosed_and_refused_beyond_
     imagery = load(coarsest_resolution_m=0.8)
     asked = tiles.requests
     with pytest.raises(ImageryError, match=r'has 0\.81 m per pixel here, .* the 0\.80 m allowed'):
-        imagery.patch(*PATCH, wait_s=20.0)
+        imagery.patch(PATCH, wait_s=20.0)
     imagery.close()
     assert tiles.requests == asked
 
@@ -187,25 +205,31 @@ def test_a_map_frame_elsewhere_has_no_imagery(write):
                                    'bounds': [5.0, 45.0, 11.0, 48.0]} for name in ('a', 'b')})
     imagery = load_imagery(ImagerySettings(catalogue=mine, sources=('a', 'b'), cache_path=''))
     with pytest.raises(ImageryError, match='a has no imagery here: .*; b has no imagery here'):
-        imagery.patch(MapFrame(0.0, 0.0), *PATCH[1:])
-    assert imagery.stats()['errors'] == 0
+        imagery.patch(replace(PATCH, frame=MapFrame(0.0, 0.0)))
+    assert imagery.status().errors == 0
     imagery.close()
 
 
-@pytest.mark.parametrize('stats, trouble, level, message', [
-    ({}, '', b'\0', 'not configured'),
-    ({'hits': 3, 'offline': False}, '', b'\0', 'ok'),
+@pytest.mark.parametrize('known, trouble, level, message', [
+    ({'hits': 3}, '', b'\0', 'ok'),
     ({'hits': 3}, 'no pose: no tiles', b'\1', 'no pose: no tiles'),
-    ({'offline': True, 'last_error': 'mine answered 503'}, '', b'\1',
+    ({'offline': True, 'last_error': 'mine answered 503', 'stale': 2}, '', b'\1',
      'mine answered 503: only cached tiles of it are used'),
-    ({'cache': 'off: full'}, '', b'\1', 'the cache is off: full'),
-    ({'patch_source': 'a', 'patch_resolution_m': 0.1, 'imagery_resolution_m': None}, '', b'\0',
-     'ok'),
-    ({'patch_source': 'a', 'patch_resolution_m': 0.1, 'imagery_resolution_m': 0.1}, '', b'\0',
-     'ok')])
-def test_diagnostics_say_what_is_wrong_with_the_imagery(stats, trouble, level, message):
+    ({'caches': (CacheStatus(Path('c'), False, 'full'),)}, '', b'\1', 'the cache is off: full'),
+    ({'caches': (CacheStatus(Path('c')), CacheStatus(Path('d'), True, 'full'))}, '', b'\1',
+     'cache: d (not written: full)'),
+    ({'stale': 2}, '', b'\1', '2 tiles are out of date and cannot be had anew'),
+    ({'last_patch': PatchOrigin('a', '', '', 0.1, 0.5)}, '', b'\1',
+     'the imagery of a has 0.50 m per pixel, coarser than the 0.10 m that the network wants'),
+    ({'last_patch': PatchOrigin('a', '', '', 0.1, None)}, '', b'\0', 'ok'),
+    ({'last_patch': PatchOrigin('a', '', '', 0.1, 0.1)}, '', b'\0', 'ok')])
+def test_diagnostics_say_what_is_wrong_with_the_imagery(known, trouble, level, message):
     """The gravest first; the values are flat."""
-    found = diagnosed(stats, trouble)
-    assert (found['level'], found['message']) == (level, message)
-    if 'imagery_resolution_m' in stats:
-        assert found['imagery_resolution [m]'] in ('unknown', '0.100')
+    found = diagnosed(ImageryStatus('a, b', **known), trouble)
+    assert (found['level'], found['message'], found['source']) == (level, message, 'a, b')
+    if 'last_patch' in known:
+        assert found['imagery_resolution [m]'] in ('unknown', '0.100', '0.500')
+
+
+def test_without_imagery_diagnostics_say_so():
+    assert diagnosed(None)['message'] == 'not configured'

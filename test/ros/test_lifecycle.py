@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Transitions, parameters, names, and how the node ends."""
 
 import gc
@@ -99,7 +113,7 @@ def test_whole_numbers_are_fine_doubles(vehicle):
     ('motion.drift_m', -1.0, 'motion.drift_m'),
     ('motion.drift_m', 'long', "motion.drift_m = 'long' is not a number"),
     ('publish_tf', 3, 'publish_tf = 3 is not true or false'),
-    ('precision', 'fp8', "none of 'auto', 'fp32', 'fp16', 'bf16'"),
+    ('precision', 'fp8', "not one of 'auto', 'fp32', 'fp16', 'bf16'"),
     ('datum', [47.0], '[latitude, longitude]')])
 def test_bad_parameters_keep_the_node_unconfigured(vehicle, name, value, words):
     """A bad value is refused with its reason (N3)."""

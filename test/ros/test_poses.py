@@ -1,8 +1,22 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What the node publishes of a good image: frames, stamps, covariances, transforms."""
 
 import math
 from test.helpers.vehicle import (
-    at, FRAME, image, later, MOUNT, ODOMETRY, PATIENCE_S, planar, SIGMA_M, SIGMA_RAD,
+    at, CALIBRATION, FRAME, image, later, MOUNT, ODOMETRY, PATIENCE_S, planar, SIGMA_M, SIGMA_RAD,
     TRUTH, Vehicle)
 import time
 
@@ -91,7 +105,7 @@ def test_transform_ends_when_there_was_no_pose_for_long(vehicle):
 
 def test_covariance_is_sound_and_moved_to_the_base(vehicle):
     """All 36 entries are finite, symmetric, positive definite (O2) and carry the lever (F3)."""
-    node = vehicle.start(datum=DATUM)
+    vehicle.start(datum=DATUM)
     vehicle.send_all(at(1.0))
     covariance = np.array(vehicle.pose_at(at(1.0)).pose.covariance).reshape(6, 6)
     assert np.all(np.isfinite(covariance))
@@ -99,7 +113,7 @@ def test_covariance_is_sound_and_moved_to_the_base(vehicle):
     assert np.linalg.eigvalsh(covariance).min() > 0
     assert min(covariance[2, 2], covariance[3, 3], covariance[4, 4]) > 5
     planar_part = covariance[np.ix_((0, 1, 5), (0, 1, 5))]
-    calibration = node._pipeline.tracker.settings.calibration
+    calibration = CALIBRATION
     sigma_m = math.hypot(SIGMA_M / calibration.measurement_temper ** 0.5,
                          calibration.measurement_bias_m)
     sigma_rad = math.hypot(SIGMA_RAD / calibration.measurement_temper ** 0.5,

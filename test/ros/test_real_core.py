@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The node with the real localizer and HTTP tiles: what files and servers can do to it."""
 
 from itertools import count
@@ -7,6 +21,7 @@ from test.helpers.truthful_network import (
 from test.helpers.vehicle import at, FRAME, image, MOUNT, planar, TRUTH, Vehicle
 
 from fg2_ros.imagery import RasterImagery
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer import Localizer
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.weights import save_weights
@@ -86,7 +101,7 @@ def test_random_weights_do_no_harm(vehicle, weights, tiles, tmp_path):
 @pytest.fixture
 def readable_tiles():
     """Serve an orthophoto whose colours tell a truthful network the place."""
-    world = orthophoto().patch(WORLD, (0.0, 0.0), SIDE_M, 400).image
+    world = orthophoto().patch(PatchView(WORLD, (0.0, 0.0), SIDE_M, 400)).image
     tiles = RasterImagery(world, FRAME, (0.0, 0.0), SIDE_M / 400).tile
     with TileServer(tiles, min_zoom=15, max_zoom=20, image_format='png') as server:
         yield server

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Check the simulated vehicle's motion, its limits and its camera."""
 
 from fg2_ros.simulation.drive import camera_poses, drive_along, DriveSettings, simulate_drive
@@ -35,7 +49,8 @@ def test_a_straight_road_is_driven_at_the_speed_limit():
 
 def test_a_circle_is_driven_at_the_lateral_limit():
     circle = LanePath(
-        np.zeros(1), np.array([1 / 20]), np.array([20.0]), np.zeros(1), np.array([np.pi / 2]), 60)
+        np.zeros(1), np.array([1 / 20]), east_m=np.array([20.0]), north_m=np.zeros(1),
+        yaw_rad=np.array([np.pi / 2]), length_m=60)
     settings = DriveSettings(frames=41, lead_in_s=0, lateral_mps2=1.8)
     trajectory = drive_along(circle, settings, np.random.default_rng(0))
 

@@ -1,6 +1,21 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The two views show the same geometry where the conventions say, and nothing else in common."""
 
 import cv2
+from fg2_ros.simulation.appearance import ground_pyramid, paint_ground
 from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera, PinholeCamera
 from fg2_ros.simulation.drive import DriveSettings, simulate_drive
 from fg2_ros.simulation.meshes import Beacon
@@ -30,7 +45,8 @@ def open_spot(scene):
 @pytest.mark.parametrize('difficulty', ['standard', 'hard'])
 def test_beacons_appear_where_the_maths_says_in_both_views(difficulty):
     pose = open_spot(Scene(5, difficulty))
-    tilted = CameraPose(pose.east_m, pose.north_m, 2.5, pose.yaw_rad, .03, -.04)
+    tilted = CameraPose(
+        pose.east_m, pose.north_m, 2.5, pose.yaw_rad, roll_rad=.03, pitch_rad=-.04)
     forward = np.array([np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)])
     right = np.array([forward[1], -forward[0]])
     beacons = []
@@ -39,7 +55,7 @@ def test_beacons_appear_where_the_maths_says_in_both_views(difficulty):
         beacons.append(Beacon((*spot, .7), .6, colour))
     scene = Scene(5, difficulty, beacons)
     orthophoto = scene.orthophoto()
-    pinhole = PinholeCamera(640, 480, 300.0, 310.0, 330.0, 200.0)
+    pinhole = PinholeCamera(640, 480, fx=300.0, fy=310.0, cx=330.0, cy=200.0)
     cameras = {camera: scene.view(tilted, camera)
                for camera in (PanoramaCamera(1024, 512), pinhole)}
     for beacon in beacons:
@@ -79,9 +95,10 @@ def test_surfaces_share_meaning_not_pixels():
     correlations = []
     for seed in range(12):
         scene = Scene(seed)
-        aerial = scene._day(scene._aerial_look)._ground[3].astype(np.float32)
-        street = scene._day(scene._ground_look)._ground[3].astype(np.float32)
-        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel() for image in (aerial, street)]
+        ground = [
+            ground_pyramid(paint_ground(scene.city, look))[3].astype(np.float32)
+            for look in (scene.aerial_look, scene.ground_look)]
+        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel() for image in ground]
         correlations.append(np.corrcoef(*grey)[0, 1])
     assert abs(np.median(correlations)) < .5
 
@@ -100,8 +117,8 @@ def test_cameras_are_mounted_as_the_difficulty_says(difficulty, heights, tilt_de
 def test_hard_views_are_of_two_seasons_and_standard_ones_of_one():
     for seed in range(6):
         standard, hard = Scene(seed), Scene(seed, 'hard')
-        assert standard._aerial_look.season == standard._ground_look.season
-        assert hard._aerial_look.season != hard._ground_look.season
+        assert standard.aerial_look.season == standard.ground_look.season
+        assert hard.aerial_look.season != hard.ground_look.season
 
 
 @pytest.mark.parametrize('seed', [*range(17, 10 ** 6, 250_013), 10 ** 6])

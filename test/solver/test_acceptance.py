@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Each reason to reject an estimate, one at a time."""
 
 from dataclasses import fields, replace
@@ -7,7 +21,9 @@ from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_o
 import numpy as np
 import pytest
 
-GOOD = Candidate(True, 400, 1000, Pose2(1.0, -1.0, 0.02), (3.0, -3.0), np.diag([0.1, 0.2, 1e-4]))
+GOOD = Candidate(
+    True, inliers=400, matches=1000, from_prior=Pose2(1.0, -1.0, 0.02), from_patch_m=(3.0, -3.0),
+    covariance=np.diag([0.1, 0.2, 1e-4]))
 
 
 @pytest.mark.parametrize('change, reason', [

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The whole solver on planted scores: between grid points, with honest covariances."""
 
 from test.helpers.synthetic_scores import dual_softmax, small_grid
@@ -85,7 +99,7 @@ def test_cells_that_are_not_visible_do_not_count():
     """Columns of minus infinity (a pinhole's blind cells) change nothing but the support."""
     grid, generator = small_grid(), torch.Generator().manual_seed(5)
     camera, bearing = torch.tensor([1.0, -2.0]), torch.tensor(-0.1)
-    scores = synthetic_scores(grid, camera, bearing, 0.2, generator, 0.1)
+    scores = synthetic_scores(grid, camera, bearing, 0.2, generator, noise_m=0.1)
     scores[:, :, :200] = -torch.inf
     probabilities = dual_softmax(scores).nan_to_num(0)
     solution = solve_pose(scores, probabilities, grid, RANSAC, generator=generator)
@@ -130,7 +144,8 @@ def test_gradient_and_information_are_the_likelihood_s_derivatives():
 def test_refinement_climbs_to_a_maximum():
     """From a cell away, a few steps reach where the gradient vanishes."""
     grid, generator = small_grid(), torch.Generator().manual_seed(8)
-    scores = synthetic_scores(grid, torch.zeros(2), torch.tensor(0.0), 0.3, generator, 0.4)
+    scores = synthetic_scores(
+        grid, torch.zeros(2), torch.tensor(0.0), 0.3, generator, noise_m=0.4)
     likelihood = PoseLikelihood(
         scores, dual_softmax(scores), grid, RefinementSettings(steps=8))
     start = alignment_from_camera(torch.tensor([[1.0, -0.8]]), torch.tensor([0.04]))

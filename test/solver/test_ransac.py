@@ -1,10 +1,23 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """RANSAC on planted matches, against a loop that does the same one hypothesis at a time."""
 
 from test.helpers.synthetic_scores import dual_softmax, planted_probabilities, small_grid
 
 from fg2_ros.bench import naive
 from fg2_ros.bench.synthetic import synthetic_scores
-from fg2_ros.evaluation.vigor_kitti.solver import PUBLISHED_RANSAC
 from fg2_ros.network import FG2Config
 from fg2_ros.solver import ransac
 from fg2_ros.solver.grid import BevGrid
@@ -50,15 +63,16 @@ def test_what_evaluations_run_is_as_accurate_as_the_published_scheme(outliers):
 
     On the published grid, where a first look at some matches leaves out most hypotheses.
     """
-    assert PUBLISHED_RANSAC.samples >= 4 * ransac.SURVEYED and PUBLISHED_RANSAC.finalists == 1
+    published = RansacSettings.published()
+    assert published.samples >= 4 * ransac.SURVEYED and published.finalists == 1
     grid, errors_m = BevGrid.of(FG2Config.preset('vigor')), []
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
         camera, bearing = random_pose(generator)
         scores = synthetic_scores(grid, camera, bearing, outliers, generator)
         probabilities = dual_softmax(scores)
-        found = solve(probabilities, grid, PUBLISHED_RANSAC, generator=generator)
-        by_loop = naive.ransac(probabilities[0], grid, PUBLISHED_RANSAC, generator)
+        found = solve(probabilities, grid, published, generator=generator)
+        by_loop = naive.ransac(probabilities[0], grid, published, generator)
         errors_m.append([
             (pose.camera - camera).norm().item() for pose in (found.alignment, by_loop)])
     batched, looped = torch.tensor(errors_m).median(dim=0).values

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """How far the tracker can be trusted: from settings to the figures of many drives."""
 
 from __future__ import annotations
@@ -18,8 +32,8 @@ from fg2_ros.evaluation.drives.stream import SensorStream, stream_of
 from fg2_ros.evaluation.drives.vehicle import Vehicle
 from fg2_ros.evaluation.simulated import CurrentCity
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
-from fg2_ros.evaluation.vigor_kitti.run import file_fingerprint
-from fg2_ros.localizer.localizer import Localizer
+from fg2_ros.files import sha256_of
+from fg2_ros.localizer import Localizer
 from tqdm import tqdm
 
 
@@ -48,7 +62,7 @@ def evaluate_drives(row: RowSettings, running: DrivesRun, weights: Path, device:
     imagery = CurrentCity()
     localizer = Localizer.load(weights, imagery, device=device, precision=precision)
     vehicle = Vehicle(localizer, imagery, running.single_frame)
-    described = {'weights': file_fingerprint(weights), 'precision': precision,
+    described = {'weights': sha256_of(weights), 'precision': precision,
                  'single_frame': running.single_frame} | _described(row)
     with ExitStack() as stack:
         cache = running.cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))

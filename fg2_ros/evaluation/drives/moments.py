@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Beliefs at chosen moments of chosen drives, to be shown."""
 
 from __future__ import annotations
@@ -12,6 +26,7 @@ from fg2_ros.evaluation.drives.stream import SensorStream, Shot, stamp_ns
 from fg2_ros.evaluation.drives.vehicle import Vehicle
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.tracker.results import BeliefState
 import numpy as np
 from scipy.ndimage import map_coordinates
@@ -94,7 +109,8 @@ def moment_of(seed: int, stream: SensorStream, shot: Shot, image: ImageResult,
     east_m, north_m = shot.truth[:2]
     extent_m = (east_m - REACH_M, east_m + REACH_M, north_m - REACH_M, north_m + REACH_M)
     size_px = round(2 * REACH_M / RESOLUTION_M)
-    patch = stream.imagery.patch(stream.map_frame, (east_m, north_m), 2 * REACH_M, size_px)
+    patch = stream.imagery.patch(
+        PatchView(stream.map_frame, (east_m, north_m), 2 * REACH_M, size_px))
     said = image.sentences
     if image.track:
         said = (f'published, {error_m(image):.1f} m off, sigma '

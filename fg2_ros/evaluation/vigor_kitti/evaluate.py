@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The accuracy on VIGOR or KITTI: from the files of the data set to figures."""
 
 from __future__ import annotations
@@ -10,22 +24,24 @@ from typing import Any, Sequence
 from fg2_ros.datasets.frames import CrossViewDataset, rolled
 from fg2_ros.datasets.kitti import KittiDataset
 from fg2_ros.datasets.vigor import VigorDataset
-from fg2_ros.evaluation.vigor_kitti import results, run
+from fg2_ros.evaluation.vigor_kitti import run
 from fg2_ros.evaluation.vigor_kitti.orientation import FirstRun, random_rolls_deg
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
+from fg2_ros.evaluation.vigor_kitti.results import (
+    Case, CrossViewResult, pose_metrics, pose_metrics_by_group)
 from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
+from fg2_ros.files import sha256_of
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.inference import optimise_for_inference
-from fg2_ros.network.weights import (
-    load_network, read_metadata, usable_device, usable_precision)
+from fg2_ros.network.weights import load_network, read_metadata, usable_device, usable_precision
 from tqdm import tqdm
 
 FIRST_RUN_FILE = 'first_run.json'
 SCALE_TOLERANCE = 0.1  # VIGOR's own images differ by as much
 CAMERAS = {'vigor': 'panorama', 'kitti': 'pinhole'}
-LOGGER = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,9 +56,9 @@ class Evaluation:
     """
 
     figures: dict[str, Any]
-    results: list[results.CrossViewResult]
-    best: list[results.Case] = field(default_factory=list)
-    worst: list[results.Case] = field(default_factory=list)
+    results: list[CrossViewResult]
+    best: list[Case] = field(default_factory=list)
+    worst: list[Case] = field(default_factory=list)
 
 
 def evaluate_data_set(
@@ -62,19 +78,20 @@ def evaluate_data_set(
         'data_set': data_set_of(part), 'part': part.name,
         'solver': 'RANSAC' if solving.ransac else 'Procrustes', 'orientation': known,
         'seed': solving.seed, 'precision': solving.precision,
-        'weights': run.file_fingerprint(solving.weights),
+        'weights': sha256_of(solving.weights),
         'labels': run.labels_fingerprint(dataset)}
     with closing(ResultFile(running.out, described)) as store, tqdm(
             total=len(running.indices(len(dataset))), desc='localizing', unit='frame',
             dynamic_ncols=True) as bar:
-        outcome = run.evaluate(dataset, solver, store, running, rolls_deg, bar.update)
+        outcome = run.evaluate(
+            dataset, solver, store, running, rolls_deg=rolls_deg, on_frames=bar.update)
     figures = described | figures_of(outcome, by_axis=isinstance(part, KittiPart))
     if orientation.first_run and running.out:
         FirstRun.of(outcome.results).write(running.out / FIRST_RUN_FILE)
-    shown = [] if cases is None else [
-        run.drawn_cases(extremes, solver, dataset, rolls_deg)
-        for extremes in run.extremes(outcome.results, cases)]
-    return Evaluation(figures, outcome.results, *shown)
+    best, worst = (
+        run.draw_cases(extreme, solver, dataset, rolls_deg)
+        for extreme in run.extremes(outcome.results, cases or 0))
+    return Evaluation(figures, outcome.results, best, worst)
 
 
 def figures_of(outcome: run.EvaluationRun, by_axis: bool) -> dict[str, Any]:
@@ -83,15 +100,15 @@ def figures_of(outcome: run.EvaluationRun, by_axis: bool) -> dict[str, Any]:
 
     :param by_axis: with lateral and longitudinal recalls, too.
     """
-    return results.pose_metrics(outcome.results, by_axis) | {
-        'groups': results.pose_metrics_by_group(outcome.results, by_axis),
+    return pose_metrics(outcome.results, by_axis) | {
+        'groups': pose_metrics_by_group(outcome.results, by_axis),
         'unreadable_count': len(outcome.unreadable), 'unreadable': outcome.unreadable,
         'broken_label_count': len(outcome.broken_labels),
         'broken_labels': outcome.broken_labels}
 
 
 def localize_case(part: VigorPart | KittiPart, solving: SolverSettings, index: int,
-                  roll_deg: float | None = None) -> results.Case:
+                  roll_deg: float | None = None) -> Case:
     """
     Return what is found in one frame.
 
@@ -105,7 +122,7 @@ def localize_case(part: VigorPart | KittiPart, solving: SolverSettings, index: i
     frame = dataset[index]
     if roll_deg is not None:
         frame = rolled(frame, roll_deg)
-    return run.localized_case(solver, index, frame)
+    return run.draw_case(solver, index, frame)
 
 
 def data_set_of(part: VigorPart | KittiPart) -> str:
@@ -127,7 +144,7 @@ def open_data_set(part: VigorPart | KittiPart, solving: SolverSettings,
             f'{CAMERAS[name]} camera')
     usual_m = FG2Config.preset(name).grid_extent_m
     if abs(config.grid_extent_m / usual_m - 1) > SCALE_TOLERANCE:
-        LOGGER.warning(
+        _logger.warning(
             "the network's grid spans %g m, but the aerial images about %g m: distances will not "
             'fit what it was trained on', config.grid_extent_m, usual_m)
     if isinstance(part, KittiPart):
@@ -158,7 +175,7 @@ def _rolls(orientation: OrientationSettings, running: RunSettings, names: Sequen
         return 'known', None
     if predictions:
         first = FirstRun.read(predictions)
-        return (f'predicted by a first run ({run.file_fingerprint(predictions)[:12]})',
+        return (f'predicted by a first run ({sha256_of(predictions)[:12]})',
                 first.remaining_deg(names, seed))
     if orientation.first_run and not running.out:
         raise ValueError('--first-run needs --out FOLDER for its predictions')

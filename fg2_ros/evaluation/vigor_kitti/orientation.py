@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 How panoramas are turned before the network sees them: not at all, at random, or by a first run.
 
@@ -15,6 +29,7 @@ from typing import Iterable, Sequence
 import zlib
 
 from fg2_ros.evaluation.vigor_kitti.results import CrossViewResult
+from fg2_ros.files import replacing
 import numpy as np
 
 FIRST, AGAIN = 1, 2  # streams of random numbers
@@ -56,10 +71,9 @@ class FirstRun:
 
     def write(self, path: Path) -> None:
         """Write the file; it appears complete or not at all."""
-        partial = path.with_name(path.name + '.partial')
-        partial.write_text(json.dumps(
-            {'rolled_deg': self.rolled_deg, 'predicted_deg': self.predicted_deg}, indent=1))
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(
+                {'rolled_deg': self.rolled_deg, 'predicted_deg': self.predicted_deg}, indent=1))
 
     def remaining_deg(self, names: Sequence[str], seed: int) -> list[float]:
         """Return the rolls of the second run."""

@@ -1,10 +1,24 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What came of the frames of a cross-view data set, and the figures over them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 import math
-from typing import NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 from fg2_ros.datasets.frames import CrossViewFrame, rotation_of_yaw, yaw_deg_of
 from fg2_ros.evaluation.metrics import anees, FrameResult, pose_error, share_below
@@ -58,9 +72,12 @@ class CrossViewResult:
     @classmethod
     def of(cls, index: int, frame: CrossViewFrame, pose: PoseFound | None) -> CrossViewResult:
         """Return the result of a frame."""
+        row_m, column_m = map(float, frame.translation)
         return cls(
-            index, frame.name, frame.group, float(frame.metres_per_grid_metre),
-            float(yaw_deg_of(frame.rotation)), tuple(map(float, frame.translation)), pose)
+            index=index, name=frame.name, group=frame.group,
+            metres_per_grid_metre=float(frame.metres_per_grid_metre),
+            true_yaw_deg=float(yaw_deg_of(frame.rotation)),
+            true_translation_m=(row_m, column_m), pose=pose)
 
     @classmethod
     def from_dict(cls, values: dict) -> CrossViewResult:
@@ -102,7 +119,8 @@ class CrossViewResult:
 
         Unlike ``error_m`` it does not grow with the yaw error times the distance from the centre.
         """
-        return math.nan if self.pose is None else self.frame_result.position_error_m
+        result = self.frame_result
+        return math.nan if result is None else result.position_error_m
 
     @property
     def errors_text(self) -> str:
@@ -113,8 +131,10 @@ class CrossViewResult:
                 f'{self.pose.inlier_ratio:.0%} inliers')
 
     @property
-    def frame_result(self) -> FrameResult:
-        """Return error and covariance of the camera's pose in real metres."""
+    def frame_result(self) -> FrameResult | None:
+        """Return error and covariance of the camera's pose in real metres; None without pose."""
+        if self.pose is None:
+            return None
         scale = np.array([self.metres_per_grid_metre, self.metres_per_grid_metre, 1.0])
         error = pose_error(
             self.pose.camera, _camera(self.true_yaw_deg, self.true_translation_m))
@@ -149,7 +169,7 @@ def pose_metrics(results: Sequence[CrossViewResult], by_axis: bool = False) -> d
     """
     if not results:
         raise ValueError('there are no results to summarise')
-    posed = [result for result in results if result.pose]
+    posed = [found for result in results if (found := result.frame_result)]
     error_m, yaw_deg, camera_m = (
         np.array([getattr(result, name) for result in results])
         for name in ('error_m', 'yaw_error_deg', 'camera_error_m'))
@@ -160,7 +180,7 @@ def pose_metrics(results: Sequence[CrossViewResult], by_axis: bool = False) -> d
         **_spread('yaw_error_deg', yaw_deg),
         **_spread('camera_error_m', camera_m),
         **{f'recall_{limit}m': share_below(error_m, limit) for limit in RECALLS_M},
-        'anees': anees([result.frame_result for result in posed]),
+        'anees': anees(posed),
     }
     return values | (_axis_recalls(results) if by_axis else {})
 
@@ -176,8 +196,8 @@ def pose_metrics_by_group(
 
 def _spread(name: str, values: np.ndarray) -> dict[str, float | None]:
     known = values[np.isfinite(values)]
-    functions = {
-        'mean': np.mean, 'median': np.median, 'p90': lambda each: np.percentile(each, 90)}
+    functions: dict[str, Callable[[np.ndarray], float]] = {
+        'mean': np.mean, 'median': np.median, 'p90': lambda each: float(np.percentile(each, 90))}
     return {f'{kind}_{name}': float(function(known)) if len(known) else None
             for kind, function in functions.items()}
 

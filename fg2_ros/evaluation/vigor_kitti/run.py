@@ -1,10 +1,23 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """An evaluation over a cross-view data set: frames are loaded, localized and written down."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 import hashlib
-from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
 from fg2_ros.datasets.frames import CrossViewDataset, CrossViewFrame, rolled, UnreadableFrame
@@ -39,7 +52,6 @@ class FrameLoading(Dataset):
 
     def __init__(self, frames: CrossViewDataset, indices: Sequence[int],
                  rolls_deg: Sequence[float] | None = None):
-        """Note what is to be loaded."""
         self._frames, self._indices, self._rolls_deg = frames, indices, rolls_deg
 
     def __len__(self) -> int:
@@ -59,7 +71,7 @@ class FrameLoading(Dataset):
 def evaluate(
         dataset: CrossViewDataset, solver: CrossViewSolver, store: ResultFile,
         settings: RunSettings = RunSettings(), rolls_deg: Sequence[float] | None = None,
-        on_frames: Callable[[int], None] = lambda count: None) -> EvaluationRun:
+        on_frames: Callable[[int], object] = lambda count: None) -> EvaluationRun:
     """
     Localize every frame that the store has no result of.
 
@@ -72,7 +84,7 @@ def evaluate(
         raise ValueError('the data set has no usable label')
     missing = [index for index in wanted if index not in store.results]
     on_frames(len(wanted) - len(missing))
-    unreadable = []
+    unreadable: list[str] = []
     for batch in _loaded(dataset, missing, rolls_deg, settings):
         frames = [(index, frame) for index, frame in batch if isinstance(frame, CrossViewFrame)]
         unreadable += [frame for _, frame in batch if isinstance(frame, str)]
@@ -96,27 +108,21 @@ def extremes(
     return posed[:count], (lost + posed[count:][::-1])[:count]
 
 
-def drawn_cases(
+def draw_cases(
         results: Sequence[CrossViewResult], solver: CrossViewSolver, dataset: CrossViewDataset,
         rolls_deg: Sequence[float] | None = None) -> list[Case]:
     """Return the cases of results whose frames can (still) be read."""
     loading = FrameLoading(dataset, [result.index for result in results], rolls_deg)
-    return [localized_case(solver, index, frame)
+    return [draw_case(solver, index, frame)
             for index, frame in map(loading.__getitem__, range(len(loading)))
             if isinstance(frame, CrossViewFrame)]
 
 
-def localized_case(solver: CrossViewSolver, index: int, frame: CrossViewFrame) -> Case:
+def draw_case(solver: CrossViewSolver, index: int, frame: CrossViewFrame) -> Case:
     """Localize a frame and draw its matches."""
     solved, = solver.solve([frame])
     result = CrossViewResult.of(index, frame, solved.pose)
     return Case(result, match_picture(frame, solved, solver.config, result.errors_text))
-
-
-def file_fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def labels_fingerprint(dataset: CrossViewDataset) -> str:

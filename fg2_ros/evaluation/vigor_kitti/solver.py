@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The published localization of cross-view frames: batches to a network, a pose for each frame."""
 
 from __future__ import annotations
@@ -6,7 +20,7 @@ from dataclasses import dataclass
 from typing import Sequence
 import zlib
 
-from fg2_ros.datasets.frames import CrossViewFrame, yaw_deg_of
+from fg2_ros.datasets.frames import CrossViewFrame, intrinsics_of, yaw_deg_of
 from fg2_ros.drawing import ellipse_points, MatchPicture, POSE_RGB, TRUTH_RGB
 from fg2_ros.evaluation.vigor_kitti.results import PoseFound
 from fg2_ros.geometry.se2 import grid_from_map
@@ -25,7 +39,7 @@ import torch
 from torch import Tensor
 
 SAMPLES = 1024  # pairs that a pose without RANSAC rests on
-PUBLISHED_RANSAC = RansacSettings(finalists=1)
+PUBLISHED_RANSAC = RansacSettings.published()
 UNREFINED = RefinementSettings(steps=0)
 
 
@@ -59,7 +73,6 @@ class CrossViewSolver:
 
     def __init__(self, network: FG2Network, ransac: bool, seed: int = 0,
                  covariance_scale: float = 1.0):
-        """Prepare the grid."""
         self.config: FG2Config = network.config
         self._network, self._ransac, self._seed = network, ransac, seed
         self._scale = covariance_scale
@@ -71,13 +84,11 @@ class CrossViewSolver:
     @torch.inference_mode()
     def solve(self, frames: Sequence[CrossViewFrame]) -> list[SolvedFrame]:
         """Return the poses of a batch of frames."""
-        camera_k = None
-        if self.config.camera == 'pinhole':
-            camera_k = torch.from_numpy(np.stack([frame.camera_k for frame in frames])).to(
-                self._device)
+        camera_k = intrinsics_of([frame.camera_k for frame in frames])
         matching = self._network(
             self._images([frame.ground for frame in frames]),
-            self._images([frame.aerial for frame in frames]), camera_k)
+            self._images([frame.aerial for frame in frames]),
+            None if camera_k is None else torch.from_numpy(camera_k).to(self._device))
         return [self._solved(frame, _only(matching, index)) for index, frame in enumerate(frames)]
 
     def _images(self, images: list[np.ndarray]) -> Tensor:
@@ -98,7 +109,7 @@ class CrossViewSolver:
     def _consensus(self, matching: Matching) -> Solution:
         return solve_pose(
             matching.scores, matching.probabilities, self._grid, PUBLISHED_RANSAC, UNREFINED,
-            None, self._scale, self._generator)
+            covariance_scale=self._scale, generator=self._generator)
 
     def _procrustes(self, matching: Matching) -> Solution:
         pairs = draw_pairs(matching.probabilities, SAMPLES, generator=self._generator)
@@ -112,7 +123,10 @@ class CrossViewSolver:
         inlier = residuals_m(alignment, *points) < PUBLISHED_RANSAC.inlier_threshold_m
         inlier = inlier & (weight > 0) & alignment.ok[:, None]
         ratio = inlier.sum(-1) / (weight > 0).sum(-1).clamp_min(1)
-        return Solution(*alignment, ratio, covariance, aerial, ground, weight, inlier)
+        return Solution(
+            rotation=alignment.rotation, translation=alignment.translation, ok=alignment.ok,
+            inlier_ratio=ratio, covariance=covariance, aerial=aerial, ground=ground,
+            weight=weight, inlier=inlier)
 
     def _ground_px(self, frame: CrossViewFrame, ground: Tensor, heights: Tensor) -> np.ndarray:
         down, right = self._grid.ground.cpu()[ground].unbind(-1)

@@ -1,9 +1,22 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A bounded tile cache on disk: an MBTiles 1.3 file with expiry, ETag and last use beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 import logging
 from pathlib import Path
@@ -15,9 +28,12 @@ import zlib
 
 from fg2_ros.imagery.cache import file
 from fg2_ros.imagery.cache.file import CacheError
-from fg2_ros.imagery.cache.schema import describe, identify, prepare, row_of, SELECT_TILE
+from fg2_ros.imagery.cache.room import delete_tile, Room
+from fg2_ros.imagery.cache.schema import describe, identify, prepare, SELECT_TILE
 from fg2_ros.imagery.log_throttle import LogThrottle
+from fg2_ros.imagery.status import CacheStatus
 from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.tiles.mbtiles import connect_read_only, is_busy, IS_TILE, row_of
 
 __all__ = ['CachedAbsence', 'CachedTile', 'CacheError', 'TileCache']
 
@@ -25,12 +41,6 @@ _WRITE_PAUSE_S = 60.0  # after the disk was full
 _SET_ASIDE_AT_MOST = 3  # a disk that damages one file after the other is not to be filled
 _USES_KEPT_IN_MEMORY = 256
 _ABSENCES_KEPT = 20_000
-_LOG_PAGES = 1000  # at which SQLite moves its log into the file, where the bound allows it
-_SHRINKING_S = 2.0  # longest time that opening a file takes to get it below its bound
-# Shares of the bound: SQLite's log may take what the file leaves, however it is written to.
-_FILE_SHARE, _LOG_SHARE, _LARGEST_TILE = 7 / 8, 1 / 32, 1 / 8
-_EVICTED_AT_ONCE, _SHRUNK_AT_ONCE = 1 / 64, 1 / 4
-_IS_TILE = 'zoom_level = ? AND tile_column = ? AND tile_row = ?'
 _logger = logging.getLogger(__name__)
 _T = TypeVar('_T')
 
@@ -83,9 +93,8 @@ class TileCache:
     """
 
     def __init__(self, path: str | Path, max_bytes: int, source: str, attribution: str = ''):
-        """Open or make the file."""
         self.path = Path(path)
-        self._max_bytes = max_bytes
+        self._room = Room(self.path, max_bytes)
         self._metadata = {'fg2_source': source, 'attribution': attribution}
         self._lock = threading.Lock()
         self._used: dict[TileId, float] = {}
@@ -100,16 +109,14 @@ class TileCache:
         self._open()
 
     @property
-    def state(self) -> str:
-        """Return the path, with what is wrong with it; it begins with 'off' if all is."""
-        if self._database is None:
-            return f'off: {self._obstacle or "closed"}'
-        return f'{self.path} (not written: {self._obstacle})' if self._obstacle else str(self.path)
+    def status(self) -> CacheStatus:
+        """Return whether it is read and written."""
+        return CacheStatus(self.path, self._database is not None, self._obstacle)
 
     def get(self, tile: TileId) -> CachedTile | None:
         """Return a tile, expired or not, or None if it is not there."""
         row = self._attempt(
-            'read', lambda: self._database.execute(SELECT_TILE, row_of(tile)).fetchone())
+            'read', lambda database: database.execute(SELECT_TILE, row_of(tile)).fetchone())
         if row is None:
             return None
         data, etag, expires, modified, checksum = row
@@ -122,47 +129,49 @@ class TileCache:
 
     def get_absence(self, tile: TileId) -> CachedAbsence | None:
         """Return the server's word that it has nothing there, if it is still to be believed."""
-        row = self._attempt('read', lambda: self._database.execute(
-            f'SELECT what, expires FROM fg2_absent WHERE {_IS_TILE} AND expires > ?',
+        row = self._attempt('read', lambda database: database.execute(
+            f'SELECT what, expires FROM fg2_absent WHERE {IS_TILE} AND expires > ?',
             (*row_of(tile), time.time())).fetchone())
         return CachedAbsence(str(row[0]), float(row[1])) if row else None
 
     def put(self, tile: TileId, data: bytes, etag: str, expires: float,
             modified: str = '') -> None:
         """Keep a tile that was seen to decode, and make room for it."""
-        if len(data) > _LARGEST_TILE * self._max_bytes:
+        if not self._room.holds(len(data)):
             self._notices.warn(f'the tile cache {self.path} is too small for tiles of this size')
             return
 
-        def write() -> None:
-            self._write_uses()
-            self._make_room(len(data))
-            self._execute('INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?)', *row_of(tile), data)
-            self._execute('INSERT OR REPLACE INTO fg2_tiles (zoom_level, tile_column, tile_row,'
-                          ' etag, expires, last_used, bytes, modified, checksum)'
-                          ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)', *row_of(tile), etag, expires,
-                          self._use_time(), len(data), modified, zlib.crc32(data))
-            self._execute(f'DELETE FROM fg2_absent WHERE {_IS_TILE}', *row_of(tile))
-            describe(self._database, tile, data)
+        def write(database: sqlite3.Connection) -> None:
+            row = row_of(tile)
+            self._write_uses(database)
+            self._room.make(database, len(data))
+            database.execute('INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?)', (*row, data))
+            database.execute(
+                'INSERT OR REPLACE INTO fg2_tiles (zoom_level, tile_column, tile_row, etag,'
+                ' expires, last_used, bytes, modified, checksum)'
+                ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+                (*row, etag, expires, self._use_time(), len(data), modified, zlib.crc32(data)))
+            database.execute(f'DELETE FROM fg2_absent WHERE {IS_TILE}', row)
+            describe(database, tile, data)
 
         self._write(write)
 
     def put_absence(self, tile: TileId, absence: CachedAbsence) -> None:
         """Remember that the server has nothing there; a tile from before stays."""
-        def write() -> None:
-            self._make_room(0)
-            self._execute('INSERT OR REPLACE INTO fg2_absent VALUES (?, ?, ?, ?, ?)',
-                          *row_of(tile), absence.what, absence.expires)
-            self._execute('DELETE FROM fg2_absent WHERE expires <= ? OR rowid IN (SELECT rowid'
-                          ' FROM fg2_absent ORDER BY expires DESC LIMIT -1 OFFSET ?)',
-                          time.time(), _ABSENCES_KEPT)
+        def write(database: sqlite3.Connection) -> None:
+            self._room.make(database, 0)
+            database.execute('INSERT OR REPLACE INTO fg2_absent VALUES (?, ?, ?, ?, ?)',
+                             (*row_of(tile), absence.what, absence.expires))
+            database.execute('DELETE FROM fg2_absent WHERE expires <= ? OR rowid IN (SELECT rowid'
+                             ' FROM fg2_absent ORDER BY expires DESC LIMIT -1 OFFSET ?)',
+                             (time.time(), _ABSENCES_KEPT))
 
         self._write(write)
 
     def refresh(self, tile: TileId, expires: float) -> None:
         """Note that the server says a tile is still current."""
-        self._write(lambda: self._execute(
-            f'UPDATE fg2_tiles SET expires = ? WHERE {_IS_TILE}', expires, *row_of(tile)))
+        self._write(lambda database: database.execute(
+            f'UPDATE fg2_tiles SET expires = ? WHERE {IS_TILE}', (expires, *row_of(tile))))
 
     def touch(self, tiles: Iterable[TileId]) -> None:
         """Count tiles as used now, without reading them: they are not the next to go."""
@@ -171,7 +180,7 @@ class TileCache:
 
     def remove(self, tile: TileId) -> None:
         """Drop a tile, for instance one that turned out to be damaged."""
-        self._write(lambda: self._delete(row_of(tile)))
+        self._write(lambda database: delete_tile(database, row_of(tile)))
 
     def close(self) -> None:
         """Write what is still in memory and close the file; it must not be used any more."""
@@ -205,50 +214,38 @@ class TileCache:
         if file.is_damage(error):
             self._rename_damaged(error)
             self._open_to_write()
-        elif (file.is_unwritable(error) or file.is_busy(error)) and (
+        elif (file.is_unwritable(error) or is_busy(error)) and (
                 self.path.is_file() and self.path.stat().st_size):
-            self._adopt(file.connect_read_only(self.path), self._identify)
+            self._adopt(connect_read_only(self.path), self._identify)
             self._read_only = True
             self._pause_writing(error)
         else:
             raise error
 
     def _open_to_write(self) -> None:
-        self._adopt(file.connect(self.path), self._prepare)
+        self._adopt(file.connect_to_write(self.path), self._prepare)
         self._read_only = False
         self._obstacle = ''
 
-    def _adopt(self, database: sqlite3.Connection, check: Callable[[], None]) -> None:
+    def _adopt(self, database: sqlite3.Connection,
+               check: Callable[[sqlite3.Connection], None]) -> None:
         """Use a database from now on if it passes a check."""
-        self._database = database
         try:
-            check()
+            check(database)
             newest, = database.execute('SELECT max(last_used) FROM fg2_tiles').fetchone()
         except BaseException:
-            self._database = None
             database.close()
             raise
+        self._database = database
         self._identity = file.identity(self.path)
         self._last_use = newest or 0.0
 
-    def _identify(self) -> None:
-        identify(self._database, self.path, self._metadata)
+    def _identify(self, database: sqlite3.Connection) -> None:
+        identify(database, self.path, self._metadata)
 
-    def _prepare(self) -> None:
-        prepare(self._database, self.path, self._metadata)
-        page_bytes = self._pragma('page_size')
-        log_pages = min(_LOG_PAGES, max(1, int(_LOG_SHARE * self._max_bytes) // page_bytes))
-        self._database.execute(f'PRAGMA wal_autocheckpoint = {log_pages}')
-        self._database.execute(f'PRAGMA journal_size_limit = {log_pages * page_bytes}')
-        self._shrink()
-
-    def _shrink(self) -> None:
-        """Bring a file below a bound that is lower than it was, for some time at most."""
-        give_up_s = time.monotonic() + _SHRINKING_S
-        while self._excess() > 0 and time.monotonic() < give_up_s:
-            with self._transaction():
-                self._make_room(0, _SHRUNK_AT_ONCE)
-        self._bound_log()
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        prepare(database, self.path, self._metadata)
+        self._room.bound(database)
 
     def _rename_damaged(self, error: sqlite3.Error) -> None:
         self._set_aside += 1
@@ -258,43 +255,40 @@ class TileCache:
         _logger.warning('the tile cache %s is damaged (%s): it is now %s, and a new one begins',
                         self.path, error, aside)
 
-    def _attempt(self, doing: str, work: Callable[[], _T]) -> _T | None:
+    def _attempt(self, doing: str, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
         """Do something with the file; what goes wrong is dealt with and gives None."""
         with self._lock:
             try:
                 with file.legible_errors():
                     self._follow_path()
-                    return work() if self._database is not None else None
+                    return None if self._database is None else work(self._database)
             except sqlite3.Error as error:
                 self._handle(error, doing)
             except CacheError as error:
                 self._give_up(error)
         return None
 
-    def _write(self, work: Callable[[], None]) -> None:
+    def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Change the file in one transaction, unless it is known that it cannot be written."""
-        def change() -> None:
+        def change(database: sqlite3.Connection | None) -> None:
             if self._obstacle and time.monotonic() < self._write_again_s:
                 return
             if self._read_only:
                 self._release()
                 self._open()
-            if not self._read_only:
-                with self._transaction():
-                    work()
-                self._written()
+                database = self._database
+            if database is not None and not self._read_only:
+                with file.transaction(database):
+                    work(database)
+                self._note_written(database)
 
         self._attempt('written', change)
 
-    def _written(self) -> None:
+    def _note_written(self, database: sqlite3.Connection) -> None:
         if self._obstacle:
             _logger.info('the tile cache %s is written again', self.path)
             self._obstacle = ''
-        self._bound_log()
-
-    def _bound_log(self) -> None:
-        if file.log_bytes(self.path) > 2 * _LOG_SHARE * self._max_bytes:
-            self._database.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()  # awaits readers
+        self._room.bound_log(database)
 
     def _follow_path(self) -> None:
         """Open the path anew if another file has taken the place of ours, or it is gone."""
@@ -348,59 +342,8 @@ class TileCache:
         self._last_use = max(time.time(), self._last_use + 1e-3)
         return self._last_use
 
-    def _write_uses(self) -> None:
-        self._database.executemany(
-            f'UPDATE fg2_tiles SET last_used = max(last_used, ?) WHERE {_IS_TILE}',
+    def _write_uses(self, database: sqlite3.Connection) -> None:
+        database.executemany(
+            f'UPDATE fg2_tiles SET last_used = max(last_used, ?) WHERE {IS_TILE}',
             [(at, *row_of(tile)) for tile, at in self._used.items()])
         self._used = {}
-
-    def _excess(self) -> int:
-        """Return by how many bytes the file is larger than it may be, negative if it is not."""
-        file_bytes = self._pragma('page_count') * self._pragma('page_size')
-        return file_bytes - int(_FILE_SHARE * self._max_bytes)
-
-    def _make_room(self, size: int, share: float = _EVICTED_AT_ONCE) -> None:
-        """
-        Drop what was not used for longest so that so many bytes more fit.
-
-        A file that is far above its bound gets there in steps: SQLite's log has to hold each.
-        """
-        page_bytes = self._pragma('page_size')
-        step = int(share * self._max_bytes)
-        needed = size + 16 * page_bytes  # the trees around the tiles grow, too
-        if self._excess() + needed > self._pragma('freelist_count') * page_bytes:
-            self._drop_oldest(size + step)
-        if self._excess() > 0:
-            self._database.execute(
-                f'PRAGMA incremental_vacuum({step // page_bytes + 1})').fetchall()
-
-    def _drop_oldest(self, size: int) -> None:
-        oldest = self._database.execute(
-            'SELECT zoom_level, tile_column, tile_row, bytes FROM fg2_tiles ORDER BY last_used'
-            ' LIMIT 1000').fetchall()
-        for *row, tile_bytes in oldest:
-            if size <= 0:
-                break
-            self._delete(row)
-            size -= tile_bytes
-
-    def _delete(self, row) -> None:
-        for table in ('tiles', 'fg2_tiles'):
-            self._execute(f'DELETE FROM {table} WHERE {_IS_TILE}', *row)
-
-    def _execute(self, statement: str, *values) -> None:
-        self._database.execute(statement, values)
-
-    def _pragma(self, name: str) -> int:
-        return self._database.execute(f'PRAGMA {name}').fetchone()[0]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute('BEGIN IMMEDIATE')
-        try:
-            yield
-            self._database.execute('COMMIT')
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute('ROLLBACK')
-            raise

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The SQLite file of a tile cache: whose it is, how it opens, where a damaged one goes."""
 
 from __future__ import annotations
@@ -10,7 +24,9 @@ from pathlib import Path
 import sqlite3
 import time
 
-_BUSY_S = 2.0
+from fg2_ros.imagery.tiles import mbtiles
+from fg2_ros.imagery.tiles.mbtiles import connect, error_kind, is_busy
+
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNWRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
                sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
@@ -36,17 +52,12 @@ def legible_errors() -> Iterator[None]:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether an error says that the file is damaged."""
-    return _kind(error) in _DAMAGED
+    return error_kind(error) in _DAMAGED
 
 
 def is_unwritable(error: sqlite3.Error) -> bool:
     """Return whether an error may mean a full disk, a failing one, or no right to write."""
-    return _kind(error) in _UNWRITABLE
-
-
-def is_busy(error: sqlite3.Error) -> bool:
-    """Return whether an error says that another process would not let go of the file."""
-    return _kind(error) == sqlite3.SQLITE_BUSY
+    return error_kind(error) in _UNWRITABLE
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -58,41 +69,17 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def log_bytes(path: Path) -> int:
-    """Return the size of a file's write-ahead log."""
-    try:
-        return os.stat(f'{path}-wal').st_size
-    except OSError:
-        return 0
-
-
-def connect(path: Path) -> sqlite3.Connection:
+def connect_to_write(path: Path) -> sqlite3.Connection:
     """Open a file, or make it, to be written in write-ahead mode."""
     if not path.exists():
         for suffix in _COMPANIONS:  # of a file that somebody removed: they would mix with the new
             Path(f'{path}{suffix}').unlink(missing_ok=True)
-    return _connect(path, 'mode=rwc')
-
-
-def connect_read_only(path: Path) -> sqlite3.Connection:
-    """
-    Open a file that cannot be written, at present or at all, also where nothing can.
-
-    :raises sqlite3.Error: if it cannot be read.
-    """
-    try:
-        return _readable(path, 'mode=ro')
-    except sqlite3.OperationalError as error:
-        # In write-ahead mode SQLite wants to make files beside it. Without a log that is pending
-        # the file itself is complete, and unless it is in use nobody changes it.
-        if log_bytes(path) or is_busy(error):
-            raise
-        return _readable(path, 'mode=ro&immutable=1')
+    return connect(path, 'mode=rwc')
 
 
 def use_write_ahead_log(database: sqlite3.Connection) -> None:
     """Turn write-ahead mode on; where the file system cannot do it, another one stays."""
-    deadline = time.monotonic() + _BUSY_S
+    deadline = time.monotonic() + mbtiles.BUSY_S
     while True:
         try:
             database.execute('PRAGMA journal_mode = WAL')
@@ -113,6 +100,19 @@ def close(database: sqlite3.Connection) -> None:
     database.close()
 
 
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Make all changes or none."""
+    database.execute('BEGIN IMMEDIATE')
+    try:
+        yield
+        database.execute('COMMIT')
+    except BaseException:
+        if database.in_transaction:
+            database.execute('ROLLBACK')
+        raise
+
+
 def refuse_foreign(path: Path) -> None:
     """
     Look at a file without leaving a trace, and refuse one that others made.
@@ -122,7 +122,7 @@ def refuse_foreign(path: Path) -> None:
     if identity(path) is None:
         return
     try:
-        with legible_errors(), closing(_connect(path, 'mode=ro&immutable=1')) as database:
+        with legible_errors(), closing(connect(path, 'mode=ro&immutable=1')) as database:
             names = {name for name, in database.execute('SELECT name FROM sqlite_master')}
     except sqlite3.Error:
         return  # damaged, or just being written: opening it in earnest will tell
@@ -158,31 +158,12 @@ def opening_alone(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        deadline = time.monotonic() + _BUSY_S
+        deadline = time.monotonic() + mbtiles.BUSY_S
         while not _locked(descriptor) and time.monotonic() < deadline:
             time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)
-
-
-def _kind(error: sqlite3.Error) -> int:
-    return getattr(error, 'sqlite_errorcode', 0) & 0xff  # without the details
-
-
-def _connect(path: Path, options: str) -> sqlite3.Connection:
-    return sqlite3.connect(f'{path.absolute().as_uri()}?{options}', uri=True, timeout=_BUSY_S,
-                           isolation_level=None, check_same_thread=False)
-
-
-def _readable(path: Path, options: str) -> sqlite3.Connection:
-    database = _connect(path, options)
-    try:
-        database.execute('SELECT count(*) FROM sqlite_master').fetchone()
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def _looks_like_ours(path: Path) -> bool:

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What a tile cache's tables hold: MBTiles 1.3, and our own beside them."""
 
 from __future__ import annotations
@@ -12,6 +26,7 @@ from fg2_ros.imagery.cache import file
 from fg2_ros.imagery.cache.file import CacheError
 from fg2_ros.imagery.tiles.address import host_of, TileId
 from fg2_ros.imagery.tiles.decoding import tile_format
+from fg2_ros.imagery.tiles.mbtiles import IS_TILE, tables_of
 
 _MBTILES_ID = 0x4D504258  # 'MPBX', registered for MBTiles in SQLite's magic file
 _TABLES = """
@@ -33,12 +48,7 @@ _LATER_COLUMNS = {'modified': 'TEXT', 'checksum': 'INTEGER'}  # files of version
 SELECT_TILE = (
     'SELECT tile_data, etag, expires, modified, checksum FROM tiles LEFT JOIN fg2_tiles'
     ' USING (zoom_level, tile_column, tile_row)'
-    ' WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?')
-
-
-def row_of(tile: TileId) -> tuple[int, int, int]:
-    """Return (zoom_level, tile_column, tile_row): MBTiles counts rows from the south."""
-    return tile.zoom, tile.x, 2 ** tile.zoom - 1 - tile.y
+    f' WHERE {IS_TILE}')
 
 
 def owner_of(source: str) -> str:
@@ -57,7 +67,7 @@ def prepare(database: sqlite3.Connection, path: Path, metadata: Mapping[str, str
     :param metadata: what it says of itself; 'fg2_source' is whose tiles it holds, see `owner_of`.
     :raises CacheError: if it is something else.
     """
-    tables = _names(database)
+    tables = tables_of(database)
     if not tables:
         database.execute('PRAGMA auto_vacuum = INCREMENTAL')  # so that eviction can shrink it
         database.execute(f'PRAGMA application_id = {_MBTILES_ID}')
@@ -66,8 +76,7 @@ def prepare(database: sqlite3.Connection, path: Path, metadata: Mapping[str, str
     file.use_write_ahead_log(database)
     database.execute('PRAGMA synchronous = NORMAL')
     database.execute('PRAGMA secure_delete = ON')  # the name of an older file may hold a key
-    database.execute('BEGIN IMMEDIATE')  # so that of several that begin, one makes it
-    try:
+    with file.transaction(database):  # so that of several that begin, one makes it
         for statement in _TABLES.split(';'):
             database.execute(statement)
         _add_later_columns(database)
@@ -75,11 +84,6 @@ def prepare(database: sqlite3.Connection, path: Path, metadata: Mapping[str, str
         identify(database, path, metadata)
         database.execute("UPDATE metadata SET value = ? WHERE name = 'fg2_source' AND value = ?",
                          (owner_of(metadata['fg2_source']), metadata['fg2_source']))
-        database.execute('COMMIT')
-    except BaseException:
-        if database.in_transaction:
-            database.execute('ROLLBACK')
-        raise
     database.execute('PRAGMA secure_delete = OFF')
 
 
@@ -89,7 +93,7 @@ def identify(database: sqlite3.Connection, path: Path, metadata: Mapping[str, st
 
     :raises CacheError: if it is not.
     """
-    if not {'metadata', 'fg2_tiles', 'fg2_absent'} <= _names(database):
+    if not {'metadata', 'fg2_tiles', 'fg2_absent'} <= tables_of(database):
         raise CacheError(f'{path} is not a tile cache of this version: it is left as it is')
     row = database.execute("SELECT value FROM metadata WHERE name = 'fg2_source'").fetchone()
     owner = str(row[0]) if row else '?'
@@ -124,11 +128,6 @@ def _covering(tile: TileId, known: Mapping[str, str]) -> dict[str, str]:
 def _host(owner: str) -> str:
     """Return the host of how a file names a source, see `owner_of`."""
     return host_of(owner) if '://' in owner else owner.partition(' ')[0]
-
-
-def _names(database: sqlite3.Connection) -> set[str]:
-    return {name for name, in database.execute(
-        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
 
 
 def _add_later_columns(database: sqlite3.Connection) -> None:

@@ -1,4 +1,18 @@
-"""Patience: pauses after failures, and warnings that are said once instead of at every attempt."""
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Patience with servers: pauses after failures."""
 
 from __future__ import annotations
 
@@ -7,7 +21,6 @@ import threading
 import time
 
 _LONGEST_RETRY_AFTER_S = 3600.0
-_SENTENCES_AT_MOST = 20
 
 
 class Backoff:
@@ -19,7 +32,6 @@ class Backoff:
     """
 
     def __init__(self, first_s: float, longest_s: float):
-        """Begin without a pause."""
         self._first_s = first_s
         self._longest_s = longest_s
         self._lock = threading.Lock()

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Connections to tile servers: two a host in the whole process, through proxies, breakable."""
 
 from __future__ import annotations
@@ -7,6 +21,7 @@ import os
 import socket
 import threading
 import time
+from typing import Any
 from urllib.parse import unquote, urlsplit
 import urllib.request
 
@@ -141,7 +156,9 @@ def _proxy_for(url: str) -> str:
 
 
 def _pool(proxy: str) -> urllib3.PoolManager:
-    options = {'num_pools': _HOSTS, 'maxsize': _CONNECTIONS, 'block': True, 'retries': False}
+    options: dict[str, Any] = {
+        'num_pools': _HOSTS, 'maxsize': _CONNECTIONS, 'block': True, 'retries': False}
+    pool: urllib3.PoolManager
     if proxy:
         parts = urlsplit(proxy)
         login, _, host = parts.netloc.rpartition('@')
@@ -156,7 +173,7 @@ def _pool(proxy: str) -> urllib3.PoolManager:
     return pool
 
 
-def _noticed(pool_class: type) -> type:
+def _noticed(pool_class: Any) -> type:
     """Return a connection pool class whose connections are told to the thread's attempt."""
     class Connection(pool_class.ConnectionCls):
 

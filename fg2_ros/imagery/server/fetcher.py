@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Getting tiles into memory, from the disk cache or the server, in background threads."""
 
 from __future__ import annotations
@@ -5,40 +19,31 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 import logging
 import threading
 import time
 from traceback import format_tb
+from typing import Any
 
 from fg2_ros.imagery.cache.cache import TileCache
 from fg2_ros.imagery.log_throttle import LogThrottle
+from fg2_ros.imagery.patch import Label
 from fg2_ros.imagery.server.backoff import Backoff
 from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.server.tile_server_client import TileServerClient
 from fg2_ros.imagery.server.workers import TileWorkers
+from fg2_ros.imagery.status import CacheStatus, ImageryStatus
 from fg2_ros.imagery.tiles.address import TileId, TileSource
 from fg2_ros.imagery.tiles.decoding import TileProblem
+from fg2_ros.imagery.tiles.memory import TileMemory
+from fg2_ros.imagery.tiles.store import Lookup, TileLayout
 import numpy as np
 
 _ABSENCE_REPEATED_S = 600.0  # in the log; at the edge of a source it is nothing special
 _FAILURES_REMEMBERED = 4096
 _JOIN_S = 2.0
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """
-    What is known of the tiles of a patch.
-
-    :param tiles: decoded images of those in memory, as `decode_tile` returns them.
-    :param pending: how many are still being fetched.
-    :param problem: why others cannot be had, a sentence; '' if there are no others.
-    """
-
-    tiles: dict[TileId, np.ndarray]
-    pending: int
-    problem: str
 
 
 @dataclass(frozen=True)
@@ -58,30 +63,36 @@ class _Failure:
 
 class TileFetcher:
     """
-    The tiles of one source in memory, and the threads that bring them there.
+    The tiles of one source in memory, and the threads that bring them there; a `TileStore`.
 
     :param source: the tile pyramid.
     :param settings: how its server is treated.
-    :param cache: the disk cache, None for none; the fetcher closes it.
+    :param cache: the disk cache, closed with the store; or why there is none; None for none.
     :param memory_bytes: bound of the decoded tiles kept in memory.
+    :raises ValueError: if they are too few.
     """
 
-    def __init__(self, source: TileSource, settings: HttpSettings, cache: TileCache | None,
-                 memory_bytes: int):
+    def __init__(self, source: TileSource, settings: HttpSettings,
+                 cache: TileCache | CacheStatus | None, memory_bytes: int):
         """Start the threads."""
-        self._source = source
+        self.source = source
+        self.label = Label(source.name, source.vintage, source.attribution)
+        self.patch_bytes = memory_bytes // 2  # the other half is for what is fetched ahead
+        if self.patch_bytes < 4 * 3 * source.tile_px ** 2:
+            raise ValueError(f'{memory_bytes} bytes of memory are too few for a patch of tiles')
         self._settings = settings
-        self._origin = TileServerClient(source, settings, cache)
+        self._lost_cache = (cache,) if isinstance(cache, CacheStatus) else ()
+        cache = cache if isinstance(cache, TileCache) else None
+        self._client = TileServerClient(source, settings, cache)
         self._backoff = Backoff(settings.backoff_s, settings.max_backoff_s)
         self._notices = LogThrottle(_logger)
         self._absences = LogThrottle(_logger, _ABSENCE_REPEATED_S)
         self._cache = cache
-        self._memory_left = memory_bytes
-        self._memory: OrderedDict[TileId, _Decoded] = OrderedDict()
+        self._memory: TileMemory[_Decoded] = TileMemory(memory_bytes)
         self._requests = 0
         self._pending: dict[TileId, tuple[int, int]] = {}  # the smallest are the most urgent
         self._failures: OrderedDict[TileId, _Failure] = OrderedDict()
-        self._counters = dict.fromkeys(
+        self._counters: dict[str, Any] = dict.fromkeys(
             ('hits', 'misses', 'disk_hits', 'downloads', 'downloaded_bytes', 'absent', 'errors'),
             0)
         self._last_error = ''
@@ -89,14 +100,19 @@ class TileFetcher:
         self._closed = False
         self._settled = threading.Condition()  # guards all of the above; told when tiles settle
         self._disk = TileWorkers(
-            'fg2 tile cache', 1, self._guarded(self._look_on_disk), self._rank) if cache else None
+            'fg2 tile cache', 1, self._guarded(partial(self._look_on_disk, cache)),
+            self._rank) if cache else None
         self._network = TileWorkers(
             'fg2 tile download', 2, self._guarded(self._download), self._rank)
 
-    def get(self, tiles: Iterable[TileId], wait_s: float = 0.0) -> Lookup:
+    def layout(self) -> TileLayout:
+        """Return what the source has."""
+        return self.source.layout
+
+    def get(self, tiles: Iterable[TileId], tile_px: int, wait_s: float = 0.0) -> Lookup:
         """Return what there is of some tiles, after at most ``wait_s``; fetch what is missing."""
-        wanted = list(tiles)
-        self.request(wanted)
+        wanted = list(filter(self.source.covers, tiles))
+        self._fetch(wanted)
         with self._settled:
             self._counters['hits'] += sum(tile in self._memory for tile in wanted)
             if wait_s > 0:
@@ -111,6 +127,9 @@ class TileFetcher:
         They go before all that was asked for earlier (the vehicle has left those places), in the
         order in which they are given.
         """
+        self._fetch(filter(self.source.covers, tiles))
+
+    def _fetch(self, tiles: Iterable[TileId]) -> None:
         with self._settled:
             if self._closed:
                 return
@@ -132,23 +151,24 @@ class TileFetcher:
             self._closed = True
             self._pending.clear()
             self._settled.notify_all()
-        lanes = [lane for lane in (self._disk, self._network) if lane]
-        for lane in lanes:
-            lane.stop()
-        self._origin.close()
-        ended = [lane.join(_JOIN_S) for lane in lanes]
+        workers = [each for each in (self._disk, self._network) if each]
+        for each in workers:
+            each.stop()
+        self._client.close()
+        ended = [each.join(_JOIN_S) for each in workers]
         if not all(ended):
-            _logger.warning('a download from %s is still ending', self._source.name)
+            _logger.warning('a download from %s is still ending', self.source.name)
         if self._cache:
             self._cache.close()
 
-    def stats(self) -> dict:
-        """Return the counters, a consistent copy."""
+    def status(self) -> ImageryStatus:
+        """Return how it does, a consistent copy."""
+        caches = (self._cache.status,) if self._cache else self._lost_cache
         with self._settled:
-            return {**self._counters, 'pending': len(self._pending),
-                    'memory_tiles': len(self._memory), 'offline': self._backoff.failing,
-                    'stale': self._stale, 'last_error': self._last_error,
-                    **({'cache': self._cache.state} if self._cache else {})}
+            return ImageryStatus(
+                self.source.name, **self._counters, pending=len(self._pending),
+                memory_tiles=len(self._memory), stale=self._stale,
+                offline=self._backoff.failing, last_error=self._last_error, caches=caches)
 
     def _rank(self, tile: TileId) -> tuple[int, int]:
         return self._pending.get(tile, (0, 0))  # the least urgent if nobody waits for it
@@ -157,23 +177,23 @@ class TileFetcher:
         failure = self._failures.get(tile)
         if failure and failure.until_s > time.monotonic():
             return False
-        return tile not in self._memory or self._memory[tile].expires < time.time()
+        known = self._memory.get(tile)
+        return known is None or known.expires < time.time()
 
     def _is_stale(self, tile: TileId) -> bool:
         """Return whether a tile is used although it is out of date and cannot be had anew."""
-        return (tile in self._memory and tile in self._failures
-                and self._memory[tile].expires < time.time())
+        known = self._memory.get(tile)
+        return known is not None and tile in self._failures and known.expires < time.time()
 
     def _waiting(self, tiles: list[TileId]) -> int:
         return sum(tile in self._pending and tile not in self._memory for tile in tiles)
 
     def _lookup(self, wanted: list[TileId]) -> Lookup:
         found = {}
-        problem = f'{self._source.name} is closed' if self._closed else ''
+        problem = f'{self.source.name} is closed' if self._closed else ''
         for tile in wanted:
             if tile in self._memory:
-                self._memory.move_to_end(tile)
-                found[tile] = self._memory[tile].image
+                found[tile] = self._memory.use(tile).image
             elif tile in self._failures:
                 problem = problem or self._failures[tile].sentence
         # A failure stands, also while the tile is tried once more, until there is better news.
@@ -187,32 +207,32 @@ class TileFetcher:
                 handle(tile)
             except Exception as error:
                 # What an exception says may hold the address, and with it the API key.
-                sentence = f'{self._source.name}: {type(error).__name__} while a tile was handled'
+                sentence = f'{self.source.name}: {type(error).__name__} while a tile was handled'
                 self._note_error(sentence)
                 _logger.debug('%s', ''.join(format_tb(error.__traceback__)))
                 self._fail([tile], sentence, self._pause_of(tile), tried=1)
 
         return handle_or_fail
 
-    def _look_on_disk(self, tile: TileId) -> None:
-        found = self._take_from_disk(tile)
-        absence = self._cache.get_absence(tile)
+    def _look_on_disk(self, cache: TileCache, tile: TileId) -> None:
+        found = self._take_from_disk(cache, tile)
+        absence = cache.get_absence(tile)
         if absence is not None:
             with self._settled:
                 self._counters['absent'] += not found
-            self._fail([tile], f'{self._source.name} {absence.what}',
+            self._fail([tile], f'{self.source.name} {absence.what}',
                        absence.expires - time.time())
         elif not found:
             self._give_up(self._network.push([tile]))
 
-    def _take_from_disk(self, tile: TileId) -> bool:
-        cached = self._cache.get(tile)
+    def _take_from_disk(self, cache: TileCache, tile: TileId) -> bool:
+        cached = cache.get(tile)
         if cached is None:
             return False
         try:
-            image = self._origin.image(cached.data)
+            image = self._client.image(cached.data)
         except TileProblem:
-            self._cache.remove(tile)
+            cache.remove(tile)
             return False
         self._keep(tile, _Decoded(image, cached.etag, cached.expires, cached.modified),
                    'disk_hits')
@@ -228,7 +248,7 @@ class TileFetcher:
             known = self._memory.get(tile)
             self._counters['misses'] += known is None
         try:
-            fetched = self._origin.fetch(
+            fetched = self._client.fetch(
                 tile, *((known.etag, known.modified) if known else ()))
         except TileProblem as problem:
             self._handle_problem(tile, problem, began_s)
@@ -236,31 +256,24 @@ class TileFetcher:
         self._server_works()
         download = fetched.download
         expires = max(fetched.expires, time.time() + self._settings.revalidate_s)
-        if fetched.image is None:
-            decoded = replace(known, expires=expires)
-        else:
+        if fetched.image is not None:
             decoded = _Decoded(fetched.image, download.etag, expires, download.modified)
+        else:
+            assert known is not None  # only of a tile that we have a server says "unchanged"
+            decoded = replace(known, expires=expires)
         self._keep(tile, decoded, 'downloads', len(download.data or b''))
-        self._origin.keep(tile, fetched)
+        self._client.keep(tile, fetched)
 
     def _keep(self, tile: TileId, decoded: _Decoded, counter: str, size: int = 0) -> None:
         with self._settled:
-            self._remember(tile, decoded)
+            self._memory.put(tile, decoded)
             self._failures.pop(tile, None)
             self._counters[counter] += 1
             self._counters['downloaded_bytes'] += size
             self._settle([tile])
 
-    def _remember(self, tile: TileId, decoded: _Decoded) -> None:
-        previous = self._memory.pop(tile, None)
-        self._memory[tile] = decoded
-        self._memory_left += (previous.image.nbytes if previous else 0) - decoded.image.nbytes
-        while self._memory_left < 0:
-            _, oldest = self._memory.popitem(last=False)
-            self._memory_left += oldest.image.nbytes
-
     def _handle_problem(self, tile: TileId, problem: TileProblem, began_s: float) -> None:
-        sentence = f'{self._source.name} {problem}'
+        sentence = f'{self.source.name} {problem}'
         if problem.absent:
             self._server_works()
             self._note_absence(tile, problem)
@@ -282,18 +295,18 @@ class TileFetcher:
 
     def _note_absence(self, tile: TileId, problem: TileProblem) -> None:
         """Believe the server that it has nothing there, for a while; what we had stays in use."""
-        sentence = f'{self._source.name} {problem}'
+        sentence = f'{self.source.name} {problem}'
         with self._settled:
             self._counters['absent'] += 1
             self._last_error = sentence
         self._absences.warn(sentence)
-        self._fail([tile], sentence, self._origin.keep_absence(tile, problem))
+        self._fail([tile], sentence, self._client.keep_absence(tile, problem))
 
     def _server_works(self) -> None:
         if not self._backoff.failing:
             return
         self._backoff.succeeded()
-        _logger.info('%s answers again', self._source.name)
+        _logger.info('%s answers again', self.source.name)
         with self._settled:  # those that were not even tried need not wait any longer
             for tile in [tile for tile, failure in self._failures.items() if not failure.count]:
                 del self._failures[tile]

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """One tile over HTTP: bounded in time and size, polite, and without secrets in its messages."""
 
 from __future__ import annotations
@@ -10,12 +24,12 @@ import threading
 import time
 from urllib.parse import unquote, urljoin, urlsplit
 
-from fg2_ros.version import __version__
 from fg2_ros.imagery.server import connections
 from fg2_ros.imagery.server.connections import Attempt
 from fg2_ros.imagery.tiles.address import TileId, TileSource
 from fg2_ros.imagery.tiles.decoding import TileProblem
 from fg2_ros.settings import MAINTAINERS
+from fg2_ros.version import __version__
 import urllib3
 from urllib3 import exceptions
 
@@ -85,7 +99,6 @@ class Downloader:
     """
 
     def __init__(self, source: TileSource, settings: HttpSettings):
-        """Prepare; nothing is opened yet."""
         self._source = source
         self._settings = settings
         self._lock = threading.Lock()

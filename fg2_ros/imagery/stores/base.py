@@ -1,47 +1,38 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Tile pyramids in local files: MBTiles, PMTiles and folders of tiles, read only."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from dataclasses import dataclass
 import html
 import io
 from pathlib import Path
 import re
-from xml.etree import ElementTree
 
-from fg2_ros.imagery.stores.files import FileProblem
+from fg2_ros.imagery.patch import FileProblem
 from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.tiles.store import TileLayout
 from PIL import Image
 
 MAX_ZOOM = 24
 _TILE_SIDES = (256, 512)
-_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp')
 
 
-@dataclass(frozen=True)
-class TileLayout:
-    """
-    What a tile pyramid holds.
-
-    :param name: what messages call it.
-    :param tile_px: side of a tile in pixels.
-    :param min_zoom: coarsest zoom.
-    :param max_zoom: finest zoom.
-    :param attribution: whom it says it belongs to.
-    :param bounds: west, south, east, north in degrees, as it says; empty if it does not.
-    """
-
-    name: str
-    tile_px: int
-    min_zoom: int
-    max_zoom: int
-    attribution: str = ''
-    bounds: tuple[float, ...] = ()
-
-
-class TileStore(ABC):
+class TileFile(ABC):
     """
     Encoded tiles in a file or folder that may change at any time.
 
@@ -49,7 +40,6 @@ class TileStore(ABC):
     """
 
     def __init__(self, path: Path):
-        """Open nothing yet."""
         self.path = path
 
     @abstractmethod
@@ -57,7 +47,7 @@ class TileStore(ABC):
         """
         Return what there is now; called before each patch.
 
-        :raises FileProblem: if the store cannot be read or holds something else.
+        :raises FileProblem: if it cannot be read or holds something else.
         """
 
     @abstractmethod
@@ -69,7 +59,7 @@ class TileStore(ABC):
         """
         Return the encoded tile, None if it is not there.
 
-        :raises FileProblem: if the store cannot be read.
+        :raises FileProblem: if it cannot be read.
         """
 
     @abstractmethod
@@ -99,14 +89,3 @@ def plain_text(markup) -> str:
     """Return an attribution without the links that metadata have in it."""
     text = html.unescape(re.sub(r'<[^>]*>', '', str(markup or '')))
     return ' '.join(text.split())
-
-
-def _require_mercator(path: Path) -> None:
-    try:
-        tile_sets = ElementTree.parse(path).getroot().find('TileSets')
-    except ElementTree.ParseError as error:
-        raise FileProblem(f'{path} is damaged: {error}') from None
-    profile = '' if tile_sets is None else tile_sets.get('profile', '')
-    if 'mercator' not in profile:
-        raise FileProblem(f'{path} describes tiles of the profile {profile!r}: only Web Mercator'
-                          ' can be used')

@@ -1,57 +1,39 @@
-"""What sources in local files have in common: a file that may be replaced while it is in use."""
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What sources in local files have in common: files that may be replaced while they are in use."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import threading
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.imagery.patch import AerialPatch, ImageryError, require_enough
-from fg2_ros.imagery.resample import PatchView
-import numpy as np
-
-_Handle = TypeVar('_Handle')
+from fg2_ros.imagery.patch import FileProblem, ImageryError
+from fg2_ros.imagery.status import ImageryStatus
 
 
-class FileProblem(ImageryError):
-    """A file or folder cannot be read; the message names it."""
+class _Closable(Protocol):
+
+    def close(self) -> None:
+        """Close it."""
 
 
-@dataclass(frozen=True)
-class Label:
-    """
-    What people are told of a source.
-
-    :param name: what messages call it.
-    :param vintage: when the pictures were taken.
-    :param attribution: whom they belong to.
-    """
-
-    name: str
-    vintage: str = ''
-    attribution: str = ''
-
-
-@dataclass(frozen=True)
-class Cutout:
-    """
-    What a file holds of a patch.
-
-    :param image: (H, H, 3) uint8 RGB, black where there is nothing.
-    :param valid: (H, H) bool, False there; None if there is something everywhere.
-    :param resolution_m: ground that a pixel of the file spans there.
-    :param problem: why something is missing; a sentence that goes on after 'lacks 60% ...: '.
-    """
-
-    image: np.ndarray
-    valid: np.ndarray | None
-    resolution_m: float
-    problem: str
+_Handle = TypeVar('_Handle', bound=_Closable)
 
 
 class WatchedFile(Generic[_Handle]):
@@ -63,11 +45,10 @@ class WatchedFile(Generic[_Handle]):
     """
 
     def __init__(self, path: Path, open_file: Callable[[Path], _Handle]):
-        """Open nothing yet."""
         self.path = path
         self._open_file = open_file
         self._handle: _Handle | None = None
-        self._identity: tuple = ()
+        self._identity: tuple | None = None
 
     def get(self) -> _Handle:
         """
@@ -93,93 +74,57 @@ class WatchedFile(Generic[_Handle]):
         self._handle = None
 
 
-class LocalImagery(ABC):
+class LocalReads:
     """
-    Patches from a local file or folder; implements `fg2_ros.imagery.patch.Imagery`.
+    The reads of a local source, one at a time, and what is counted of them.
 
-    :param label: what people are told of it.
+    :param name: what messages call the source.
     """
 
-    def __init__(self, label: Label):
-        """Begin with nothing counted."""
-        self.label = label
+    def __init__(self, name: str):
+        self._name = name
         self._lock = threading.Lock()
         self._closed = False
-        self._hits = self._misses = self._errors = 0
         self._failing = False
+        self._errors = 0
         self._last_error = ''
-        self._bounds: tuple[float, ...] = ()  # west, south, east, north in degrees, once known
+        self.hits = self.misses = 0  # counted by who reads
 
-    @property
-    def name(self) -> str:
-        """Return what messages call the source."""
-        return self.label.name
-
-    def patch(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-              size_px: int, wait_s: float = 0.0) -> AerialPatch:
+    @contextmanager
+    def one(self) -> Iterator[None]:
         """
-        Return a patch; see `Imagery.patch`. There is never anything to wait for.
+        Let nobody else read meanwhile, and note what fails.
 
-        :raises ImageryError: if the file cannot be read or lacks more than half of the patch.
-        :raises ValueError: if the patch asked for makes no sense.
+        :raises ImageryError: if the source is closed.
         """
-        view = PatchView(frame, centre_m, size_m, size_px)
         with self._lock:
             if self._closed:
-                raise ImageryError(f'{self.name} is closed')
-            cutout = self._counted_cut(view)
-        return require_enough(AerialPatch(
-            cutout.image, frame, tuple(centre_m), size_m, cutout.valid, self.name,
-            vintage=self.label.vintage, attribution=self.label.attribution,
-            native_resolution_m=cutout.resolution_m), cutout.problem)
+                raise ImageryError(f'{self._name} is closed')
+            try:
+                yield
+            except FileProblem as problem:
+                self._failing = True
+                self.note_error(str(problem))
+                raise
 
-    def request(self, frame: MapFrame, centre_m: tuple[float, float], size_m: float,
-                size_px: int) -> None:
-        """
-        Do nothing: files are read when a patch is asked for.
-
-        :raises ImageryError: if the place is outside the bounds that were found at the last patch,
-            so that another source is asked.
-        """
-        view = PatchView(frame, centre_m, size_m, size_px)
-        if self._bounds and not view.reaches(self._bounds):
-            raise ImageryError(f'{self.name} has no imagery here: the place is outside its bounds')
-
-    def close(self) -> None:
-        """Close the files."""
+    @contextmanager
+    def last(self) -> Iterator[None]:
+        """Close the source: nobody reads any more."""
         with self._lock:
             self._closed = True
-            self._close()
+            yield
 
-    def stats(self) -> dict:
-        """Return the counters of `Imagery.stats`, at once, also while a patch is being cut."""
-        return {'source': self.name, 'hits': self._hits, 'misses': self._misses,
-                'errors': self._errors, 'pending': 0, 'offline': self._failing,
-                'last_error': self._last_error}
-
-    def _counted_cut(self, view: PatchView) -> Cutout:
-        try:
-            cutout = self._cut(view)
-        except FileProblem as problem:
-            self._failing = True
-            self._note_error(str(problem))
-            raise
+    def works(self) -> None:
+        """Note that the file can be read."""
         self._failing = False
-        return cutout
 
-    def _note_error(self, sentence: str) -> None:
+    def note_error(self, sentence: str) -> None:
+        """Count an error."""
         self._errors += 1
         self._last_error = sentence
 
-    @abstractmethod
-    def _cut(self, view: PatchView) -> Cutout:
-        """
-        Return what the file holds of a patch; called by one thread at a time.
-
-        :raises FileProblem: if it cannot be read.
-        :raises ImageryError: if the place is not on its map.
-        """
-
-    @abstractmethod
-    def _close(self) -> None:
-        """Close what is open."""
+    def status(self, memory_tiles: int = 0) -> ImageryStatus:
+        """Return how the source does, at once, also while somebody reads."""
+        return ImageryStatus(
+            self._name, hits=self.hits, misses=self.misses, errors=self._errors,
+            memory_tiles=memory_tiles, offline=self._failing, last_error=self._last_error)

@@ -1,30 +1,47 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Folders of tiles as tile pyramids, read only."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+import json
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
-from fg2_ros.imagery.stores.base import _SUFFIXES, MAX_ZOOM, tile_side, TileLayout, TileStore
-from fg2_ros.imagery.stores.files import FileProblem
-from fg2_ros.imagery.stores.mbtiles import _counts_from_south, _numbers, _south_up
-from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.patch import FileProblem
+from fg2_ros.imagery.stores.base import MAX_ZOOM, tile_side, TileFile
+from fg2_ros.imagery.tiles.address import flipped_row, TileId
+from fg2_ros.imagery.tiles.store import TileLayout
+
+_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp')
 
 
-class FolderStore(TileStore):
+class FolderOfTiles(TileFile):
     """A folder of tiles ``{z}/{x}/{y}``, in the XYZ or the TMS direction."""
 
     def __init__(self, path: Path):
-        """Look at nothing yet."""
         super().__init__(path)
         self._zooms: list[int] = []
         self._layout: TileLayout | None = None
-        self._suffixes = _SUFFIXES
+        self._suffixes = list(_SUFFIXES)  # the most probable first
         self._is_tms = False
 
     def layout(self) -> TileLayout:
-        """Return what there is now; see `TileStore.layout`."""
+        """Return what there is now; see `TileFile.layout`."""
         try:
             zooms = sorted(zoom for zoom in _numbers(self.path) if zoom <= MAX_ZOOM)
             if zooms != self._zooms or self._layout is None:
@@ -32,10 +49,10 @@ class FolderStore(TileStore):
                 self._is_tms = _counts_from_south(self.path)
                 self._layout = self._look_around(zooms)
                 self._zooms = zooms
+            return self._layout
         except OSError as error:
             self.close()
             raise FileProblem(f'{self.path} cannot be read: {error.strerror}') from None
-        return self._layout
 
     def stamp(self, tile: TileId) -> Hashable:
         """Return the file's time and size."""
@@ -48,7 +65,7 @@ class FolderStore(TileStore):
         return None
 
     def read(self, tile: TileId) -> bytes | None:
-        """Return an encoded tile; see `TileStore.read`."""
+        """Return an encoded tile; see `TileFile.read`."""
         for path in self._paths(tile):
             try:
                 return path.read_bytes()
@@ -63,7 +80,7 @@ class FolderStore(TileStore):
         self._layout = None
 
     def _paths(self, tile: TileId) -> Iterator[Path]:
-        row = _south_up(tile) if self._is_tms else tile.y
+        row = flipped_row(tile.zoom, tile.y) if self._is_tms else tile.y
         folder = self.path / str(tile.zoom) / str(tile.x)
         for suffix in self._suffixes:
             yield folder / f'{row}{suffix}'
@@ -75,8 +92,49 @@ class FolderStore(TileStore):
                 for file in os.scandir(self.path / str(zoom) / str(column)):
                     name, suffix = os.path.splitext(file.name)
                     if name.isdecimal() and suffix in _SUFFIXES:
-                        self._suffixes = tuple(sorted(_SUFFIXES, key=suffix.__ne__))
+                        self._suffixes = sorted(_SUFFIXES, key=suffix.__ne__)
                         side = tile_side(Path(file.path).read_bytes(), Path(file.path))
                         return TileLayout(self.path.name, side, zooms[0], zooms[-1])
         raise FileProblem(f'{self.path} holds no tiles named {{z}}/{{x}}/{{y}} with one of the'
                           f' endings {", ".join(_SUFFIXES)}')
+
+
+def _numbers(folder: Path) -> Iterator[int]:
+    """Yield the folders inside a folder whose names are numbers."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.isdecimal() and entry.is_dir():
+                yield int(entry.name)
+
+
+def _counts_from_south(folder: Path) -> bool:
+    """
+    Return whether the files beside the tiles say that rows count from the south.
+
+    gdal2tiles writes a tilemapresource.xml for these only; metadata.json and tiles.json have a
+    ``scheme``.
+
+    :raises FileProblem: if the tiles are not in Web Mercator.
+    """
+    if (folder / 'tilemapresource.xml').exists():
+        _require_mercator(folder / 'tilemapresource.xml')
+        return True
+    for name in ('metadata.json', 'tiles.json'):
+        try:
+            description = json.loads((folder / name).read_bytes())
+        except (FileNotFoundError, ValueError):
+            continue
+        if isinstance(description, dict) and 'scheme' in description:
+            return description['scheme'] == 'tms'
+    return False
+
+
+def _require_mercator(path: Path) -> None:
+    try:
+        tile_sets = ElementTree.parse(path).getroot().find('TileSets')
+    except ElementTree.ParseError as error:
+        raise FileProblem(f'{path} is damaged: {error}') from None
+    profile = '' if tile_sets is None else tile_sets.get('profile', '')
+    if 'mercator' not in profile:
+        raise FileProblem(f'{path} describes tiles of the profile {profile!r}: only Web Mercator'
+                          ' can be used')

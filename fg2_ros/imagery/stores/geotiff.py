@@ -1,16 +1,33 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Aerial patches from a GeoTIFF in any coordinate system; needs ``rasterio``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.imagery.patch import (
+    AerialPatch, FileProblem, ImageryError, Label, PatchView, require_enough, require_within)
 from fg2_ros.imagery.resample import (
-    affine_misfit, PatchView, pixels_touched, Pyramid, slopes, source_resolution_m)
+    affine_misfit, pixels_touched, Pyramid, slopes, source_resolution_m)
+from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.imagery.stores.bands import bands_of
-from fg2_ros.imagery.stores.files import Cutout, FileProblem, Label, LocalImagery, WatchedFile
+from fg2_ros.imagery.stores.files import LocalReads, WatchedFile
 import numpy as np
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
@@ -23,9 +40,28 @@ _ROUGHEST = 0.02  # share of a patch's side by which a projection may bend it
 _EQUATOR_DEG = np.array([-151.0, -83.0, -20.0, 47.0, 122.0])
 
 
-class GeotiffImagery(LocalImagery):
+@dataclass(frozen=True)
+class Cutout:
     """
-    Patches of a GeoTIFF; see `LocalImagery`. Only the part that a patch shows is read.
+    What a file holds of a patch.
+
+    :param image: (H, H, 3) uint8 RGB, black where there is nothing.
+    :param valid: (H, H) bool, False there; None if there is something everywhere.
+    :param resolution_m: ground that a pixel of the file spans there.
+    :param problem: why something is missing; a sentence that goes on after 'lacks 60% ...: '.
+    """
+
+    image: np.ndarray
+    valid: np.ndarray | None
+    resolution_m: float
+    problem: str
+
+
+class GeotiffImagery:
+    """
+    Patches of a GeoTIFF; implements `fg2_ros.imagery.patch.Imagery`.
+
+    Only the part that a patch shows is read.
 
     :param path: the file.
     :param label: what people are told of it; the file's copyright, if no attribution is given.
@@ -33,26 +69,55 @@ class GeotiffImagery(LocalImagery):
     """
 
     def __init__(self, path: Path, label: Label):
-        """Open the file."""
         self._file = WatchedFile(path, _Orthophoto)
         with _explained(path):
             copyright_notice = self._file.get().attribution
-        super().__init__(Label(
-            label.name, label.vintage, label.attribution or copyright_notice))
+        self._label = replace(label, attribution=label.attribution or copyright_notice)
+        self._reads = LocalReads(label.name)
+        self._bounds: tuple[float, ...] | None = None  # of the file at the last patch
+
+    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
+        """
+        Return a patch; see `Imagery.patch`. There is never anything to wait for.
+
+        :raises ImageryError: if the file cannot be read or lacks more than half of the patch.
+        """
+        with self._reads.one():
+            cutout = self._cut(view)
+            self._reads.works()
+        label = self._label
+        return require_enough(AerialPatch(
+            cutout.image, view, cutout.valid, label.name, label.vintage, label.attribution,
+            cutout.resolution_m), cutout.problem)
+
+    def request(self, view: PatchView) -> None:
+        """
+        Do nothing: the file is read when a patch is asked for.
+
+        :raises ImageryError: if the place is outside the bounds that were found at the last patch,
+            so that another source is asked.
+        """
+        require_within(view, self._bounds, self._label.name)
+
+    def status(self) -> ImageryStatus:
+        """Return how it does, at once, also while a patch is being cut."""
+        return self._reads.status()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._reads.last():
+            self._file.drop()
 
     def _cut(self, view: PatchView) -> Cutout:
         try:
             with _explained(self._file.path):
                 orthophoto = self._file.get()
                 self._bounds = orthophoto.bounds
-                self._hits += 1
+                self._reads.hits += 1
                 return orthophoto.cut(view)
         except FileProblem:
             self._file.drop()
             raise
-
-    def _close(self) -> None:
-        self._file.drop()
 
 
 class _Orthophoto:
@@ -122,7 +187,6 @@ class _Projection:
     """
 
     def __init__(self, dataset: rasterio.DatasetReader, path: Path):
-        """Find the transformation."""
         self._path = path
         if dataset.crs is None or dataset.transform.is_identity:
             raise FileProblem(f'{path} does not say where on Earth it lies')
@@ -151,15 +215,15 @@ class _Projection:
                                f' {longitude:.4f}: its projection ends or tears there')
         return x, y
 
-    def bounds(self, dataset: rasterio.DatasetReader) -> tuple[float, ...]:
-        """Return west, south, east, north in degrees; empty if they cannot be told."""
+    def bounds(self, dataset: rasterio.DatasetReader) -> tuple[float, ...] | None:
+        """Return west, south, east, north in degrees; None if they cannot be told."""
         x, y = _applied(dataset.transform, np.array([0, 1, 0, 1]) * dataset.width,
                         np.array([0, 0, 1, 1]) * dataset.height)
         try:
             return self._transformer.transform_bounds(
                 x.min(), y.min(), x.max(), y.max(), direction='INVERSE')
         except ProjError:
-            return ()
+            return None
 
     def _length_of_the_equator(self) -> float:
         """Return after what x the map repeats; 0 where x is not proportional to longitude."""

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What an MBTiles file holds, without reading the tiles themselves: a cache or anybody else's."""
 
 from __future__ import annotations
@@ -10,16 +24,13 @@ from pathlib import Path
 import sqlite3
 import time
 
-from fg2_ros.imagery.cache.file import connect_read_only
-from fg2_ros.imagery.cache.schema import row_of
-from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.tiles.address import flipped_row, TileId, TileLayout
+from fg2_ros.imagery.tiles.mbtiles import connect_read_only, encoded_tile, metadata_of, tables_of
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 _USUAL_TILE_PX = 256
 _FOR_EVER = math.inf
-_SELECT = ('SELECT tile_data FROM tiles'
-           ' WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?')
 
 
 @dataclass(frozen=True)
@@ -77,24 +88,10 @@ class MbtilesIndex:
     tile_px: int = _USUAL_TILE_PX
 
     @property
-    def name(self) -> str:
-        """Return what messages call it."""
-        return str(self.path)
-
-    @property
-    def min_zoom(self) -> int:
-        """Return the coarsest zoom with tiles."""
-        return min(self.zooms, default=0)
-
-    @property
-    def max_zoom(self) -> int:
-        """Return the finest zoom with tiles."""
-        return max(self.zooms, default=0)
-
-    @property
-    def bounds(self) -> tuple[float, ...]:
-        """Return no bounds: what is not there is missing."""
-        return ()
+    def layout(self) -> TileLayout:
+        """Return what it holds, without bounds: what is not there is missing."""
+        return TileLayout(str(self.path), self.tile_px, min_zoom=min(self.zooms, default=0),
+                          max_zoom=max(self.zooms, default=0))
 
     def at(self, zoom: int) -> ZoomIndex:
         """Return the tiles of a zoom, none if there is no such zoom."""
@@ -121,13 +118,12 @@ def read_mbtiles_index(path: str | Path) -> MbtilesIndex:
 def tiles_of(path: str | Path, tiles: list[TileId]) -> dict[TileId, bytes]:
     """Return those of some tiles that are in a file, encoded."""
     with closing(connect_read_only(Path(path))) as database:
-        found = {
-            tile: database.execute(_SELECT, row_of(tile)).fetchone() for tile in tiles}
-    return {tile: bytes(row[0]) for tile, row in found.items() if row and row[0]}
+        found = {tile: encoded_tile(database, tile) for tile in tiles}
+    return {tile: data for tile, data in found.items() if data is not None}
 
 
 def _read(database: sqlite3.Connection, path: Path) -> MbtilesIndex:
-    tables = {name for name, in database.execute('SELECT name FROM sqlite_master')}
+    tables = tables_of(database)
     if 'tiles' not in tables:
         raise ValueError('it has no table of tiles')
     ours = 'fg2_tiles' in tables
@@ -136,10 +132,8 @@ def _read(database: sqlite3.Connection, path: Path) -> MbtilesIndex:
         f'SELECT zoom_level, tile_column, tile_row, length(tile_data), '
         f'{"coalesce(expires, 0)" if ours else "NULL"} FROM tiles {beside} '
         'WHERE length(tile_data) > 0').fetchall(), float).reshape(-1, 5)
-    metadata = dict(database.execute('SELECT name, value FROM metadata')) if (
-        'metadata' in tables) else {}
     return MbtilesIndex(
-        path, {str(name): str(value) for name, value in metadata.items()}, _by_zoom(cells),
+        path, metadata_of(database), _by_zoom(cells),
         _absent(database) if 'fg2_absent' in tables else frozenset(), _tile_px(database))
 
 
@@ -150,7 +144,7 @@ def _by_zoom(cells: np.ndarray) -> dict[int, ZoomIndex]:
     holdings = {}
     for zoom in np.unique(cells[on_earth, 0]).astype(int).tolist():
         _, column, row, size, expires = cells[on_earth & (cells[:, 0] == zoom)].T
-        keys = ((2 ** zoom - 1 - row) * 2 ** zoom + column).astype(np.int64)
+        keys = (flipped_row(zoom, row) * 2 ** zoom + column).astype(np.int64)
         order = np.argsort(keys)
         holdings[zoom] = ZoomIndex(
             zoom, keys[order], size[order].astype(np.int64),
@@ -162,7 +156,7 @@ def _absent(database: sqlite3.Connection) -> frozenset[TileId]:
     rows = database.execute(
         'SELECT zoom_level, tile_column, tile_row FROM fg2_absent WHERE expires > ?',
         (time.time(),))
-    return frozenset(TileId(zoom, x, 2 ** zoom - 1 - row) for zoom, x, row in rows)
+    return frozenset(TileId(zoom, x, flipped_row(zoom, row)) for zoom, x, row in rows)
 
 
 def _tile_px(database: sqlite3.Connection) -> int:

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Local files as imagery: which kind a file is of, from what is in it."""
 
 from __future__ import annotations
@@ -5,12 +19,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from fg2_ros.imagery.patch import Imagery
-from fg2_ros.imagery.stores.base import TileStore
-from fg2_ros.imagery.stores.files import FileProblem, Label
-from fg2_ros.imagery.stores.folder import FolderStore
-from fg2_ros.imagery.stores.mbtiles import MbtilesStore
-from fg2_ros.imagery.tiles.local_pyramid import LocalTiles
+from fg2_ros.imagery.patch import FileProblem, Imagery, Label
+from fg2_ros.imagery.stores.base import TileFile
+from fg2_ros.imagery.stores.folder import FolderOfTiles
+from fg2_ros.imagery.stores.local_tiles import LocalTiles
+from fg2_ros.imagery.stores.mbtiles import MbtilesFile
+from fg2_ros.imagery.tiles.pyramid import TileImagery
 
 _SQLITE, _PMTILES = b'SQLite format 3\0', b'PMTiles'
 _TIFF = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
@@ -33,14 +47,14 @@ def open_local(path: str | Path, name: str = '', vintage: str = '',
     path = Path(path).expanduser()
     label = Label(name or path.name, vintage, attribution)
     if path.is_dir():
-        return _tiles(FolderStore(path), label)
+        return _tiles(FolderOfTiles(path), label)
     try:
         with path.open('rb') as file:
             start = file.read(16)
     except OSError as error:
         raise FileProblem(f'{path} cannot be read: {error.strerror}') from None
     if start.startswith(_SQLITE):
-        return _tiles(MbtilesStore(path), label)
+        return _tiles(MbtilesFile(path), label)
     if start.startswith(_PMTILES):
         return _tiles(_pmtiles(path), label)
     if start.startswith(_TIFF):
@@ -48,22 +62,23 @@ def open_local(path: str | Path, name: str = '', vintage: str = '',
     raise FileProblem(f'{path} is neither MBTiles nor PMTiles nor a GeoTIFF')
 
 
-def _tiles(store: TileStore, label: Label) -> LocalTiles:
+def _tiles(file: TileFile, label: Label) -> TileImagery:
     try:
-        layout = store.layout()
+        layout = file.layout()
     except FileProblem:
-        store.close()
+        file.close()
         raise
-    return LocalTiles(store, replace(label, attribution=label.attribution or layout.attribution))
+    return TileImagery(LocalTiles(
+        file, replace(label, attribution=label.attribution or layout.attribution)))
 
 
-def _pmtiles(path: Path) -> TileStore:
+def _pmtiles(path: Path) -> TileFile:
     try:
-        from fg2_ros.imagery.stores.pmtiles import PmtilesStore
+        from fg2_ros.imagery.stores.pmtiles import PmtilesFile
     except ImportError as error:
         raise FileProblem(f'{path} is a PMTiles archive: to read it, "pip install pmtiles"'
                           f' ({error})') from None
-    return PmtilesStore(path)
+    return PmtilesFile(path)
 
 
 def _geotiff(path: Path, label: Label) -> Imagery:

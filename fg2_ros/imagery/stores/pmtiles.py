@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """PMTiles archives of version 3 as tile pyramids; needs the package ``pmtiles``."""
 
 from __future__ import annotations
@@ -10,9 +24,11 @@ import os
 from pathlib import Path
 import zlib
 
-from fg2_ros.imagery.stores.base import MAX_ZOOM, plain_text, tile_side, TileLayout, TileStore
-from fg2_ros.imagery.stores.files import FileProblem, WatchedFile
+from fg2_ros.imagery.patch import FileProblem
+from fg2_ros.imagery.stores.base import MAX_ZOOM, plain_text, tile_side, TileFile
+from fg2_ros.imagery.stores.files import WatchedFile
 from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.tiles.store import TileLayout
 from pmtiles.tile import (
     Compression, deserialize_directory, deserialize_header, find_tile, MagicNumberNotFound,
     SpecVersionUnsupported, TileType, zxy_to_tileid)
@@ -25,20 +41,15 @@ _DAMAGE = (EOFError, IndexError, OSError, UnicodeDecodeError, ValueError, zlib.e
 _PICTURES = {TileType.UNKNOWN, TileType.JPEG, TileType.PNG, TileType.WEBP}
 
 
-class PmtilesStore(TileStore):
-    """
-    A PMTiles archive.
-
-    :param path: the file.
-    """
+class PmtilesFile(TileFile):
+    """A PMTiles archive."""
 
     def __init__(self, path: Path):
-        """Open nothing yet."""
         super().__init__(path)
         self._file = WatchedFile(path, _Archive)
 
     def layout(self) -> TileLayout:
-        """Return what there is now; see `TileStore.layout`."""
+        """Return what there is now; see `TileFile.layout`."""
         return self._file.get().layout
 
     def stamp(self, tile: TileId) -> Hashable:
@@ -46,7 +57,7 @@ class PmtilesStore(TileStore):
         return self._file.get()
 
     def read(self, tile: TileId) -> bytes | None:
-        """Return an encoded tile; see `TileStore.read`."""
+        """Return an encoded tile; see `TileFile.read`."""
         try:
             return self._file.get().tile(tile)
         except FileProblem:
@@ -113,9 +124,9 @@ class _Archive:
         if kind not in _PICTURES:
             raise FileProblem(f'{self._path} holds {kind.name} tiles: only JPEG, PNG and WebP'
                               ' can be used')
-        for part, known in (('internal_compression', (Compression.GZIP,)),
-                            ('tile_compression', (Compression.NONE, Compression.UNKNOWN))):
-            packing = self._header[part]
+        for packing, known in (
+                (self._header['internal_compression'], (Compression.GZIP,)),
+                (self._header['tile_compression'], (Compression.NONE, Compression.UNKNOWN))):
             if packing not in known:
                 raise FileProblem(f'{self._path} is packed with {packing.name}: only archives with'
                                   ' gzip directories and tiles as they are can be used')

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Where tiles come from: URL templates, tile addresses, and keeping API keys to ourselves."""
 
 from __future__ import annotations
@@ -10,6 +24,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 
 from fg2_ros.geometry import mercator
+import numpy as np
 
 _PLACEHOLDERS = {'z', 'x', 'y', '-y', 'q', 's', 'r', 'bbox', 'width', 'height', 'key'}
 _ALIASES = {  # what other programs and the capabilities of WMTS services call them
@@ -32,6 +47,50 @@ class TileId(NamedTuple):
 
 
 @dataclass(frozen=True)
+class TileLayout:
+    """
+    What a Web Mercator tile pyramid holds, wherever it lies.
+
+    :param name: what messages call it.
+    :param tile_px: side of a tile in pixels.
+    :param min_zoom: coarsest zoom.
+    :param max_zoom: finest zoom.
+    :param attribution: whom it says it belongs to.
+    :param bounds: west, south, east, north in degrees outside which it has nothing (west may be
+        greater than east); None if it does not say.
+    :param resolution_m: metres on the ground per pixel of the imagery itself, where the finest
+        tiles are only magnified; 0 if it is as fine as they are.
+    """
+
+    name: str
+    tile_px: int
+    min_zoom: int
+    max_zoom: int
+    attribution: str = ''
+    bounds: tuple[float, ...] | None = None
+    resolution_m: float = 0.0
+
+
+def flipped_row(zoom, row):
+    """Return the row counted from the south of one from the north, or the other way round."""
+    return 2 ** zoom - 1 - row
+
+
+def reach_into(bounds: tuple[float, ...], zoom: int, x, y):
+    """
+    Return which tiles lie, in part at least, within bounds.
+
+    :param bounds: west, south, east, north in degrees; west may be greater than east.
+    """
+    west, south, east, north = bounds
+    (left, right), (top, bottom) = mercator.world_pixel_from_geodetic(
+        (north, south), (west, east), zoom, tile_px=1)
+    right_of_west, left_of_east = np.greater(x + 1, left), np.less(x, right)
+    across = left_of_east | right_of_west if west > east else left_of_east & right_of_west
+    return across & np.greater(y + 1, top) & np.less(y, bottom)
+
+
+@dataclass(frozen=True)
 class TileSource:
     """
     A Web Mercator tile pyramid behind a URL template.
@@ -48,11 +107,9 @@ class TileSource:
     :param tile_px: side of a tile in pixels, 256 or 512.
     :param min_zoom: coarsest zoom the source has.
     :param max_zoom: finest zoom the source has.
-    :param resolution_m: metres on the ground per pixel of the imagery itself, where the finest
-        tiles are only magnified; 0 if it is as fine as they are.
+    :param resolution_m: of the imagery itself, see `TileLayout`.
     :param subdomains: what is put in the place of ``{s}``; a tile always gets the same.
-    :param bounds: west, south, east, north in degrees outside which it has nothing (west may be
-        greater than east); empty if it is to be asked everywhere.
+    :param bounds: see `TileLayout`; None if it is to be asked everywhere.
     :param vintage: when the imagery was taken.
     :param attribution: whom to name where the imagery is shown.
     :raises ValueError: if no tile can be asked for in this way.
@@ -66,7 +123,7 @@ class TileSource:
     max_zoom: int = 19
     resolution_m: float = 0.0
     subdomains: tuple[str, ...] = ('a', 'b', 'c')
-    bounds: tuple[float, ...] = ()
+    bounds: tuple[float, ...] | None = None
     vintage: str = ''
     attribution: str = ''
 
@@ -85,22 +142,22 @@ class TileSource:
     def url(self, tile: TileId) -> str:
         """Return the address of a tile, API key included: never show it to anybody."""
         return self.url_template.format_map({
-            'z': tile.zoom, 'x': tile.x, 'y': tile.y, '-y': 2 ** tile.zoom - 1 - tile.y,
+            'z': tile.zoom, 'x': tile.x, 'y': tile.y, '-y': flipped_row(tile.zoom, tile.y),
             'q': _quadkey(tile), 'bbox': _mercator_box(tile), 'width': self.tile_px,
             'height': self.tile_px, 'r': '@2x' if self.tile_px == 512 else '',
             's': self.subdomains[(tile.x + tile.y) % len(self.subdomains)],
             'key': quote(self.key, safe='')})
 
+    @property
+    def layout(self) -> TileLayout:
+        """Return what it holds."""
+        return TileLayout(
+            self.name, tile_px=self.tile_px, min_zoom=self.min_zoom, max_zoom=self.max_zoom,
+            attribution=self.attribution, bounds=self.bounds, resolution_m=self.resolution_m)
+
     def covers(self, tile: TileId) -> bool:
         """Return whether a tile lies, in part at least, within the bounds."""
-        if not self.bounds:
-            return True
-        west, south, east, north = self.bounds
-        x, y = mercator.world_pixel_from_geodetic(
-            (north, south), (west, east), tile.zoom, tile_px=1)
-        right_of_west, left_of_east = tile.x + 1 > x[0], tile.x < x[1]
-        across = left_of_east or right_of_west if west > east else left_of_east and right_of_west
-        return bool(across and tile.y + 1 > y[0] and tile.y < y[1])
+        return self.bounds is None or bool(reach_into(self.bounds, *tile))
 
     @property
     def public_template(self) -> str:
@@ -169,7 +226,7 @@ class TileSource:
         if not 0 <= self.resolution_m < math.inf:
             raise ValueError(f'{self.name} cannot have {self.resolution_m} metres per pixel: '
                              'resolution_m is wrong')
-        if self.bounds and not _are_bounds(self.bounds):
+        if self.bounds is not None and not _are_bounds(self.bounds):
             raise ValueError(f'the bounds of {self.name} are not west, south, east and north in '
                              'degrees, as far as Web Mercator reaches')
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Turning what a server or a cache calls a tile into pixels, trusting nothing."""
 
 from __future__ import annotations
@@ -28,7 +42,6 @@ class TileProblem(Exception):
 
     def __init__(self, what: str, absent: bool = False, retry_after_s: float | None = None,
                  believe_s: float | None = None):
-        """Keep the facts beside the message."""
         super().__init__(what)
         self.absent = absent
         self.retry_after_s = retry_after_s
@@ -68,7 +81,7 @@ def decode_tile(data: bytes, tile_px: int, placeholders: Collection[str] = ()) -
 def tile_format(data: bytes) -> str:
     """Return 'jpg', 'png' or 'webp' (the names MBTiles uses) of a tile that decodes."""
     with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as image:
-        return _FORMATS[image.format]
+        return _FORMATS[image.format or '']
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

@@ -1,33 +1,30 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Which tiles of a Web Mercator pyramid a patch needs, and the patch made of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from fg2_ros.geometry import mercator
-from fg2_ros.imagery.patch import ImageryError
-from fg2_ros.imagery.resample import PatchView, pixels_touched, Pyramid
-from fg2_ros.imagery.tiles.address import TileId
+from fg2_ros.imagery.patch import ImageryError, PatchView
+from fg2_ros.imagery.resample import pixels_touched, Pyramid
+from fg2_ros.imagery.tiles.address import TileId, TileLayout
 import numpy as np
 
 _COARSER_ZOOMS = 3  # that are tried where the wanted one has less than half of a patch
-
-
-class TilePyramid(Protocol):
-    """
-    A Web Mercator tile pyramid, wherever it lies.
-
-    :param name: what messages call it.
-    :param tile_px: side of a tile in pixels.
-    :param min_zoom: coarsest zoom it has.
-    :param max_zoom: finest zoom it has.
-    """
-
-    name: str
-    tile_px: int
-    min_zoom: int
-    max_zoom: int
 
 
 @dataclass(frozen=True)
@@ -51,20 +48,20 @@ class Footprint:
         return [tile for row in self.tiles for tile in row if tile is not None]
 
 
-def best_zoom(view: PatchView, pyramid: TilePyramid) -> int:
+def best_zoom(view: PatchView, layout: TileLayout) -> int:
     """Return the coarsest zoom that is fine enough, or the finest where none is."""
     latitude, _ = view.geodetic_centre()
-    zoom = mercator.zoom_for_resolution(latitude, view.resolution_m, pyramid.tile_px)
-    return int(np.clip(zoom, pyramid.min_zoom, pyramid.max_zoom))
+    zoom = mercator.zoom_for_resolution(latitude, view.resolution_m, layout.tile_px)
+    return int(np.clip(zoom, layout.min_zoom, layout.max_zoom))
 
 
-def zooms_to_try(view: PatchView, pyramid: TilePyramid) -> range:
+def zooms_to_try(view: PatchView, layout: TileLayout) -> range:
     """Return the zooms at which to look for a patch: `best_zoom`, then some coarser ones."""
-    best = best_zoom(view, pyramid)
-    return range(best, max(pyramid.min_zoom, best - _COARSER_ZOOMS) - 1, -1)
+    best = best_zoom(view, layout)
+    return range(best, max(layout.min_zoom, best - _COARSER_ZOOMS) - 1, -1)
 
 
-def footprint(view: PatchView, pyramid: TilePyramid, zoom: int | None = None) -> Footprint:
+def footprint(view: PatchView, layout: TileLayout, zoom: int | None = None) -> Footprint:
     """
     Return the tiles that a patch needs, at `best_zoom` if no other is wished.
 
@@ -73,10 +70,10 @@ def footprint(view: PatchView, pyramid: TilePyramid, zoom: int | None = None) ->
     latitude, longitude = view.geodetic_centre()
     latitudes, longitudes = view.geodetic_nodes()
     if np.abs(latitudes).max() > mercator.MAX_LATITUDE_DEG:
-        raise ImageryError(f'{pyramid.name} ends at {mercator.MAX_LATITUDE_DEG:.4f} degrees of '
+        raise ImageryError(f'{layout.name} ends at {mercator.MAX_LATITUDE_DEG:.4f} degrees of '
                            f'latitude: there are no tiles at {latitude:.4f}')
-    zoom = best_zoom(view, pyramid) if zoom is None else zoom
-    tile_px = pyramid.tile_px
+    zoom = best_zoom(view, layout) if zoom is None else zoom
+    tile_px = layout.tile_px
     x, y = mercator.world_pixel_from_geodetic(latitudes, longitudes, zoom, tile_px)
     centre_x, _ = mercator.world_pixel_from_geodetic(latitude, longitude, zoom, tile_px)
     world_px = tile_px * 2 ** zoom

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """How much larger covariances must be than the analytic ones to be honest."""
 
 from __future__ import annotations
@@ -9,7 +23,7 @@ from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.procrustes import Alignment
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
-from fg2_ros.training.simulated.samples import Sample, SampleSettings
+from fg2_ros.training.simulated.samples import SampleBatch, SampleSettings
 from fg2_ros.training.simulated.trainer import image_batch, truth_of
 import numpy as np
 import torch
@@ -36,7 +50,7 @@ def calibrated_scale(network: FG2Network, samples: Dataset, batch: int = 8,
         for sample in DataLoader(samples, batch):
             solution = _solved(network, sample, settings, generator)
             known = _enough_inliers(solution)
-            errors.append(_errors(solution, sample)[known])
+            errors.append(errors_of(solution, sample)[known])
             covariances.append(solution.covariance[known])
     return honest_scale(torch.cat(errors).double().numpy(),
                         torch.cat(covariances).double().numpy())
@@ -65,7 +79,7 @@ def honest_scale(errors: np.ndarray, covariances: np.ndarray) -> float:
     return float(np.sqrt(low * high))
 
 
-def _solved(network: FG2Network, sample: Sample, settings: SampleSettings,
+def _solved(network: FG2Network, sample: SampleBatch, settings: SampleSettings,
             generator: torch.Generator) -> Solution:
     """Solve as the localizer does, the prior being the patch's centre."""
     matching = network(image_batch(sample.ground), image_batch(sample.aerial))
@@ -86,7 +100,7 @@ def _enough_inliers(solution: Solution) -> Tensor:
             & (solution.inlier_ratio >= limits.min_inlier_ratio))
 
 
-def _errors(solution: Solution, sample: Sample) -> Tensor:
+def errors_of(solution: Solution, sample: SampleBatch) -> Tensor:
     """Return the (B, 3) errors of the camera's east, north (m) and yaw (rad)."""
     found = Alignment(solution.rotation, solution.translation, solution.ok)
     truth = truth_of(sample)

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The training loss of all pairs of cells, without ever keeping the matrix of their scores.
 
@@ -44,10 +58,13 @@ def dense_loss(cells: Cells, truth: Alignment, grid: BevGrid, temperature: float
     rotation, translation, _ = truth
     towards_ground = grid.aerial @ rotation.mT + translation[:, None]
     towards_aerial = (grid.ground - translation[:, None]) @ rotation
-    return (_info_nce(cells.aerial, cells.ground, towards_ground, cells.over_ground, grid,
-                      temperature)
-            + _info_nce(cells.ground, cells.aerial, towards_aerial, cells.over_aerial, grid,
-                        temperature)) / 2
+    losses = [
+        _info_nce(
+            source, target, partner_m, log_sum=log_sum, grid=grid, temperature=temperature)
+        for source, target, partner_m, log_sum in (
+            (cells.aerial, cells.ground, towards_ground, cells.over_ground),
+            (cells.ground, cells.aerial, towards_aerial, cells.over_aerial))]
+    return (losses[0] + losses[1]) / 2
 
 
 class DualLogSumExp(torch.autograd.Function):
@@ -59,23 +76,24 @@ class DualLogSumExp(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, aerial: Tensor, ground: Tensor, scale: float):
+    def forward(ctx, aerial: Tensor, ground: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """Return (B, M) over ground and (B, N) over aerial."""
-        over_ground, over_aerial = [], []
+        row_sums, column_sums = [], []
         for rows, columns in zip(aerial * scale, ground):
-            row_sums, column_sum = [], 0
+            blocks, column_sum = [], rows.new_zeros(len(columns))
             for _, exponentials in _blocks(rows, columns):
-                row_sums.append(exponentials.sum(1))
-                column_sum = column_sum + exponentials.sum(0)
-            over_ground.append(torch.cat(row_sums))
-            over_aerial.append(column_sum)
-        over_ground, over_aerial = torch.stack(over_ground), torch.stack(over_aerial)
-        ctx.save_for_backward(aerial, ground, over_ground, over_aerial)
+                blocks.append(exponentials.sum(1))
+                column_sum += exponentials.sum(0)
+            row_sums.append(torch.cat(blocks))
+            column_sums.append(column_sum)
+        row_sum, column_sum = torch.stack(row_sums), torch.stack(column_sums)
+        ctx.save_for_backward(aerial, ground, row_sum, column_sum)
         ctx.scale = scale
-        return over_ground.log(), over_aerial.log()
+        return row_sum.log(), column_sum.log()
 
     @staticmethod
-    def backward(ctx, ground_gradient: Tensor, aerial_gradient: Tensor):
+    def backward(
+            ctx, ground_gradient: Tensor, aerial_gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         """Return the gradients of the two sides' vectors."""
         aerial, ground, row_sum, column_sum = ctx.saved_tensors
         row_factor, column_factor = ground_gradient / row_sum, aerial_gradient / column_sum

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The training loss of poses: the true one must be likelier than others near and far.
 
@@ -31,9 +45,10 @@ class PoseContrast(nn.Module):
     :param temperature: of the scores.
     """
 
+    blur: Tensor
+
     def __init__(self, grid: BevGrid, temperature: float,
                  settings: RefinementSettings = RefinementSettings()):
-        """Start with likelihoods about as sharp as they are honest."""
         super().__init__()
         self.grid, self.temperature, self.settings = grid, temperature, settings
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(START_SHARPNESS)))

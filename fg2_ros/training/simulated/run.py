@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A whole run in simulated cities: frames, network, training and the weights that come of it."""
 
 from __future__ import annotations
@@ -40,11 +54,11 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
         return None
     unseen = FrameDataset(
         validation, run.frames_per_city, cache, config, SampleSettings.validation(),
-        0).first(run.validation_frames)
+        seed=0).first(run.validation_frames)
     trainer = SimulatedTrainer(
         config, _train_settings(run),
         FrameDataset(
-            training, run.frames_per_city, cache, config, SampleSettings(), run.seed),
+            training, run.frames_per_city, cache, config, SampleSettings(), seed=run.seed),
         unseen, run.out, resume=resume, draw=draw,
         start=load_network(run.start_from) if run.start_from else None,
         origin={'cities': run.cities, 'frames_per_city': run.frames_per_city,

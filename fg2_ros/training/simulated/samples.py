@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Training samples: rendered frames with a random prior, a turned world and random colours."""
 
 from __future__ import annotations
@@ -5,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import cv2
 from fg2_ros.datasets.simulated import Frame, read_frame, RenderedCity, Surroundings
@@ -15,7 +29,10 @@ from fg2_ros.geometry.se2 import (
 from fg2_ros.network.config import FG2Config
 from fg2_ros.simulation.layers import coverage_at
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset, Subset
+
+Array = TypeVar('Array', np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)
@@ -33,9 +50,9 @@ class SampleSettings:
         return cls(12.0, 10.0, turn_world=False, vary_colours=False)
 
 
-class Sample(NamedTuple):
+class Sample(NamedTuple, Generic[Array]):
     """
-    A network input with its truth.
+    A network input with its truth: one of arrays, or a batch as tensors with one dimension more.
 
     :param ground: (h, w, 3) uint8 panorama, north-aligned by a wrong heading.
     :param aerial: (n, n, 3) uint8 patch around a wrong position.
@@ -45,11 +62,14 @@ class Sample(NamedTuple):
         `fg2_ros.training.simulated.layers`.
     """
 
-    ground: np.ndarray
-    aerial: np.ndarray
-    rotation: np.ndarray
-    translation: np.ndarray
-    coverage: np.ndarray
+    ground: Array
+    aerial: Array
+    rotation: Array
+    translation: Array
+    coverage: Array
+
+
+SampleBatch = Sample[Tensor]
 
 
 class FrameDataset(Dataset):
@@ -63,7 +83,6 @@ class FrameDataset(Dataset):
 
     def __init__(self, cities: list[RenderedCity], frames_per_city: int, folder: Path,
                  config: FG2Config, settings: SampleSettings, seed: int):
-        """Remember where the frames are."""
         self.files = [city.file(folder) for city in cities]
         self.frames_per_city = frames_per_city
         self.config = config
@@ -79,10 +98,10 @@ class FrameDataset(Dataset):
         """Return a number that no training reaches."""
         return 2 ** 40
 
-    def __getitem__(self, number: int) -> Sample:
+    def __getitem__(self, number: int) -> Sample[np.ndarray]:
         """Return the sample of a number from 0."""
         epoch, position = divmod(number, self.frame_count)
-        city, index = divmod(int(self._order(epoch)[position]), self.frames_per_city)
+        city, index = divmod(int(self.order(epoch)[position]), self.frames_per_city)
         rng = np.random.default_rng((self.seed, 1, number))
         return make_sample(
             read_frame(self.files[city], index), self.config, self.settings, rng)
@@ -91,7 +110,8 @@ class FrameDataset(Dataset):
         """Return the first samples as a data set of that length."""
         return Subset(self, range(count))
 
-    def _order(self, epoch: int) -> np.ndarray:
+    def order(self, epoch: int) -> np.ndarray:
+        """Return all frames, by number, as an epoch shuffles them."""
         return _permutation(self.seed, epoch, self.frame_count)
 
 
@@ -101,7 +121,7 @@ def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
-                rng: np.random.Generator) -> Sample:
+                rng: np.random.Generator) -> Sample[np.ndarray]:
     """Return a frame as the network may meet it, drawn with ``rng``."""
     offset_m = rng.uniform(-settings.prior_offset_m, settings.prior_offset_m, 2)
     yaw_error_rad = np.radians(rng.uniform(-settings.yaw_error_deg, settings.yaw_error_deg))
@@ -111,7 +131,8 @@ def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
     panorama = frame.panorama[:, ::-1] if mirrored else frame.panorama
     yaw_rad = (np.pi - frame.yaw_rad if mirrored else frame.yaw_rad) + turn_rad
     ground, undone_yaw_rad = north_aligned(panorama, yaw_rad - yaw_error_rad)
-    truth = Pose2(*offset_m, np.pi / 2 + yaw_rad - undone_yaw_rad)
+    east_m, north_m = offset_m
+    truth = Pose2(east_m, north_m, np.pi / 2 + yaw_rad - undone_yaw_rad)
     rotation, translation = solution_from_map_pose(truth)
     world = TurnedWorld(offset_m, turn_rad, mirrored)
     aerial = aerial_patch(frame.aerial, config, world)

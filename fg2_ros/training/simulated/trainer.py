@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Training of a panorama network from scratch: deterministic, and resumable after a kill."""
 
 from __future__ import annotations
@@ -10,9 +24,9 @@ import math
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
-import cv2
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.fg2 import FG2Network
+from fg2_ros.processes import begin_worker
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import Alignment
@@ -21,13 +35,13 @@ from fg2_ros.training.run_folder import CurvesWriter, RunFolder
 from fg2_ros.training.simulated.layers import LayerReader
 from fg2_ros.training.simulated.matching_loss import Cells, dense_loss, matched_cells
 from fg2_ros.training.simulated.pose_contrast import PoseContrast
-from fg2_ros.training.simulated.samples import Sample
+from fg2_ros.training.simulated.samples import SampleBatch
 import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 TRAINED = ('network', 'average', 'reader', 'contrast', 'optimizer')  # what a checkpoint keeps
 SEED_STRIDE = 2 ** 24  # between the seeds of runs, each of whose steps has its own
@@ -90,7 +104,6 @@ class SimulatedTrainer:
                  validation: Dataset, folder: Path, resume: bool = False,
                  start: FG2Network | None = None, origin: dict | None = None,
                  draw: CurvesWriter | None = None):
-        """Build the network, or take up a run where its last checkpoint was written."""
         if start is not None:
             _require_fitting(config, start.config)
         torch.set_num_threads(settings.threads)
@@ -100,7 +113,9 @@ class SimulatedTrainer:
             'network': config.to_dict(), 'training': asdict(settings), 'origin': origin}),
             draw)
         self.training, self.validation = training, validation
-        self.network = FG2Network(config).to(memory_format=torch.channels_last).train()
+        self.network = FG2Network(config).train()
+        # torch's annotations of `to` lack the memory format.
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if start is not None:
             self.network.load_state_dict(start.state_dict())
         self.average = deepcopy(self.network).eval().requires_grad_(False)
@@ -147,15 +162,15 @@ class SimulatedTrainer:
                 losses.append(loss)
                 metres.append(error_m)
                 degrees.append(error_deg)
-        metres, degrees = np.concatenate(metres), np.concatenate(degrees)
+        all_metres, all_degrees = np.concatenate(metres), np.concatenate(degrees)
         return {
             'validation_loss': float(np.mean(losses)),
-            'validation_median_m': float(np.median(metres)),
-            'validation_mean_m': float(np.mean(metres)),
-            'validation_over_5m': float(np.mean(metres > 5)),
-            'validation_median_deg': float(np.median(degrees))}
+            'validation_median_m': float(np.median(all_metres)),
+            'validation_mean_m': float(np.mean(all_metres)),
+            'validation_over_5m': float(np.mean(all_metres > 5)),
+            'validation_median_deg': float(np.median(all_degrees))}
 
-    def _learn(self, batch: Sample) -> dict:
+    def _learn(self, batch: SampleBatch) -> dict:
         torch.manual_seed(self.settings.seed * SEED_STRIDE + self.step)  # as it is when resumed
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(self.step, self.settings)
@@ -171,7 +186,7 @@ class SimulatedTrainer:
             name: value.item() for name, value in losses._asdict().items()} | {
             'rate': self.optimizer.param_groups[0]['lr']}
 
-    def _losses(self, network: FG2Network, batch: Sample) -> Losses:
+    def _losses(self, network: FG2Network, batch: SampleBatch) -> Losses:
         """
         Return the losses of a batch.
 
@@ -179,11 +194,11 @@ class SimulatedTrainer:
         look at the images instead is to match without positions, and to tell what stands where.
         """
         with torch.autocast('cpu', torch.bfloat16, enabled=self.settings.bfloat16):
-            ground = network.ground_tokens(image_batch(batch.ground))
-            aerial = network.aerial_tokens(image_batch(batch.aerial))
-        bev, _, _ = network.lifting(ground.float())
+            ground_tokens = network.ground_tokens(image_batch(batch.ground))
+            aerial_tokens = network.aerial_tokens(image_batch(batch.aerial))
+        bev, _, _ = network.lifting(ground_tokens.float())
         ground = network.ground_head.local_and_final(bev)
-        aerial = network.aerial_head.local_and_final(network.aerial_map(aerial.float()))
+        aerial = network.aerial_head.local_and_final(network.aerial_map(aerial_tokens.float()))
         truth = truth_of(batch)
         temperature = self.config.temperature
 
@@ -197,7 +212,10 @@ class SimulatedTrainer:
             else torch.zeros(()),
             dense(cells), self.reader(*local, batch.coverage), self.contrast(cells, truth).mean())
 
-    def _measure(self, batch: Sample, generator: torch.Generator):
+    def _measure(
+            self, batch: SampleBatch,
+            generator: torch.Generator) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return InfoNCE, and (B,) position errors in metres and yaw errors in degrees."""
         matching = self.average(image_batch(batch.ground), image_batch(batch.aerial))
         solution = solve_pose(
             matching.scores, matching.probabilities, self.grid, RansacSettings.real_time(),
@@ -209,11 +227,11 @@ class SimulatedTrainer:
         losses = self._losses(self.average, batch)
         return losses.info_nce.item(), error_m.numpy(), error_deg.numpy()
 
-    def _batches(self) -> Iterator[Sample]:
+    def _batches(self) -> Iterator[SampleBatch]:
         batch, workers = self.settings.batch, self.settings.loader_workers
         return iter(DataLoader(
             self.training, batch, sampler=range(self.step * batch, self.settings.steps * batch),
-            num_workers=workers, worker_init_fn=_begin_worker,
+            num_workers=workers, worker_init_fn=begin_worker,
             prefetch_factor=8 if workers else None,
             multiprocessing_context='spawn' if workers else None))
 
@@ -230,7 +248,7 @@ class SimulatedTrainer:
         for name in TRAINED:
             getattr(self, name).load_state_dict(saved[name])
         self.step = saved['step']
-        log.info('going on after step %d', self.step)
+        _logger.info('going on after step %d', self.step)
 
     def _write_checkpoint(self) -> None:
         self.folder.write_checkpoint({
@@ -242,7 +260,7 @@ class SimulatedTrainer:
             self.folder.write_curves()
 
 
-def truth_of(batch: Sample) -> Alignment:
+def truth_of(batch: SampleBatch) -> Alignment:
     """Return the true motions of a batch."""
     return Alignment(
         batch.rotation, batch.translation, torch.ones(len(batch.rotation), dtype=torch.bool))
@@ -276,8 +294,3 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
     return [
         {'params': [p for p in parameters if p.dim() > 1], 'weight_decay': weight_decay},
         {'params': [p for p in parameters if p.dim() <= 1], 'weight_decay': 0.0}]
-
-
-def _begin_worker(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

@@ -1,18 +1,32 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Features of a frozen backbone on disk: images that do not change need to be seen once."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from pathlib import Path
 
+from fg2_ros.files import replacing
 from fg2_ros.network.fg2 import FG2Network
 import numpy as np
 import torch
 from torch import nn, Tensor
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class FeatureCache:
@@ -28,7 +42,6 @@ class FeatureCache:
     """
 
     def __init__(self, folder: Path, backbone: str):
-        """Remember where files go."""
         self.folder = folder / backbone[:16]
         self.is_full = False
 
@@ -45,7 +58,7 @@ class FeatureCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError) as error:
-            log.warning('%s is damaged and made anew: %s', path, error)
+            _logger.warning('%s is damaged and made anew: %s', path, error)
             return None
         return torch.from_numpy(features)
 
@@ -53,16 +66,13 @@ class FeatureCache:
         """Keep a map: complete or, when the disk is full, not at all and nothing further."""
         if self.is_full:
             return
-        partial = path.with_suffix(f'.{os.getpid()}.partial')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, 'wb') as file:
+            with replacing(path) as partial, open(partial, 'wb') as file:
                 np.save(file, features.cpu().numpy())
-            partial.replace(path)
         except OSError as error:
             self.is_full = True
-            partial.unlink(missing_ok=True)
-            log.warning('no more features are kept on disk: %s', error)
+            _logger.warning('no more features are kept on disk: %s', error)
 
 
 def backbone_modules(network: FG2Network) -> dict[str, nn.Module]:

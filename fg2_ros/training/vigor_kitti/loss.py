@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The published training loss of a batch: matched cells and the pose that drawn matches give."""
 
 from __future__ import annotations
@@ -36,7 +50,11 @@ class Batch(NamedTuple):
 
     def part(self, rows: slice) -> Batch:
         """Return some of the frames."""
-        return Batch(*(None if value is None else value[rows] for value in self))
+        return Batch(
+            ground=self.ground[rows], aerial=self.aerial[rows], rotation=self.rotation[rows],
+            translation=self.translation[rows],
+            camera_k=None if self.camera_k is None else self.camera_k[rows],
+            seeds=self.seeds[rows])
 
 
 class FrameLosses(NamedTuple):
@@ -63,7 +81,6 @@ class CrossViewLoss(nn.Module):
     """
 
     def __init__(self, network: FG2Network, pairs: int):
-        """Keep the network."""
         super().__init__()
         self.network = network
         self.pairs = pairs
@@ -127,18 +144,18 @@ class CrossViewLoss(nn.Module):
 
     def _losses_of(self, matching: Matching, batch: Batch) -> FrameLosses:
         config = self.network.config
-        aerial, ground, weight = drawn_matches(matching.probabilities, self.pairs, batch.seeds)
+        aerial, ground, weight = draw_matches(matching.probabilities, self.pairs, batch.seeds)
         grid = BevGrid.of(config, weight.device)
         found = differentiable_procrustes(grid.aerial[aerial], grid.ground[ground], weight, grid)
         error_m = virtual_correspondence_error(
             found.rotation, found.translation, batch.rotation, batch.translation)
         nce = info_nce(
-            matching.scores, batch.rotation, batch.translation, aerial, ground,
-            config.grid_extent_m)
+            matching.scores, batch.rotation, batch.translation, aerial_index=aerial,
+            ground_index=ground, extent_m=config.grid_extent_m)
         return FrameLosses(nce, torch.where(found.ok, error_m, 0.0), *found)
 
 
-def drawn_matches(
+def draw_matches(
         probabilities: Tensor, count: int, seeds: Sequence[int]
         ) -> tuple[Tensor, Tensor, Tensor]:
     """

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The processes that train together, one a GPU, as `torchrun` starts them on one or more hosts."""
 
 from __future__ import annotations
@@ -44,15 +58,15 @@ class Processes:
             dist.all_reduce(values)
         return values
 
-    def gathered(self, value: Any) -> list:
+    def gather(self, value: Any) -> list:
         """Return the values of all processes, in the order of their ranks."""
         if not self.are_several:
             return [value]
-        values = [None] * self.count
+        values: list[Any] = [None] * self.count
         dist.all_gather_object(values, value)
         return values
 
-    def from_first(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """Return the value of the first process."""
         if not self.are_several:
             return value
@@ -62,7 +76,7 @@ class Processes:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
+def join_processes(device: str) -> Iterator[Processes]:
     """
     Join the processes that `torchrun` started beside this one; without it there is one only.
 

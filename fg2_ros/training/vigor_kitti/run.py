@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A whole run on VIGOR or KITTI: network, data, training and the files that come of it."""
 
 from __future__ import annotations
@@ -11,7 +25,7 @@ import shlex
 import sys
 from typing import Callable
 
-from fg2_ros.datasets.frames import CrossViewDataset
+from fg2_ros.datasets.frames import TrainingDataset
 from fg2_ros.datasets.kitti import KittiDataset
 from fg2_ros.datasets.vigor import VigorDataset
 from fg2_ros.network import FG2Config, FG2Network
@@ -22,7 +36,7 @@ from fg2_ros.training.event_files import EventFiles
 from fg2_ros.training.run_folder import CurvesWriter, RunFolder
 from fg2_ros.training.vigor_kitti.feature_cache import (
     backbone_hash, backbone_modules, FeatureCache)
-from fg2_ros.training.vigor_kitti.processes import joined
+from fg2_ros.training.vigor_kitti.processes import join_processes
 from fg2_ros.training.vigor_kitti.run_config import RunConfig
 from fg2_ros.training.vigor_kitti.samples import CrossViewSamples, Variation
 from fg2_ros.training.vigor_kitti.trainer import Data, VigorKittiTrainer
@@ -32,7 +46,7 @@ import torch
 from tqdm import tqdm
 import yaml
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 TITLES = {'vigor': 'VIGOR', 'kitti': 'KITTI'}
 LICENCE_NOTE = (
@@ -49,20 +63,22 @@ def train(config: RunConfig, resume: bool = False, draw: CurvesWriter | None = N
     :param draw: writes ``curves.html``, see `RunFolder`.
     :raises ValueError: for what cannot be trained, in a sentence.
     """
-    with joined(config.machine.device) as processes:
+    with join_processes(config.machine.device) as processes:
         network = make_network(config)
         backbone = backbone_hash(network)
         data = make_data(config, network.config, backbone)
         folder = _folder(config, network.config, data, draw) if processes.is_first else None
         trainer = VigorKittiTrainer(
-            network, config.recipe, config.machine, data, processes, folder)
-        saved = processes.from_first(folder.start(resume) if folder else None)
+            network, config.recipe, config.machine, data=data, processes=processes, folder=folder)
+        saved = processes.broadcast(folder.start(resume) if folder else None)
         if saved is not None:
             trainer.go_on_from(saved)
-        if folder:
-            _tell(config, data, folder)
         try:
-            _run(trainer, config, _weights_writer(trainer, config, backbone))
+            if folder is None:
+                trainer.run()
+            else:
+                _tell(config, data, folder)
+                _run_first(trainer, folder, _weights_writer(trainer, folder, config, backbone))
         except torch.cuda.OutOfMemoryError as error:
             raise ValueError(
                 'the GPU has too little memory: a smaller micro_batch needs less') from error
@@ -98,19 +114,19 @@ def make_data(config: RunConfig, network: FG2Config, backbone: str) -> Data:
     variation = Variation(recipe.random_orientation, config.data_set == 'kitti', recipe.seed)
     parts = split(frames, recipe.validation_share, recipe.seed)
     names = hashlib.sha256(json.dumps([backbone, *(part.names for part in parts)]).encode())
-    return Data(
-        *(CrossViewSamples(part, variation, cache) for part in parts), names.hexdigest())
+    training, validation = (CrossViewSamples(part, variation, cache) for part in parts)
+    return Data(training, validation, names.hexdigest())
 
 
-def split(frames: CrossViewDataset, validation_share: float,
-          seed: int) -> tuple[CrossViewDataset, CrossViewDataset]:
+def split(frames: TrainingDataset, validation_share: float,
+          seed: int) -> tuple[TrainingDataset, TrainingDataset]:
     """Return disjoint random parts of a data set, for training and for validation."""
     order = np.random.default_rng(seed).permutation(len(frames))
     count = round(len(frames) * validation_share)
     return frames.subset(sorted(order[count:])), frames.subset(sorted(order[:count]))
 
 
-def _frames(config: RunConfig, network: FG2Config) -> CrossViewDataset:
+def _frames(config: RunConfig, network: FG2Config) -> TrainingDataset:
     machine = config.machine
     if config.data_set == 'kitti':
         return KittiDataset(machine.root, 'train', network, config.recipe.seed)
@@ -153,12 +169,12 @@ def _folder(config: RunConfig, network: FG2Config, data: Data,
 def _tell(config: RunConfig, data: Data, folder: RunFolder) -> None:
     """Name the labels that are skipped, and write down what the run is."""
     for problem in data.training.frames.problems:
-        log.warning('skipped: %s', problem)
+        _logger.warning('skipped: %s', problem)
     (folder.path / 'run.yaml').write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
 
 
 def _weights_writer(
-        trainer: VigorKittiTrainer, config: RunConfig,
+        trainer: VigorKittiTrainer, folder: RunFolder, config: RunConfig,
         backbone: str) -> Callable[[str, dict], None]:
     """Return a function that writes the network as it is, with a record of the log."""
     facts = {
@@ -175,19 +191,16 @@ def _weights_writer(
                       if key.startswith('validation_')}
         state = {name: record[name] for name in ('epoch', 'step', 'skipped')}
         save_weights(
-            trainer.network, trainer.folder.path / f'fg2_{config.data_set}{suffix}',
+            trainer.network, folder.path / f'fg2_{config.data_set}{suffix}',
             facts | state | {'validation': validation})
     return write
 
 
-def _run(
-        trainer: VigorKittiTrainer, config: RunConfig,
+def _run_first(
+        trainer: VigorKittiTrainer, folder: RunFolder,
         write: Callable[[str, dict], None]) -> None:
-    """Train with a progress bar and event files in the first process."""
-    if trainer.folder is None:
-        trainer.run()
-        return
-    events = EventFiles(trainer.folder.path / 'tensorboard', trainer.step)
+    """Train in the first process, with a progress bar and event files."""
+    events = EventFiles(folder.path / 'tensorboard', trainer.step)
     with tqdm(total=trainer.schedule.steps, initial=trainer.step, desc='training',
               dynamic_ncols=True) as bar:
         def on_step(record: dict) -> None:
@@ -195,7 +208,7 @@ def _run(
             _show(bar, record)
         trainer.run(on_step, lambda record: write('.safetensors', record))
     events.close()
-    write('_last.safetensors', trainer.folder.records()[-1])
+    write('_last.safetensors', folder.records()[-1])
 
 
 def _show(bar: tqdm, record: dict) -> None:

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """All that a run on VIGOR or KITTI can be told."""
 
 from __future__ import annotations
@@ -87,7 +101,7 @@ def network_changes(value: Any) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f'{value!r} is not YAML: {error}') from None
     if not isinstance(content, dict):
-        raise ValueError(f'it is no mapping of names to values, but {value!r}')
+        raise ValueError(f'{value!r} is not a mapping of names to values')
     return content
 
 

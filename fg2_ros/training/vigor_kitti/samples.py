@@ -1,13 +1,27 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Training samples of cross-view data sets, in an order that a resumed run can take up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-import signal
 from typing import Iterator, NamedTuple
 
-from fg2_ros.datasets.frames import CrossViewDataset, rolled, UnreadableFrame
+from fg2_ros.datasets.frames import rolled, TrainingDataset, UnreadableFrame
+from fg2_ros.processes import begin_worker
 from fg2_ros.training.vigor_kitti.feature_cache import FeatureCache
 import numpy as np
 import torch
@@ -18,10 +32,10 @@ ORDER, ROLL, DRAW = range(3)  # what random numbers are for: streams that never 
 
 
 class Key(NamedTuple):
-    """A frame of an epoch; both decide all that is random about it."""
+    """A frame of an epoch, by its index; both decide all that is random about it."""
 
     epoch: int
-    index: int
+    frame: int
 
 
 class View(NamedTuple):
@@ -85,9 +99,8 @@ class CrossViewSamples(Dataset):
     :param cache: of features; None computes all of them again each time.
     """
 
-    def __init__(self, frames: CrossViewDataset, variation: Variation,
+    def __init__(self, frames: TrainingDataset, variation: Variation,
                  cache: FeatureCache | None):
-        """Read nothing yet."""
         self.frames = frames
         self.variation = variation
         self.cache = cache
@@ -102,7 +115,7 @@ class CrossViewSamples(Dataset):
         if variation.aerial_varies:
             self.frames.set_epoch(key.epoch)
         try:
-            frame = self.frames[key.index]
+            frame = self.frames[key.frame]
         except UnreadableFrame as error:
             return Unreadable(str(error))
         limit_deg = variation.yaw_range_deg
@@ -110,10 +123,11 @@ class CrossViewSamples(Dataset):
             frame = rolled(
                 frame, float(variation.rng(ROLL, key).uniform(-limit_deg, limit_deg)))
         return CrossViewSample(
-            frame.name, self._view(frame.ground, varies=limit_deg > 0),
-            self._view(frame.aerial, variation.aerial_varies), frame.rotation,
-            frame.translation, frame.camera_k, frame.metres_per_grid_metre,
-            int(variation.rng(DRAW, key).integers(2 ** 63)))
+            name=frame.name, ground=self._view(frame.ground, varies=limit_deg > 0),
+            aerial=self._view(frame.aerial, variation.aerial_varies), rotation=frame.rotation,
+            translation=frame.translation, camera_k=frame.camera_k,
+            metres_per_grid_metre=frame.metres_per_grid_metre,
+            seed=int(variation.rng(DRAW, key).integers(2 ** 63)))
 
     def _view(self, image: np.ndarray, varies: bool) -> View:
         """Return the tokens of an image if they are kept, else the image."""
@@ -170,14 +184,11 @@ class Schedule:
                    for index in order[start:start + self.batch][rank::ranks]]
 
 
-def loaded(samples: CrossViewSamples, batches: Iterator[list[Key]], workers: int) -> Iterator:
+def load_batches(
+        samples: CrossViewSamples, batches: Iterator[list[Key]],
+        workers: int) -> Iterator[list[CrossViewSample | Unreadable]]:
     """Yield lists of samples for lists of keys, read ahead by worker processes."""
     return iter(DataLoader(
         samples, batch_sampler=batches, num_workers=workers, collate_fn=list,
-        worker_init_fn=_begin_worker, prefetch_factor=2 if workers else None,
+        worker_init_fn=begin_worker, prefetch_factor=2 if workers else None,
         multiprocessing_context='spawn' if workers else None))
-
-
-def _begin_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    torch.set_num_threads(1)

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Batch normalisation over a batch that is divided among processes."""
 
 from __future__ import annotations
@@ -13,6 +27,12 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
     `torch.nn.SyncBatchNorm` does the same on GPUs only.
     """
+
+    # torch lets these be None where no statistics are kept; here they always are.
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> SharedBatchNorm2d:

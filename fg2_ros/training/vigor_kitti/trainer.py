@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Training of the published networks: a frozen backbone, and a head that learns from matches.
 
@@ -12,6 +26,7 @@ import logging
 import math
 from typing import Callable, Iterable, NamedTuple
 
+from fg2_ros.datasets.frames import intrinsics_of
 from fg2_ros.network.fg2 import FG2Network
 from fg2_ros.training.run_folder import RunFolder
 from fg2_ros.training.vigor_kitti.feature_cache import backbone_modules
@@ -19,14 +34,14 @@ from fg2_ros.training.vigor_kitti.loss import Batch, CrossViewLoss, FrameLosses
 from fg2_ros.training.vigor_kitti.processes import Processes
 from fg2_ros.training.vigor_kitti.run_config import Machine, Recipe
 from fg2_ros.training.vigor_kitti.samples import (
-    CrossViewSample, CrossViewSamples, Key, loaded, Schedule, Unreadable, View)
+    CrossViewSample, CrossViewSamples, Key, load_batches, Schedule, Unreadable, View)
 from fg2_ros.training.vigor_kitti.shared_batch_norm import share_batch_statistics
 import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 LOG_EVERY = 20  # steps
@@ -42,7 +57,7 @@ class Data(NamedTuple):
 
 class VigorKittiTrainer:
     """
-    One run, in this process or in several that share each batch.
+    One new run, in this process or in several that share each batch; see also `go_on_from`.
 
     All that is random depends on the seed and on the step's number, the network's dropout on the
     process, too: a resumed run goes on as if it had never stopped.
@@ -54,7 +69,6 @@ class VigorKittiTrainer:
 
     def __init__(self, network: FG2Network, recipe: Recipe, machine: Machine, data: Data,
                  processes: Processes, folder: RunFolder | None):
-        """Prepare a new run; `go_on_from` takes up one that was interrupted."""
         if recipe.batch % processes.count:
             raise ValueError(
                 f'a batch of {recipe.batch} frames cannot be divided among {processes.count} '
@@ -67,7 +81,7 @@ class VigorKittiTrainer:
         self.network = network.to(processes.device)
         self.loss = CrossViewLoss(self.network, recipe.pairs)
         self.head = freeze(self.network, recipe.queries == 'learned')
-        self.shared = shared(self.loss, processes, recipe.batch_norm == 'batch')
+        self.shared = share_loss(self.loss, processes, recipe.batch_norm == 'batch')
         self.optimizer = torch.optim.Adam(self.head, recipe.rate)
         self.scaler = torch.amp.GradScaler(
             processes.device.type, enabled=recipe.precision == 'fp16')
@@ -86,14 +100,14 @@ class VigorKittiTrainer:
         :return: the record of the best validation.
         """
         batches = self.schedule.keys(self.step, self.processes.rank, self.processes.count)
-        for samples in loaded(self.data.training, batches, self.machine.workers):
+        for samples in load_batches(self.data.training, batches, self.machine.workers):
             record = self._learn(self._readable(samples))
             self.step += 1
             ends_epoch = self.step % self.schedule.steps_per_epoch == 0
             if ends_epoch:
                 record |= self.validate() | {'skipped': self._skipped()}
             if self.folder:
-                self._write(record, ends_epoch, on_best)
+                self._write(self.folder, record, ends_epoch, on_best)
                 on_step(record)
         return self.best or {}
 
@@ -106,11 +120,11 @@ class VigorKittiTrainer:
         batches = (own[start:start + size] for start in range(0, len(own), size))
         measured = [
             self._measured(readable)
-            for samples in loaded(self.data.validation, batches, self.machine.workers)
+            for samples in load_batches(self.data.validation, batches, self.machine.workers)
             if (readable := self._readable(samples))]
         set_training(self.network)
-        own = np.concatenate(measured, axis=1) if measured else np.zeros((4, 0))
-        return validation_record(np.concatenate(self.processes.gathered(own), axis=1))
+        columns = np.concatenate(measured, axis=1) if measured else np.zeros((4, 0))
+        return validation_record(np.concatenate(self.processes.gather(columns), axis=1))
 
     def state(self) -> dict:
         """Return all that a run needs to go on; the backbone is as it was."""
@@ -127,7 +141,7 @@ class VigorKittiTrainer:
         self.step, self.best = saved['step'], json.loads(saved['best'])
         self.unreadable = set(saved['unreadable'])
         if self.folder:
-            log.info('going on after step %d', self.step)
+            _logger.info('going on after step %d', self.step)
 
     @property
     def at_once(self) -> int:
@@ -183,17 +197,18 @@ class VigorKittiTrainer:
     def _batch(self, samples: list[CrossViewSample]) -> Batch:
         device = self.processes.device
 
-        def tensor(values: Iterable) -> Tensor:
+        def tensor(values: Iterable[np.ndarray]) -> Tensor:
             return torch.from_numpy(np.stack(list(values)).astype(np.float32)).to(device)
-        camera_k = None
-        if samples[0].camera_k is not None:
-            camera_k = tensor(sample.camera_k for sample in samples)
+        camera_k = intrinsics_of([sample.camera_k for sample in samples])
         return Batch(
-            self._tokens([sample.ground for sample in samples], self.network.ground_tokens),
-            self._tokens([sample.aerial for sample in samples], self.network.aerial_tokens),
-            tensor(sample.rotation for sample in samples),
-            tensor(sample.translation for sample in samples), camera_k,
-            [sample.seed for sample in samples])
+            ground=self._tokens(
+                [sample.ground for sample in samples], self.network.ground_tokens),
+            aerial=self._tokens(
+                [sample.aerial for sample in samples], self.network.aerial_tokens),
+            rotation=tensor(sample.rotation for sample in samples),
+            translation=tensor(sample.translation for sample in samples),
+            camera_k=None if camera_k is None else tensor(camera_k),
+            seeds=[sample.seed for sample in samples])
 
     @torch.no_grad()
     def _tokens(self, views: list[View], backbone: Callable[[Tensor], Tensor]) -> Tensor:
@@ -209,9 +224,10 @@ class VigorKittiTrainer:
             if content.dtype == torch.uint8:
                 with self._autocast():
                     content = backbone(content.permute(2, 0, 1)[None].float() / 255)[0]
-                if file is not None:
+                cache = self.data.training.cache
+                if file is not None and cache is not None:
                     content = content.half()
-                    self.data.training.cache.write(file, content)
+                    cache.write(file, content)
             tokens.append(content.float())
         return torch.stack(tokens)
 
@@ -225,22 +241,23 @@ class VigorKittiTrainer:
         for sample in samples:
             if isinstance(sample, Unreadable) and sample.reason not in self.unreadable:
                 self.unreadable.add(sample.reason)
-                log.warning('skipped: %s', sample.reason)
+                _logger.warning('skipped: %s', sample.reason)
         return [sample for sample in samples if isinstance(sample, CrossViewSample)]
 
     def _skipped(self) -> int:
-        return len(set().union(*self.processes.gathered(self.unreadable)))
+        return len(set().union(*self.processes.gather(self.unreadable)))
 
-    def _write(self, record: dict, ends_epoch: bool, on_best: Callable[[dict], None]) -> None:
+    def _write(self, folder: RunFolder, record: dict, ends_epoch: bool,
+               on_best: Callable[[dict], None]) -> None:
         if ends_epoch and is_better(record, self.best, self.recipe.best_by):
             self.best = record
             on_best(record)
         if ends_epoch or self.step % LOG_EVERY == 0:
-            self.folder.log(record)
+            folder.log(record)
         if ends_epoch:
-            self.folder.write_curves()
+            folder.write_curves()
         if ends_epoch or self.step % self.machine.checkpoint_every == 0:
-            self.folder.write_checkpoint(self.state())
+            folder.write_checkpoint(self.state())
 
 
 def freeze(network: FG2Network, with_queries: bool) -> list[nn.Parameter]:
@@ -271,7 +288,7 @@ def head_state(network: FG2Network) -> dict[str, Tensor]:
             if not name.startswith(prefixes)}
 
 
-def shared(loss: CrossViewLoss, processes: Processes, whole_batch: bool) -> nn.Module:
+def share_loss(loss: CrossViewLoss, processes: Processes, whole_batch: bool) -> nn.Module:
     """
     Return the loss as several processes compute it: gradients become the mean of theirs.
 

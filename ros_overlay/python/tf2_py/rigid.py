@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Rigid motions in space, and the interpolation between two of them."""
 
 from __future__ import annotations
@@ -25,7 +39,8 @@ class Rigid(NamedTuple):
         """Return the motion that undoes this one."""
         x, y, z, w = self.rotation
         undone = (-x, -y, -z, w)
-        return Rigid(undone, rotate(undone, tuple(-value for value in self.translation)))
+        ahead, left, up = self.translation
+        return Rigid(undone, rotate(undone, (-ahead, -left, -up)))
 
 
 def add(a: Vector, b: Vector) -> Vector:
@@ -47,15 +62,14 @@ def multiply(a: Quaternion, b: Quaternion) -> Quaternion:
 def rotate(rotation: Quaternion, vector: Vector) -> Vector:
     """Return ``vector`` rotated by a unit quaternion."""
     x, y, z, w = rotation
-    rotated = multiply(multiply(rotation, (*vector, 0.0)), (-x, -y, -z, w))
-    return rotated[:3]
+    ahead, left, up, _ = multiply(multiply(rotation, (*vector, 0.0)), (-x, -y, -z, w))
+    return ahead, left, up
 
 
 def interpolate(first: Rigid, second: Rigid, ratio: float) -> Rigid:
     """Return the motion at ``ratio`` (0 first, 1 second): linear, and slerp the shorter way."""
-    translation = tuple(
-        a + (b - a) * ratio for a, b in zip(first.translation, second.translation))
-    return Rigid(slerp(first.rotation, second.rotation, ratio), translation)
+    x, y, z = (a + (b - a) * ratio for a, b in zip(first.translation, second.translation))
+    return Rigid(slerp(first.rotation, second.rotation, ratio), (x, y, z))
 
 
 def slerp(first: Quaternion, second: Quaternion, ratio: float) -> Quaternion:
@@ -67,4 +81,5 @@ def slerp(first: Quaternion, second: Quaternion, ratio: float) -> Quaternion:
         return first
     weight_first = sin((1.0 - ratio) * angle) / sin(angle)
     weight_second = sign * sin(ratio * angle) / sin(angle)
-    return tuple(weight_first * a + weight_second * b for a, b in zip(first, second))
+    x, y, z, w = (weight_first * a + weight_second * b for a, b in zip(first, second))
+    return x, y, z, w

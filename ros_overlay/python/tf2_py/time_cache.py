@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The history of one frame relative to its parent."""
 
 from __future__ import annotations
@@ -25,7 +39,6 @@ class StaticCache:
     is_static = True
 
     def __init__(self) -> None:
-        """Create a cache without a sample."""
         self._sample: Sample | None = None
 
     def insert(self, sample: Sample) -> bool:
@@ -38,10 +51,11 @@ class StaticCache:
 
     def latest(self) -> Sample:
         """Return the sample, valid at any time."""
-        return self._sample._replace(stamp_ns=LATEST)
+        return self.at(LATEST)
 
     def at(self, stamp_ns: int) -> Sample:
         """Return the sample as of ``stamp_ns``."""
+        assert self._sample is not None, 'a cache is made for a sample, which is inserted first'
         return self._sample._replace(stamp_ns=stamp_ns)
 
 
@@ -51,7 +65,6 @@ class TimeCache:
     is_static = False
 
     def __init__(self, span_ns: int) -> None:
-        """Create an empty cache."""
         self._span_ns = span_ns
         self._stamps: list[int] = []
         self._samples: list[Sample] = []

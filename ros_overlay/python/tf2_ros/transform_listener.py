@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The subscriber that fills a buffer."""
 
 from __future__ import annotations
@@ -37,7 +51,7 @@ class TransformListener:
         self.tf_static_sub = node.create_subscription(
             TFMessage, tf_static_topic, self.static_callback,
             static_qos or last_100(DurabilityPolicy.TRANSIENT_LOCAL), callback_group=self.group)
-        self.executor = None
+        self.executor: SingleThreadedExecutor | None = None
         if spin_thread:
             self._spin_in_thread()
 
@@ -57,15 +71,17 @@ class TransformListener:
             self.buffer.set_transform_static(transform, AUTHORITY)
 
     def _spin_in_thread(self) -> None:
-        self.executor = SingleThreadedExecutor(context=self.node.context)
-        self.executor.add_node(self.node)
-        self.dedicated_listener_thread = Thread(target=self.executor.spin)
+        executor = SingleThreadedExecutor(context=self.node.context)
+        executor.add_node(self.node)
+        self.executor = executor
+        self.dedicated_listener_thread = Thread(target=executor.spin)
         self.dedicated_listener_thread.start()
 
     def __del__(self) -> None:
         """Stop the thread, if there is one, and destroy the subscriptions."""
-        if getattr(self, 'executor', None):
-            self.executor.shutdown()
+        executor = getattr(self, 'executor', None)
+        if executor:
+            executor.shutdown()
             self.dedicated_listener_thread.join()
         self.unregister()
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Rotations and homogeneous matrices over `transforms3d` (subset of the ROS package).
 
@@ -25,7 +39,7 @@ def identity_matrix() -> np.ndarray:
 def translation_matrix(direction: ArrayLike) -> np.ndarray:
     """Return the matrix that translates by a vector."""
     matrix = np.identity(4)
-    matrix[:3, 3] = direction[:3]
+    matrix[:3, 3] = np.asarray(direction)[:3]
     return matrix
 
 
@@ -111,7 +125,7 @@ def quaternion_slerp(
     return (sin((1.0 - fraction) * angle) * first + sin(fraction * angle) * second) / sin(angle)
 
 
-def vector_norm(data: ArrayLike, axis: int | None = None) -> float | np.ndarray:
+def vector_norm(data: ArrayLike, axis: int | None = None) -> np.floating | np.ndarray:
     """Return the length of a vector, or those along an axis."""
     return np.linalg.norm(np.asarray(data, dtype=float), axis=axis)
 
@@ -124,7 +138,7 @@ def unit_vector(data: ArrayLike, axis: int | None = None) -> np.ndarray:
 
 def inverse_matrix(matrix: ArrayLike) -> np.ndarray:
     """Return the inverse of a matrix."""
-    return np.linalg.inv(matrix)
+    return np.linalg.inv(np.asarray(matrix, dtype=float))
 
 
 def concatenate_matrices(*matrices: ArrayLike) -> np.ndarray:
@@ -147,11 +161,11 @@ def homogeneous(rotation: np.ndarray) -> np.ndarray:
 
 def w_first(quaternion: ArrayLike) -> Quaternion:
     """Return (w, x, y, z) of (x, y, z, w): the order of `transforms3d`."""
-    x, y, z, w = quaternion
+    x, y, z, w = np.asarray(quaternion, dtype=float)
     return w, x, y, z
 
 
 def w_last(quaternion: ArrayLike) -> Quaternion:
     """Return (x, y, z, w) of (w, x, y, z): the order of ROS."""
-    w, x, y, z = quaternion
+    w, x, y, z = np.asarray(quaternion, dtype=float)
     return x, y, z, w

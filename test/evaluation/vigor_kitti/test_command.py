@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """`fg2 evaluate vigor|kitti` and `fg2 show`, from files on disk to figures and pages."""
 
 from dataclasses import replace
@@ -160,7 +174,7 @@ def test_unusable_options_are_refused_in_a_sentence(evaluate, capsys, options, r
 @pytest.mark.parametrize('options, reason', [
     (['--batch-size', '0'], '--batch-size = 0 is not between 1 and'),
     (['--seed', '-1'], '--seed = -1 is not between 0 and'),
-    (['--precision', 'fp8'], "--precision = 'fp8' is none of 'auto', 'fp32'"),
+    (['--precision', 'fp8'], "--precision = 'fp8' is not one of 'auto', 'fp32'"),
     (['--first-run', '--first-run-predictions', 'a.json'], 'not allowed with'),
     (['--first-run', '--ransak'], 'unrecognized arguments: --ransak')])
 def test_options_of_wrong_values_are_refused_as_such(evaluate, capsys, options, reason):
@@ -269,7 +283,7 @@ def test_options_from_a_yaml_file(weights, tmp_path, capsys, option):
 
 @pytest.mark.parametrize('text, words', [
     ('rot: here', 'unknown setting rot; there are root, split'),
-    ('split: test9', "run.yaml: split = 'test9' is none of"),
+    ('split: test9', "run.yaml: split = 'test9' is not one of"),
     ('- root', 'holds no settings'), (None, 'cannot read')])
 def test_a_config_file_that_cannot_be_used(tmp_path, capsys, text, words):
     config = tmp_path / 'run.yaml'

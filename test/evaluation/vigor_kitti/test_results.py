@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Figures over cross-view results: hand-made poses with known errors."""
 
 import json
@@ -16,12 +30,16 @@ def result(yaw_deg=0.0, translation_m=(0.0, 0.0), true_yaw_deg=0.0, true_transla
            scale=1.0, group='g', covariance=IDENTITY):
     """Return a result with a pose."""
     pose = PoseFound(yaw_deg, translation_m, covariance, 0.5)
-    return CrossViewResult(0, 'n', group, scale, true_yaw_deg, true_translation_m, pose)
+    return CrossViewResult(
+        0, 'n', group, metres_per_grid_metre=scale, true_yaw_deg=true_yaw_deg,
+        true_translation_m=true_translation_m, pose=pose)
 
 
 def without_pose():
     """Return a result without one."""
-    return CrossViewResult(1, 'm', 'g', 1.0, 0.0, (0.0, 0.0), None)
+    return CrossViewResult(
+        1, 'm', 'g', metres_per_grid_metre=1.0, true_yaw_deg=0.0, true_translation_m=(0.0, 0.0),
+        pose=None)
 
 
 def test_errors_are_in_real_metres_along_and_across():

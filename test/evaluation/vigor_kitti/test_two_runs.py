@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Rolls of panoramas: random ones, and what a first run leaves of them."""
 
 from test.helpers import mini_data
@@ -13,7 +27,9 @@ NAMES = [f'city/{index}.jpg' for index in range(500)]
 def result(name, true_yaw_deg, yaw_deg):
     """Return a result of a first run; a yaw of None is no pose."""
     pose = None if yaw_deg is None else PoseFound(yaw_deg, (0, 0), np.eye(3).tolist(), 1.0)
-    return CrossViewResult(0, name, 'city', 1.0, true_yaw_deg, (0, 0), pose)
+    return CrossViewResult(
+        0, name, 'city', metres_per_grid_metre=1.0, true_yaw_deg=true_yaw_deg,
+        true_translation_m=(0, 0), pose=pose)
 
 
 def test_random_rolls_fill_the_circle_and_depend_on_the_name_only():

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The disk cache: a valid MBTiles file, bounded, and hard to break."""
 
 from contextlib import closing
@@ -119,7 +133,7 @@ def test_the_size_is_bounded_and_the_least_recently_used_go(operations):
 
 
 def test_a_cache_that_was_larger_shrinks_to_its_new_bound(folder, monkeypatch):
-    monkeypatch.setattr('fg2_ros.imagery.cache.cache._SHRINKING_S', 60.0)
+    monkeypatch.setattr('fg2_ros.imagery.cache.room._SHRINKING_S', 60.0)
     path = folder / 'c.mbtiles'
     large = TileCache(path, 8_000_000, SOURCE)
     for x in range(200):

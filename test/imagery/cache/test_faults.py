@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The disk cache when things go wrong: killed processes, full disks, damage, no right to write."""
 
 from contextlib import closing, contextmanager, ExitStack
@@ -17,6 +31,7 @@ from test.helpers.processes import ended, join_all, lines_until, running
 import threading
 
 from fg2_ros.imagery.cache.cache import CacheError, TileCache
+from fg2_ros.imagery.status import CacheStatus
 from fg2_ros.imagery.tiles.address import TileId
 from hypothesis import given, settings, strategies
 import numpy as np
@@ -153,7 +168,7 @@ def test_on_a_full_disk_it_goes_on_without_writing(folder, caplog, monkeypatch):
             assert cache.get(TileId(18, x % 50, 0)).data == tile_data(x % 50)
         assert len(sentences(caplog)) == 1
         assert f'the tile cache {path} cannot be written' in sentences(caplog)[0]
-        assert cache.state.startswith(f'{path} (not written: ')
+        assert str(cache.status).startswith(f'{path} (not written: ')
         assert cache.get(TileId(18, 249, 0)) is None
         monkeypatch.setattr('fg2_ros.imagery.cache.cache._WRITE_PAUSE_S', 0.0)
         cache._write_again_s = 0.0  # the pause is over: once more, and in vain
@@ -161,7 +176,7 @@ def test_on_a_full_disk_it_goes_on_without_writing(folder, caplog, monkeypatch):
         assert len(sentences(caplog)) == 1
     cache.put(TileId(18, 249, 0), tile_data(249), '', 0.0)  # there is room again
     assert cache.get(TileId(18, 249, 0)).data == tile_data(249)
-    assert cache.state == str(path) and len(sentences(caplog)) == 1
+    assert cache.status == CacheStatus(path) and len(sentences(caplog)) == 1
     cache.close()
     require_sound(path)
     assert rows(path, 'SELECT count(*) FROM tiles WHERE tile_column < 50') == [(50,)]
@@ -220,7 +235,7 @@ def test_a_cache_on_a_read_only_medium_is_used(folder, caplog, killed):
 def test_a_file_that_another_process_writes_for_long_is_read_and_written_later(
         folder, monkeypatch, caplog):
     monkeypatch.setattr('fg2_ros.imagery.cache.cache._WRITE_PAUSE_S', 0.0)
-    monkeypatch.setattr('fg2_ros.imagery.cache.file._BUSY_S', 0.05)
+    monkeypatch.setattr('fg2_ros.imagery.tiles.mbtiles.BUSY_S', 0.05)
     path = folder / 'c.mbtiles'
     fill(path, 3)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -229,11 +244,11 @@ def test_a_file_that_another_process_writes_for_long_is_read_and_written_later(
         assert cache.get(TileId(18, 2, 0)).data == tile_data(2)
         for x in (7, 8):
             cache.put(TileId(18, x, 0), tile_data(x), '', 0.0)
-        assert 'not written: database is locked' in cache.state
+        assert 'not written: database is locked' in str(cache.status)
         other.execute('ROLLBACK')
     cache.put(TileId(18, 9, 0), tile_data(9), '', 0.0)
     assert cache.get(TileId(18, 9, 0)).data == tile_data(9)
-    assert cache.get(TileId(18, 7, 0)) is None and cache.state == str(path)
+    assert cache.get(TileId(18, 7, 0)) is None and cache.status == CacheStatus(path)
     assert len([each for each in sentences(caplog) if 'cannot be written' in each]) == 1
     cache.close()
 
@@ -257,7 +272,7 @@ def test_in_a_folder_that_nobody_may_write_it_works_without_a_cache(
     with unwritable(folder):
         imagery = open_imagery(grey_server.template, folder / 'deep' / 'c.mbtiles')
     assert is_patch(ask_until(imagery, is_patch))
-    assert imagery.stats()['cache'].startswith('off: the tile cache')
+    assert str(imagery.status().caches[0]).startswith('off: the tile cache')
     assert len(sentences(caplog)) == 1 and 'kept in memory only' in sentences(caplog)[0]
 
 
@@ -303,7 +318,7 @@ def test_damage_that_shows_up_in_use_sets_the_file_aside(folder, caplog):
         file.write(b'\xff' * (path.stat().st_size - 4096))
     assert cache.get(TileId(18, 7, 0)) is None
     cache.put(TileId(18, 7, 0), tile_data(7), '', 0.0)
-    assert cache.get(TileId(18, 7, 0)).data == tile_data(7) and cache.state == str(path)
+    assert cache.get(TileId(18, 7, 0)).data == tile_data(7) and cache.status == CacheStatus(path)
     cache.close()
     assert len(set_aside(folder)) == 1 and len(sentences(caplog)) == 1
     require_sound(path)
@@ -372,7 +387,7 @@ def test_damage_again_and_again_does_not_fill_the_disk(folder, caplog):
     for _ in range(4):
         cache.put(TileId(18, 0, 0), tile_data(0), '', 0.0)
         cache._handle(damage(), 'read')
-    assert cache.state.startswith('off: ') and 'again and again' in cache.state
+    assert not cache.status.is_open and 'again and again' in cache.status.obstacle
     assert cache.get(TileId(18, 0, 0)) is None
     cache.put(TileId(18, 0, 0), tile_data(0), '', 0.0)
     cache.close()
@@ -409,10 +424,10 @@ def test_imagery_goes_on_without_a_word_more_than_needed(
     path.write_bytes(b'nonsense' * 1000)
     imagery = open_imagery(grey_server.template, path)
     assert np.all(ask(imagery, wait_s=60).image == 99)
-    ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
-    stats = imagery.stats()
+    ask_until(imagery, lambda _: imagery.status().pending == 0)
+    status = imagery.status()
     imagery.close()
-    assert stats['cache'] == str(path) and len(sentences(caplog)) == 1
+    assert status.caches == (CacheStatus(path),) and len(sentences(caplog)) == 1
     grey_server.reply = lambda path, headers: Reply(503)
     offline = open_imagery(grey_server.template, path)
     assert np.all(ask(offline, wait_s=60).image == 99)
@@ -420,9 +435,10 @@ def test_imagery_goes_on_without_a_word_more_than_needed(
 
 def test_a_crowd_that_begins_together_makes_one_file(folder):
     """Several processes start where there is no file, or a damaged one."""
-    code = ('import sys; from fg2_ros.imagery.cache import file; file._BUSY_S = 60.0;'
+    code = ('import sys; from fg2_ros.imagery.tiles import mbtiles; mbtiles.BUSY_S = 60.0;'
             ' from fg2_ros.imagery.cache.cache import TileCache; sys.stdin.readline();'
-            f' cache = TileCache(sys.argv[1], 10**7, {SOURCE!r}); print(cache.state, flush=True);'
+            f' cache = TileCache(sys.argv[1], 10**7, {SOURCE!r});'
+            ' print(cache.status, flush=True);'
             ' sys.stdin.readline(); cache.close()')
     path = folder / 'c.mbtiles'
     with ExitStack() as stack:

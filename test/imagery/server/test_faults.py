@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Servers that fail in every known way: bounded, said once, left alone, and healed."""
 
 from contextlib import closing
@@ -14,6 +28,7 @@ from test.helpers.http_stub import address, GREY_TILE, quick_http, Reply
 import time
 
 from fg2_ros.geometry import mercator
+from fg2_ros.imagery.patch import PatchView
 import pytest
 
 PATIENT = {'backoff_s': 1000.0, 'max_backoff_s': 1000.0}
@@ -59,23 +74,23 @@ def test_a_fault_is_bounded_said_once_and_not_stirred(fault, serve, open_imagery
                            name='Orthos', http=quick_http(**PATIENT, **fault.http))
     error = ask_for_error(imagery)
     assert f'Orthos {fault.sentence}' in error
-    ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+    ask_until(imagery, lambda _: imagery.status().pending == 0)
     asked = len(server.paths)
     most = len(set(server.paths)) if fault.absent else 2 * fault.requests  # two are under way
     assert 1 <= asked <= most
     for _ in range(20):
         assert error == ask_for_error(imagery)
     for east in range(0, 20 if fault.absent else 2000, 20):  # new places, if all is failing
-        imagery.request(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX)
-    ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+        imagery.request(PatchView(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX))
+    ask_until(imagery, lambda _: imagery.status().pending == 0)
     assert len(server.paths) == asked
     assert warnings(caplog) == [f'Orthos {fault.sentence}' + ' without being asked' * (
         fault.sentence == 'answered 304')]
-    stats = imagery.stats()
-    assert 'S3CRETVALUE' not in caplog.text + error + str(stats)
-    assert stats['last_error'].startswith(f'Orthos {fault.sentence}')
-    assert stats['offline'] != fault.absent
-    assert stats['absent' if fault.absent else 'errors'] >= 1
+    status = imagery.status()
+    assert 'S3CRETVALUE' not in caplog.text + error + str(status)
+    assert status.last_error.startswith(f'Orthos {fault.sentence}')
+    assert status.offline != fault.absent
+    assert (status.absent if fault.absent else status.errors) >= 1
     imagery.close()
     assert tiles_in(folder / 'c.mbtiles') == 0
     assert b'S3CRETVALUE' not in (folder / 'c.mbtiles').read_bytes()
@@ -90,10 +105,10 @@ def test_it_goes_on_when_the_fault_is_over(fault, serve, open_imagery, folder):
     server.reply = lambda path, headers: Reply(body=GREY_TILE)
     ask_until(imagery, lambda outcome: is_patch(outcome) and outcome.valid is None)
     # What was under way when the fault ended may have failed since.
-    ask_until(imagery, lambda _: not imagery.stats()['offline'])
-    assert imagery.stats()['stale'] == 0
+    ask_until(imagery, lambda _: not imagery.status().offline)
+    assert imagery.status().stale == 0
     imagery.close()
-    assert tiles_in(folder / 'c.mbtiles') == imagery.stats()['downloads'] > 0
+    assert tiles_in(folder / 'c.mbtiles') == imagery.status().downloads > 0
 
 
 @pytest.mark.parametrize('name', [
@@ -145,9 +160,9 @@ def test_a_server_that_cannot_be_reached_is_not_called_again_and_again(
         f'http://{host}/{{z}}/{{x}}/{{y}}', folder / 'c.mbtiles', http=quick_http(**PATIENT))
     error = ask_for_error(imagery)
     for east in range(0, 2000, 20):
-        imagery.request(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX)
-    ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
-    assert error == ask_for_error(imagery) and imagery.stats()['offline']
+        imagery.request(PatchView(FRAME, (float(east), 0.0), SIZE_M, SIZE_PX))
+    ask_until(imagery, lambda _: imagery.status().pending == 0)
+    assert error == ask_for_error(imagery) and imagery.status().offline
     assert 1 <= len(attempts) <= 2  # two are under way together
     imagery.close()
     assert tiles_in(folder / 'c.mbtiles') == 0
@@ -159,7 +174,7 @@ def test_retry_after_is_honoured(as_date, serve, open_imagery):
         'Retry-After': formatdate(time.time() + 30, usegmt=True) if as_date else '30'}))
     imagery = open_imagery(server.template, http=quick_http(backoff_s=0.001, max_backoff_s=0.002))
     ask_for_error(imagery)
-    ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+    ask_until(imagery, lambda _: imagery.status().pending == 0)
     asked = len(server.paths)
     ended = time.monotonic() + 0.1  # many of its own pauses
     while time.monotonic() < ended:
@@ -173,11 +188,11 @@ def test_one_bad_tile_does_not_keep_the_others_away(serve, open_imagery):
     imagery = open_imagery(server.template)
 
     def only_one_is_missing(_):
-        stats = imagery.stats()
-        return stats['downloads'] == len(set(server.paths)) - 1 > 0 and not stats['pending']
+        status = imagery.status()
+        return status.downloads == len(set(server.paths)) - 1 > 0 and not status.pending
 
     ask_until(imagery, only_one_is_missing)
-    assert imagery.stats()['memory_tiles'] == imagery.stats()['downloads']
+    assert imagery.status().memory_tiles == imagery.status().downloads
 
 
 @pytest.mark.parametrize('fault', [
@@ -199,7 +214,7 @@ def test_a_patch_that_is_mostly_missing_is_none(fault, missing, serve, open_imag
         assert patch.valid.mean() == pytest.approx(1 - missing, abs=0.02)
         return
     error = ask_until(imagery, lambda outcome: is_patch(outcome) or (
-        imagery.stats()['downloads'] >= 1 and is_final_error(outcome)), centre=centre)
+        imagery.status().downloads >= 1 and is_final_error(outcome)), centre=centre)
     assert fault.sentence in str(error)
 
 
@@ -218,10 +233,10 @@ def test_an_accident_fails_its_tile_which_is_tried_again(
         patched.setattr(broken, break_down)
         imagery = open_imagery(grey_server.template, folder / 'c.mbtiles', name='Orthos')
         assert 'Orthos: RuntimeError while a tile was handled' in ask_for_error(imagery)
-        ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+        ask_until(imagery, lambda _: imagery.status().pending == 0)
     assert warnings(caplog) == ['Orthos: RuntimeError while a tile was handled']
     assert 'break_down' in caplog.text and secret not in caplog.text
-    assert imagery.stats()['errors'] > 0
+    assert imagery.status().errors > 0
     ask_until(imagery, lambda outcome: is_patch(outcome) and outcome.valid is None)
 
 
@@ -230,13 +245,13 @@ def test_what_is_not_there_is_remembered_when_the_next_drive_begins(
     server = serve(lambda path, headers: status(404)(server))
     first = open_imagery(server.template, folder / 'c.mbtiles', name='Orthos')
     ask_for_error(first)
-    ask_until(first, lambda _: first.stats()['pending'] == 0)
+    ask_until(first, lambda _: first.status().pending == 0)
     first.close()
     asked = len(server.paths)
     second = open_imagery(server.template, folder / 'c.mbtiles', name='Orthos')
     assert 'Orthos answered 404' in ask_for_error(second)
-    ask_until(second, lambda _: second.stats()['pending'] == 0)
-    assert len(server.paths) == asked and second.stats()['absent'] == asked
+    ask_until(second, lambda _: second.status().pending == 0)
+    assert len(server.paths) == asked and second.status().absent == asked
 
 
 def test_how_long_an_absence_is_believed_is_up_to_the_server(serve, open_imagery):

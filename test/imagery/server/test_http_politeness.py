@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """How servers are treated: connections, proxies, freshness, redirects, and keys kept to us."""
 
 from contextlib import closing
@@ -15,6 +29,7 @@ import threading
 import time
 
 from fg2_ros.imagery import HttpSettings, ImageryNotReady
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.server.connections import Attempt
 from fg2_ros.imagery.server.http_client import Downloader
 from fg2_ros.imagery.tiles.address import TileId, TileSource
@@ -56,10 +71,10 @@ def test_at_most_two_connections_for_all_sources_of_a_host_together(serve, open_
               for name in 'abc']
     for imagery in layers:
         with pytest.raises(ImageryNotReady):
-            imagery.patch(FRAME, (0.0, 0.0), 150.0, 400)
+            imagery.patch(PatchView(FRAME, (0.0, 0.0), 150.0, 400))
     released.set()
     for imagery in layers:
-        imagery.patch(FRAME, (0.0, 0.0), 150.0, 400, wait_s=60)
+        imagery.patch(PatchView(FRAME, (0.0, 0.0), 150.0, 400), wait_s=60)
     assert len(server.paths) > 12 and server.most_connections == 2  # and they were kept open
 
 
@@ -76,7 +91,7 @@ def test_connections_end_with_their_last_user(serve, open_imagery):
     server = serve(lambda path, headers: Reply(body=GREY_TILE))
     imagery = open_imagery(server.template)
     ask_until(imagery, is_patch)
-    ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+    ask_until(imagery, lambda _: imagery.status().pending == 0)
     assert server.connections > 0
     imagery.close()
     deadline = time.monotonic() + 30
@@ -133,8 +148,8 @@ def test_a_server_that_says_no_cache_is_not_asked_with_every_fix(control, serve,
     imagery = open_imagery(server.template, http=quick_http(revalidate_s=60.0))
     ask_until(imagery, is_patch)
     for _ in range(50):
-        imagery.request(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX)
-    assert imagery.stats()['pending'] == 0
+        imagery.request(PatchView(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX))
+    assert imagery.status().pending == 0
     assert len(server.paths) == len(set(server.paths))
 
 
@@ -145,7 +160,7 @@ def test_on_disk_a_tile_is_as_fresh_as_the_server_says(serve, open_imagery, fold
         imagery = open_imagery(
             server.template, folder / 'c.mbtiles', http=quick_http(revalidate_s=60.0))
         ask_until(imagery, is_patch)
-        ask_until(imagery, lambda _: imagery.stats()['pending'] == 0)
+        ask_until(imagery, lambda _: imagery.status().pending == 0)
         imagery.close()
     assert len(server.paths) == 2 * len(set(server.paths))
 
@@ -185,7 +200,7 @@ def test_a_changed_tile_replaces_the_old_one(tag, condition, serve, open_imagery
     ask_until(second, lambda _: unchanged.is_set())
     colour = 120
     ask_until(second, lambda patch: np.all(patch.image == 120))
-    assert second.stats()['stale'] == 0
+    assert second.status().stale == 0
 
 
 def test_a_changed_tile_that_is_broken_does_not_replace_the_old_one(
@@ -196,7 +211,7 @@ def test_a_changed_tile_that_is_broken_does_not_replace_the_old_one(
     imagery = open_imagery(server.template, folder / 'c.mbtiles')
     ask_until(imagery, is_patch)
     server.reply = lambda path, headers: broken
-    ask_until(imagery, lambda _: imagery.stats()['errors'] > 0)
+    ask_until(imagery, lambda _: imagery.status().errors > 0)
     assert np.all(ask(imagery).image == 99)
     imagery.close()
     with closing(sqlite3.connect(folder / 'c.mbtiles')) as database:
@@ -212,11 +227,11 @@ def test_offline_what_is_out_of_date_is_used_and_flagged(serve, open_imagery, fo
     first.close()
     server.reply = lambda path, headers: Reply(503)
     second = open_imagery(server.template, folder / 'c.mbtiles')
-    patch = ask_until(second, lambda patch: is_patch(patch) and second.stats()['offline'])
+    patch = ask_until(second, lambda patch: is_patch(patch) and second.status().offline)
     assert np.all(patch.image == 99) and patch.valid is None
-    ask_until(second, lambda _: second.stats()['stale'] >= 2)
+    ask_until(second, lambda _: second.status().stale >= 2)
     server.reply = lambda path, headers: Reply(body=GREY_TILE)
-    ask_until(second, lambda _: second.stats()['stale'] == 0 and not second.stats()['offline'])
+    ask_until(second, lambda _: second.status().stale == 0 and not second.status().offline)
 
 
 def test_what_the_server_has_no_more_stays_in_use(serve, open_imagery, folder):
@@ -226,7 +241,7 @@ def test_what_the_server_has_no_more_stays_in_use(serve, open_imagery, folder):
         imagery = open_imagery(server.template, folder / 'c.mbtiles')
         assert np.all(ask_until(imagery, is_patch).image == 99)
         server.reply = lambda path, headers: Reply(404)
-        ask_until(imagery, lambda _: imagery.stats()['stale'] >= 1)
+        ask_until(imagery, lambda _: imagery.status().stale >= 1)
         assert np.all(ask(imagery).image == 99)
         imagery.close()
 
@@ -258,7 +273,7 @@ def test_a_redirect_that_takes_the_key_to_another_host_is_refused(
     imagery = open_imagery(template.format(url=server.url), key=key)
     error = ask_for_error(imagery)
     assert 'redirected to another host, which would see the API key' in error
-    assert target.paths == [] and KEY not in error + caplog.text + str(imagery.stats())
+    assert target.paths == [] and KEY not in error + caplog.text + str(imagery.status())
     server.reply = lambda path, headers: (
         Reply(body=GREY_TILE) if path.startswith('/here')
         else Reply(302, headers={'Location': '/here' + path}))

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """API keys reach the server that wants them, whatever it answers, and nothing else."""
 
 from dataclasses import fields
@@ -10,6 +24,7 @@ from urllib.parse import quote
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError, ImageryNotReady, open_imagery
 from fg2_ros.imagery.catalogue import choose_sources
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.ros.node_settings import ImagerySettings
 from fg2_ros.settings import converted
 import pytest
@@ -42,7 +57,7 @@ def ask(imagery):
     """Ask for a patch until there is one, or none can be had; return it or the error."""
     for _ in range(600):
         try:
-            return imagery.patch(MapFrame(47.0, 8.5), (0.0, 0.0), 56.0, 128, wait_s=0.1)
+            return imagery.patch(PatchView(MapFrame(47.0, 8.5), (0.0, 0.0), 56.0, 128), wait_s=0.1)
         except ImageryNotReady:
             pass
         except ImageryError as error:
@@ -74,7 +89,8 @@ def test_nothing_tells_the_key(fault, given, template, serve, tmp_path, monkeypa
         named, tmp_path / 'mine.yaml', cache_path=tmp_path / 'cache', http=quick_http(),
         key='' if given == 'environment' else KEY)
     outcome = ask(imagery)
-    shown = told(outcome) + str(imagery.stats()) + imagery.name + repr(imagery.members[0].source)
+    shown = told(outcome) + str(imagery.status()) + imagery.name
+    shown += repr(imagery.members[0].store.source)
     shown += repr(choose_sources(named, tmp_path / 'mine.yaml'))
     imagery.close()
     assert server.paths and all(quote(KEY, safe='') in path for path in server.paths)

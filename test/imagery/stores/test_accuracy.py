@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Where the content of patches from local files lies on the ground, against pyproj."""
 
 from test.helpers.analytic_ground import AnalyticGround, PLACES
@@ -5,6 +19,7 @@ from test.helpers.local_files import ground_geotiff, TILE_WRITERS, tiles_of
 
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.stores.opening import open_local
 from hypothesis import given, HealthCheck, Phase, settings, strategies as st
 import numpy as np
@@ -22,7 +37,7 @@ def patch_around(path, place, size_m=40.0, size_px=200):
     frame = MapFrame(place[0] + 0.018, place[1])
     imagery = open_local(path)
     try:
-        return imagery.patch(frame, frame.map_from_geodetic(*place), size_m, size_px)
+        return imagery.patch(PatchView(frame, frame.map_from_geodetic(*place), size_m, size_px))
     finally:
         imagery.close()
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """GeoTIFFs of all kinds of bands, with and without imagery everywhere."""
 
 from contextlib import closing
@@ -6,6 +20,7 @@ from test.helpers.paths import REAL_DATA
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.stores.opening import open_local
 import numpy as np
 from pyproj import Transformer
@@ -24,7 +39,7 @@ RED, GREEN, BLUE, OPACITY = (
 def patch_of(path, size_m=40.0, size_px=160, place=PLACE):
     """Return the patch around a place."""
     with closing(open_local(path)) as imagery:
-        return imagery.patch(MapFrame(*place), (0.0, 0.0), size_m, size_px)
+        return imagery.patch(PatchView(MapFrame(*place), (0.0, 0.0), size_m, size_px))
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -143,7 +158,7 @@ def test_the_stretch_is_the_same_everywhere(write, expected):
     image = np.where(west_missing()[..., None], 4000, 1000).astype(np.uint16)
     with closing(open_local(write(image))) as imagery:
         frame = MapFrame(*PLACE)
-        shades = {imagery.patch(frame, (east, 0.0), 8.0, 32).image.mean()
+        shades = {imagery.patch(PatchView(frame, (east, 0.0), 8.0, 32)).image.mean()
                   for east in (-20.0, -10.5, 12.0, 20.0)}
     assert shades == {0.0, 255.0}
 
@@ -211,7 +226,7 @@ def test_real_files_show_what_rasterio_finds_at_the_same_places(name):
         longitude, latitude = to_crs.transform(*middle, direction='INVERSE')
         patch = patch_of(path, size_m, size_px, (latitude, longitude))
         row, column = np.mgrid[:size_px, :size_px] + 0.5
-        place = patch.frame.geodetic_from_map(*patch.map_from_pixel(column, row))
+        place = patch.view.frame.geodetic_from_map(*patch.map_from_pixel(column, row))
         x, y = to_crs.transform(place[1].ravel(), place[0].ravel())
         there = rasterio.transform.rowcol(dataset.transform, x, y)
         nearest = np.moveaxis(dataset.read((1, 2, 3)), 0, -1)[tuple(there)]

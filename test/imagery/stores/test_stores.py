@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Local files as sources: what is in them, what is missing, and what happens to them in use."""
 
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +31,13 @@ import threading
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import ImageryError
-from fg2_ros.imagery.stores.files import Cutout, Label, LocalImagery
-from fg2_ros.imagery.stores.mbtiles import MbtilesStore
+from fg2_ros.imagery.patch import Label, PatchView
+from fg2_ros.imagery.stores.folder import FolderOfTiles
+from fg2_ros.imagery.stores.local_tiles import LocalTiles
+from fg2_ros.imagery.stores.mbtiles import MbtilesFile
 from fg2_ros.imagery.stores.opening import open_local
 from fg2_ros.imagery.tiles.decoding import decode_tile
-from fg2_ros.imagery.tiles.local_pyramid import LocalTiles
+from fg2_ros.imagery.tiles.pyramid import TileImagery
 import numpy as np
 import pytest
 
@@ -60,7 +76,7 @@ def writer(request):
 
 
 def ask(imagery, centre=(0.0, 0.0), size_m=SIZE_M):
-    return imagery.patch(FRAME, centre, size_m, SIZE_PX)
+    return imagery.patch(PatchView(FRAME, centre, size_m, SIZE_PX))
 
 
 def grey(shade: int, zoom: int = ZOOM, place=PLACE, reach: int = 2):
@@ -74,22 +90,22 @@ def test_a_patch_says_where_it_is_from(writer, tmp_path, opened):
     assert np.all(patch.image == 99) and patch.image.shape == (SIZE_PX, SIZE_PX, 3)
     assert (patch.source, patch.vintage, patch.attribution) == ('Orthos', '2023', '(c) Town')
     assert patch.native_resolution_m == pytest.approx(0.407, abs=0.008)
-    stats = imagery.stats()
-    assert stats['source'] == 'Orthos' and not stats['offline'] and not stats['errors']
-    assert {'hits', 'misses', 'pending', 'last_error'} <= stats.keys()
+    status = imagery.status()
+    assert status.source == 'Orthos' and not status.offline and not status.errors
+    assert status.hits + status.misses > 0 and not status.pending and not status.last_error
 
 
 def test_the_name_of_the_file_is_enough(writer, tmp_path, opened):
     imagery = opened(str(writer(tmp_path / 'a.tif', grey(99))))
-    assert imagery.stats()['source'] == 'a.tif'
-    assert imagery.request(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX) is None
+    assert imagery.status().source == 'a.tif'
+    assert imagery.request(PatchView(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX)) is None
 
 
 def test_outside_is_an_error_and_beside_the_edge_a_mask(writer, tmp_path, opened):
     imagery = opened(writer(tmp_path / 'a', grey(99)), name='Orthos')
-    with pytest.raises(ImageryError, match='Orthos lacks 100% of the aerial patch: '):
+    with pytest.raises(ImageryError, match='Orthos (lacks 100%|has no tiles there at zoom 18)'):
         ask(imagery, (5000.0, 0.0))
-    assert not imagery.stats()['offline'], 'the file is as good as before'
+    assert not imagery.status().offline, 'the file is as good as before'
     edge = next(east for east in range(0, 400, 5) if is_partial(imagery, (float(east), 0.0)))
     patch = ask(imagery, (float(edge), 0.0))
     assert patch.valid[:, 0].all() and not patch.valid[:, -1].any()
@@ -114,12 +130,12 @@ def test_a_request_outside_the_bounds_of_a_file_is_refused(kind, longitude, tmp_
         path = write_pmtiles(tmp_path / 'a', tiles, header={
             edge: round(1e7 * value) for edge, value in degrees.items()})
     imagery = opened(path, name='Orthos')
-    imagery.patch(frame, (0.0, 0.0), SIZE_M, SIZE_PX)
+    imagery.patch(PatchView(frame, (0.0, 0.0), SIZE_M, SIZE_PX))
     for centre in ((0.0, 0.0), (40.0, 0.0)):
-        imagery.request(frame, centre, SIZE_M, SIZE_PX)
+        imagery.request(PatchView(frame, centre, SIZE_M, SIZE_PX))
     for centre in ((500.0, 0.0), (-500.0, 0.0), (0.0, 500.0), (0.0, -500.0)):
         with pytest.raises(ImageryError, match='Orthos has no imagery here: .* its bounds'):
-            imagery.request(frame, centre, SIZE_M, SIZE_PX)
+            imagery.request(PatchView(frame, centre, SIZE_M, SIZE_PX))
 
 
 def is_partial(imagery, centre) -> bool:
@@ -129,27 +145,25 @@ def is_partial(imagery, centre) -> bool:
 def test_beyond_the_mercator_limit_is_a_clear_error(writer, tmp_path, opened):
     imagery = opened(writer(tmp_path / 'a', grey(99)), name='Orthos')
     with pytest.raises(ImageryError, match='ends at 85.0511|lacks 100%|ends or tears there'):
-        imagery.patch(MapFrame(86.0, 8.5), (0.0, 0.0), SIZE_M, SIZE_PX)
+        imagery.patch(PatchView(MapFrame(86.0, 8.5), (0.0, 0.0), SIZE_M, SIZE_PX))
     assert ask(imagery).valid is None
 
 
-def test_statistics_do_not_wait_for_a_patch_that_is_being_cut():
-    class Slow(LocalImagery):
+def test_the_status_does_not_wait_for_tiles_that_are_being_read(tmp_path):
+    class Slow(FolderOfTiles):
 
-        def _cut(self, view):
-            cutting.set()
+        def read(self, tile):
+            reading.set()
             go_on.wait(30)
-            return Cutout(np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8), None, 0.4, '')
+            return super().read(tile)
 
-        def _close(self):
-            pass
-
-    cutting, go_on = threading.Event(), threading.Event()
-    imagery = Slow(Label('Orthos'))
+    reading, go_on = threading.Event(), threading.Event()
+    folder = Slow(write_folder(tmp_path / 'a', grey(99)))
+    imagery = TileImagery(LocalTiles(folder, Label('Orthos')))
     with ThreadPoolExecutor(1) as pool:
         patch = pool.submit(ask, imagery)
-        assert cutting.wait(30)
-        assert imagery.stats()['source'] == 'Orthos' and not patch.done()
+        assert reading.wait(30)
+        assert imagery.status().source == 'Orthos' and not patch.done()
         go_on.set()
     assert patch.result().source == 'Orthos'
 
@@ -186,9 +200,9 @@ def test_what_vanishes_is_an_error_until_it_is_back(writer, tmp_path, opened):
         with pytest.raises(ImageryError, match='No such file') as error:
             ask(imagery)
         assert str(path) in str(error.value)
-    assert imagery.stats()['offline'] and 'No such file' in imagery.stats()['last_error']
+    assert imagery.status().offline and 'No such file' in imagery.status().last_error
     (tmp_path / 'b').rename(path)
-    assert np.all(ask(imagery).image == 99) and not imagery.stats()['offline']
+    assert np.all(ask(imagery).image == 99) and not imagery.status().offline
 
 
 def test_what_is_replaced_is_read_anew(writer, tmp_path, opened):
@@ -318,7 +332,7 @@ def test_mbtiles_are_read_while_another_process_writes_them(tmp_path, opened):
     assert np.all(ask(imagery, centre, 400.0).image == 55)
     writer.execute("UPDATE metadata SET value = '19' WHERE name = 'maxzoom'")
     add_to_mbtiles(writer, grey(77, zoom=19))
-    assert np.all(imagery.patch(FRAME, centre, 30.0, 128).image == 77)
+    assert np.all(imagery.patch(PatchView(FRAME, centre, 30.0, 128)).image == 77)
     writer.close()
 
 
@@ -329,7 +343,7 @@ def middle_of_the_tile() -> tuple[float, float]:
 
 
 def test_a_locked_mbtiles_is_an_error_until_it_is_free(tmp_path, opened, monkeypatch):
-    monkeypatch.setattr('fg2_ros.imagery.stores.mbtiles._BUSY_S', 0.05)
+    monkeypatch.setattr('fg2_ros.imagery.tiles.mbtiles.BUSY_S', 0.05)
     path = write_mbtiles(tmp_path / 'a', grey(99))
     imagery = opened(path)
     writer = sqlite3.connect(path, isolation_level=None)
@@ -392,7 +406,7 @@ def test_coarser_tiles_serve_where_finer_ones_are_missing(kind, tmp_path, opened
     coarse = ask(imagery, (300.0, 0.0))
     assert np.all(coarse.image == 55) and coarse.valid is None
     assert coarse.native_resolution_m == pytest.approx(1.63, abs=0.02)
-    with pytest.raises(ImageryError, match=f'lacks 100% .* at zoom {ZOOM}'):
+    with pytest.raises(ImageryError, match=f'has no tiles there at zoom {ZOOM}'):
         ask(imagery, (20_000.0, 0.0))  # the whole world in a tile says nothing of a street
 
 
@@ -415,8 +429,8 @@ def test_damaged_and_see_through_tiles_are_masked(kind, tmp_path, opened, caplog
     assert share == pytest.approx(1 - 1.5 * (tile_m / 300.0) ** 2, abs=0.02)
     assert np.all(patch.image[patch.valid] == 99) and np.all(patch.image[~patch.valid] == 0)
     ask(imagery, middle_of_the_tile(), 300.0)
-    assert imagery.stats()['errors'] == 1, 'it is not decoded again'
-    assert f'{ZOOM}/{x}/{y}' in imagery.stats()['last_error']
+    assert imagery.status().errors == 1, 'it is not decoded again'
+    assert f'{ZOOM}/{x}/{y}' in imagery.status().last_error
     assert len(caplog.records) == 1
 
 
@@ -425,7 +439,7 @@ def test_any_thread_may_ask_at_any_time(writer, tmp_path, opened):
     with ThreadPoolExecutor(4) as threads:
         patches = list(threads.map(lambda east: ask(imagery, (east, 0.0), 20.0), range(-12, 12)))
     assert all(np.all(patch.image == 99) for patch in patches)
-    assert not imagery.stats()['errors']
+    assert not imagery.status().errors
 
 
 def test_folders_that_are_no_zooms_do_no_harm(tmp_path, opened):
@@ -461,14 +475,15 @@ def test_pmtiles_may_have_directories_of_directories(tmp_path, opened):
 
 def test_tiles_are_decoded_once_and_memory_is_bounded(tmp_path, opened):
     path = write_mbtiles(tmp_path / 'a', grey(99, reach=4))
-    imagery = LocalTiles(MbtilesStore(path), Label('a'), memory_bytes=9 * 3 * 256 ** 2)
+    imagery = TileImagery(
+        LocalTiles(MbtilesFile(path), Label('a'), memory_bytes=9 * 3 * 256 ** 2))
     ask(imagery)
-    misses = imagery.stats()['misses']
+    misses = imagery.status().misses
     ask(imagery)
-    assert imagery.stats()['misses'] == misses and imagery.stats()['hits'] == misses
+    assert imagery.status().misses == misses and imagery.status().hits == misses
     for east in range(-300, 301, 60):
         ask(imagery, (float(east), 0.0))
-    assert len(imagery._memory) == 9
-    with pytest.raises(ImageryError, match='has no coarser tiles: the patch would need'):
+    assert imagery.status().memory_tiles == 9
+    with pytest.raises(ImageryError, match='tiles of a, more than the 9 that there is room for'):
         ask(imagery, (0.0, 0.0), 3000.0)
     imagery.close()

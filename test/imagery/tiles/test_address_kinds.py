@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Every kind of tile address, asked of a real server, gives the right ground in its place."""
 
 import math
@@ -9,6 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import HttpSettings, ImageryError
+from fg2_ros.imagery.patch import PatchView
 import pytest
 
 PLACE = (47.0, 8.5)
@@ -81,7 +96,7 @@ def test_content_lies_within_two_centimetres(kind, serve, open_imagery):
         server.url + template, max_zoom=19, http=HttpSettings(),
         **({} if kind == 'retina' else {'tile_px': tile_px}))
     frame = MapFrame(PLACE[0] + 0.018, PLACE[1])
-    patch = imagery.patch(frame, frame.map_from_geodetic(*PLACE), 71.0, 320, wait_s=60)
+    patch = imagery.patch(PatchView(frame, frame.map_from_geodetic(*PLACE), 71.0, 320), wait_s=60)
     assert patch.valid is None
     assert len(set(server.paths)) == len(server.paths) >= 2  # there are seams in it
     assert ground.largest_shift_m(patch) < 0.02
@@ -91,7 +106,7 @@ def test_a_tile_always_has_the_same_subdomain_and_all_are_used(serve, open_image
     server = serve(lambda path, headers: Reply(body=GREY_TILE))
     for _ in range(2):
         imagery = open_imagery(server.url + '/{s}/{z}/{x}/{y}', subdomains=('t0', 't1'))
-        imagery.patch(MapFrame(*PLACE), (0.0, 0.0), 200.0, 512, wait_s=60)
+        imagery.patch(PatchView(MapFrame(*PLACE), (0.0, 0.0), 200.0, 512), wait_s=60)
     assert len(server.paths) == 2 * len(set(server.paths))
     assert {path.split('/')[1] for path in server.paths} == {'t0', 't1'}
 
@@ -101,13 +116,13 @@ def test_nothing_is_asked_for_outside_the_bounds(serve, open_imagery):
     server = serve(lambda path, headers: Reply(body=GREY_TILE))
     frame = MapFrame(*PLACE)
     imagery = open_imagery(server.template, name='Here', bounds=(-20.0, 40.0, 8.5, 48.0))
-    patch = imagery.patch(frame, (-20.0, 0.0), 200.0, 512, wait_s=60)
+    patch = imagery.patch(PatchView(frame, (-20.0, 0.0), 200.0, 512), wait_s=60)
     asked = len(server.paths)
     edge = patch.valid[256].argmin()  # tiles are whole: the first one beyond the bounds is missing
     east, _ = patch.map_from_pixel(edge, 256)
     assert 0 <= east < 256 * 0.41 and patch.valid[:, :edge - 1].all()
     with pytest.raises(ImageryError, match='Here has no imagery here: .* outside its bounds'):
-        imagery.patch(frame, (20000.0, 0.0), 100.0, 256)
+        imagery.patch(PatchView(frame, (20000.0, 0.0), 100.0, 256))
     assert len(server.paths) == asked
 
 
@@ -115,7 +130,7 @@ def test_imagery_coarser_than_allowed_is_not_even_fetched(serve, open_imagery):
     server = serve(lambda path, headers: Reply(body=GREY_TILE))
     imagery = open_imagery(server.template, name='Coarse', max_zoom=16, coarsest_m=1.0)
     with pytest.raises(ImageryError, match=r'Coarse has 1\.63 m per pixel here, .* 1\.00 m'):
-        imagery.patch(MapFrame(*PLACE), (0.0, 0.0), 50.0, 100)
+        imagery.patch(PatchView(MapFrame(*PLACE), (0.0, 0.0), 50.0, 100))
     assert server.paths == []
 
 
@@ -125,14 +140,14 @@ def test_where_the_finest_zoom_has_nothing_a_coarser_one_serves(serve, open_imag
     server = serve(lambda path, headers: Reply(body=GREY_TILE) if from_path(path)[0] <= 17
                    else Reply(404))
     imagery = open_imagery(server.template, max_zoom=19)
-    patch = imagery.patch(frame, (0.0, 0.0), 56.0, 256, wait_s=60)
+    patch = imagery.patch(PatchView(frame, (0.0, 0.0), 56.0, 256), wait_s=60)
     assert patch.valid is None and patch.is_coarse
     assert patch.native_resolution_m == pytest.approx(0.814, abs=0.001)
     assert {from_path(path)[0] for path in server.paths} == {17, 18, 19}
     asked = len(server.paths)
-    imagery.request(frame, (3000.0, 0.0), 56.0, 256)
+    imagery.request(PatchView(frame, (3000.0, 0.0), 56.0, 256))
     deadline = time.monotonic() + 20
-    while imagery.stats()['pending'] and time.monotonic() < deadline:
+    while imagery.status().pending and time.monotonic() < deadline:
         time.sleep(0.005)
     assert {from_path(path)[0] for path in server.paths[asked:]} == {17}
 
@@ -141,7 +156,7 @@ def test_a_failing_server_is_not_asked_for_coarser_tiles(serve, open_imagery):
     server = serve(lambda path, headers: Reply(503))
     imagery = open_imagery(server.template, http=quick_http(backoff_s=30.0, max_backoff_s=60.0))
     with pytest.raises(ImageryError, match='answered 503'):
-        imagery.patch(MapFrame(*PLACE), (0.0, 0.0), 56.0, 256, wait_s=20)
+        imagery.patch(PatchView(MapFrame(*PLACE), (0.0, 0.0), 56.0, 256), wait_s=20)
     assert {from_path(path)[0] for path in server.paths} == {19}
 
 
@@ -149,7 +164,8 @@ def test_a_patch_says_what_it_was_made_of(serve, open_imagery):
     server = serve(lambda path, headers: Reply(body=GREY_TILE))
     imagery = open_imagery(server.template, name='Orthos', max_zoom=18, vintage='2021',
                            attribution='(c) Survey')
-    patch = imagery.patch(MapFrame(*PLACE), (0.0, 0.0), 20.0, 100, wait_s=60)
+    patch = imagery.patch(PatchView(MapFrame(*PLACE), (0.0, 0.0), 20.0, 100), wait_s=60)
     assert (patch.source, patch.vintage, patch.attribution) == ('Orthos', '2021', '(c) Survey')
     assert patch.native_resolution_m == pytest.approx(0.407, abs=0.001) and patch.is_coarse
-    assert not imagery.patch(MapFrame(*PLACE), (0.0, 0.0), 60.0, 100, wait_s=60).is_coarse
+    wider = PatchView(MapFrame(*PLACE), (0.0, 0.0), 60.0, 100)
+    assert not imagery.patch(wider, wait_s=60).is_coarse

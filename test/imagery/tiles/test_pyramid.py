@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Tile imagery as the localizer uses it: waiting, missing tiles, failing servers, secrets."""
 
 import logging
@@ -9,6 +23,7 @@ import time
 from fg2_ros.geometry import mercator
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import HttpSettings, ImageryError, ImageryNotReady
+from fg2_ros.imagery.patch import PatchView
 import numpy as np
 import pytest
 
@@ -23,7 +38,7 @@ def test_asking_never_blocks_and_the_patch_comes_later(serve, open_imagery):
     imagery = open_imagery(serve(reply).template, http=HttpSettings())
     with pytest.raises(ImageryNotReady, match=r'of \d+ tiles of 127.0.0.1:\d+ are still being'):
         ask(imagery)  # comes back although the server answers nothing yet
-    assert imagery.stats()['pending'] >= 2
+    assert imagery.status().pending >= 2
     released.set()
     patch = ask(imagery, wait_s=20)
     assert patch.valid is None and np.all(patch.image == 99) and patch.source == imagery.name
@@ -31,12 +46,12 @@ def test_asking_never_blocks_and_the_patch_comes_later(serve, open_imagery):
 
 def test_a_request_fetches_what_the_patch_will_need(grey_server, open_imagery):
     imagery = open_imagery(grey_server.template)
-    imagery.request(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX)
+    imagery.request(PatchView(FRAME, (0.0, 0.0), SIZE_M, SIZE_PX))
     ask_until(imagery, is_patch)
     fetched = len(grey_server.paths)
     ask(imagery)
     ask(imagery)
-    assert len(grey_server.paths) == fetched == imagery.stats()['downloads']
+    assert len(grey_server.paths) == fetched == imagery.status().downloads
 
 
 def test_absent_tiles_are_masked_and_not_asked_for_again(serve, open_imagery):
@@ -56,7 +71,7 @@ def test_absent_tiles_are_masked_and_not_asked_for_again(serve, open_imagery):
     asked = len(server.paths)
     ask(imagery, centre=centre)
     assert len(server.paths) == asked
-    assert imagery.stats()['absent'] > 0 and not imagery.stats()['offline']
+    assert imagery.status().absent > 0 and not imagery.status().offline
 
 
 def test_mostly_absent_imagery_is_an_error_that_says_why(serve, open_imagery):
@@ -104,11 +119,11 @@ def test_keys_reach_the_server_and_nothing_else(
     server = serve(lambda path, headers: Reply(status, GREY_TILE))
     imagery = open_imagery(template.format(url=server.url), tmp_path / 'c.mbtiles', key=key)
     outcome = ask_until(imagery, lambda outcome: type(outcome) is not ImageryNotReady)
-    stats, shown = imagery.stats(), repr(imagery.source)
+    status, shown = imagery.status(), repr(imagery.store.source)
     imagery.close()
     assert all('S3CRETVALUE' in path for path in server.paths)
     assert caplog.records  # the HTTP library's, at least
-    assert 'S3CRETVALUE' not in caplog.text + str(outcome) + str(stats) + shown
+    assert 'S3CRETVALUE' not in caplog.text + str(outcome) + str(status) + shown
     for file in tmp_path.iterdir():
         assert b'S3CRETVALUE' not in file.read_bytes()
 
@@ -122,7 +137,7 @@ def test_a_second_run_needs_no_network(grey_server, open_imagery, tmp_path):
     second = open_imagery(grey_server.template, tmp_path / 'c.mbtiles')
     assert np.all(ask(second, wait_s=20).image == 99)
     assert len(grey_server.paths) == asked
-    assert second.stats()['disk_hits'] > 0 and second.stats()['cache'].endswith('c.mbtiles')
+    assert second.status().disk_hits > 0 and second.status().caches[0].path.name == 'c.mbtiles'
 
 
 def test_outdated_tiles_are_used_while_the_server_is_asked_for_changes(
@@ -143,7 +158,7 @@ def test_outdated_tiles_are_used_while_the_server_is_asked_for_changes(
     colour = 120
     ask_until(imagery, lambda patch: np.all(patch.image == 120))
     server.reply = lambda path, headers: Reply(503)
-    ask_until(imagery, lambda _: imagery.stats()['offline'])
+    ask_until(imagery, lambda _: imagery.status().offline)
     assert np.all(ask(imagery).image == 120)  # what we have is better than nothing
 
 
@@ -153,35 +168,35 @@ def test_without_a_usable_cache_it_works_in_memory_and_says_so(
     folder.write_text('not a folder')
     imagery = open_imagery(grey_server.template, folder / 'c.mbtiles')
     assert is_patch(ask_until(imagery, is_patch))
-    assert imagery.stats()['cache'].startswith('off: the tile cache')
+    assert str(imagery.status().caches[0]).startswith('off: the tile cache')
     assert 'tiles are kept in memory only' in caplog.text
 
 
 def test_beyond_the_mercator_limit_is_a_clear_error(grey_server, open_imagery):
     imagery = open_imagery(grey_server.template)
     with pytest.raises(ImageryError, match='ends at 85.0511 degrees'):
-        imagery.patch(MapFrame(86.0, 0.0), (0.0, 0.0), 50.0, 100)
+        imagery.patch(PatchView(MapFrame(86.0, 0.0), (0.0, 0.0), 50.0, 100))
 
 
 @pytest.mark.parametrize('centre, size_m, size_px', [
     ((np.nan, 0.0), 50.0, 100), ((0.0, 0.0), 0.0, 100), ((0.0, 0.0), 50.0, 0)])
 def test_senseless_patches_are_refused(centre, size_m, size_px, grey_server, open_imagery):
     with pytest.raises(ValueError):
-        open_imagery(grey_server.template).patch(FRAME, centre, size_m, size_px)
+        open_imagery(grey_server.template).patch(PatchView(FRAME, centre, size_m, size_px))
     assert grey_server.paths == []
 
 
 def test_a_patch_of_too_many_tiles_is_an_error_of_its_source(grey_server, open_imagery):
     imagery = open_imagery(grey_server.template, min_zoom=17, name='Orthos')
     for ask_for in (imagery.patch, imagery.request):
-        with pytest.raises(ImageryError, match='9000 m needs more than the .* of Orthos'):
-            ask_for(FRAME, (0.0, 0.0), 9000.0, 8000)
+        with pytest.raises(ImageryError, match='9000 m needs .* tiles of Orthos, more than the'):
+            ask_for(PatchView(FRAME, (0.0, 0.0), 9000.0, 8000))
     assert grey_server.paths == []
 
 
 def test_memory_stays_within_its_bound(grey_server, open_imagery):
     imagery = open_imagery(grey_server.template, memory_bytes=30 * 3 * 256 ** 2)
     for east in range(0, 3000, 150):
-        imagery.patch(FRAME, (float(east), 0.0), 56.0, 128, wait_s=20)
-        assert imagery.stats()['memory_tiles'] <= 30
-    assert imagery.stats()['downloads'] > 30
+        imagery.patch(PatchView(FRAME, (float(east), 0.0), 56.0, 128), wait_s=20)
+        assert imagery.status().memory_tiles <= 30
+    assert imagery.status().downloads > 30

@@ -1,10 +1,24 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The covariance's factor is found from errors whose true spread is known."""
 
 from test.helpers.tiny_run import make_trainer, NoiseDataset
 
 from fg2_ros.geometry.se2 import map_pose_from_solution, Pose2, solution_from_map_pose
 from fg2_ros.solver.covariance import FLOOR_M, FLOOR_RAD
-from fg2_ros.training.simulated.calibration import _errors, calibrated_scale, honest_scale
+from fg2_ros.training.simulated.calibration import calibrated_scale, errors_of, honest_scale
 from fg2_ros.training.simulated.samples import Sample
 import numpy as np
 import pytest
@@ -41,7 +55,7 @@ def test_errors_are_east_north_and_yaw():
 
     back = map_pose_from_solution(*(value[0].numpy() for value in poses[1]))
     assert back == pytest.approx(found, abs=1e-5)
-    assert _errors(Solved, sample)[0].tolist() == pytest.approx([0.3, -0.4, 0.1], abs=1e-5)
+    assert errors_of(Solved, sample)[0].tolist() == pytest.approx([0.3, -0.4, 0.1], abs=1e-5)
 
 
 def test_network_that_knows_nothing_gets_some_finite_factor(tmp_path):

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Samples show what their truth says, and are the same every time."""
 
 from dataclasses import replace
@@ -101,7 +115,7 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
         write_city(city, tmp_path, settings, BeaconScene(POSE, city.seed), [POSE] * 3)
 
     def dataset(seed):
-        return FrameDataset(wanted, 3, tmp_path, CONFIG, SampleSettings(), seed)
+        return FrameDataset(wanted, 3, tmp_path, CONFIG, SampleSettings(), seed=seed)
     forwards = [dataset(5)[number] for number in range(8)]
     backwards = [dataset(5)[number] for number in reversed(range(8))][::-1]
     for one, other in zip(forwards, backwards):
@@ -111,8 +125,8 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
 
 
 def test_every_frame_comes_once_an_epoch(tmp_path):
-    dataset = FrameDataset(cities(0, 9), 4, tmp_path, CONFIG, SampleSettings(), 0)
-    first, second = dataset._order(0), dataset._order(1)
+    dataset = FrameDataset(cities(0, 9), 4, tmp_path, CONFIG, SampleSettings(), seed=0)
+    first, second = dataset.order(0), dataset.order(1)
     assert sorted(first) == sorted(second) == list(range(40))
     assert not np.array_equal(first, second)
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Training is reproducible, survives a kill, and learns."""
 
 from dataclasses import replace
@@ -40,9 +54,7 @@ def test_killed_and_resumed_run_ends_as_the_uninterrupted_one(tmp_path):
 
 def test_run_writes_log_curves_and_learns_a_repeated_batch(tmp_path):
     settings = replace(SETTINGS, steps=40, validate_every=20, checkpoint_every=40, peak_rate=5e-3)
-    trainer = make_trainer(tmp_path, settings=settings)
-    batch = next(trainer._batches())
-    trainer._batches = lambda: iter([batch] * settings.steps)
+    trainer = make_trainer(tmp_path, settings=settings, kinds=settings.batch)
     losses = []
     last = trainer.run(lambda record: losses.append(record['info_nce']))
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.5
@@ -52,8 +64,8 @@ def test_run_writes_log_curves_and_learns_a_repeated_batch(tmp_path):
 
 
 def test_average_follows_the_network_and_its_statistics(tmp_path):
-    trainer = make_trainer(tmp_path, settings=replace(SETTINGS, ema_decay=0.0))
-    trainer._learn(next(trainer._batches()))
+    trainer = make_trainer(tmp_path, settings=replace(SETTINGS, ema_decay=0.0, steps=1))
+    trainer.run()
     averaged = trainer.average.state_dict()
     for name, value in trainer.network.state_dict().items():
         if value.is_floating_point():
@@ -78,13 +90,14 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 
 def test_finished_folder_is_not_overwritten(tmp_path):
-    make_trainer(tmp_path)._write_checkpoint()
+    settings = replace(SETTINGS, steps=1)
+    make_trainer(tmp_path, settings=settings).run()
     with pytest.raises(ValueError, match='holds a run already'):
-        make_trainer(tmp_path)
+        make_trainer(tmp_path, settings=settings)
     with pytest.raises(ValueError, match='other settings'):
-        make_trainer(tmp_path, resume=True, settings=replace(SETTINGS, peak_rate=0.5))
+        make_trainer(tmp_path, resume=True, settings=replace(settings, peak_rate=0.5))
     with pytest.raises(ValueError, match='other settings'):
-        make_trainer(tmp_path, resume=True, origin={'cities': [0, 7]})
+        make_trainer(tmp_path, True, settings, origin={'cities': [0, 7]})
 
 
 def test_rates_rise_then_fall():

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The losses: against the reference, and against loops."""
 
 import math
@@ -38,7 +52,7 @@ def test_info_nce(expected):
     scores = 2 * np.random.default_rng(51).standard_normal((3, 1681, 1681))
     found = info_nce(
         torch.from_numpy(scores.astype(np.float32)), expected['R_gt'], expected['t_gt'][:, 0],
-        expected['sat_index'], expected['grd_index'], 71.0)
+        aerial_index=expected['sat_index'], ground_index=expected['grd_index'], extent_m=71.0)
     torch.testing.assert_close(found, expected['infonce'], atol=1e-5, rtol=0)
 
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Settings of a run: defaults, files, and what is refused."""
 
 from fg2_ros.commands import main
@@ -15,7 +29,7 @@ def config_of(monkeypatch):
     """Return a function that returns the run which a command line asks for."""
     def of(data_set, *arguments):
         configs = []
-        monkeypatch.setattr(run, 'train', lambda config, resume: configs.append(config))
+        monkeypatch.setattr(run, 'train', lambda config, *_: configs.append(config))
         assert main(['train', data_set, '--root', 'data', '--out', 'run', *arguments]) == 0
         return configs.pop()
     return of
@@ -44,7 +58,7 @@ def test_a_command_line_says_the_same(config_of):
 
 @pytest.mark.parametrize('arguments, words', [
     (['--area', 'samearea'], 'unrecognized arguments: --area'),
-    (['--network', '[9]'], '--network: it is no mapping'),
+    (['--network', '[9]'], "--network: '[9]' is not a mapping"),
     (['--rate', 'fast'], "--rate = 'fast' is not a number")])
 def test_a_wrong_command_line_is_refused(config_of, capsys, arguments, words):
     with pytest.raises(SystemExit, match='2'):
@@ -73,10 +87,10 @@ def test_numbers_may_be_written_as_people_do(tmp_path):
     ('vigor', {'epochs': 0}, 'epochs = 0 is not between'),
     ('vigor', {'epochs': 2.5}, 'epochs = 2.5 is not a whole number'),
     ('vigor', {'rate': 'fast'}, "rate = 'fast' is not a number"),
-    ('vigor', {'area': 'elsewhere'}, "area = 'elsewhere' is none of 'samearea', 'crossarea'"),
+    ('vigor', {'area': 'elsewhere'}, "area = 'elsewhere' is not one of 'samearea', 'crossarea'"),
     ('vigor', {'root': ''}, 'missing: root'),
     ('vigor', {'network': {'cells': 9}}, r"unknown or missing fields: \['cells'\]"),
-    ('vigor', {'network': [9]}, 'network: it is no mapping'),
+    ('vigor', {'network': [9]}, r'network: \[9\] is not a mapping'),
 ])
 def test_what_is_wrong_is_named(data_set, values, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Which frames are learned when, what is random about them, and features that are kept."""
 
 from dataclasses import replace
@@ -7,7 +21,7 @@ from test.helpers.vigor_kitti_tiny import (
 from fg2_ros.datasets.frames import rolled, rotation_of_yaw
 from fg2_ros.training.vigor_kitti.feature_cache import backbone_hash, FeatureCache
 from fg2_ros.training.vigor_kitti.samples import (
-    CrossViewSamples, Key, loaded, Schedule, Unreadable, Variation)
+    CrossViewSamples, Key, load_batches, Schedule, Unreadable, Variation)
 import numpy as np
 import pytest
 import torch
@@ -24,8 +38,8 @@ def test_an_epoch_has_every_frame_at_most_once_in_an_order_of_its_own():
     epochs = [steps[2 * epoch] + steps[2 * epoch + 1] for epoch in range(3)]
     for epoch, frames in enumerate(epochs):
         assert {key.epoch for key in frames} == {epoch}
-        assert len({key.index for key in frames}) == 8
-    assert len({tuple(key.index for key in frames) for frames in epochs}) == 3
+        assert len({key.frame for key in frames}) == 8
+    assert len({tuple(key.frame for key in frames) for frames in epochs}) == 3
     assert steps == keys(schedule) != keys(replace(schedule, seed=6))
 
 
@@ -69,7 +83,7 @@ def test_drawn_patches_differ_from_epoch_to_epoch():
 def test_workers_read_what_this_process_would():
     samples = CrossViewSamples(NoiseFrames(5, unreadable={3}), Variation(20.0, False, 1), None)
     wanted = [[Key(0, 4), Key(0, 0)], [Key(1, 3)]]
-    here, there = (list(loaded(samples, iter(wanted), workers)) for workers in (0, 1))
+    here, there = (list(load_batches(samples, iter(wanted), workers)) for workers in (0, 1))
     assert [len(batch) for batch in there] == [2, 1]
     for one, other in zip(here[0], there[0]):
         assert one.name == other.name and one.seed == other.seed

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The published training: exact in parts, in several processes and after a kill; it learns."""
 
 from dataclasses import replace
@@ -12,7 +26,7 @@ from test.helpers.vigor_kitti_tiny import (
     DROPPING, FRAMES, learned, MACHINE, make_network, make_trainer, NoiseFrames, PANORAMA, PINHOLE,
     RECIPE, VALIDATION_FRAMES, VARIED)
 
-from fg2_ros.training.vigor_kitti.processes import joined, Processes
+from fg2_ros.training.vigor_kitti.processes import join_processes, Processes
 from fg2_ros.training.vigor_kitti.samples import Key, Schedule
 from fg2_ros.training.vigor_kitti.trainer import (
     freeze, head_state, is_better, pose_errors, validation_record)
@@ -104,16 +118,16 @@ def test_parts_compute_the_lifting_again_instead_of_keeping_it():
 def test_two_processes_give_what_one_gives_and_end_together(tmp_path, pair):
     """Even if one of them can read nothing of the second step."""
     schedule = Schedule(FRAMES, RECIPE.batch, RECIPE.epochs, RECIPE.seed)
-    unreadable = [key.index for key in list(schedule.keys(0, 1, 2))[1]]
+    unreadable = [key.frame for key in list(schedule.keys(0, 1, 2))[1]]
     frames = NoiseFrames(FRAMES, unreadable=unreadable)
     other = started(
         tmp_path, '--learn', '--unreadable', *unreadable, '--fail-in', 1, **pair[1])
     with pytest.raises(ValueError, match='process 1 of 2: this data set is not what it seems'):
-        with joined('cpu') as processes:
+        with join_processes('cpu') as processes:
             assert (processes.count, processes.is_first) == (2, True)
             here = learned(make_trainer(processes=processes, frames=frames), 3)
             measured = make_trainer(processes=processes).validate()
-            make_trainer(tmp_path, False, VARIED, MACHINE, DROPPING, processes).run()
+            make_trainer(tmp_path, recipe=VARIED, config=DROPPING, processes=processes).run()
     ended(other)
     assert other.returncode != 0
     assert [record['frames'] for record in here[0][:2]] == [RECIPE.batch, RECIPE.batch // 2]

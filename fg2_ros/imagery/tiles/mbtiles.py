@@ -1,0 +1,101 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The MBTiles format: how a file is opened to be read, where a tile lies, what is said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sqlite3
+
+from fg2_ros.imagery.tiles.address import flipped_row, TileId
+
+BUSY_S = 2.0  # longest wait for another process that writes
+IS_TILE = 'zoom_level = ? AND tile_column = ? AND tile_row = ?'
+
+
+def row_of(tile: TileId) -> tuple[int, int, int]:
+    """Return (zoom_level, tile_column, tile_row): MBTiles counts rows from the south."""
+    return tile.zoom, tile.x, flipped_row(tile.zoom, tile.y)
+
+
+def connect(path: Path, options: str) -> sqlite3.Connection:
+    """Return a connection for one thread at a time, whichever; options as in SQLite's URIs."""
+    return sqlite3.connect(f'{path.absolute().as_uri()}?{options}', uri=True, timeout=BUSY_S,
+                           isolation_level=None, check_same_thread=False)
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """
+    Open a file to be read, also where nothing can be written and while others write it.
+
+    :raises sqlite3.Error: if it cannot be read.
+    """
+    try:
+        return _readable(path, 'mode=ro')
+    except sqlite3.OperationalError as error:
+        # In write-ahead mode SQLite wants to make files beside it. Without a log that is pending
+        # the file itself is complete, and unless it is in use nobody changes it.
+        if log_bytes(path) or is_busy(error):
+            raise
+        return _readable(path, 'mode=ro&immutable=1')
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return whether an error says that another process would not let go of the file."""
+    return error_kind(error) == sqlite3.SQLITE_BUSY
+
+
+def error_kind(error: sqlite3.Error) -> int:
+    """Return SQLite's code of an error, without the details."""
+    return getattr(error, 'sqlite_errorcode', 0) & 0xff
+
+
+def log_bytes(path: Path) -> int:
+    """Return the size of a file's write-ahead log."""
+    try:
+        return Path(f'{path}-wal').stat().st_size
+    except OSError:
+        return 0
+
+
+def tables_of(database: sqlite3.Connection) -> set[str]:
+    """Return the names of tables and views."""
+    return {name for name, in database.execute(
+        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
+
+
+def metadata_of(database: sqlite3.Connection) -> dict[str, str]:
+    """Return what a file says of itself, nothing if it does not."""
+    if 'metadata' not in tables_of(database):
+        return {}
+    return {str(name): str(value) for name, value in database.execute(
+        'SELECT name, value FROM metadata')}
+
+
+def encoded_tile(database: sqlite3.Connection, tile: TileId) -> bytes | None:
+    """Return a tile, None if it is not there."""
+    row = database.execute(
+        f'SELECT tile_data FROM tiles WHERE {IS_TILE}', row_of(tile)).fetchone()
+    return row[0] if row and isinstance(row[0], bytes) and row[0] else None
+
+
+def _readable(path: Path, options: str) -> sqlite3.Connection:
+    database = connect(path, options)
+    try:
+        database.execute('SELECT count(*) FROM sqlite_master').fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database

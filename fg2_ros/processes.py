@@ -1,0 +1,28 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Worker processes: how they begin, whoever starts them."""
+
+import signal
+import sys
+
+import cv2
+
+
+def begin_worker(*_) -> None:
+    """Leave Ctrl-C to the parent process, and the other processors to the other workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    if 'torch' in sys.modules:  # not every worker needs it
+        sys.modules['torch'].set_num_threads(1)

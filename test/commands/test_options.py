@@ -1,0 +1,121 @@
+"""Options of commands: declared from settings, given in files and on command lines."""
+
+import argparse
+from dataclasses import dataclass, MISSING
+from pathlib import Path
+
+from fg2_ros.commands import make_parser
+from fg2_ros.commands.options import add_options
+from fg2_ros.settings import setting
+from fg2_ros.simulation.seeds import seed_range
+import pytest
+
+MEASURING = ('bench', 'coverage', 'demo', 'evaluate sim', 'evaluate vigor', 'evaluate kitti',
+             'prefetch', 'replay', 'show vigor', 'show kitti')
+OTHERS = ('convert', 'export', 'train sim', 'train vigor', 'train kitti')
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Made-up settings of every kind."""
+
+    root: Path = setting(MISSING, 'Where it is.', of=Path)
+    frames: int = setting(10, 'How many; 100 % of them.', between=(1, 100))
+    rate_hz: float = setting(8.0, 'How often.', unit='Hz', option={'name': 'rate'})
+    loop: bool = setting(False, 'Again and again.')
+    datum: tuple = setting((47.5, 8.7), 'Where on Earth.')
+    seeds: tuple = setting((3, 5), 'Which.', parse=seed_range)
+    zoom: int | None = setting(None, 'Of tiles.', of=int, option={'group': 'how fine'})
+    fine: float | None = setting(None, 'Metres.', of=float, option={'group': 'how fine'})
+
+
+@dataclass(frozen=True)
+class Sources:
+    """More settings of the same command."""
+
+    source: tuple = setting((), 'From where.', of=str)
+    kind: str = setting('plain', 'Which.', choices=('plain', 'rough'))
+
+
+@pytest.fixture
+def parse(tmp_path):
+    """Return a function that returns what a command gets of its options."""
+    def parsed(*arguments, file=None, without=(), parts=(Drive, Sources)):
+        if file is not None:
+            path = tmp_path / 'options.yaml'
+            path.write_text(file)
+            arguments += ('--config', str(path))
+        got = []
+        parser = argparse.ArgumentParser()
+        add_options(parser, lambda *each: got.extend(each) or 0, *parts, without=without)
+        args = parser.parse_args(list(arguments))
+        assert args.run(args) == 0
+        return got
+    return parsed
+
+
+def test_defaults_are_those_of_the_settings(parse):
+    assert parse('--root', 'a') == [Drive(Path('a')), Sources()]
+
+
+def test_all_kinds_of_options(parse):
+    drive, sources = parse(
+        '--root', 'a', '--frames', '7', '--rate', '2', '--loop', '--datum', '-33.9', '18.4',
+        '--seeds', '7-9', '--fine', '1e-1', '--source', 'x', '--source', 'y', '--kind', 'rough')
+    assert drive == Drive(Path('a'), 7, 2.0, True, (-33.9, 18.4), (7, 9), None, 0.1)
+    assert sources == Sources(('x', 'y'), 'rough')
+
+
+def test_the_command_line_wins_over_the_file(parse):
+    file = ('root: a\nframes: 7\nloop: true\ndatum: [1, 2]\nseeds: 4\nzoom: 17\nsource: x\n'
+            'rate: 1e1\nkind: null\n')
+    drive, sources = parse(file=file)
+    assert drive == Drive(Path('a'), 7, 10.0, True, (1.0, 2.0), (4, 4), 17)
+    assert sources == Sources(('x',))
+    drive, sources = parse(
+        '--frames', '8', '--no-loop', '--fine', '2', '--source', 'y', file=file)
+    assert drive == Drive(Path('a'), 8, 10.0, False, (1.0, 2.0), (4, 4), None, 2.0)
+    assert sources.source == ('y',)
+
+
+def test_defaults_may_be_other_ones(parse):
+    drive, = parse('--frames', '2', parts=(Drive(Path('b'), loop=True),))
+    assert drive == Drive(Path('b'), 2, loop=True)
+
+
+@pytest.mark.parametrize('arguments, file, sentence', [
+    ((), None, 'required: --root'),
+    ((), 'frames: 2', 'required: --root'),
+    (('--root', 'a', '--frames', 'x'), None, "--frames = 'x' is not a whole number"),
+    (('--root', 'a', '--frames', '0'), None, '--frames = 0 is not between 1 and 100'),
+    (('--root', 'a', '--kind', 'red'), None, "--kind = 'red' is not one of 'plain', 'rough'"),
+    (('--root', 'a', '--seeds', '9-7'), None, "--seeds: '9-7' must go upwards"),
+    (('--root', 'a', '--datum', '1'), None, 'expected 2 arguments'),
+    (('--root', 'a', '--zoom', '1', '--fine', '2'), None, 'not allowed with'),
+    (('--root', 'a', '--colour', 'red'), None, 'unrecognized arguments: --colour'),
+    (('--root', 'a'), 'frams: 2', 'options.yaml: unknown setting frams; there are root, frames'),
+    (('--root', 'a'), 'frames: 2.5', 'options.yaml: frames = 2.5 is not a whole number'),
+    (('--root', 'a'), 'loop: 1', 'options.yaml: loop = 1 is not true or false'),
+    (('--root', 'a'), 'datum: 47', 'options.yaml: datum = 47 is not a list'),
+    (('--root', 'a'), 'source: [1]', 'options.yaml: source = [1] is not a list of texts'),
+    (('--root', 'a'), '- frames', 'holds no settings')])
+def test_what_is_wrong_is_told_in_a_sentence(parse, capsys, arguments, file, sentence):
+    with pytest.raises(SystemExit, match='2'):
+        parse(*arguments, file=file)
+    assert sentence in ' '.join(capsys.readouterr().err.split())
+
+
+def test_a_command_may_lack_a_setting(parse, capsys):
+    assert parse('--root', 'a', without=('zoom',))[0] == Drive(Path('a'))
+    with pytest.raises(SystemExit, match='2'):
+        parse('--root', 'a', file='zoom: 3', without=('zoom',))
+    assert 'unknown setting zoom' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', [*MEASURING, *OTHERS])
+def test_every_command_takes_a_file_and_what_measures_writes_one(command, capsys):
+    with pytest.raises(SystemExit, match='0'):
+        make_parser().parse_args([*command.split(), '--help'])
+    said = capsys.readouterr().out
+    assert '--config FILE' in said
+    assert ('--json FILE' in said) == (command in MEASURING)
