@@ -327,7 +327,7 @@ class Tracker:
         if observation.valid_share < settings.min_valid_share:
             return 'imagery', (f'only {observation.valid_share:.0%} of the aerial patch shows '
                                'imagery')
-        if doubt := self._too_early(summary.stamp_ns) or self._disagreement(summary):
+        if doubt := self._too_early(summary) or self._disagreement(summary):
             return doubt
         if mode.mass < settings.min_mass:
             other, mass = belief.second(mode)
@@ -341,50 +341,65 @@ class Tracker:
                              f'{settings.max_sigma_m:.1f} m are allowed')
         return None
 
-    def _too_early(self, stamp_ns: int) -> tuple[str, str] | None:
-        recent, settings = self._recent(stamp_ns), self.settings.publication
-        length_m = _length_m(recent)
-        if len(recent) >= settings.min_images and length_m >= settings.min_distance_m:
+    def _too_early(self, summary: BeliefState) -> tuple[str, str] | None:
+        """Return (kind, sentence) if there are too few images to tell whether they agree."""
+        recent, settings = self._recent(summary.stamp_ns), self.settings.publication
+        is_long = _length_m(recent) >= settings.min_distance_m
+        tells = self._telling_m(summary, recent) >= settings.min_distance_m or (
+            summary.agreement < self._level(summary, recent))
+        if len(recent) >= settings.min_images and is_long and tells:
             return None
         return 'start', (
-            f'only {len(recent)} images over {length_m:.0f} m so far, {settings.min_images} over '
-            f'{settings.min_distance_m:g} m are needed')
+            f'only {len(recent)} images over {_length_m(recent):.0f} m so far, '
+            f'{settings.min_images} over {settings.min_distance_m:g} m are needed, over more '
+            'where images match weakly')
+
+    def _telling_m(self, summary: BeliefState, images: list[Recent]) -> float:
+        """Return the distance that images tell as much over as strongly matching ones."""
+        return self.settings.calibration.telling_m(
+            _length_m(images), strength(summary.mean, images))
+
+    def _level(self, summary: BeliefState, images: list[Recent]) -> float:
+        """Return the agreement that images must reach."""
+        return self.settings.calibration.agreement_over(self._telling_m(summary, images))
 
     def _disagreement(self, summary: BeliefState) -> tuple[str, str] | None:
         """Return (kind, sentence) if images do not agree enough with a belief."""
-        recent, calibration = self._recent(summary.stamp_ns), self.settings.calibration
-        level = calibration.agreement_over(_length_m(recent))
+        recent = self._recent(summary.stamp_ns)
+        level = self._level(summary, recent)
         if summary.agreement < level:
             return 'agreement', (
                 f'the images of the last {_length_m(recent):.0f} m agree with no '
                 f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
                 'needed): is the heading right, and do images and imagery show the same place?')
-        contradiction = self._contradiction(summary, recent[-1:])
-        if not contradiction:
+        contradictions = self._contradictions(summary, recent[-1:])
+        if len(contradictions) > 1:
+            return 'agreement', ' and '.join(contradictions)
+        if not contradictions:
             return None
         since = self._since_contradiction(recent)
-        long_enough = _length_m(since) >= self.settings.publication.min_distance_m
-        agreed = agreement(summary.mean, since)
-        if not long_enough or agreed < calibration.agreement_over(_length_m(since)):
+        agreed, telling_m = agreement(summary.mean, since), self._telling_m(summary, since)
+        if telling_m < self.settings.publication.min_distance_m or (
+                agreed < self._level(summary, since)):
             return 'agreement', (
-                f'{contradiction}, and the images over {_length_m(since):.0f} m since then do '
-                f'not outweigh it (agreement {agreed:.2f})')
+                f'{contradictions[0]}, and the images over {_length_m(since):.0f} m since then '
+                f'do not outweigh it (agreement {agreed:.2f})')
         return None
 
-    def _contradiction(self, summary: BeliefState, newest: list[Recent]) -> str:
+    def _contradictions(self, summary: BeliefState, newest: list[Recent]) -> list[str]:
         """
         Return how inputs contradict a belief, and note since when.
 
         One fix alone does so only if the newest image is not in favour of the belief either.
         """
         is_supported = agreement(summary.mean, newest) >= SUPPORT
-        contradiction = self._inputs.contradiction(
+        contradictions = self._inputs.contradictions(
             summary.stamp_ns, summary.mean, by_majority=is_supported)
-        if not contradiction:
+        if not contradictions:
             self._contradicted_ns = None
         elif self._contradicted_ns is None:
             self._contradicted_ns = summary.stamp_ns
-        return contradiction
+        return contradictions
 
     def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:
         since_ns = self._contradicted_ns
@@ -408,8 +423,8 @@ class Tracker:
         if kind == 'agreement':
             stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
             since = self._since_contradiction(self._recent(stamp_ns))
-            level = self.settings.calibration.agreement_over(_length_m(since))
-            is_clear = not agreement(summary.mean, since) >= level - CLEARLY
+            is_clear = not agreement(summary.mean, since) >= (
+                self._level(summary, since) - CLEARLY)
             driven_m = self._motion(since_ns, stamp_ns).driven_m
             if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
                 self._search_again(sentence)

@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 
 SETTINGS = TrackerSettings(calibration=Calibration(
-    temper=1.0, nothing_share=0.05, correlation_m=5.0, bias_m=0.2, bias_deg=0.4,
+    temper=1.0, nothing_share=0.05, correlation_m=5.0, strength=20.0, bias_m=0.2, bias_deg=0.4,
     measurement_temper=0.5, measurement_bias_m=0.2, measurement_bias_deg=0.4))
 MOUNT = Pose2(0.4, 0.0, 0.0)  # of the camera
 SPEED_MPS = 8.0
