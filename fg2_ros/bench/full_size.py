@@ -22,7 +22,6 @@ weights are random: neither time nor memory depend on them.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 import json
 from pathlib import Path
 import re
@@ -39,7 +38,6 @@ from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.dinov2 import DinoV2
 from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.network.weights import usable_precision
-from fg2_ros.solver.ransac import RansacSettings
 import numpy as np
 import torch
 
@@ -96,9 +94,9 @@ def noise_bench(network: FG2Network) -> Bench:
     imagery = RasterImagery(
         rng.integers(0, 256, (800, 800, 3), np.uint8), frame, (0.0, 0.0), 0.2)
     panorama = rng.integers(0, 256, (*network.config.ground_image_hw, 3), np.uint8)
-    settings = replace(EVERY_PATCH_ANEW, ransac=RansacSettings())
     return Bench(
-        network, imagery, frame, panorama=panorama, pose=Pose2(0.0, 0.0, 1.0), settings=settings)
+        network, imagery, frame, panorama=panorama, pose=Pose2(0.0, 0.0, 1.0),
+        settings=EVERY_PATCH_ANEW)
 
 
 class MatmulGauge:
