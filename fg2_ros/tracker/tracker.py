@@ -45,6 +45,8 @@ MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
 SUPPORT = 0.85  # agreement of an image that is in favour of a belief
+USUALLY_SEARCHED = 4  # boxes: the four headings of a start
+CHANCES = 0.4  # times more distance for each doubling of what was searched
 CLEARLY = 0.1  # below the level an agreement is no matter of luck
 PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
 
@@ -188,6 +190,7 @@ class Tracker:
         self._sigma_m: float | None = None
         self._agreed_ns: int | None = None
         self._begin_ns = 0
+        self._searched = 0  # boxes, since a pose was published
         self._contradicted_ns: int | None = None
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
@@ -196,8 +199,9 @@ class Tracker:
     def _search_again(self, sentence: str) -> None:
         """Begin again because of a doubt; by turns with the camera thought to look backward."""
         found_once, mount_turn_rad = self._agreed_ns is not None, self._mount_turn_rad
-        sigma_m = self._sigma_m
+        sigma_m, searched = self._sigma_m, self._searched
         self._begin_again()
+        self._searched = searched
         self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
         self._mount_turn_rad = mount_turn_rad if found_once else math.pi - mount_turn_rad
 
@@ -207,7 +211,9 @@ class Tracker:
             return None
         self._begin_ns = stamp_ns
         other_headings = place.reach_m <= 2 * start.WIDEST_CELLS * self._cell_m
-        return Belief.over(start.start_grids(place, other_headings, self._cell_m))
+        grids = start.start_grids(place, other_headings, self._cell_m)
+        self._searched += len(grids)
+        return Belief.over(grids)
 
     def _predicted(self, stamp_ns: int) -> Belief | None:
         if self._state is None:
@@ -286,7 +292,7 @@ class Tracker:
         if doubt is not None:
             doubt = self._start_again_if_lost(summary, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
-        self._agreed_ns, self._lost = stamp_ns, ''
+        self._agreed_ns, self._lost, self._searched = stamp_ns, '', 0
         self._compare_inputs(stamp_ns, summary.mean)
         if self._mount_turn_rad:
             self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
@@ -356,8 +362,10 @@ class Tracker:
 
     def _telling_m(self, summary: BeliefState, images: list[Recent]) -> float:
         """Return the distance that images tell as much over as strongly matching ones."""
-        return self.settings.calibration.telling_m(
+        told_m = self.settings.calibration.telling_m(
             _length_m(images), strength(summary.mean, images))
+        # The more has been searched, the likelier something agrees by chance.
+        return told_m / (1 + CHANCES * math.log2(max(self._searched / USUALLY_SEARCHED, 1.0)))
 
     def _level(self, summary: BeliefState, images: list[Recent]) -> float:
         """Return the agreement that images must reach."""
