@@ -118,12 +118,13 @@ def solve_dense(
     alignment, _ = refine(
         PoseLikelihood(scores, probabilities, grid, settings.refinement, log_partition), start)
     covariance = _spread(likelihood, alignment, grid, honesty)
-    pairs = draw_pairs(probabilities, settings.samples, 1, generator)
-    drawn = [each[:, 0] for each in pairs]
-    inlier = inliers_of(alignment, *drawn, grid, settings.inlier_threshold_m)
-    known = (drawn[2] > 0).sum(-1).clamp_min(1)
+    aerial, ground, weight = (
+        each[:, 0] for each in draw_pairs(probabilities, settings.samples, 1, generator))
+    inlier = inliers_of(alignment, aerial, ground, weight, grid, settings.inlier_threshold_m)
+    known = (weight > 0).sum(-1).clamp_min(1)
     return Solution(
-        *alignment, inlier.sum(-1) / known, _in_map_axes(covariance), *drawn, inlier)
+        *alignment, inlier.sum(-1) / known, _in_map_axes(covariance), aerial, ground, weight,
+        inlier)
 
 
 def _poses(window: PoseWindow, grid: BevGrid) -> Tensor:
