@@ -23,7 +23,7 @@ from fg2_ros.settings import setting
 from fg2_ros.solver.covariance import UNKNOWN_M
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import inliers_of, Solution
-from fg2_ros.solver.posterior import DenseLikelihood, PosteriorSettings, PoseWindow
+from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow, PosteriorSettings
 from fg2_ros.solver.procrustes import Alignment, alignment_from_camera
 from fg2_ros.solver.ransac import PoseGate
 from fg2_ros.solver.refinement import PoseLikelihood, refine, RefinementSettings
