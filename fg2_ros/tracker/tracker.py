@@ -76,6 +76,19 @@ class Tracker:
         self._odometry = OdometryChain(settings.motion)
         self._inputs = InputsMemory(settings.prior, self._odometry)
         self._remarks = Remarks()
+        # Set by `clear` and `_begin_again`:
+        self._newest_ns: int
+        self._begin_ns: int
+        self._state: _State | None
+        self._asked: _State | None
+        self._images: deque[Testimony]
+        self._sigma_m: float | None
+        self._agreed_ns: int | None
+        self._contradicted_ns: int | None
+        self._image_used_ns: int | None
+        self._inputs_used_ns: int | None
+        self._lost: str
+        self._mount_turn_rad: float
         self.clear()
 
     # Messages ----------------------------------------------------------------------------------
@@ -184,14 +197,12 @@ class Tracker:
     # Belief ------------------------------------------------------------------------------------
 
     def _begin_again(self) -> None:
-        self._state: _State | None = None
-        self._asked: _State | None = None
-        self._images: deque[Testimony] = deque(maxlen=64)
-        self._sigma_m: float | None = None
-        self._agreed_ns: int | None = None
+        self._state = self._asked = None
+        self._images = deque(maxlen=64)
+        self._sigma_m = None
+        self._agreed_ns = self._contradicted_ns = None
         self._begin_ns = 0
-        self._searched = 0  # boxes, since a pose was published
-        self._contradicted_ns: int | None = None
+        self._searched = 0
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
         self._lost, self._mount_turn_rad = '', 0.0

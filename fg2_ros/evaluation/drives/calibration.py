@@ -132,8 +132,9 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
         calibration, strength=float(np.median([sample.strength for sample in right])))
     found = replace(found, agreement=_agreement(found, right))
     shares = np.array([found.share(sample.strength) for sample in right])
-    with_own = [sample for sample in right if sample.measured is not None]
-    own_shares = np.array([found.share(sample.strength) for sample in with_own])
+    own = [(sample.measured, sample.measured_spread, found.share(sample.strength))
+           for sample in right
+           if sample.measured is not None and sample.measured_spread is not None]
     return replace(
         found,
         bias_m=_bias([each.error[:2] for each in right],
@@ -141,12 +142,12 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
         bias_deg=math.degrees(_bias([each.error[2:] for each in right],
                                     [each.spread[2:, 2:] for each in right], 1.0)),
         measurement_temper=calibration.temper,
-        measurement_bias_m=_bias([each.measured[:2] for each in with_own],
-                                 [each.measured_spread[:2, :2] for each in with_own],
-                                 own_shares),
+        measurement_bias_m=_bias([error[:2] for error, _, _ in own],
+                                 [spread[:2, :2] for _, spread, _ in own],
+                                 np.array([share for _, _, share in own])),
         measurement_bias_deg=math.degrees(_bias(
-            [each.measured[2:] for each in with_own],
-            [each.measured_spread[2:, 2:] for each in with_own], 1.0)))
+            [error[2:] for error, _, _ in own],
+            [spread[2:, 2:] for _, spread, _ in own], 1.0)))
 
 
 def log_score(calibration: Calibration, samples: Sequence[Sample]) -> float:
@@ -212,14 +213,14 @@ def _agreement(calibration: Calibration, right: Sequence[Sample]) -> float:
 def _bias(errors: Sequence[np.ndarray], spreads: Sequence[np.ndarray],
           shares: np.ndarray | float) -> float:
     """Return the standard deviation to add, times shares, for an average NEES of 1."""
-    errors, spreads = np.array(errors), np.array(spreads)
-    size = errors.shape[1]
+    error, spread = np.array(errors), np.array(spreads)
+    size = error.shape[1]
     low, high = 1e-3, 100.0
     for _ in range(40):  # the NEES falls with the bias
         middle = math.sqrt(low * high)
-        added = np.multiply.outer((middle * np.broadcast_to(shares, len(errors))) ** 2,
+        added = np.multiply.outer((middle * np.broadcast_to(shares, len(error))) ** 2,
                                   np.eye(size))
-        nees = _squares(errors, spreads + added).mean() / size
+        nees = _squares(error, spread + added).mean() / size
         low, high = (middle, high) if nees > 1 else (low, middle)
     return math.sqrt(low * high)
 
