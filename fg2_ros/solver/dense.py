@@ -115,8 +115,8 @@ def solve_dense(
         scores, probabilities, grid, settings.posterior, log_partition)
     coarse = likelihood.evaluate(window)
     poses = _poses(window, grid)
-    outside = coarse.new_zeros(()) if gate is None else _outside(poses, gate)
-    tried = coarse + outside
+    log_prior = coarse.new_zeros(()) if gate is None else _log_prior(poses, gate)
+    tried = coarse + log_prior
     highest, best = tried.flatten(1).max(1)
     peak = poses.flatten(1, 3).gather(1, best[:, None, None].expand(-1, 1, 3))[:, 0]
     start = alignment_from_camera(peak[:, :2], peak[:, 2])._replace(ok=highest > 0)
@@ -159,13 +159,18 @@ def _poses(window: PoseWindow, grid: BevGrid) -> Tensor:
     return torch.stack([row, column, turn], -1) + middle[:, None, None, None]
 
 
-def _outside(poses: Tensor, gate: PoseGate) -> Tensor:
-    """Return (B, headings, places, places): minus infinity outside of a gate, else zero."""
+def _log_prior(poses: Tensor, gate: PoseGate) -> Tensor:
+    """
+    Return (B, headings, places, places): minus infinity outside of a gate, a prior inside.
+
+    A gate's radius is taken as three standard deviations of the place, from its middle.
+    """
     distance = torch.linalg.vector_norm(
         poses[..., :2] - gate.camera[:, None, None, None], dim=-1)
-    inside = (distance <= gate.radius_m[:, None, None, None]) & (
+    radius_m = gate.radius_m[:, None, None, None]
+    inside = (distance <= radius_m) & (
         poses[..., 2].abs() <= gate.angle_rad[:, None, None, None])
-    return torch.where(inside, 0.0, -torch.inf)
+    return torch.where(inside, -0.5 * (3 * distance / radius_m).square(), -torch.inf)
 
 
 def _spread(likelihood: DenseLikelihood, alignment: Alignment, grid: BevGrid,

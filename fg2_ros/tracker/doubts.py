@@ -29,7 +29,6 @@ import numpy as np
 SUPPORT = 0.85  # agreement of an image that is in favour of a belief
 USUALLY_SEARCHED = 4  # boxes: the four headings of a start
 CHANCES = 0.4  # times more distance for each doubling of what was searched
-CLEARLY = 0.1  # below the level an agreement is no matter of luck
 
 
 class Doubts:
@@ -78,7 +77,7 @@ class Doubts:
     def is_clear(self, summary: BeliefState, recent: list[Recent]) -> bool:
         """Return whether images disagree so much with a belief that it is no matter of luck."""
         since = self._since_contradiction(recent)
-        return not agreement(summary.mean, since) >= self._level(summary, since) - CLEARLY
+        return not agreement(summary.mean, since) >= self._settings.calibration.agreement
 
     def _too_early(
             self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:

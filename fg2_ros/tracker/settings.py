@@ -23,7 +23,7 @@ from typing import Any
 from fg2_ros.settings import setting
 import numpy as np
 
-STRONG = 0.78  # times the usual strength: weaker images tell less of what agrees by chance
+STRONG = 0.65  # times the usual strength: weaker images tell less of what agrees by chance
 METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
 
 
@@ -201,7 +201,7 @@ class PublicationSettings:
         50.0, 'The images of the last so many metres must agree with the pose.',
         unit='m', between=(1.0, 1000.0))
     doubt_m: float = setting(
-        12.0, 'After this distance without agreement the search starts again.',
+        24.0, 'After this distance without agreement the search starts again.',
         unit='m', between=(1.0, 1000.0))
     max_sigma_m: float = setting(
         5.0, "A larger standard deviation along the position ellipse's major axis is not "

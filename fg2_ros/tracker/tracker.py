@@ -42,7 +42,7 @@ UNLIKELY = 1e-4  # a box with less mass is no longer looked at
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
-PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
+PATIENCE = 4  # times the distance of doubt, if the disagreement is not clear
 
 
 class _State(NamedTuple):
