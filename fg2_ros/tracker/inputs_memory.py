@@ -98,23 +98,25 @@ class InputsMemory:
         nearest = self._fixes.nearest(stamp_ns)
         return nearest is not None and abs(nearest[0] - stamp_ns) <= NEAR_NS
 
-    def contradiction(self, stamp_ns: int, base: Pose2, by_majority: bool) -> str:
+    def contradictions(self, stamp_ns: int, base: Pose2, by_majority: bool) -> list[str]:
         """
-        Return how GNSS or the heading contradicts a pose, for a sentence; '' if none does.
+        Return how GNSS and the heading contradict a pose, for a sentence.
 
         :param by_majority: whether most of the last fixes must do so, or one is enough.
         """
         offsets = self._last_offsets(stamp_ns, base)[-(FIXES_ASKED if by_majority else 1):]
         against = [float(np.hypot(*off_m)) for off_m, sigma_m in offsets
                    if np.hypot(*off_m) > CONTRADICTION_SIGMAS * sigma_m]
+        found = []
         if 2 * len(against) > len(offsets):
-            return f'GNSS is {np.median(against):.0f} m away'
+            found.append(f'GNSS is {np.median(against):.0f} m away')
         heading = self.heading(stamp_ns)
         if heading:
             off_rad = abs(wrap_angle(heading[0] - base.yaw))
             if off_rad > max(CONTRADICTION_SIGMAS * heading[1], math.radians(20.0)):
-                return f'the heading that is given is {math.degrees(off_rad):.0f} degrees away'
-        return ''
+                found.append(
+                    f'the heading that is given is {math.degrees(off_rad):.0f} degrees away')
+        return found
 
     def _last_offsets(self, stamp_ns: int, base: Pose2) -> list[tuple[np.ndarray, float]]:
         """Return by how much the last fixes differ from a pose, the nearest to now last."""

@@ -23,6 +23,7 @@ from typing import Any
 from fg2_ros.settings import setting
 import numpy as np
 
+STRONG = 0.78  # times the usual strength: weaker images tell less of what agrees by chance
 METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
 
 
@@ -136,9 +137,13 @@ class Calibration:
             _require_sense(name, value, isinstance(known[name].default, str))
         return cls(**values)
 
-    def agreement_over(self, distance_m: float) -> float:
+    def telling_m(self, distance_m: float, strength: float) -> float:
+        """Return the distance that images tell as much over as strongly matching ones."""
+        return distance_m * min(max(strength, 0.0) / (STRONG * self.strength), 1.0)
+
+    def agreement_over(self, telling_m: float) -> float:
         """Return the level that the images of a distance must reach."""
-        return self.agreement + (1 - self.agreement) * math.exp(-distance_m / self.agreement_m)
+        return self.agreement + (1 - self.agreement) * math.exp(-telling_m / self.agreement_m)
 
     def share(self, strength: float) -> float:
         """Return how much of the position's bias is left where images match so strongly."""
@@ -187,6 +192,9 @@ class PublicationSettings:
     min_distance_m: float = setting(
         14.0, 'They must lie this far apart, end to end: a street looks like a street.',
         unit='m', between=(0.0, 1000.0))
+    most_agreement: float = setting(
+        1.0, 'However few images there are, they need not agree better with the pose than this.',
+        between=(0.0, 1.0))
     apart_m: float = setting(
         1.0, 'Images nearer to the one before are not counted anew: they err alike.',
         unit='m', between=(0.0, 100.0))

@@ -45,6 +45,8 @@ MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
 SUPPORT = 0.85  # agreement of an image that is in favour of a belief
+USUALLY_SEARCHED = 4  # boxes: the four headings of a start
+CHANCES = 0.4  # times more distance for each doubling of what was searched
 CLEARLY = 0.1  # below the level an agreement is no matter of luck
 PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
 
@@ -200,6 +202,7 @@ class Tracker:
         self._sigma_m = None
         self._agreed_ns = self._contradicted_ns = None
         self._begin_ns = 0
+        self._searched = 0  # boxes, since a pose was published
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
         self._lost, self._mount_turn_rad = '', 0.0
@@ -207,8 +210,9 @@ class Tracker:
     def _search_again(self, sentence: str) -> None:
         """Begin again because of a doubt; by turns with the camera thought to look backward."""
         found_once, mount_turn_rad = self._agreed_ns is not None, self._mount_turn_rad
-        sigma_m = self._sigma_m
+        sigma_m, searched = self._sigma_m, self._searched
         self._begin_again()
+        self._searched = searched
         self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
         self._mount_turn_rad = mount_turn_rad if found_once else math.pi - mount_turn_rad
 
@@ -218,7 +222,9 @@ class Tracker:
             return None
         self._begin_ns = stamp_ns
         other_headings = place.reach_m <= 2 * start.WIDEST_CELLS * self._cell_m
-        return Belief.over(start.start_grids(place, other_headings, self._cell_m))
+        grids = start.start_grids(place, other_headings, self._cell_m)
+        self._searched += len(grids)
+        return Belief.over(grids)
 
     def _predicted(self, stamp_ns: int) -> Belief | None:
         if self._state is None:
@@ -297,7 +303,7 @@ class Tracker:
         if doubt is not None:
             doubt = self._start_again_if_lost(summary, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
-        self._agreed_ns, self._lost = stamp_ns, ''
+        self._agreed_ns, self._lost, self._searched = stamp_ns, '', 0
         self._compare_inputs(stamp_ns, summary.mean)
         if self._mount_turn_rad:
             self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
@@ -338,7 +344,7 @@ class Tracker:
         if observation.valid_share < settings.min_valid_share:
             return 'imagery', (f'only {observation.valid_share:.0%} of the aerial patch shows '
                                'imagery')
-        if doubt := self._too_early(summary.stamp_ns) or self._disagreement(summary):
+        if doubt := self._too_early(summary) or self._disagreement(summary):
             return doubt
         if mode.mass < settings.min_mass:
             other, mass = belief.second(mode)
@@ -352,50 +358,68 @@ class Tracker:
                              f'{settings.max_sigma_m:.1f} m are allowed')
         return None
 
-    def _too_early(self, stamp_ns: int) -> tuple[str, str] | None:
-        recent, settings = self._recent(stamp_ns), self.settings.publication
-        length_m = _length_m(recent)
-        if len(recent) >= settings.min_images and length_m >= settings.min_distance_m:
+    def _too_early(self, summary: BeliefState) -> tuple[str, str] | None:
+        """Return (kind, sentence) if there are too few images to tell whether they agree."""
+        recent, settings = self._recent(summary.stamp_ns), self.settings.publication
+        is_long = _length_m(recent) >= settings.min_distance_m
+        tells = self._telling_m(summary, recent) >= settings.min_distance_m or (
+            summary.agreement < self._level(summary, recent))
+        if len(recent) >= settings.min_images and is_long and tells:
             return None
         return 'start', (
-            f'only {len(recent)} images over {length_m:.0f} m so far, {settings.min_images} over '
-            f'{settings.min_distance_m:g} m are needed')
+            f'only {len(recent)} images over {_length_m(recent):.0f} m so far, '
+            f'{settings.min_images} over {settings.min_distance_m:g} m are needed, over more '
+            'where images match weakly')
+
+    def _telling_m(self, summary: BeliefState, images: list[Recent]) -> float:
+        """Return the distance that images tell as much over as strongly matching ones."""
+        told_m = self.settings.calibration.telling_m(
+            _length_m(images), strength(summary.mean, images))
+        # The more has been searched, the likelier something agrees by chance.
+        return told_m / (1 + CHANCES * math.log2(max(self._searched / USUALLY_SEARCHED, 1.0)))
+
+    def _level(self, summary: BeliefState, images: list[Recent]) -> float:
+        """Return the agreement that images must reach."""
+        level = self.settings.calibration.agreement_over(self._telling_m(summary, images))
+        return min(level, self.settings.publication.most_agreement)
 
     def _disagreement(self, summary: BeliefState) -> tuple[str, str] | None:
         """Return (kind, sentence) if images do not agree enough with a belief."""
-        recent, calibration = self._recent(summary.stamp_ns), self.settings.calibration
-        level = calibration.agreement_over(_length_m(recent))
+        recent = self._recent(summary.stamp_ns)
+        level = self._level(summary, recent)
         if summary.agreement < level:
             return 'agreement', (
                 f'the images of the last {_length_m(recent):.0f} m agree with no '
                 f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
                 'needed): is the heading right, and do images and imagery show the same place?')
-        contradiction = self._contradiction(summary, recent[-1:])
-        if not contradiction:
+        contradictions = self._contradictions(summary, recent[-1:])
+        if len(contradictions) > 1:
+            return 'agreement', ' and '.join(contradictions)
+        if not contradictions:
             return None
         since = self._since_contradiction(recent)
-        long_enough = _length_m(since) >= self.settings.publication.min_distance_m
-        agreed = agreement(summary.mean, since)
-        if not long_enough or agreed < calibration.agreement_over(_length_m(since)):
+        agreed, telling_m = agreement(summary.mean, since), self._telling_m(summary, since)
+        if telling_m < self.settings.publication.min_distance_m or (
+                agreed < self._level(summary, since)):
             return 'agreement', (
-                f'{contradiction}, and the images over {_length_m(since):.0f} m since then do '
-                f'not outweigh it (agreement {agreed:.2f})')
+                f'{contradictions[0]}, and the images over {_length_m(since):.0f} m since then '
+                f'do not outweigh it (agreement {agreed:.2f})')
         return None
 
-    def _contradiction(self, summary: BeliefState, newest: list[Recent]) -> str:
+    def _contradictions(self, summary: BeliefState, newest: list[Recent]) -> list[str]:
         """
         Return how inputs contradict a belief, and note since when.
 
         One fix alone does so only if the newest image is not in favour of the belief either.
         """
         is_supported = agreement(summary.mean, newest) >= SUPPORT
-        contradiction = self._inputs.contradiction(
+        contradictions = self._inputs.contradictions(
             summary.stamp_ns, summary.mean, by_majority=is_supported)
-        if not contradiction:
+        if not contradictions:
             self._contradicted_ns = None
         elif self._contradicted_ns is None:
             self._contradicted_ns = summary.stamp_ns
-        return contradiction
+        return contradictions
 
     def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:
         since_ns = self._contradicted_ns
@@ -419,8 +443,8 @@ class Tracker:
         if kind == 'agreement':
             stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
             since = self._since_contradiction(self._recent(stamp_ns))
-            level = self.settings.calibration.agreement_over(_length_m(since))
-            is_clear = not agreement(summary.mean, since) >= level - CLEARLY
+            is_clear = not agreement(summary.mean, since) >= (
+                self._level(summary, since) - CLEARLY)
             driven_m = self._motion(since_ns, stamp_ns).driven_m
             if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
                 self._search_again(sentence)

@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 
 SETTINGS = TrackerSettings(calibration=Calibration(
-    temper=1.0, nothing_share=0.05, correlation_m=5.0, bias_m=0.2, bias_deg=0.4,
+    temper=1.0, nothing_share=0.05, correlation_m=5.0, strength=20.0, bias_m=0.2, bias_deg=0.4,
     measurement_temper=0.5, measurement_bias_m=0.2, measurement_bias_deg=0.4))
 MOUNT = Pose2(0.4, 0.0, 0.0)  # of the camera
 SPEED_MPS = 8.0
@@ -269,7 +269,8 @@ def test_relocalize_searches_as_wide_as_told():
     world.tracker.relocalize(30.0)
     world.tick()
     assert len(world.tracker.search(world.stamp_ns, MOUNT).looks) > 9
-    assert isinstance(world.drive(4.0)[-1], TrackedPose)
+    assert not published(world.drive(2.0))  # the more places, the more must agree
+    assert isinstance(world.drive(6.0)[-1], TrackedPose)
 
 
 def test_a_pose_that_is_given_is_where_the_search_begins():
