@@ -102,11 +102,11 @@ class PatchyImagery:
         """Have none west of it."""
         self.east_m, self.whole = east_m, orthophoto()
 
-    def patch(self, frame, centre_m, *size, **how):
+    def patch(self, view, **how):
         """Return a patch, or that it is on its way."""
-        if centre_m[0] < self.east_m:
+        if view.centre_m[0] < self.east_m:
             raise ImageryNotReady('on its way')
-        return self.whole.patch(frame, centre_m, *size, **how)
+        return self.whole.patch(view, **how)
 
     def stats(self):
         """Return that nothing is under way."""

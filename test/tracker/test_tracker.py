@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The tracker along a drive in a world of closed forms: what it publishes, and when it is silent."""
+"""The tracker along a drive in a world of closed forms: its poses, and when it is silent."""
 
 from dataclasses import dataclass, replace
 import math
