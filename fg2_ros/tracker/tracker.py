@@ -197,10 +197,6 @@ class Tracker:
         self._agreed_ns = None
         self._doubts.begin_again()
         self._begin_ns = 0
-<<<<<<< HEAD
-        self._searched = 0  # boxes, since a pose was published
-=======
->>>>>>> trust2
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
         self._lost, self._mount_turn_rad = '', 0.0
@@ -335,98 +331,6 @@ class Tracker:
                     recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
 
-<<<<<<< HEAD
-    def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode,
-               observation: Observation) -> tuple[str, str] | None:
-        """Return (kind, sentence) why the belief is not to be published; None if it is."""
-        settings = self.settings.publication
-        if observation.valid_share < settings.min_valid_share:
-            return 'imagery', (f'only {observation.valid_share:.0%} of the aerial patch shows '
-                               'imagery')
-        if doubt := self._too_early(summary) or self._disagreement(summary):
-            return doubt
-        if mode.mass < settings.min_mass:
-            other, mass = belief.second(mode)
-            return 'mass', (
-                f'the likeliest place has a probability of {mode.mass:.0%} only, '
-                f'{settings.min_mass:.0%} is needed; another {_away(mode.peak, other)} has '
-                f'{mass:.0%}')
-        sigma_m = math.sqrt(np.linalg.eigvalsh(summary.covariance[:2, :2])[-1])
-        if sigma_m > settings.max_sigma_m:
-            return 'vague', (f'the position is uncertain by {sigma_m:.1f} m (one sigma), at most '
-                             f'{settings.max_sigma_m:.1f} m are allowed')
-        return None
-
-    def _too_early(self, summary: BeliefState) -> tuple[str, str] | None:
-        """Return (kind, sentence) if there are too few images to tell whether they agree."""
-        recent, settings = self._recent(summary.stamp_ns), self.settings.publication
-        is_long = _length_m(recent) >= settings.min_distance_m
-        tells = self._telling_m(summary, recent) >= settings.min_distance_m or (
-            summary.agreement < self._level(summary, recent))
-        if len(recent) >= settings.min_images and is_long and tells:
-            return None
-        return 'start', (
-            f'only {len(recent)} images over {_length_m(recent):.0f} m so far, '
-            f'{settings.min_images} over {settings.min_distance_m:g} m are needed, over more '
-            'where images match weakly')
-
-    def _telling_m(self, summary: BeliefState, images: list[Recent]) -> float:
-        """Return the distance that images tell as much over as strongly matching ones."""
-        told_m = self.settings.calibration.telling_m(
-            _length_m(images), strength(summary.mean, images))
-        # The more has been searched, the likelier something agrees by chance.
-        return told_m / (1 + CHANCES * math.log2(max(self._searched / USUALLY_SEARCHED, 1.0)))
-
-    def _level(self, summary: BeliefState, images: list[Recent]) -> float:
-        """Return the agreement that images must reach."""
-        level = self.settings.calibration.agreement_over(self._telling_m(summary, images))
-        return min(level, self.settings.publication.most_agreement)
-
-    def _disagreement(self, summary: BeliefState) -> tuple[str, str] | None:
-        """Return (kind, sentence) if images do not agree enough with a belief."""
-        recent = self._recent(summary.stamp_ns)
-        level = self._level(summary, recent)
-        if summary.agreement < level:
-            return 'agreement', (
-                f'the images of the last {_length_m(recent):.0f} m agree with no '
-                f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
-                'needed): is the heading right, and do images and imagery show the same place?')
-        contradictions = self._contradictions(summary, recent[-1:])
-        if len(contradictions) > 1:
-            return 'agreement', ' and '.join(contradictions)
-        if not contradictions:
-            return None
-        since = self._since_contradiction(recent)
-        agreed, telling_m = agreement(summary.mean, since), self._telling_m(summary, since)
-        if telling_m < self.settings.publication.min_distance_m or (
-                agreed < self._level(summary, since)):
-            return 'agreement', (
-                f'{contradictions[0]}, and the images over {_length_m(since):.0f} m since then '
-                f'do not outweigh it (agreement {agreed:.2f})')
-        return None
-
-    def _contradictions(self, summary: BeliefState, newest: list[Recent]) -> list[str]:
-        """
-        Return how inputs contradict a belief, and note since when.
-
-        One fix alone does so only if the newest image is not in favour of the belief either.
-        """
-        is_supported = agreement(summary.mean, newest) >= SUPPORT
-        contradictions = self._inputs.contradictions(
-            summary.stamp_ns, summary.mean, by_majority=is_supported)
-        if not contradictions:
-            self._contradicted_ns = None
-        elif self._contradicted_ns is None:
-            self._contradicted_ns = summary.stamp_ns
-        return contradictions
-
-    def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:
-        since_ns = self._contradicted_ns
-        return recent if since_ns is None else [
-            each for each in recent if each.image.stamp_ns >= since_ns]
-
-=======
->>>>>>> trust2
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
         """Note by how much GNSS and the heading differ from a pose that is published."""
         self._remarks.compare(
