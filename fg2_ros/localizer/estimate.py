@@ -104,6 +104,14 @@ class Matches:
 
 
 @dataclass(frozen=True)
+class PoseMode:
+    """A place where the camera may be, in the map frame, and how probable it is."""
+
+    pose: Pose2
+    mass: float
+
+
+@dataclass(frozen=True)
 class Estimate:
     """
     Where the camera stands and looks; meaningful as a pose only if ``accepted``.
@@ -113,6 +121,8 @@ class Estimate:
     :param north_m: of the camera in the map frame.
     :param yaw_rad: map yaw (0 east, counter-clockwise) of the image's centre column.
     :param covariance: (3, 3) float64 of (east m, north m, yaw rad); positive definite.
+    :param modes: the likeliest places among those that were tried, the first of which is the
+        estimate's; their probabilities tell how ambiguous the image is.
     :param inlier_ratio: share of the matches that agree with the pose.
     :param match_count: matches drawn.
     :param patch: the aerial patch that was used.
@@ -133,3 +143,4 @@ class Estimate:
     matches: Matches
     patch: AerialPatch
     timings_ms: dict[str, float]
+    modes: tuple[PoseMode, ...] = ()

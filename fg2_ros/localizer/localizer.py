@@ -265,4 +265,4 @@ class Localizer:
         return Estimate(
             not rejection, rejection, pose.x, pose.y, latitude_deg, longitude_deg, pose.yaw,
             found.covariance, found.inlier_ratio, len(found.matches.inlier), found.matches,
-            found.patch, watch.laps())
+            found.patch, watch.laps(), found.modes)

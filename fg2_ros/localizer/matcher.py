@@ -25,7 +25,7 @@ from fg2_ros.geometry.se2 import (
     grid_from_map, map_from_grid, map_pose_from_solution, Pose2, rotation2, wrap_angle)
 from fg2_ros.imagery.patch import AerialPatch, Imagery
 from fg2_ros.localizer.aerial import AerialMemory, DescribedPatch
-from fg2_ros.localizer.estimate import Matches
+from fg2_ros.localizer.estimate import Matches, PoseMode
 from fg2_ros.localizer.resize import turned
 from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.localizer.views import PanoramaView, PinholeView
@@ -40,6 +40,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LEAST_MASS = 1e-3  # of a mode that is worth telling
+
 
 @dataclass(frozen=True)
 class MatchResult:
@@ -51,6 +53,7 @@ class MatchResult:
     :param ok: whether the matches determine a pose.
     :param from_patch_m: (right, up) of the camera from the centre of what the network saw.
     :param extent_m: side of the square that the network saw.
+    :param modes: the likeliest places among those that were tried.
     :param inlier_ratio: share of the matches that agree with the pose.
     :param patch: north-up; that of a pinhole camera is larger than what the network sees of it.
     :param valid_share: how much of what the network saw shows imagery.
@@ -61,6 +64,7 @@ class MatchResult:
     ok: bool
     from_patch_m: tuple[float, float]
     extent_m: float
+    modes: tuple[PoseMode, ...]
     inlier_ratio: float
     matches: Matches
     patch: AerialPatch
@@ -210,7 +214,7 @@ class Matcher:
         watch.lap('ground')
         matching = self._network.match(aerial.descriptors, ground.descriptors)
         grid = aerial.grid
-        solution = self._solve(matching, region, grid, view.heading_rad)
+        solution, modes = self._solve(matching, region, grid, view.heading_rad)
         heights = ground.descriptors.height_index[0].flatten().cpu().numpy()
         watch.lap('solve')
 
@@ -221,8 +225,8 @@ class Matcher:
             Pose2(place.x, place.y, wrap_angle(view.heading_rad + offset.yaw - math.pi / 2)),
             _turned_covariance(solution.covariance[0].double().numpy(), grid.yaw),
             bool(solution.ok[0]), (offset.x, offset.y), self.config.grid_extent_m,
-            float(solution.inlier_ratio[0]), self._matches(solution, grid, heights, view), patch,
-            aerial.valid_share)
+            _modes_in_map(modes, grid, view.heading_rad), float(solution.inlier_ratio[0]),
+            self._matches(solution, grid, heights, view), patch, aerial.valid_share)
 
     def _up_yaw(self, yaw_rad: float) -> float:
         """Return the map yaw that is up in an aerial patch for a camera that looks to a yaw."""
@@ -259,15 +263,16 @@ class Matcher:
         return PoseGate(limits[:, :2], limits[:, 2], limits[:, 3])
 
     def _solve(self, matching: Matching, region: SearchRegion, grid: Pose2,
-               heading_rad: float) -> Solution:
+               heading_rad: float) -> tuple[Solution, np.ndarray]:
         self._generator.manual_seed(self._settings.seed)
         away_rad = abs(wrap_angle(region.pose.yaw - heading_rad))
         extent = Extent.of(
             region.radius_m, region.angle_rad + away_rad, self._grid, self._settings.solver)
-        return solve_dense(
+        solution, modes = solve_dense(
             matching.scores, matching.probabilities, self._grid, extent, self._settings.solver,
             self._honesty, self._gate(region, grid, heading_rad), self._generator,
-            matching.log_partition).cpu()
+            matching.log_partition)
+        return solution.cpu(), modes[0].cpu().numpy().astype(float)
 
     def _matches(self, solution: Solution, grid: Pose2, heights: np.ndarray,
                  view: PanoramaView | PinholeView) -> Matches:
@@ -300,6 +305,16 @@ class Stopwatch:
     def laps(self) -> dict[str, float]:
         """Return all laps, and 'total' since the start."""
         return self._laps | {'total': (time.perf_counter() - self._start) * 1e3}
+
+
+def _modes_in_map(modes: np.ndarray, grid: Pose2, heading_rad: float) -> tuple[PoseMode, ...]:
+    """Return modes, (M, 4) row, column, bearing and probability, as poses in the map."""
+    found = []
+    for row_m, column_m, bearing_rad, mass in modes.tolist():
+        place = grid.compose(Pose2(column_m, -row_m, 0.0))
+        found.append(PoseMode(
+            Pose2(place.x, place.y, wrap_angle(heading_rad - bearing_rad)), mass))
+    return tuple(mode for mode in found if mode.mass > LEAST_MASS)
 
 
 def _turned_covariance(covariance: np.ndarray, yaw_rad: float) -> np.ndarray:

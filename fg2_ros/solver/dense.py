@@ -33,6 +33,7 @@ from torch import Tensor
 
 FINE_PLACES, FINE_PARTS = 6, 2  # around the coarse peak: three cells each way by halves
 FINE_HEADINGS, FINE_RAD = 5, math.radians(1.5)
+MODES, MODE_REACH_M, MODE_REACH_RAD = 3, 4.0, math.radians(10.0)
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,12 @@ def solve_dense(
         scores: Tensor, probabilities: Tensor, grid: BevGrid, extent: Extent,
         settings: DenseSettings = DenseSettings(), honesty: Honesty = Honesty(),
         gate: PoseGate | None = None, generator: torch.Generator | None = None,
-        log_partition: Tensor | None = None) -> Solution:
+        log_partition: Tensor | None = None) -> tuple[Solution, Tensor]:
     """
     Return the poses of the greatest likelihood, and how the posterior spreads around them.
+
+    Beside them (B, MODES, 4) row and column in metres, bearing and probability of the likeliest
+    places, among all that were tried.
 
     :param scores: (B, aerial cells, ground cells); -inf where a ground cell is not visible.
     :param probabilities: (B, aerial cells, ground cells), mutual.
@@ -112,7 +116,8 @@ def solve_dense(
     coarse = likelihood.evaluate(window)
     poses = _poses(window, grid)
     outside = coarse.new_zeros(()) if gate is None else _outside(poses, gate)
-    highest, best = (coarse + outside).flatten(1).max(1)
+    tried = coarse + outside
+    highest, best = tried.flatten(1).max(1)
     peak = poses.flatten(1, 3).gather(1, best[:, None, None].expand(-1, 1, 3))[:, 0]
     start = alignment_from_camera(peak[:, :2], peak[:, 2])._replace(ok=highest > 0)
     alignment, _ = refine(
@@ -122,9 +127,25 @@ def solve_dense(
         each[:, 0] for each in draw_pairs(probabilities, settings.samples, 1, generator))
     inlier = inliers_of(alignment, aerial, ground, weight, grid, settings.inlier_threshold_m)
     known = (weight > 0).sum(-1).clamp_min(1)
-    return Solution(
+    solution = Solution(
         *alignment, inlier.sum(-1) / known, _in_map_axes(covariance), aerial, ground, weight,
         inlier)
+    return solution, _modes(honesty.temper * tried, poses)
+
+
+def _modes(log_values: Tensor, poses: Tensor) -> Tensor:
+    """Return (B, MODES, 4): the likeliest poses that are apart, and how probable each is."""
+    left, poses = torch.softmax(log_values.flatten(1), -1), poses.flatten(1, 3)
+    modes = []
+    for _ in range(MODES):
+        best = left.argmax(1)
+        peak = poses.gather(1, best[:, None, None].expand(-1, 1, 3))
+        away = poses - peak
+        near = (torch.linalg.vector_norm(away[..., :2], dim=-1) < MODE_REACH_M) & (
+            away[..., 2].abs() < MODE_REACH_RAD)
+        modes.append(torch.cat([peak[:, 0], (left * near).sum(1, keepdim=True)], -1))
+        left = torch.where(near, 0.0, left)
+    return torch.stack(modes, 1)
 
 
 def _poses(window: PoseWindow, grid: BevGrid) -> Tensor:

@@ -108,6 +108,17 @@ def test_covariance_is_in_map_axes():
     assert estimate.covariance[1, 1] > 4 * estimate.covariance[0, 0]
 
 
+def test_the_first_mode_is_the_estimate():
+    """A clear image has one, and it holds nearly everything."""
+    estimate = Localizer(TruthfulNetwork((3.0, -5.0)), orthophoto(), FRAME).estimate(
+        panorama_at(0.3), prior_at(3.5, -5.5, 0.35))
+    first = estimate.modes[0]
+    assert (first.pose.x, first.pose.y) == pytest.approx((3.0, -5.0), abs=1.0)
+    assert abs(wrap_angle(first.pose.yaw - 0.3)) < math.radians(3.0)
+    assert first.mass > 0.9
+    assert sum(mode.mass for mode in estimate.modes) <= 1.0 + 1e-5
+
+
 def test_the_same_input_gives_the_same_estimate():
     """Draws are seeded for each estimate."""
     localizer = Localizer(TruthfulNetwork((1.0, 1.0)), orthophoto(), FRAME)
