@@ -40,7 +40,6 @@ FORBIDDEN = {  # folder or file of fg2_ros: what it must not import, at any dept
     'network': ROS_MODULES,
     'solver': ROS_MODULES,
     'published': ROS_MODULES,
-    'prior': ROS_MODULES | {'torch'},
     'datasets': ROS_MODULES,
     'drawing.py': ROS_MODULES | {'torch'},
     'localizer': ROS_MODULES,

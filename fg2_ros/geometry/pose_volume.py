@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import SupportsIndex
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 import numpy as np
@@ -68,7 +69,7 @@ class PoseGrid:
         """Return how much m^2 rad a sample stands for."""
         return self.step_m ** 2 * self.step_rad
 
-    def pose(self, index: tuple[int, int, int]) -> Pose2:
+    def pose(self, index: tuple[SupportsIndex, ...]) -> Pose2:
         """Return the pose of a (heading, north, east) index."""
         return Pose2(
             float(self.easts_m[index[2]]), float(self.norths_m[index[1]]),

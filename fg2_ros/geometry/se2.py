@@ -29,6 +29,7 @@ is the compass bearing of the panorama's centre column (clockwise from the patch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,12 @@ class Pose2(NamedTuple):
     x: float
     y: float
     yaw: float
+
+    @classmethod
+    def at(cls, place_m: Sequence[float] | np.ndarray, yaw_rad: float) -> Pose2:
+        """Return the pose with a yaw at a place (x, y)."""
+        x_m, y_m = place_m
+        return cls(float(x_m), float(y_m), yaw_rad)
 
     def compose(self, other: Pose2) -> Pose2:
         """Return ``self * other``: ``other``, given in this pose's frame, in the outer frame."""

@@ -77,9 +77,8 @@ class AerialMemory:
         :raises ImageryError: if there is none; ImageryNotReady if it is still being fetched.
         """
         kept = self._nearest(frame, centre_m)
-        distance_m = np.inf if kept is None else _distance_m(kept, centre_m)
-        if distance_m > self._settings.recentre_m:
-            kept = self._another(frame, centre_m, kept, distance_m)
+        if kept is None or _distance_m(kept, centre_m) > self._settings.recentre_m:
+            kept = self._another(frame, centre_m, kept)
         elif kept.may_improve and self._clock() - kept.fetched_s >= self._settings.retry_s:
             kept = self._improved(kept)
         self._use(kept)
@@ -105,11 +104,11 @@ class AerialMemory:
         return min(known, key=lambda kept: _distance_m(kept, centre_m), default=None)
 
     def _another(self, frame: MapFrame, centre_m: tuple[float, float],
-                 nearest: DescribedPatch | None, distance_m: float) -> DescribedPatch:
+                 nearest: DescribedPatch | None) -> DescribedPatch:
         try:
             return DescribedPatch(self._fetch(frame, centre_m), self._clock())
         except ImageryNotReady:
-            if nearest is None or distance_m > self._settings.patience_m:
+            if nearest is None or _distance_m(nearest, centre_m) > self._settings.patience_m:
                 raise
             return nearest
 

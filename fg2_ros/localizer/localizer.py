@@ -111,7 +111,7 @@ class Localizer:
             orientation = optimise_for_inference(load_network(orientation_weights, *how))
             share_backbone(orientation, network)
         if compiled:
-            for used in {network, orientation} - {None}:
+            for used in {network, orientation or network}:
                 compile_for_inference(used)
         return cls(
             network, imagery or NoImagery(), map_frame, settings, read_metadata(weights),
@@ -126,6 +126,13 @@ class Localizer:
     def finds_headings(self) -> bool:
         """Whether priors may lack a heading."""
         return self._heading_finder is not None
+
+    @property
+    def _frame(self) -> MapFrame:
+        """Return the map frame, which somebody has set or the first prior brought."""
+        if self.map_frame is None:
+            raise ValueError('a place in the map is of no use without a map_frame')
+        return self.map_frame
 
     def request_imagery(self, latitude_deg: float, longitude_deg: float) -> None:
         """
@@ -165,7 +172,7 @@ class Localizer:
         limits = self._settings.acceptance
         region = SearchRegion(
             prior.pose, limits.radius_m(prior.sigma_m), limits.angle_rad(prior.yaw_sigma_rad))
-        found = self._matcher.find(image, camera_k, self.map_frame, region, watch)
+        found = self._matcher.find(image, camera_k, self._frame, region, watch)
         if self._is_unexpected(found, region):
             found = self._second_look(image, camera_k, region, found, watch)
         return self._estimate(found, self._rejection(found, prior, limits), watch)
@@ -181,12 +188,11 @@ class Localizer:
 
     def _in_map(self, prior: Prior | MapPrior) -> MapPrior:
         """Return a usable prior in the map, whose origin is at the first one if it has none."""
-        frame = self.map_frame
         if isinstance(prior, Prior):
-            frame = frame or MapFrame(prior.latitude_deg, prior.longitude_deg)
+            frame = self.map_frame or MapFrame(prior.latitude_deg, prior.longitude_deg)
             prior = prior.in_map(frame)
-        elif frame is None:
-            raise ValueError('a prior in the map is of no use without a map_frame')
+        else:
+            frame = self._frame
         require_prior(prior, needs_heading=not self.finds_headings)
         self.map_frame = frame
         return prior
@@ -197,10 +203,10 @@ class Localizer:
         Return what an image says of the poses in a region of the map.
 
         :raises ImageryError: if there is no aerial imagery.
-        :raises ValueError: if the image cannot be used.
+        :raises ValueError: if the image cannot be used, or there is no map_frame.
         """
         self._require_image(image, camera_k)
-        return self._observer.observe(image, camera_k, self.map_frame, region, base_from_camera)
+        return self._observer.observe(image, camera_k, self._frame, region, base_from_camera)
 
     def _is_unexpected(self, found: MatchResult, region: SearchRegion) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)
@@ -214,7 +220,7 @@ class Localizer:
         """Return what is found with a pose in the middle; the first pose if that is nothing."""
         try:
             second = self._matcher.find(
-                image, camera_k, self.map_frame, replace(region, expected=first.pose), watch)
+                image, camera_k, self._frame, replace(region, expected=first.pose), watch)
         except ImageryError:
             return first
         return second if second.ok else first
@@ -222,11 +228,12 @@ class Localizer:
     def _first_run(
             self, panorama: np.ndarray, prior: MapPrior) -> MatchResult:
         """Look for a pose with any heading."""
+        assert self._heading_finder is not None, 'priors without a heading are refused before'
         start_rad = prior.pose.yaw if math.isfinite(prior.pose.yaw) else math.pi / 2
         region = SearchRegion(
             prior.pose._replace(yaw=start_rad), self._settings.acceptance.radius_m(prior.sigma_m),
             math.inf)
-        return self._heading_finder.find(panorama, None, self.map_frame, region, Stopwatch())
+        return self._heading_finder.find(panorama, None, self._frame, region, Stopwatch())
 
     def _problem_of_first_run(self, first: MatchResult, prior: MapPrior) -> str:
         """Return why no heading came of the first run, or ''; the second is asked for more."""
@@ -254,7 +261,7 @@ class Localizer:
 
     def _estimate(self, found: MatchResult, rejection: str, watch: Stopwatch) -> Estimate:
         pose = found.pose
-        latitude_deg, longitude_deg = self.map_frame.geodetic_from_map(pose.x, pose.y)
+        latitude_deg, longitude_deg = self._frame.geodetic_from_map(pose.x, pose.y)
         return Estimate(
             not rejection, rejection, pose.x, pose.y, latitude_deg, longitude_deg, pose.yaw,
             found.covariance, found.inlier_ratio, len(found.matches.inlier), found.matches,

@@ -157,14 +157,16 @@ class Matcher:
 
         :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
         """
-        up_yaw_rad = self._up_yaw(yaw_rad)
         size = self.config.ground_image_hw, self.config.image_resize
-        view = PinholeView.of(image, *size, camera_k, up_yaw_rad) if self._is_pinhole else (
-            PanoramaView.of(image, *size, yaw_rad))
+        if not self._is_pinhole:
+            panorama = PanoramaView.of(image, *size, yaw_rad)
+            tokens = self._network.ground_tokens(self._tensor(panorama.image))
+            return GroundView(panorama, self._network.ground_descriptors(tokens))
+        assert camera_k is not None, 'a pinhole network needs the intrinsics of its image'
+        view = PinholeView.of(image, *size, camera_k, self._up_yaw(yaw_rad))
         tokens = self._network.ground_tokens(self._tensor(view.image))
-        intrinsics = (self.uploaded(view.camera_k.astype(np.float32))[None],) if (
-            self._is_pinhole) else ()
-        return GroundView(view, self._network.ground_descriptors(tokens, *intrinsics))
+        intrinsics = self.uploaded(view.camera_k.astype(np.float32))[None]
+        return GroundView(view, self._network.ground_descriptors(tokens, intrinsics))
 
     def aerial(self, frame: MapFrame, middle: Pose2) -> AerialView:
         """
@@ -284,7 +286,7 @@ class Matcher:
 class Stopwatch:
     """Times of stages in milliseconds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Start now."""
         self._start = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}

@@ -54,8 +54,11 @@ class Observer:
         :raises ImageryError: if there is no aerial imagery for any of them; where there is none
             for some, nothing is said of these.
         """
-        views, likelihoods = {}, {}
-        volumes, shares, problem = [], [], None
+        views: dict[float, GroundView] = {}
+        likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
+        volumes: list[PoseVolume | None] = []
+        shares: list[float] = []
+        problem: ImageryError | None = None
         for look in region.looks:
             middle = look.grid.middle
             yaw_rad = wrap_angle(round(middle.yaw / HEADING_STEP_RAD) * HEADING_STEP_RAD)
@@ -86,10 +89,10 @@ class Observer:
             places = math.ceil(places * math.sqrt(2))
         away = [*grid_from_map(*right_up), wrap_angle(ground.view.heading_rad - grid.middle.yaw)]
         at = self._matcher.uploaded(np.array([away], np.float32))
-        values = likelihood.evaluate(PoseWindow(
+        evaluated = likelihood.evaluate(PoseWindow(
             at[:, :2], at[:, 2], places, grid.shape[0] // 2, _parts(cells), grid.step_rad))
         # Bearings grow clockwise and rows grow south.
-        values = values[0].flip(0, 1).cpu().numpy()
+        values = evaluated[0].flip(0, 1).cpu().numpy()
         return PoseVolume(grid, _turned_back(values, turn_rad, grid) if turn_rad else values)
 
 

@@ -53,7 +53,7 @@ class Health:
         lasts.
     """
 
-    def __init__(self, logger):
+    def __init__(self, logger) -> None:
         self._logger = logger
         self._lock = threading.Lock()
         self._logged_s: dict[str, float] = {}  # when, by what was said but for its numbers

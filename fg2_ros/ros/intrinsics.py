@@ -23,7 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image
 class Intrinsics:
     """Remembers the newest calibration; it is rarely sent at the very stamp of an image."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Start without one."""
         self._newest: CameraInfo | None = None
 

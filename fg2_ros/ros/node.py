@@ -103,7 +103,9 @@ class FG2Node(LifecycleNode):
         self._inputs: list = []
         self._broadcast_timer: Timer | None = None
         self._log_bridge: LogBridge | None = None
-        self._forget_time()
+        self._jumps: JumpHandle | None = None
+        self._newest_ns: dict[str, int] = {}
+        self._was_lost = True  # since the last pose
         self._epoch = 0
         self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RESULT_QOS)
@@ -230,6 +232,7 @@ class FG2Node(LifecycleNode):
             self._log_bridge = None
         if self._jumps is not None:
             self._jumps.unregister()
+            self._jumps = None
         self._forget_time()
 
     @property
@@ -258,9 +261,8 @@ class FG2Node(LifecycleNode):
         return self._made.pipeline
 
     def _forget_time(self) -> None:
-        self._jumps: JumpHandle | None = None
-        self._newest_ns: dict[str, int] = {}
-        self._was_lost = True  # since the last pose
+        self._newest_ns.clear()
+        self._was_lost = True
 
     def _read_parameters(self) -> NodeSettings:
         for name in self._user_parameters.unknown():
@@ -351,8 +353,7 @@ class FG2Node(LifecycleNode):
             self._pipeline.clear()
         self._transforms.clear()
         self._outputs.held.drop()
-        self._newest_ns.clear()
-        self._was_lost = True
+        self._forget_time()
         if self._worker is not None:
             self._worker.mailbox.clear()
 

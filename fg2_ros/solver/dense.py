@@ -23,7 +23,7 @@ from fg2_ros.settings import setting
 from fg2_ros.solver.covariance import UNKNOWN_M
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import inliers_of, Solution
-from fg2_ros.solver.posterior import DenseLikelihood, PosteriorSettings, PoseWindow
+from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow, PosteriorSettings
 from fg2_ros.solver.procrustes import Alignment, alignment_from_camera
 from fg2_ros.solver.ransac import PoseGate
 from fg2_ros.solver.refinement import PoseLikelihood, refine, RefinementSettings
@@ -118,12 +118,13 @@ def solve_dense(
     alignment, _ = refine(
         PoseLikelihood(scores, probabilities, grid, settings.refinement, log_partition), start)
     covariance = _spread(likelihood, alignment, grid, honesty)
-    pairs = draw_pairs(probabilities, settings.samples, 1, generator)
-    drawn = [each[:, 0] for each in pairs]
-    inlier = inliers_of(alignment, *drawn, grid, settings.inlier_threshold_m)
-    known = (drawn[2] > 0).sum(-1).clamp_min(1)
+    aerial, ground, weight = (
+        each[:, 0] for each in draw_pairs(probabilities, settings.samples, 1, generator))
+    inlier = inliers_of(alignment, aerial, ground, weight, grid, settings.inlier_threshold_m)
+    known = (weight > 0).sum(-1).clamp_min(1)
     return Solution(
-        *alignment, inlier.sum(-1) / known, _in_map_axes(covariance), *drawn, inlier)
+        *alignment, inlier.sum(-1) / known, _in_map_axes(covariance), aerial, ground, weight,
+        inlier)
 
 
 def _poses(window: PoseWindow, grid: BevGrid) -> Tensor:

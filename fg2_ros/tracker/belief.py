@@ -125,9 +125,9 @@ class Belief:
         best, pose = -math.inf, mode.peak
         for box in self.boxes:
             outside = np.where(_is_near(box, mode.peak), -np.inf, box.values)
-            index = np.unravel_index(int(outside.argmax()), outside.shape)
-            if outside[index] > best:
-                best, pose = float(outside[index]), box.grid.pose(index)
+            there, highest = PoseVolume(box.grid, outside).peak()
+            if highest > best:
+                best, pose = highest, there
         mass = sum(float(_around(box, pose)[0].sum()) for box in self.boxes)
         return pose, mass if math.isfinite(best) else 0.0
 

@@ -159,7 +159,7 @@ class InputsMemory:
             motion = self._odometry.between(stamp_ns, from_ns)
             if motion is not None or from_ns == fix_ns:
                 away = motion.step if motion else Pose2(0.0, 0.0, 0.0)
-                antenna = away.compose(Pose2(*fix.lever_m, 0.0))
+                antenna = away.compose(Pose2.at(fix.lever_m, 0.0))
                 places.append(fix.position_m - rotation2(yaw_rad) @ antenna[:2])
         # The median stays where it is when one fix of several is kilometres away.
         return np.median(places, axis=0)
@@ -173,7 +173,7 @@ class InputsMemory:
         sigma_m = max(fix.sigma_m, self._settings.min_fix_sigma_m)
         if motion is None:
             sigma_m = math.hypot(sigma_m, UNKNOWN_MPS * abs(from_ns - stamp_ns) / 1e9)
-        antenna = away.compose(Pose2(*fix.lever_m, 0.0))
+        antenna = away.compose(Pose2.at(fix.lever_m, 0.0))
         return rotation2(yaw_rad) @ antenna[:2], sigma_m
 
     def _log_fix_layer(self, stamp_ns: int, grid: PoseGrid, yaw_rad: float) -> np.ndarray:

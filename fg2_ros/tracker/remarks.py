@@ -75,8 +75,8 @@ class Remarks:
                          'odometry place the vehicle')
         if heading is not None:
             turn = complex(np.exp(1j * (heading[0] - base.yaw)))
-            before = turn if self._turn is None else self._turn
-            self._turn = before + share * (turn - before)
+            turned = turn if self._turn is None else self._turn
+            self._turn = turned + share * (turn - turned)
             off_rad = float(np.angle(self._turn))
             if abs(off_rad) > max(SIGMAS * heading[1], LEAST_RAD):
                 self.say(stamp_ns, 'heading', 'the heading that is given differs from the pose '

@@ -129,10 +129,11 @@ class Calibration:
         if values is None:
             return cls()
         if not isinstance(values, dict):
-            raise ValueError(f'the weights\' calibration is no table of values: {values!r}')
+            raise ValueError(f'the calibration of the weights is no table of values: {values!r}')
         known = {each.name: each for each in fields(cls)}
         if wrong := sorted(set(known).symmetric_difference(values)):
-            raise ValueError(f'the weights\' calibration has unknown or missing values: {wrong}')
+            raise ValueError(
+                f'the calibration of the weights has unknown or missing values: {wrong}')
         for name, value in values.items():
             _require_sense(name, value, isinstance(known[name].default, str))
         return cls(**values)
@@ -176,7 +177,8 @@ def _require_sense(name: str, value: Any, is_text: bool) -> None:
         sound = isinstance(value, (int, float)) and not isinstance(value, bool) and (
             0 < value < (1 if name in SHARES else math.inf))
     if not sound:
-        raise ValueError(f'the weights\' calibration has {name} = {value!r}, which makes no sense')
+        raise ValueError(
+            f'the calibration of the weights has {name} = {value!r}, which makes no sense')
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def start_grids(place: Place, other_headings: bool, cell_m: float) -> list[PoseG
     for yaw_rad, reach_rad in _headings(place, other_headings):
         middle_m = place.position_m(yaw_rad)
         grids += [
-            grid(Pose2(*(middle_m + (east, north)).tolist(), yaw_rad), reach_m, reach_rad, cell_m,
+            grid(Pose2.at(middle_m + (east, north), yaw_rad), reach_m, reach_rad, cell_m,
                  COARSE_RAD)
             for north in steps for east in steps]
     return grids

@@ -26,26 +26,22 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
+from fg2_ros.tracker.doubts import Doubts, length_m
 from fg2_ros.tracker.evidence import agreement, log_factors, Recent, strength, Testimony
-from fg2_ros.tracker.inputs import Fix, Look, Observation, Odometry, SearchRegion
+from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchRegion
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.measurement import measured
 from fg2_ros.tracker.motion import Motion, OdometryChain
+from fg2_ros.tracker.region import focused, region_of
 from fg2_ros.tracker.remarks import Remarks
 from fg2_ros.tracker.results import BeliefState, Silence, TrackedPose
 from fg2_ros.tracker.settings import TrackerSettings
 import numpy as np
 
 UNLIKELY = 1e-4  # a box with less mass is no longer looked at
-LEAST_REACH_CELLS, LEAST_REACH_RAD = 3, math.radians(6.0)
-FINE_REACH_CELLS, FINE_RAD = 6, math.radians(1.5)
-CONTEXT_RAD = math.radians(4.0)
-FOCUS_MASS = 0.9  # a mode with less has rivals that are to be kept
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
-SUPPORT = 0.85  # agreement of an image that is in favour of a belief
-CLEARLY = 0.1  # below the level an agreement is no matter of luck
 PATIENCE = 3  # times the distance of doubt, if the disagreement is not clear
 
 
@@ -74,6 +70,19 @@ class Tracker:
         self._odometry = OdometryChain(settings.motion)
         self._inputs = InputsMemory(settings.prior, self._odometry)
         self._remarks = Remarks()
+        self._doubts = Doubts(settings, self._inputs)
+        # Set by `clear` and `_begin_again`:
+        self._newest_ns: int
+        self._begin_ns: int
+        self._state: _State | None
+        self._asked: _State | None
+        self._images: deque[Testimony]
+        self._sigma_m: float | None
+        self._agreed_ns: int | None
+        self._image_used_ns: int | None
+        self._inputs_used_ns: int | None
+        self._lost: str
+        self._mount_turn_rad: float
         self.clear()
 
     # Messages ----------------------------------------------------------------------------------
@@ -84,7 +93,7 @@ class Tracker:
             self._odometry.clear()
             self._inputs.clear()
             self._remarks.clear()
-            self._newest_ns = -1
+            self._newest_ns, self._doubts.searched = -1, 0
             self._begin_again()
 
     def relocalize(self, sigma_m: float | None = None) -> None:
@@ -95,7 +104,7 @@ class Tracker:
         """
         with self._lock:
             self._begin_again()
-            self._sigma_m = sigma_m
+            self._sigma_m, self._doubts.searched = sigma_m, 0
 
     def set_pose(self, stamp_ns: int, base: Pose2, covariance: np.ndarray) -> None:
         """
@@ -146,7 +155,7 @@ class Tracker:
                     remarks=self._remarks.at(stamp_ns))
             mount = base_from_camera.compose(Pose2(0.0, 0.0, self._mount_turn_rad))
             self._asked = _State(stamp_ns, belief, mount)
-            return _region(belief, mount, self._cell_m)
+            return region_of(belief, mount, self._cell_m)
 
     def update(self, stamp_ns: int, observation: Observation) -> TrackedPose | Silence:
         """
@@ -167,7 +176,7 @@ class Tracker:
             self._remember(testimony)
             mode = now.mode()
             self._newest_ns = stamp_ns
-            self._state = _State(stamp_ns, _focused(belief, mode, self._cell_m))
+            self._state = _State(stamp_ns, focused(belief, mode, self._cell_m))
             return self._answer(stamp_ns, now, mode, observation)
 
     def belief(self, stamp_ns: int, with_density: bool = False) -> BeliefState | None:
@@ -182,13 +191,12 @@ class Tracker:
     # Belief ------------------------------------------------------------------------------------
 
     def _begin_again(self) -> None:
-        self._state: _State | None = None
-        self._asked: _State | None = None
-        self._images: deque[Testimony] = deque(maxlen=64)
-        self._sigma_m: float | None = None
-        self._agreed_ns: int | None = None
+        self._state = self._asked = None
+        self._images = deque(maxlen=64)
+        self._sigma_m = None
+        self._agreed_ns = None
+        self._doubts.begin_again()
         self._begin_ns = 0
-        self._contradicted_ns: int | None = None
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
         self._lost, self._mount_turn_rad = '', 0.0
@@ -207,7 +215,9 @@ class Tracker:
             return None
         self._begin_ns = stamp_ns
         other_headings = place.reach_m <= 2 * start.WIDEST_CELLS * self._cell_m
-        return Belief.over(start.start_grids(place, other_headings, self._cell_m))
+        grids = start.start_grids(place, other_headings, self._cell_m)
+        self._doubts.searched += len(grids)
+        return Belief.over(grids)
 
     def _predicted(self, stamp_ns: int) -> Belief | None:
         if self._state is None:
@@ -219,7 +229,7 @@ class Tracker:
         belief = self._state.belief.moved(motion).faded(fade)
         if motion.sigma_m < self._cell_m:
             return belief
-        return _focused(belief, belief.mode(), self._cell_m)
+        return focused(belief, belief.mode(), self._cell_m)
 
     def _motion(self, from_ns: int, to_ns: int) -> Motion:
         motion = self._odometry.between(from_ns, to_ns)
@@ -282,11 +292,12 @@ class Tracker:
     def _answer(self, stamp_ns: int, belief: Belief, mode: Mode,
                 observation: Observation) -> TrackedPose | Silence:
         summary = self._summary(stamp_ns, belief, mode)
-        doubt = self._doubt(summary, belief, mode, observation)
+        doubt = self._doubts.of(
+            summary, belief, mode, observation.valid_share, self._recent(stamp_ns))
         if doubt is not None:
             doubt = self._start_again_if_lost(summary, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
-        self._agreed_ns, self._lost = stamp_ns, ''
+        self._agreed_ns, self._lost, self._doubts.searched = stamp_ns, '', 0
         self._compare_inputs(stamp_ns, summary.mean)
         if self._mount_turn_rad:
             self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
@@ -306,7 +317,7 @@ class Tracker:
         return BeliefState(
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
-            agreement(mode.mean, recent), preference, _length_m(recent), density)
+            agreement(mode.mean, recent), preference, length_m(recent), density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""
@@ -319,92 +330,6 @@ class Tracker:
                 if motion.driven_m <= self.settings.publication.window_m:
                     recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
-
-    def _doubt(self, summary: BeliefState, belief: Belief, mode: Mode,
-               observation: Observation) -> tuple[str, str] | None:
-        """Return (kind, sentence) why the belief is not to be published; None if it is."""
-        settings = self.settings.publication
-        if observation.valid_share < settings.min_valid_share:
-            return 'imagery', (f'only {observation.valid_share:.0%} of the aerial patch shows '
-                               'imagery')
-        if doubt := self._too_early(summary) or self._disagreement(summary):
-            return doubt
-        if mode.mass < settings.min_mass:
-            other, mass = belief.second(mode)
-            return 'mass', (
-                f'the likeliest place has a probability of {mode.mass:.0%} only, '
-                f'{settings.min_mass:.0%} is needed; another {_away(mode.peak, other)} has '
-                f'{mass:.0%}')
-        sigma_m = math.sqrt(np.linalg.eigvalsh(summary.covariance[:2, :2])[-1])
-        if sigma_m > settings.max_sigma_m:
-            return 'vague', (f'the position is uncertain by {sigma_m:.1f} m (one sigma), at most '
-                             f'{settings.max_sigma_m:.1f} m are allowed')
-        return None
-
-    def _too_early(self, summary: BeliefState) -> tuple[str, str] | None:
-        """Return (kind, sentence) if there are too few images to tell whether they agree."""
-        recent, settings = self._recent(summary.stamp_ns), self.settings.publication
-        is_long = _length_m(recent) >= settings.min_distance_m
-        tells = self._telling_m(summary, recent) >= settings.min_distance_m or (
-            summary.agreement < self._level(summary, recent))
-        if len(recent) >= settings.min_images and is_long and tells:
-            return None
-        return 'start', (
-            f'only {len(recent)} images over {_length_m(recent):.0f} m so far, '
-            f'{settings.min_images} over {settings.min_distance_m:g} m are needed, over more '
-            'where images match weakly')
-
-    def _telling_m(self, summary: BeliefState, images: list[Recent]) -> float:
-        """Return the distance that images tell as much over as strongly matching ones."""
-        return self.settings.calibration.telling_m(
-            _length_m(images), strength(summary.mean, images))
-
-    def _level(self, summary: BeliefState, images: list[Recent]) -> float:
-        """Return the agreement that images must reach."""
-        return self.settings.calibration.agreement_over(self._telling_m(summary, images))
-
-    def _disagreement(self, summary: BeliefState) -> tuple[str, str] | None:
-        """Return (kind, sentence) if images do not agree enough with a belief."""
-        recent = self._recent(summary.stamp_ns)
-        level = self._level(summary, recent)
-        if summary.agreement < level:
-            return 'agreement', (
-                f'the images of the last {_length_m(recent):.0f} m agree with no '
-                f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
-                'needed): is the heading right, and do images and imagery show the same place?')
-        contradictions = self._contradictions(summary, recent[-1:])
-        if len(contradictions) > 1:
-            return 'agreement', ' and '.join(contradictions)
-        if not contradictions:
-            return None
-        since = self._since_contradiction(recent)
-        agreed, telling_m = agreement(summary.mean, since), self._telling_m(summary, since)
-        if telling_m < self.settings.publication.min_distance_m or (
-                agreed < self._level(summary, since)):
-            return 'agreement', (
-                f'{contradictions[0]}, and the images over {_length_m(since):.0f} m since then '
-                f'do not outweigh it (agreement {agreed:.2f})')
-        return None
-
-    def _contradictions(self, summary: BeliefState, newest: list[Recent]) -> list[str]:
-        """
-        Return how inputs contradict a belief, and note since when.
-
-        One fix alone does so only if the newest image is not in favour of the belief either.
-        """
-        is_supported = agreement(summary.mean, newest) >= SUPPORT
-        contradictions = self._inputs.contradictions(
-            summary.stamp_ns, summary.mean, by_majority=is_supported)
-        if not contradictions:
-            self._contradicted_ns = None
-        elif self._contradicted_ns is None:
-            self._contradicted_ns = summary.stamp_ns
-        return contradictions
-
-    def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:
-        since_ns = self._contradicted_ns
-        return recent if since_ns is None else [
-            each for each in recent if each.image.stamp_ns >= since_ns]
 
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
         """Note by how much GNSS and the heading differ from a pose that is published."""
@@ -422,51 +347,8 @@ class Tracker:
             return 'agreement', f'{self._lost} A new search has begun: {sentence}'
         if kind == 'agreement':
             stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
-            since = self._since_contradiction(self._recent(stamp_ns))
-            is_clear = not agreement(summary.mean, since) >= (
-                self._level(summary, since) - CLEARLY)
+            is_clear = self._doubts.is_clear(summary, self._recent(stamp_ns))
             driven_m = self._motion(since_ns, stamp_ns).driven_m
             if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
                 self._search_again(sentence)
         return kind, sentence
-
-
-def _length_m(images: list[Recent]) -> float:
-    """Return how far was driven since the first of the images."""
-    return images[0].driven_m if images else 0.0
-
-
-def _focused(belief: Belief, mode: Mode, cell_m: float) -> Belief:
-    """Return a belief of one box on a grid that fits its mode."""
-    if len(belief.boxes) > 1 or mode.mass < FOCUS_MASS:
-        return belief
-    sigma_m = math.sqrt(np.linalg.eigvalsh(mode.covariance[:2, :2])[-1])
-    sigma_rad = math.sqrt(mode.covariance[2, 2])
-    reach_m = min(max(4 * sigma_m + 1.0, LEAST_REACH_CELLS * cell_m), start.WIDEST_CELLS * cell_m)
-    reach_rad = min(max(4 * sigma_rad, LEAST_REACH_RAD), start.HEADING_REACH_RAD)
-    fine = reach_m < FINE_REACH_CELLS * cell_m
-    return belief.resampled(start.grid(
-        mode.mean, reach_m, reach_rad, cell_m / 2 if fine else cell_m,
-        FINE_RAD if fine else start.COARSE_RAD))
-
-
-def _region(belief: Belief, base_from_camera: Pose2, cell_m: float) -> SearchRegion:
-    """Return what to look at for a belief: its own grids, and the surroundings if it is small."""
-    looks = [_look(box.grid, base_from_camera) for box in belief.boxes]
-    if len(looks) == 1:
-        middle = belief.boxes[0].grid.middle
-        looks.append(_look(start.grid(
-            middle, start.WIDEST_CELLS * cell_m, start.HEADING_REACH_RAD, cell_m, CONTEXT_RAD),
-            base_from_camera))
-        return SearchRegion(tuple(looks))
-    return SearchRegion(tuple(looks), f'{len(looks)} places and headings are looked at')
-
-
-def _look(grid: PoseGrid, base_from_camera: Pose2) -> Look:
-    return Look(replace(grid, middle=grid.middle.compose(base_from_camera)))
-
-
-def _away(here: Pose2, there: Pose2) -> str:
-    distance_m = math.hypot(there.x - here.x, there.y - here.y)
-    turn_deg = abs(math.degrees(wrap_angle(there.yaw - here.yaw)))
-    return f'{distance_m:.0f} m and {turn_deg:.0f} degrees away'

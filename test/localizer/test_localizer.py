@@ -103,8 +103,8 @@ def test_matches_point_at_the_same_things():
 
 def test_covariance_is_in_map_axes():
     """Where all matches say east precisely and north vaguely, the covariance says so too."""
-    estimate = Localizer(VagueNetwork((1.0, 2.0)), orthophoto(), FRAME, metadata=CALIBRATED).estimate(
-        panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
+    localizer = Localizer(VagueNetwork((1.0, 2.0)), orthophoto(), FRAME, metadata=CALIBRATED)
+    estimate = localizer.estimate(panorama_at(0.5), prior_at(1.0, 2.0, 0.5))
     assert estimate.covariance[1, 1] > 4 * estimate.covariance[0, 0]
 
 

@@ -1,3 +1,17 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What an observer says of poses, with networks that know the truth."""
 
 import math
@@ -88,11 +102,11 @@ class PatchyImagery:
         """Have none west of it."""
         self.east_m, self.whole = east_m, orthophoto()
 
-    def patch(self, frame, centre_m, *size, **how):
+    def patch(self, view, **how):
         """Return a patch, or that it is on its way."""
-        if centre_m[0] < self.east_m:
+        if view.centre_m[0] < self.east_m:
             raise ImageryNotReady('on its way')
-        return self.whole.patch(frame, centre_m, *size, **how)
+        return self.whole.patch(view, **how)
 
     def stats(self):
         """Return that nothing is under way."""

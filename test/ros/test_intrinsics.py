@@ -117,4 +117,3 @@ def test_panoramas_need_no_intrinsics(vehicle):
     vehicle.send_all(at(1.0))
     vehicle.pose_at(at(1.0))
     assert publisher.get_subscription_count() == 0
-

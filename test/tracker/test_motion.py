@@ -73,7 +73,7 @@ def test_uncertainty_grows_with_the_square_root_of_the_distance():
 
 
 def test_a_driver_that_is_started_again_is_bridged_by_its_velocity():
-    """The pose begins at zero again: the step is left out, what it may be off is kept, and said."""
+    """The pose begins at zero again: the step is left out, its doubt is kept, and it is said."""
     chain = OdometryChain(MotionSettings())
     drive(chain, 2.0, Pose2(100.0, -50.0, 2.0))
     said = drive(chain, 2.0, from_s=2.02)

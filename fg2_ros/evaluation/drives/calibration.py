@@ -27,13 +27,13 @@ from fg2_ros.tracker.results import BeliefState, Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 import numpy as np
 
-TEMPERS = (0.7, 1.0, 1.4, 2.0)
+TEMPERS = (0.7, 1.0, 1.4)
 # Errors that these samples make are those of the method, not those of a wrong lock.
 RIGHT_MASS, RIGHT_M, RIGHT_RAD = 0.95, 3.0, math.radians(10.0)
 LEAST_LENGTH_M = 14.0
 NO_BIAS = 1e-3  # a calibration's values are above zero
 UNTESTED = 0.3  # a level of agreement that hides few samples
-AGREEMENT_QUANTILE, AGREEMENT_MARGIN = 0.005, 0.02
+AGREEMENT_QUANTILE = 0.01  # of right samples that may be silenced
 LEAST_AGREEMENT, MOST_AGREEMENT = 0.5, 0.9
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
@@ -129,11 +129,12 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
         raise ValueError(f'only {len(right)} images were placed right: that is too few to '
                          'calibrate by')
     found = replace(
-        calibration, strength=float(np.median([sample.strength for sample in right])),
-        agreement=_agreement(calibration, right))
+        calibration, strength=float(np.median([sample.strength for sample in right])))
+    found = replace(found, agreement=_agreement(found, right))
     shares = np.array([found.share(sample.strength) for sample in right])
-    with_own = [sample for sample in right if sample.measured is not None]
-    own_shares = np.array([found.share(sample.strength) for sample in with_own])
+    own = [(sample.measured, sample.measured_spread, found.share(sample.strength))
+           for sample in right
+           if sample.measured is not None and sample.measured_spread is not None]
     return replace(
         found,
         bias_m=_bias([each.error[:2] for each in right],
@@ -141,22 +142,24 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
         bias_deg=math.degrees(_bias([each.error[2:] for each in right],
                                     [each.spread[2:, 2:] for each in right], 1.0)),
         measurement_temper=calibration.temper,
-        measurement_bias_m=_bias([each.measured[:2] for each in with_own],
-                                 [each.measured_spread[:2, :2] for each in with_own],
-                                 own_shares),
+        measurement_bias_m=_bias([error[:2] for error, _, _ in own],
+                                 [spread[:2, :2] for _, spread, _ in own],
+                                 np.array([share for _, _, share in own])),
         measurement_bias_deg=math.degrees(_bias(
-            [each.measured[2:] for each in with_own],
-            [each.measured_spread[2:, 2:] for each in with_own], 1.0)))
+            [error[2:] for error, _, _ in own],
+            [spread[2:, 2:] for _, spread, _ in own], 1.0)))
 
 
 def log_score(calibration: Calibration, samples: Sequence[Sample]) -> float:
-    """Return the mean logarithm of the density that beliefs gave to the truth."""
+    """Return the mean logarithm of the density that beliefs and single images gave the truth."""
     right = [sample for sample in samples if sample.is_right]
-    covariances = np.array([
-        sample.spread + calibration.bias(sample.strength) for sample in right])
-    errors = np.array([sample.error for sample in right])
-    return float(np.mean(-0.5 * _squares(errors, covariances)
-                         - 0.5 * np.linalg.slogdet(covariances)[1]))
+    own = [sample for sample in right if sample.measured is not None]
+    return _score(
+        [sample.error for sample in right],
+        [sample.spread + calibration.bias(sample.strength) for sample in right]) + _score(
+        [sample.measured for sample in own],
+        [sample.measured_spread + calibration.measurement_bias(sample.strength)
+         for sample in own])
 
 
 def correlation_m(samples: Sequence[Sample]) -> float:
@@ -198,25 +201,36 @@ def _sample(drive: int, distance_m: float, truth: Pose2, answer: TrackedPose | S
 
 def _agreement(calibration: Calibration, right: Sequence[Sample]) -> float:
     """Return the asymptotic level of agreement that nearly all right samples exceed."""
-    extra = np.exp([-sample.length_m / calibration.agreement_m for sample in right])
-    level = (np.array([sample.agreement for sample in right]) - extra) / (1 - extra)
-    lowest = float(np.quantile(level, AGREEMENT_QUANTILE)) - AGREEMENT_MARGIN
+    told_m = np.array([
+        calibration.telling_m(sample.length_m, sample.strength) for sample in right])
+    told = told_m >= LEAST_LENGTH_M
+    extra = np.exp(-told_m[told] / calibration.agreement_m)
+    level = (np.array([sample.agreement for sample in right])[told] - extra) / (1 - extra)
+    lowest = float(np.quantile(level, AGREEMENT_QUANTILE)) if len(level) else 1.0
     return float(np.clip(lowest, LEAST_AGREEMENT, MOST_AGREEMENT))
 
 
 def _bias(errors: Sequence[np.ndarray], spreads: Sequence[np.ndarray],
           shares: np.ndarray | float) -> float:
     """Return the standard deviation to add, times shares, for an average NEES of 1."""
-    errors, spreads = np.array(errors), np.array(spreads)
-    size = errors.shape[1]
+    error, spread = np.array(errors), np.array(spreads)
+    size = error.shape[1]
     low, high = 1e-3, 100.0
     for _ in range(40):  # the NEES falls with the bias
         middle = math.sqrt(low * high)
-        added = np.multiply.outer((middle * np.broadcast_to(shares, len(errors))) ** 2,
+        added = np.multiply.outer((middle * np.broadcast_to(shares, len(error))) ** 2,
                                   np.eye(size))
-        nees = _squares(errors, spreads + added).mean() / size
+        nees = _squares(error, spread + added).mean() / size
         low, high = (middle, high) if nees > 1 else (low, middle)
     return math.sqrt(low * high)
+
+
+def _score(errors: Sequence[np.ndarray], covariances: Sequence[np.ndarray]) -> float:
+    if not errors:
+        return 0.0
+    errors, covariances = np.array(errors), np.array(covariances)
+    return float(np.mean(-0.5 * _squares(errors, covariances)
+                         - 0.5 * np.linalg.slogdet(covariances)[1]))
 
 
 def _squares(errors: np.ndarray, covariances: np.ndarray) -> np.ndarray:

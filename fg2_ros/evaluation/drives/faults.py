@@ -27,6 +27,7 @@ from fg2_ros.evaluation.drives.retimed import (
 from fg2_ros.evaluation.drives.stream import SensorStream, Shot
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.simulation.drive import simulate_drive
+from fg2_ros.simulation.sensors import ImuTrack
 import numpy as np
 
 OFFSET_M = 30.0             # of a prior that is wrong throughout
@@ -63,8 +64,8 @@ def none(stream: SensorStream, around: Surroundings) -> SensorStream:
 
 def yaw_off(stream: SensorStream, around: Surroundings, by_rad: float) -> SensorStream:
     """Return a stream whose IMU is off by an angle."""
-    return replace(stream, imu=replace(
-        stream.imu, yaw_rad=wrap_angle(stream.imu.yaw_rad + by_rad)))
+    imu = _imu_of(stream)
+    return replace(stream, imu=replace(imu, yaw_rad=wrap_angle(imu.yaw_rad + by_rad)))
 
 
 def other_city(stream: SensorStream, around: Surroundings) -> SensorStream:
@@ -189,7 +190,7 @@ def kidnapped(stream: SensorStream, around: Surroundings) -> SensorStream:
     return replace(
         stream, shots=shots, fault_s=event_s, gnss=rearranged_gnss(stream.gnss, parts),
         odometry=rearranged_odometry(stream.odometry, parts),
-        imu=rearranged_imu(stream.imu, parts))
+        imu=rearranged_imu(_imu_of(stream), parts))
 
 
 def standstill(stream: SensorStream, around: Surroundings) -> SensorStream:
@@ -232,6 +233,13 @@ FAULTS: dict[str, Callable[[SensorStream, Surroundings], SensorStream]] = {
 def _event_s(stream: SensorStream) -> float:
     """Return when a third of the images are taken: the rest shows how it is got over."""
     return stream.shots[len(stream.shots) // 3].time_s
+
+
+def _imu_of(stream: SensorStream) -> ImuTrack:
+    """Return the readings of the IMU, which every stream has that a fault is made in."""
+    if stream.imu is None:
+        raise ValueError('this fault needs a stream with an IMU')
+    return stream.imu
 
 
 def _time_s(shot: Shot) -> float:

@@ -98,15 +98,15 @@ def time_figures(drives: Sequence[DriveResult]) -> dict:
 
 def filter_figures(drives: Sequence[DriveResult]) -> dict:
     """Return how filters fared that were fed with ~/pose, against GNSS."""
-    known = [drive.ekf for drive in drives
+    known = [(drive.ekf.rmse_m, drive.ekf.gnss_rmse_m) for drive in drives
              if drive.ekf.rmse_m is not None and drive.ekf.gnss_rmse_m is not None]
     consistency = [drive.ekf.anees for drive in drives if drive.ekf.anees is not None]
     return {
         'drives': len(known),
-        'median_rmse_m': median([result.rmse_m for result in known]),
-        'gnss_median_rmse_m': median([result.gnss_rmse_m for result in known]),
+        'median_rmse_m': median([own_m for own_m, _ in known]),
+        'gnss_median_rmse_m': median([gnss_m for _, gnss_m in known]),
         'better_than_gnss': float(np.mean([
-            result.rmse_m < result.gnss_rmse_m for result in known])) if known else None,
+            own_m < gnss_m for own_m, gnss_m in known])) if known else None,
         'anees': float(np.mean(consistency)) if consistency else None,
         'anees_median': median(consistency),
         'by_drive': {str(drive.seed): {
@@ -131,7 +131,8 @@ def alone(image: ImageResult) -> Claim | None:
 
 def results(images: Sequence[ImageResult], source: Source) -> list[FrameResult]:
     """Return the poses that were published, against the truth."""
-    return [source(image).against(image.truth) for image in images if source(image) is not None]
+    return [claim.against(image.truth) for image in images
+            if (claim := source(image)) is not None]
 
 
 def error_m(images: Sequence[ImageResult], source: Source) -> list[float]:
@@ -198,10 +199,11 @@ def doubts(image: ImageResult) -> tuple[str, ...]:
 
 
 def recovered_after_s(drive: DriveResult) -> float:
-    """Return how long after the fault right poses came, and none after them was wrong."""
-    after = [image for image in drive.images if image.time_s >= drive.fault_s]
+    """Return how long after the fault, or the beginning, right poses came, and then no wrong."""
+    begin_s = drive.fault_s or 0.0
+    after = [image for image in drive.images if image.time_s >= begin_s]
     wrong_s = max((image.time_s for image in after if is_wrong(image)), default=-np.inf)
-    return next((image.time_s - drive.fault_s for image in after
+    return next((image.time_s - begin_s for image in after
                  if is_right(image) and image.time_s > wrong_s), np.inf)
 
 

@@ -73,9 +73,9 @@ def pose_feeder(stream: SensorStream, images: Sequence[ImageResult]) -> Take:
                 for shot, image in zip(stream.shots, images)}
 
     def take(pose_filter: PlanarFilter, event: Event) -> None:
-        if not isinstance(event.content, Shot) or measured[event.stamp_ns] is None:
+        measurement = measured[event.stamp_ns] if isinstance(event.content, Shot) else None
+        if measurement is None:
             return
-        measurement = measured[event.stamp_ns]
         if pose_filter.has_started:
             pose_filter.take_pose(measurement.pose, measurement.covariance)
         else:
@@ -87,7 +87,7 @@ def pose_feeder(stream: SensorStream, images: Sequence[ImageResult]) -> Take:
 class GnssFeeder:
     """Feeds a filter with fixes and headings; the first of both start it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Know no heading."""
         self._heading: Heading | None = None
 
@@ -104,7 +104,7 @@ class GnssFeeder:
         if not pose_filter.has_started:
             if self._heading is None:
                 return
-            pose_filter.start(Pose2(*fix.position_m, self._heading.yaw_rad), np.diag([
+            pose_filter.start(Pose2.at(fix.position_m, self._heading.yaw_rad), np.diag([
                 fix.sigma_m ** 2, fix.sigma_m ** 2, self._heading.sigma_rad ** 2]))
         pose_filter.take_position(fix.position_m, fix.sigma_m, fix.lever_m)
 

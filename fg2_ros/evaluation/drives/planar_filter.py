@@ -50,13 +50,19 @@ class PlanarFilter:
     def __init__(self, settings: FilterSettings = FilterSettings()):
         """Know nothing."""
         self._settings = settings
-        self._state: np.ndarray | None = None
+        self._started_state: np.ndarray | None = None
         self._covariance = np.zeros((3, 3))
 
     @property
     def has_started(self) -> bool:
         """Whether there is a state."""
-        return self._state is not None
+        return self._started_state is not None
+
+    @property
+    def _state(self) -> np.ndarray:
+        """Return (x, y, yaw)."""
+        assert self._started_state is not None, 'only a filter that was started has a state'
+        return self._started_state
 
     @property
     def pose(self) -> Pose2:
@@ -70,14 +76,15 @@ class PlanarFilter:
 
     def start(self, pose: Pose2, covariance: np.ndarray) -> None:
         """Begin at a pose."""
-        self._state, self._covariance = np.array(pose, float), np.array(covariance, float)
+        self._started_state = np.array(pose, float)
+        self._covariance = np.array(covariance, float)
 
     def predict(self, twist: Pose2, seconds: float) -> None:
         """Drive with a velocity in base_link (m/s, m/s, rad/s) for a time."""
         turn = twist.yaw * seconds
         middle = rotation2(self._state[2] + turn / 2)
         step = middle @ (twist.x * seconds, twist.y * seconds)
-        self._state = self._state + (*step, turn)
+        self._started_state = self._state + (*step, turn)
         jacobian = np.eye(3)
         jacobian[:2, 2] = -step[1], step[0]
         way_m = float(np.hypot(*step))
@@ -109,7 +116,7 @@ class PlanarFilter:
         if away @ np.linalg.solve(spread, away) > self._settings.rejection_sigmas ** 2:
             return False
         gain = np.linalg.solve(spread, jacobian @ self._covariance).T
-        self._state = self._state + gain @ away
+        self._started_state = self._state + gain @ away
         rest = np.eye(3) - gain @ jacobian
         self._covariance = rest @ self._covariance @ rest.T + gain @ noise @ gain.T
         return True

@@ -147,7 +147,7 @@ def open_drive(spec: DriveSpec, cache: Path) -> RenderedDrive:
 
 
 def render_missing(specs: Sequence[DriveSpec], cache: Path, workers: int = 1,
-                   on_drive: Callable[[DriveSpec], None] = lambda spec: None) -> None:
+                   on_drive: Callable[[DriveSpec], object] = lambda spec: None) -> None:
     """
     Render the drives that a folder lacks, several at a time.
 

@@ -54,11 +54,16 @@ def with_stop(trajectory: Trajectory, at_s: float, stop_s: float,
     node = np.insert(np.arange(len(path_m)), stop, stop)
     node_s = arrival_s[node] + stop_s * (np.arange(len(node)) > stop)
     time_s = sample_times(node_s[-1], TRAJECTORY_RATE_HZ)
-    columns = [np.interp(time_s, node_s, column[node]) for column in (
-        trajectory.east_m, trajectory.north_m, trajectory.yaw_rad, trajectory.roll_rad,
-        trajectory.pitch_rad, speed_mps)]
-    yaw_rate_radps = np.gradient(columns[2], time_s)
-    return Retimed(Trajectory(time_s, *columns, yaw_rate_radps), np.delete(node_s, stop + 1))
+
+    def resampled(column: np.ndarray) -> np.ndarray:
+        return np.interp(time_s, node_s, column[node])
+
+    yaw_rad = resampled(trajectory.yaw_rad)
+    retimed = Trajectory(
+        time_s, resampled(trajectory.east_m), resampled(trajectory.north_m), yaw_rad,
+        resampled(trajectory.roll_rad), resampled(trajectory.pitch_rad), resampled(speed_mps),
+        yaw_rate_radps=np.gradient(yaw_rad, time_s))
+    return Retimed(retimed, np.delete(node_s, stop + 1))
 
 
 def sensed(trajectory: Trajectory, sensors: SensorModels,
@@ -90,9 +95,11 @@ def rearranged_gnss(track: GnssTrack, stretches: Sequence[Stretch]) -> GnssTrack
 
 def rearranged_imu(track: ImuTrack, stretches: Sequence[Stretch]) -> ImuTrack:
     """Return the attitudes of parts of a drive, in another order."""
-    columns = {name: _joined(track.time_s, getattr(track, name), stretches)
-               for name in ('roll_rad', 'pitch_rad', 'yaw_rad', 'yaw_rate_radps')}
-    return replace(track, time_s=_times(track.time_s, stretches), **columns)
+    roll_rad, pitch_rad, yaw_rad, yaw_rate_radps = (
+        _joined(track.time_s, column, stretches)
+        for column in (track.roll_rad, track.pitch_rad, track.yaw_rad, track.yaw_rate_radps))
+    return replace(track, time_s=_times(track.time_s, stretches), roll_rad=roll_rad,
+                   pitch_rad=pitch_rad, yaw_rad=yaw_rad, yaw_rate_radps=yaw_rate_radps)
 
 
 def rearranged_odometry(track: OdometryTrack, stretches: Sequence[Stretch]) -> OdometryTrack:

@@ -81,8 +81,8 @@ def rebuilt(orthophoto: np.ndarray, other: np.ndarray, city: City,
     :param other: the aerial image of the other city, of the same size.
     """
     size = orthophoto.shape[:2]
-    street = np.isin(city.ground, (Ground.ASPHALT, Ground.PAVEMENT, Ground.KERB))
-    street = cv2.resize(street.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
+    paved = np.isin(city.ground, (Ground.ASPHALT, Ground.PAVEMENT, Ground.KERB))
+    street = cv2.resize(paved.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
     gone = footprints(city.buildings, size)
     come = footprints(other_city.buildings, size)
     return np.where(((gone | come) & (street == 0))[..., None] > 0, other, orthophoto)

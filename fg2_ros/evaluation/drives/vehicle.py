@@ -62,7 +62,7 @@ class Vehicle:
         self.localizer.map_frame = stream.map_frame
         for event in stream.events():
             if isinstance(event.content, Shot):
-                yield self._result(stream, event, tracker)
+                yield self._result(stream, event.stamp_ns, event.content, tracker)
             else:
                 tell(tracker, event)
 
@@ -84,10 +84,10 @@ class Vehicle:
         fault_s = None if stream.fault_s is None else stream.fault_s - stream.shots[0].time_s
         return DriveResult(seed, images, fault_s, filter_result(stream, images))
 
-    def _result(self, stream: SensorStream, event: Event, tracker: Tracker) -> ImageResult:
-        shot = event.content
+    def _result(self, stream: SensorStream, stamp_ns: int, shot: Shot,
+                tracker: Tracker) -> ImageResult:
         panorama = shot.image.pixels()
-        result = image_result(shot, self._answer(stream, event.stamp_ns, panorama, tracker))
+        result = image_result(shot, self._answer(stream, stamp_ns, panorama, tracker))
         single = self._single(stream, shot, panorama) if self.has_single else None
         return replace(result, time_s=shot.time_s - stream.shots[0].time_s, single=single)
 
@@ -129,16 +129,17 @@ def tell(tracker: Tracker, event: Event) -> None:
 
 def image_result(shot: Shot, answer: TrackedPose | Silence) -> ImageResult:
     """Return an answer beside the truth."""
-    belief = answer.belief
-    known = {} if belief is None else {'mass': belief.mass, 'agreement': belief.agreement}
+    result = ImageResult(shot.time_s, shot.truth)
+    if answer.belief is not None:
+        result = replace(result, mass=answer.belief.mass, agreement=answer.belief.agreement)
     if isinstance(answer, Silence):
-        return ImageResult(shot.time_s, shot.truth, **known, silence=answer.kind,
-                           sentences=(answer.sentence, *answer.remarks))
+        return replace(
+            result, silence=answer.kind, sentences=(answer.sentence, *answer.remarks))
     measured = answer.measurement
-    return ImageResult(
-        shot.time_s, shot.truth, Claim(answer.base, answer.covariance),
-        None if measured is None else Claim(measured.base, measured.covariance),
-        **known, sentences=answer.remarks)
+    return replace(
+        result, track=Claim(answer.base, answer.covariance),
+        measurement=None if measured is None else Claim(measured.base, measured.covariance),
+        sentences=answer.remarks)
 
 
 def single_prior(stream: SensorStream, time_s: float) -> MapPrior | None:
@@ -149,6 +150,6 @@ def single_prior(stream: SensorStream, time_s: float) -> MapPrior | None:
     away_s = np.where(np.isfinite(stream.gnss.position_m[:, 0]),
                       np.abs(stream.gnss.time_s - time_s), np.inf)
     antenna_m = stream.gnss.position_m[np.argmin(away_s)]
-    base = Pose2(*antenna_m, yaw_rad).compose(Pose2(*np.negative(stream.antenna_m), 0.0))
+    base = Pose2.at(antenna_m, yaw_rad).compose(Pose2.at(np.negative(stream.antenna_m), 0.0))
     return MapPrior(base.compose(stream.base_from_camera), stream.gnss.sigma_m,
                     stream.imu.yaw_sigma_rad)
