@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import io
 from pathlib import Path
@@ -39,7 +39,7 @@ ORIGINS = {'belief': trust_figures.tracked, '~/pose': trust_figures.measured,
 TALL = 300  # points
 SIGMA_M, ERROR_M = (0.05, 10.0), (0.01, 100.0)  # what the chart of both shows
 ARROW_M = 6.0
-PICTURE_IN, PICTURE_DPI = (4.2, 4.0), 110
+PICTURE_IN, PICTURE_DPI, JPEG_QUALITY = 4.2, 120, 88
 TRUTH_COLOUR, BELIEF_COLOURS = '#ffffff', 'plasma'
 
 
@@ -152,12 +152,14 @@ def error_against_sigma(origins: Sequence[PublishedPoses]) -> Markup:
     def draw(axes: Axes) -> None:
         for origin, colour in reversed(list(zip(origins, CYCLE))):
             axes.plot(np.clip(origin.sigma_m, *SIGMA_M), np.clip(origin.error_m, *ERROR_M), '.',
-                      color=COLOURS[colour], markersize=3, alpha=0.4, label=origin.name)
+                      color=COLOURS[colour], markersize=6, alpha=0.5, label=origin.name)
         for factor, colour in ((1, 'soft'), (3, 'red')):
             axes.plot(SIGMA_M, np.multiply(factor, SIGMA_M), color=COLOURS[colour], linewidth=1,
                       label=f'{factor} sigma')
         axes.set(xlabel='claimed sigma [m]', ylabel='position error [m]', xscale='log',
                  yscale='log', xlim=SIGMA_M, ylim=ERROR_M)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter('{x:g}')
         axes.legend(loc='lower left', bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=5)
 
     return chart('error against sigma', draw, height=TALL)
@@ -165,37 +167,34 @@ def error_against_sigma(origins: Sequence[PublishedPoses]) -> Markup:
 
 def errors_over_time(origins: Sequence[PublishedPoses]) -> Markup:
     """Return a chart of the 95th percentiles of the errors, second by second of all drives."""
-    curves = []
-    for origin, colour in zip(origins, CYCLE):
-        seconds, errors = by_second(origin)
-        curves.append(Curve(
-            origin.name, seconds, np.array([np.percentile(each, 95) for each in errors]), colour))
-    return line_chart('error over time', curves, '95th percentile [m]',
-                      'time since the first image [s]')
+    return line_chart('error over time', [
+        Curve(origin.name, *by_second(origin, lambda errors: (
+            np.percentile(errors, 95) if len(errors) else np.nan)), colour)
+        for origin, colour in zip(origins, CYCLE)], '95th percentile [m]',
+        'time since the first image [s]')
 
 
 def published_over_time(origins: Sequence[PublishedPoses], images_a_second: float) -> Markup:
     """Return a chart of how many images led to a pose, second by second of all drives."""
-    curves = []
-    for origin, colour in zip(origins, CYCLE):
-        seconds, errors = by_second(origin)
-        curves.append(Curve(origin.name, seconds, np.array([
-            100 * len(each) / images_a_second for each in errors]), colour))
-    return line_chart('published over time', curves, 'published [%]',
-                      'time since the first image [s]')
+    return line_chart('published over time', [
+        Curve(origin.name, *by_second(
+            origin, lambda errors: 100 * len(errors) / images_a_second), colour)
+        for origin, colour in zip(origins, CYCLE)], 'published [%]',
+        'time since the first image [s]')
 
 
-def by_second(origin: PublishedPoses) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the seconds with poses, and the errors of the poses of each."""
+def by_second(origin: PublishedPoses, figure: Callable[[np.ndarray], float]
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the seconds up to the last pose, and a figure of the errors of each."""
     second = np.floor(origin.time_s + 1e-6).astype(int)
-    seconds = np.unique(second)
-    return seconds, [origin.error_m[second == each] for each in seconds]
+    seconds = np.arange(second.max() + 1)
+    return seconds, np.array([figure(origin.error_m[second == each]) for each in seconds])
 
 
 def belief_uri(moment: Moment) -> str:
     """Return a picture of a belief on the aerial image as a data URI; white is the truth."""
-    figure = Figure(PICTURE_IN, layout='constrained', dpi=PICTURE_DPI, facecolor='none')
-    axes = figure.subplots()
+    figure = Figure((PICTURE_IN, PICTURE_IN), dpi=PICTURE_DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(moment.picture, extent=moment.extent_m)
     strength = moment.density / max(float(moment.density.max()), np.finfo(float).tiny)
     axes.imshow(strength, extent=moment.extent_m, origin='lower', cmap=BELIEF_COLOURS,
@@ -206,8 +205,8 @@ def belief_uri(moment: Moment) -> str:
     axes.set(xlim=moment.extent_m[:2], ylim=moment.extent_m[2:])
     axes.set_axis_off()
     file = io.BytesIO()
-    figure.savefig(file, format='png', metadata={'Software': None})
-    return f'data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}'
+    figure.savefig(file, format='jpg', pil_kwargs={'quality': JPEG_QUALITY})
+    return f'data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}'
 
 
 def draw_claim(axes: Axes, claim: Claim) -> None:

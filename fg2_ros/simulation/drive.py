@@ -20,14 +20,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fg2_ros.geometry.panorama import rotation3
-from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.simulation.cameras import CameraPose, MOUNTS
 from fg2_ros.simulation.lane_path import lane_path, LanePath
 from fg2_ros.simulation.sensors import (
     gauss_markov, GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss,
     simulate_imu, simulate_odometry)
+from fg2_ros.simulation.trajectory import Trajectory
 import numpy as np
-from numpy.typing import ArrayLike
 
 TRAJECTORY_RATE_HZ = 100.0
 PROFILE_STEP_M = 0.1
@@ -67,42 +67,6 @@ class DriveSettings:
     def duration_s(self) -> float:
         """Return the time from the first reading to the last image."""
         return self.lead_in_s + (self.frames - 1) / self.frame_rate_hz
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """
-    Where ``base_link`` is: (T,) arrays over evenly spaced times.
-
-    Map frame; yaw is continuous, not wrapped. Roll and pitch are the body's own, on its springs.
-    """
-
-    time_s: np.ndarray
-    east_m: np.ndarray
-    north_m: np.ndarray
-    yaw_rad: np.ndarray
-    roll_rad: np.ndarray
-    pitch_rad: np.ndarray
-    speed_mps: np.ndarray
-    yaw_rate_radps: np.ndarray
-
-    @property
-    def duration_s(self) -> float:
-        """Return the time of the last sample."""
-        return float(self.time_s[-1])
-
-    def at(self, time_s: ArrayLike) -> Trajectory:
-        """Interpolate the trajectory for (N,) other times."""
-        time_s = np.atleast_1d(np.asarray(time_s, float))
-        columns = {
-            name: np.interp(time_s, self.time_s, values)
-            for name, values in vars(self).items() if name != 'time_s'}
-        return Trajectory(time_s, **columns)
-
-    def poses(self) -> list[Pose2]:
-        """Return the planar poses of ``base_link`` in the map."""
-        return [Pose2(float(east), float(north), wrap_angle(yaw)) for east, north, yaw
-                in zip(self.east_m, self.north_m, self.yaw_rad)]
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.simulation.lane_path import advance
+from fg2_ros.simulation.trajectory import Trajectory
 import numpy as np
 from scipy.signal import lfilter
-
-if TYPE_CHECKING:
-    from fg2_ros.simulation.drive import Trajectory
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,8 @@ class Doubts:
 
     def _level(self, summary: BeliefState, images: list[Recent]) -> float:
         """Return the agreement that images must reach."""
-        return self._settings.calibration.agreement_over(self._telling_m(summary, images))
+        level = self._settings.calibration.agreement_over(self._telling_m(summary, images))
+        return min(level, self._settings.publication.most_agreement)
 
     def _disagreement(
             self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:

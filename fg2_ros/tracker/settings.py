@@ -194,6 +194,9 @@ class PublicationSettings:
     min_distance_m: float = setting(
         14.0, 'They must lie this far apart, end to end: a street looks like a street.',
         unit='m', between=(0.0, 1000.0))
+    most_agreement: float = setting(
+        1.0, 'However few images there are, they need not agree better with the pose than this.',
+        between=(0.0, 1.0))
     apart_m: float = setting(
         1.0, 'Images nearer to the one before are not counted anew: they err alike.',
         unit='m', between=(0.0, 100.0))

@@ -65,7 +65,7 @@ CALIBRATION = Calibration(
     measurement_temper=1.0, measurement_bias_m=0.1, measurement_bias_deg=0.2)
 EVERY_IMAGE = {  # the vehicle of most tests stands
     'publication.min_images': 1, 'publication.apart_m': 0.0,
-    'publication.min_distance_m': 0.0}
+    'publication.min_distance_m': 0.0, 'publication.most_agreement': 0.5}
 PATIENCE_S = 60.0
 RELIABLE = QoSProfile(depth=50)
 _NUMBERS = count(1)

@@ -134,7 +134,7 @@ def localizer(drive, monkeypatch):
     as_told = run.node_settings
     monkeypatch.setattr(run, 'node_settings', lambda settings: replace(
         as_told(settings), publication=PublicationSettings(
-            min_images=1, apart_m=0.0, min_distance_m=0.0)))
+            min_images=1, apart_m=0.0, min_distance_m=0.0, most_agreement=0.5)))
     return localizer
 
 
@@ -313,7 +313,8 @@ def test_a_drive_without_odometry_stands_on_fixes(bag, localizer, tmp_path, capl
     bare = rewritten(bag, tmp_path / 'bare', ('/odom', '/tf', '/ground_truth/pose'))
     code, figures, _ = replayed(bare, tmp_path)
 
-    assert code == 0 and figures['accepted'] == FRAMES and 'median_error_m' not in figures
+    assert code == 0 and figures['accepted'] > 0 and 'median_error_m' not in figures
+    assert set(figures['rejected']) <= {'mass'}  # it is not sure enough of the others
     assert 'no odometry' in caplog.text
 
 

@@ -61,7 +61,7 @@ def test_the_page_has_everything_and_needs_nothing(tmp_path, published):
     write_trust_report(path, trust_metrics(drives) | SETTINGS, drives, beliefs)
     page = path.read_text()
     assert page.count('<svg class="chart"') == 5 * published
-    assert len(re.findall(r'<img src="data:image/png;base64,[A-Za-z0-9+/=]+"', page)) == 2
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]+"', page)) == 2
     assert ('No pose was published' in page) is not published
     assert '&lt;here&gt;' in page and '&lt;heading&gt;' in page and '<heading>' not in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)

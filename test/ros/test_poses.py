@@ -16,8 +16,7 @@
 
 import math
 from test.helpers.vehicle import (
-    at, CALIBRATION, FRAME, image, later, MOUNT, ODOMETRY, PATIENCE_S, planar, SIGMA_M, SIGMA_RAD,
-    TRUTH, Vehicle)
+    at, FRAME, image, later, MOUNT, ODOMETRY, PATIENCE_S, planar, TRUTH, Vehicle)
 import time
 
 from fg2_ros.geometry.se2 import wrap_angle
@@ -113,25 +112,15 @@ def test_covariance_is_sound_and_moved_to_the_base(vehicle):
     assert np.linalg.eigvalsh(covariance).min() > 0
     assert min(covariance[2, 2], covariance[3, 3], covariance[4, 4]) > 5
     planar_part = covariance[np.ix_((0, 1, 5), (0, 1, 5))]
-    calibration = CALIBRATION
-    sigma_m = math.hypot(SIGMA_M / calibration.measurement_temper ** 0.5,
-                         calibration.measurement_bias_m)
-    sigma_rad = math.hypot(SIGMA_RAD / calibration.measurement_temper ** 0.5,
-                           math.radians(calibration.measurement_bias_deg))
-    expected = sampled_base_covariance(np.diag([sigma_m, sigma_m, sigma_rad]) ** 2)
-    np.testing.assert_allclose(planar_part, expected, rtol=0.15, atol=0.01)
-
-
-def sampled_base_covariance(covariance: np.ndarray) -> np.ndarray:
-    """Return the base's covariance, by moving samples of the camera's pose."""
     camera = TRUTH.compose(MOUNT)
-    samples = np.random.default_rng(0).multivariate_normal(
-        np.zeros(3), covariance / 100, 50_000)  # small, where the motion is linear
-    back = MOUNT.inverse()
-    yaw = camera.yaw + samples[:, 2]
-    x = camera.x + samples[:, 0] + np.cos(yaw) * back.x - np.sin(yaw) * back.y
-    y = camera.y + samples[:, 1] + np.sin(yaw) * back.x + np.cos(yaw) * back.y
-    return 100 * np.cov([x, y, yaw])
+    east, north = TRUTH.x - camera.x, TRUTH.y - camera.y
+    to_camera = np.eye(3)  # what the yaw's error does to the base is taken off
+    to_camera[:2, 2] = north, -east
+    of_camera = to_camera @ planar_part @ to_camera.T
+    sigma = np.sqrt(np.diag(of_camera))
+    np.testing.assert_allclose(of_camera / np.outer(sigma, sigma), np.eye(3), atol=0.02)
+    assert sigma[0] == pytest.approx(sigma[1], rel=0.02)
+    assert abs(planar_part[1, 2]) > 0.9 * abs(east) * planar_part[2, 2]
 
 
 def test_fix_is_where_the_pose_is(vehicle):

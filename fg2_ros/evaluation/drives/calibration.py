@@ -153,13 +153,12 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
 def log_score(calibration: Calibration, samples: Sequence[Sample]) -> float:
     """Return the mean logarithm of the density that beliefs and single images gave the truth."""
     right = [sample for sample in samples if sample.is_right]
-    own = [sample for sample in right if sample.measured is not None]
+    own = [(sample.measured, sample.measured_spread + calibration.measurement_bias(
+        sample.strength)) for sample in right if sample.measured is not None]
     return _score(
         [sample.error for sample in right],
         [sample.spread + calibration.bias(sample.strength) for sample in right]) + _score(
-        [sample.measured for sample in own],
-        [sample.measured_spread + calibration.measurement_bias(sample.strength)
-         for sample in own])
+        [error for error, _ in own], [covariance for _, covariance in own])
 
 
 def correlation_m(samples: Sequence[Sample]) -> float:
@@ -228,9 +227,9 @@ def _bias(errors: Sequence[np.ndarray], spreads: Sequence[np.ndarray],
 def _score(errors: Sequence[np.ndarray], covariances: Sequence[np.ndarray]) -> float:
     if not errors:
         return 0.0
-    errors, covariances = np.array(errors), np.array(covariances)
-    return float(np.mean(-0.5 * _squares(errors, covariances)
-                         - 0.5 * np.linalg.slogdet(covariances)[1]))
+    stacked = np.array(covariances)
+    return float(np.mean(-0.5 * _squares(np.array(errors), stacked)
+                         - 0.5 * np.linalg.slogdet(stacked)[1]))
 
 
 def _squares(errors: np.ndarray, covariances: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from fg2_ros.evaluation.drives.retimed import (
     rearranged_gnss, rearranged_imu, rearranged_odometry, sensed, Stretch, with_stop)
 from fg2_ros.evaluation.drives.stream import SensorStream, Shot
 from fg2_ros.geometry.se2 import wrap_angle
-from fg2_ros.simulation.drive import simulate_drive
+from fg2_ros.simulation.drive import Drive, simulate_drive
 from fg2_ros.simulation.sensors import ImuTrack
 import numpy as np
 
@@ -37,6 +37,8 @@ STRAY_FIX_M = 2000.0
 GNSS_JUMP_M, GNSS_JUMP_S = 60.0, 5.0
 STANDSTILL_S = 30.0
 OTHER_STREET_SEED = 50_000  # added to a drive's, gives another drive in the same city
+OTHER_STREET_TRIES = 12
+APART_M = 25.0              # of drives in two streets
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,27 @@ def other_city(stream: SensorStream, around: Surroundings) -> SensorStream:
 
 
 def other_street(stream: SensorStream, around: Surroundings) -> SensorStream:
-    """Return a stream of another drive in the city, with the panoramas of this one."""
-    drive = simulate_drive(
-        around.drive.city, around.drive.spec.seed + OTHER_STREET_SEED, around.drive.spec.settings)
+    """Return a stream of a drive elsewhere in the city, with the panoramas of this one."""
+    drive = drive_elsewhere(stream, around)
     shots = tuple(shot._replace(truth=pose)
                   for shot, pose in zip(stream.shots, drive.frames.poses()))
     return replace(stream, shots=shots, gnss=drive.gnss, odometry=drive.odometry, imu=drive.imu)
+
+
+def drive_elsewhere(stream: SensorStream, around: Surroundings) -> Drive:
+    """Return a drive in the same city that stays away from where the panoramas are taken."""
+    spec = around.drive.spec
+    taken = np.array([shot.truth[:2] for shot in stream.shots])
+
+    def apart_m(drive: Drive) -> float:
+        places = np.stack([drive.frames.east_m, drive.frames.north_m], axis=1)
+        return float(np.linalg.norm(places[:, None] - taken, axis=2).min())
+
+    tried = (simulate_drive(around.drive.city, spec.seed + number * OTHER_STREET_SEED,
+                            spec.settings) for number in range(1, OTHER_STREET_TRIES + 1))
+    drives = [(apart_m(drive), drive) for drive in tried]
+    return next((drive for distance_m, drive in drives if distance_m > APART_M),
+                max(drives, key=lambda each: each[0])[1])
 
 
 def mirrored(stream: SensorStream, around: Surroundings) -> SensorStream:

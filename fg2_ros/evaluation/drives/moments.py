@@ -33,7 +33,7 @@ from scipy.ndimage import map_coordinates
 
 MOMENTS_S = (0.0, 1.0, 3.0)     # since the first image
 AFTER_FAULT_S = (0.5, 2.0, 5.0)
-REACH_M = 48.0                  # of the pictures, around the truth
+REACH_M = 36.0                  # of the pictures, around the truth
 STEP_M = 0.4                    # of the density in them
 
 

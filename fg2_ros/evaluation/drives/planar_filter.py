@@ -32,15 +32,15 @@ import numpy as np
 @dataclass(frozen=True)
 class FilterSettings:
     """
-    How motion and measurements are believed; sensible for wheels whose radius is 1.5 % wrong.
+    How motion and measurements are believed; the defaults are those of robot_localization.
 
-    :param drift_m: one sigma after a metre along and across, growing with the root of the way.
-    :param drift_rad: of the heading after a second, growing with the root of the time.
+    :param position_noise: variance that a second of driving adds along each axis, m^2/s.
+    :param heading_noise: variance that it adds to the heading, rad^2/s.
     :param rejection_sigmas: measurements further away are ignored; inf takes them all.
     """
 
-    drift_m: float = 0.07
-    drift_rad: float = np.radians(0.3)
+    position_noise: float = 0.05
+    heading_noise: float = 0.06
     rejection_sigmas: float = np.inf
 
 
@@ -87,10 +87,8 @@ class PlanarFilter:
         self._started_state = self._state + (*step, turn)
         jacobian = np.eye(3)
         jacobian[:2, 2] = -step[1], step[0]
-        way_m = float(np.hypot(*step))
-        noise = np.diag([self._settings.drift_m ** 2 * way_m] * 2
-                        + [self._settings.drift_rad ** 2 * seconds])
-        self._covariance = jacobian @ self._covariance @ jacobian.T + noise
+        noise = np.diag([self._settings.position_noise] * 2 + [self._settings.heading_noise])
+        self._covariance = jacobian @ self._covariance @ jacobian.T + noise * seconds
 
     def take_pose(self, pose: Pose2, covariance: np.ndarray) -> bool:
         """Take a measurement of all three, and return whether it was believed."""

@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from fg2_ros.simulation.drive import Trajectory, TRAJECTORY_RATE_HZ
+from fg2_ros.simulation.drive import TRAJECTORY_RATE_HZ
 from fg2_ros.simulation.lane_path import advance
 from fg2_ros.simulation.sensors import (
     GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss, simulate_imu,
     simulate_odometry)
+from fg2_ros.simulation.trajectory import Trajectory
 import numpy as np
 
 

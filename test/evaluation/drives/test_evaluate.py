@@ -273,7 +273,7 @@ def test_the_command_writes_the_figures_and_a_page_and_goes_on(cache, tmp_path, 
             found['single_frame'].keys())
     assert (found['fault'], found['wrong_published']) == ('odometry_jump', 0.0)
     assert found['recovery_s'] == 0.0
-    assert (tmp_path / 'page.html').read_text().count('data:image/png') >= 6
+    assert (tmp_path / 'page.html').read_text().count('data:image/jpeg') >= 6
     assert 'wrong_published' in capsys.readouterr().out
 
 

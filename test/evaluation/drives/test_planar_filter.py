@@ -19,7 +19,7 @@ from fg2_ros.geometry.se2 import Pose2
 import numpy as np
 import pytest
 
-SETTINGS = FilterSettings(drift_m=0.1, drift_rad=1e-9)
+SETTINGS = FilterSettings(position_noise=0.02, heading_noise=1e-18)
 STRAIGHT = Pose2(2.0, 0.0, 0.0)  # m/s along a heading that is known
 SURE_OF_YAW = 1e-12
 
@@ -28,7 +28,7 @@ def least_squares(positions: np.ndarray, sigma_m: float) -> tuple[float, float]:
     """Return the last position on an axis, and its variance, by all measurements and steps."""
     count = len(positions)
     measured = np.eye(count) / sigma_m
-    step_sigma_m = SETTINGS.drift_m * np.sqrt(STRAIGHT.x)
+    step_sigma_m = np.sqrt(SETTINGS.position_noise)  # of a second
     driven = (np.eye(count)[1:] - np.eye(count)[:-1]) / step_sigma_m
     a = np.vstack([measured, driven])
     b = np.concatenate([positions / sigma_m, np.full(count - 1, STRAIGHT.x) / step_sigma_m])
@@ -54,7 +54,7 @@ def test_poses_that_are_honest_give_an_anees_of_one():
     rng = np.random.default_rng(1)
     nees = []
     for _ in range(200):
-        truth, pose_filter = np.zeros(3), PlanarFilter(FilterSettings(0.1, 0.02))
+        truth, pose_filter = np.zeros(3), PlanarFilter(FilterSettings(0.1 ** 2, 0.02 ** 2))
         noise = np.diag([0.5, 0.3, 0.05])
         pose_filter.start(Pose2(*(noise @ rng.standard_normal(3))), noise ** 2)
         for _ in range(20):
