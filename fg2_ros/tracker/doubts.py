@@ -28,6 +28,7 @@ import numpy as np
 
 SUPPORT = 0.85  # agreement of an image that is in favour of a belief
 USUALLY_SEARCHED = 4  # boxes: the four headings of a start
+USUAL_SIGMAS = 2.0  # of GNSS from a place that is found
 CHANCES = 0.4  # times more distance for each doubling of what was searched
 
 
@@ -98,7 +99,15 @@ class Doubts:
         told_m = self._settings.calibration.telling_m(
             length_m(images), strength(summary.mean, images))
         # The more has been searched, the likelier something agrees by chance.
-        return told_m / (1 + CHANCES * math.log2(max(self.searched / USUALLY_SEARCHED, 1.0)))
+        chances = 1 + CHANCES * math.log2(max(self.searched / USUALLY_SEARCHED, 1.0))
+        return told_m / chances / self._surprise(summary)
+
+    def _surprise(self, summary: BeliefState) -> float:
+        """Return how much more must agree for a place that GNSS makes unlikely; 1 for others."""
+        offset = self._inputs.offset_m(summary.stamp_ns, summary.mean)
+        if not self.searched or offset is None:
+            return 1.0  # it was agreed on before
+        return 1 + max(float(np.hypot(*offset[0])) / offset[1] - USUAL_SIGMAS, 0.0)
 
     def _level(self, summary: BeliefState, images: list[Recent]) -> float:
         """Return the agreement that images must reach."""

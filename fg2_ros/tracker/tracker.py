@@ -119,6 +119,7 @@ class Tracker:
             belief = Belief.over(start.start_grids(
                 place, other_headings=False, cell_m=self._cell_m))
             self._state, self._begin_ns = _State(stamp_ns, belief), stamp_ns
+            self._doubts.searched = 0
 
     def add_fix(self, stamp_ns: int, fix: Fix) -> None:
         """Remember a GNSS fix."""
