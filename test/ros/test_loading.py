@@ -45,16 +45,9 @@ def loaded(**settings):
 
 
 def test_the_weights_say_what_the_node_needs(folder):
-    """Intrinsics, and whether it can do without a heading."""
-    panorama, pinhole = str(folder / 'panorama'), str(folder / 'pinhole')
-    for settings, expected in (
-            ({'weights': panorama}, (False, False)),
-            ({'weights': pinhole}, (True, False)),
-            ({'weights': panorama, 'orientation_weights': panorama}, (False, True))):
-        found = loaded(**settings)
-        assert (found.needs_intrinsics, found.finds_headings) == expected
-    with pytest.raises(ValueError, match='headings are found in panoramas only'):
-        loaded(weights=panorama, orientation_weights=pinhole)
+    """Intrinsics, if they are for a pinhole camera."""
+    for camera, expected in (('panorama', False), ('pinhole', True)):
+        assert loaded(weights=str(folder / camera)).needs_intrinsics is expected
 
 
 def test_networks_are_compiled_if_asked(folder, monkeypatch):
@@ -66,12 +59,9 @@ def test_networks_are_compiled_if_asked(folder, monkeypatch):
         assert len(compiled) == len(settings)
 
 
-def test_missing_files_are_named_with_their_parameter(folder):
-    """Either of them."""
-    for settings in ({'weights': '/nowhere/w'},
-                     {'weights': str(folder / 'panorama'), 'orientation_weights': '/nowhere/w'}):
-        with pytest.raises(ValueError, match=f'/nowhere/w does not .*{list(settings)[-1]}'):
-            loaded(**settings)
+def test_a_missing_file_is_named_with_its_parameter():
+    with pytest.raises(ValueError, match='/nowhere/w does not .*weights'):
+        loaded(weights='/nowhere/w')
 
 
 @pytest.mark.parametrize('metadata, said', [
