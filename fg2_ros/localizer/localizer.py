@@ -197,7 +197,7 @@ class Localizer:
         self.map_frame = frame
         return prior
 
-    def observe(self, image: np.ndarray, region: inputs.SearchRegion, base_from_camera: Pose2,
+    def observe(self, image: np.ndarray, region: inputs.SearchPlan, base_from_camera: Pose2,
                 camera_k: np.ndarray | None = None) -> inputs.Observation:
         """
         Return what an image says of the poses in a region of the map.

@@ -24,7 +24,7 @@ from fg2_ros.geometry.se2 import grid_from_map, Pose2, rotation2, wrap_angle
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.matcher import AerialView, GroundView, Matcher
 from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
-from fg2_ros.tracker.inputs import Observation, SearchRegion
+from fg2_ros.tracker.inputs import Observation, SearchPlan
 import numpy as np
 from scipy.ndimage import map_coordinates
 import torch
@@ -45,7 +45,7 @@ class Observer:
 
     @torch.inference_mode()
     def observe(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame,
-                region: SearchRegion, base_from_camera: Pose2) -> Observation:
+                region: SearchPlan, base_from_camera: Pose2) -> Observation:
         """
         Return what an image says of the poses in a region.
 

@@ -53,7 +53,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class SearchRegion:
+class SearchPlan:
     """
     Where an image is to be looked for.
 

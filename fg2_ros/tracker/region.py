@@ -23,7 +23,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.inputs import Look, SearchRegion
+from fg2_ros.tracker.inputs import Look, SearchPlan
 import numpy as np
 
 LEAST_REACH_CELLS, LEAST_REACH_RAD = 3, math.radians(6.0)
@@ -46,7 +46,7 @@ def focused(belief: Belief, mode: Mode, cell_m: float) -> Belief:
         FINE_RAD if fine else start.COARSE_RAD))
 
 
-def region_of(belief: Belief, base_from_camera: Pose2, cell_m: float) -> SearchRegion:
+def region_of(belief: Belief, base_from_camera: Pose2, cell_m: float) -> SearchPlan:
     """Return what to look at for a belief: its own grids, and the surroundings if it is small."""
     looks = [_look(box.grid, base_from_camera) for box in belief.boxes]
     if len(looks) == 1:
@@ -54,8 +54,8 @@ def region_of(belief: Belief, base_from_camera: Pose2, cell_m: float) -> SearchR
         looks.append(_look(start.grid(
             middle, start.WIDEST_CELLS * cell_m, start.HEADING_REACH_RAD, cell_m, CONTEXT_RAD),
             base_from_camera))
-        return SearchRegion(tuple(looks))
-    return SearchRegion(tuple(looks), f'{len(looks)} places and headings are looked at')
+        return SearchPlan(tuple(looks))
+    return SearchPlan(tuple(looks), f'{len(looks)} places and headings are looked at')
 
 
 def _look(grid: PoseGrid, base_from_camera: Pose2) -> Look:

@@ -28,7 +28,7 @@ from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
 from fg2_ros.tracker.doubts import Doubts, length_m
 from fg2_ros.tracker.evidence import agreement, log_factors, Recent, strength, Testimony
-from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchRegion
+from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.measurement import measured
 from fg2_ros.tracker.motion import Motion, OdometryChain
@@ -141,7 +141,7 @@ class Tracker:
 
     def search(
             self, stamp_ns: int, base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)
-            ) -> SearchRegion | Silence:
+            ) -> SearchPlan | Silence:
         """Return where an image of a stamp is to be looked for, or why it cannot be."""
         with self._lock:
             if stamp_ns <= self._newest_ns:

@@ -36,7 +36,7 @@ from fg2_ros.localizer import Estimate, Matches
 from fg2_ros.network import FG2Config
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
-from fg2_ros.tracker.inputs import Observation, SearchRegion
+from fg2_ros.tracker.inputs import Observation, SearchPlan
 from fg2_ros.tracker.settings import Calibration, METADATA_KEY
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
@@ -334,7 +334,7 @@ class Vehicle:
         """Return whether the nodes under test know the camera's mount and a prior."""
         stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
         return self.has_mount() and all(
-            isinstance(node._pipeline.tracker.search(stamp_ns), SearchRegion)
+            isinstance(node._pipeline.tracker.search(stamp_ns), SearchPlan)
             for node in self.under_test)
 
     def has_mount(self) -> bool:

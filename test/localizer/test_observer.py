@@ -22,7 +22,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import ImageryNotReady
 from fg2_ros.localizer import Localizer
-from fg2_ros.tracker.inputs import Look, SearchRegion
+from fg2_ros.tracker.inputs import Look, SearchPlan
 import numpy as np
 import pytest
 import torch
@@ -51,7 +51,7 @@ def look(east_m, north_m, yaw_rad, cell_m=CONFIG.cell_m, parts=2, reach=6, headi
 def observed(network, looks, image, camera_k=None):
     """Return the volumes of an image."""
     localizer = Localizer(network, orthophoto(), FRAME)
-    return localizer.observe(image, SearchRegion(tuple(looks)), NOWHERE, camera_k).volumes
+    return localizer.observe(image, SearchPlan(tuple(looks)), NOWHERE, camera_k).volumes
 
 
 @pytest.mark.parametrize('yaw', [0.3, -2.9, 3.1])
@@ -115,7 +115,7 @@ class PatchyImagery:
 
 def test_nothing_is_said_where_there_is_no_imagery():
     """Only where there is none at all this is an error."""
-    region = SearchRegion((look(-20.0, 0.0, 0.3), look(4.0, -7.0, 0.3)))
+    region = SearchPlan((look(-20.0, 0.0, 0.3), look(4.0, -7.0, 0.3)))
     network = TruthfulNetwork((4.0, -7.0))
     observation = Localizer(network, PatchyImagery(0.0), FRAME).observe(
         panorama_at(0.3), region, NOWHERE)

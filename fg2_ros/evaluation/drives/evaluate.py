@@ -22,7 +22,7 @@ from pathlib import Path
 import tempfile
 from typing import Any
 
-from fg2_ros.evaluation.drives.faults import displaced, FAULTS, Surroundings
+from fg2_ros.evaluation.drives.faults import displaced, FAULTS, FaultSources
 from fg2_ros.evaluation.drives.figures import trust_metrics
 from fg2_ros.evaluation.drives.moments import chosen_moments, Moment
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing
@@ -95,7 +95,7 @@ def followed(row: RowSettings, cache: Path, vehicle: Vehicle,
 def opened_stream(row: RowSettings, seed: int, cache: Path) -> SensorStream:
     """Return a drive as the settings have it; it is rendered if the cache lacks it."""
     rendered = open_drive(spec_of(row, seed), cache)
-    around = Surroundings(rendered, open_drive(spec_of(row, row.other_seed(seed)), cache))
+    around = FaultSources(rendered, open_drive(spec_of(row, row.other_seed(seed)), cache))
     stream = FAULTS[row.fault](stream_of(rendered), around)
     if row.prior_offset_m:
         stream = displaced(stream, around, row.prior_offset_m, row.prior_offset_m / 2)

@@ -24,7 +24,7 @@ from fg2_ros.evaluation.drives import spoilt_images
 from fg2_ros.evaluation.drives.rendered import RenderedDrive
 from fg2_ros.evaluation.drives.retimed import (
     rearranged_gnss, rearranged_imu, rearranged_odometry, sensed, Stretch, with_stop)
-from fg2_ros.evaluation.drives.stream import SensorStream, Shot
+from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.simulation.drive import Drive, simulate_drive
 from fg2_ros.simulation.sensors import ImuTrack
@@ -42,7 +42,7 @@ APART_M = 25.0              # of drives in two streets
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class FaultSources:
     """
     What a fault may use.
 
@@ -59,24 +59,24 @@ class Surroundings:
         return np.random.default_rng([self.drive.spec.seed, 17])
 
 
-def none(stream: SensorStream, around: Surroundings) -> SensorStream:
+def none(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return the stream as it is."""
     return stream
 
 
-def yaw_off(stream: SensorStream, around: Surroundings, by_rad: float) -> SensorStream:
+def yaw_off(stream: SensorStream, around: FaultSources, by_rad: float) -> SensorStream:
     """Return a stream whose IMU is off by an angle."""
     imu = _imu_of(stream)
     return replace(stream, imu=replace(imu, yaw_rad=wrap_angle(imu.yaw_rad + by_rad)))
 
 
-def other_city(stream: SensorStream, around: Surroundings) -> SensorStream:
+def other_city(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream with the panoramas of a drive through another city."""
     return replace(stream, shots=tuple(
         shot._replace(image=replace(shot.image, drive=around.other)) for shot in stream.shots))
 
 
-def other_street(stream: SensorStream, around: Surroundings) -> SensorStream:
+def other_street(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream of a drive elsewhere in the city, with the panoramas of this one."""
     drive = drive_elsewhere(stream, around)
     shots = tuple(shot._replace(truth=pose)
@@ -84,7 +84,7 @@ def other_street(stream: SensorStream, around: Surroundings) -> SensorStream:
     return replace(stream, shots=shots, gnss=drive.gnss, odometry=drive.odometry, imu=drive.imu)
 
 
-def drive_elsewhere(stream: SensorStream, around: Surroundings) -> Drive:
+def drive_elsewhere(stream: SensorStream, around: FaultSources) -> Drive:
     """Return a drive in the same city that stays away from where the panoramas are taken."""
     spec = around.drive.spec
     taken = np.array([shot.truth[:2] for shot in stream.shots])
@@ -100,41 +100,41 @@ def drive_elsewhere(stream: SensorStream, around: Surroundings) -> Drive:
                 max(drives, key=lambda each: each[0])[1])
 
 
-def mirrored(stream: SensorStream, around: Surroundings) -> SensorStream:
+def mirrored(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose panoramas have left and right exchanged."""
     return stream.with_images(spoilt_images.mirrored)
 
 
-def occluded(stream: SensorStream, around: Surroundings) -> SensorStream:
+def occluded(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream with 70 % of the view hidden, always on the same side of the vehicle."""
     return stream.with_images(partial(
         spoilt_images.occluded, share=0.7, first=float(around.rng.uniform())))
 
 
-def dark(stream: SensorStream, around: Surroundings) -> SensorStream:
+def dark(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose panoramas are all but black."""
     return stream.with_images(spoilt_images.darkened)
 
 
-def mount_180(stream: SensorStream, around: Surroundings) -> SensorStream:
+def mount_180(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose camera looks backwards, which the vehicle's description denies."""
     return stream.with_images(spoilt_images.turned_back)
 
 
-def stale(stream: SensorStream, around: Surroundings) -> SensorStream:
+def stale(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose aerial image shows another city's buildings."""
     return replace(stream, orthophoto=spoilt_images.rebuilt(
         stream.orthophoto, around.other.orthophoto(), around.drive.city,
         around.other.city))
 
 
-def clouds(stream: SensorStream, around: Surroundings) -> SensorStream:
+def clouds(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose aerial image is covered by clouds, half of it."""
     return replace(stream, orthophoto=spoilt_images.clouded(
         stream.orthophoto, around.drive.spec.seed))
 
 
-def displaced(stream: SensorStream, around: Surroundings, offset_m: float,
+def displaced(stream: SensorStream, around: FaultSources, offset_m: float,
               sigma_m: float | None = None) -> SensorStream:
     """
     Return a stream whose fixes are all off by the same distance in one direction.
@@ -148,7 +148,7 @@ def displaced(stream: SensorStream, around: Surroundings, offset_m: float,
         sigma_m=stream.gnss.sigma_m if sigma_m is None else sigma_m))
 
 
-def odometry_jump(stream: SensorStream, around: Surroundings) -> SensorStream:
+def odometry_jump(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose odometry jumps, once; its twist knows nothing of it."""
     track, event_s = stream.odometry, _event_s(stream)
     angle = around.rng.uniform(-np.pi, np.pi)
@@ -158,7 +158,7 @@ def odometry_jump(stream: SensorStream, around: Surroundings) -> SensorStream:
         y_m=track.y_m + after * JUMP_M * np.sin(angle)))
 
 
-def odometry_restart(stream: SensorStream, around: Surroundings) -> SensorStream:
+def odometry_restart(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose odometry falls silent, and begins at zero again."""
     track, event_s = stream.odometry, _event_s(stream)
     kept = (track.time_s < event_s - 1e-6) | (track.time_s >= event_s + RESTART_GAP_S - 1e-6)
@@ -175,7 +175,7 @@ def odometry_restart(stream: SensorStream, around: Surroundings) -> SensorStream
         name: column[kept] for name, column in (columns | begun_anew).items()}))
 
 
-def gnss_jump(stream: SensorStream, around: Surroundings) -> SensorStream:
+def gnss_jump(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream with one fix 2 km away, and after it 5 s of fixes off by 60 m."""
     track, event_s = stream.gnss, _event_s(stream)
     angle = around.rng.uniform(-np.pi, np.pi)
@@ -188,7 +188,7 @@ def gnss_jump(stream: SensorStream, around: Surroundings) -> SensorStream:
         track, position_m=track.position_m + off_m[:, None] * direction))
 
 
-def kidnapped(stream: SensorStream, around: Surroundings) -> SensorStream:
+def kidnapped(stream: SensorStream, around: FaultSources) -> SensorStream:
     """
     Return a stream whose vehicle is carried off, which its odometry does not notice.
 
@@ -210,7 +210,7 @@ def kidnapped(stream: SensorStream, around: Surroundings) -> SensorStream:
         imu=rearranged_imu(_imu_of(stream), parts))
 
 
-def standstill(stream: SensorStream, around: Surroundings) -> SensorStream:
+def standstill(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose vehicle stands in the middle, and sees the same image all the time."""
     settings, seed = around.drive.spec.settings, around.drive.spec.seed
     middle = stream.shots[len(stream.shots) // 2]
@@ -226,7 +226,7 @@ def standstill(stream: SensorStream, around: Surroundings) -> SensorStream:
     return replace(stream, shots=tuple(in_order), gnss=gnss, odometry=odometry, imu=imu)
 
 
-FAULTS: dict[str, Callable[[SensorStream, Surroundings], SensorStream]] = {
+FAULTS: dict[str, Callable[[SensorStream, FaultSources], SensorStream]] = {
     'none': none,
     'yaw180': partial(yaw_off, by_rad=np.pi),
     'yaw90': partial(yaw_off, by_rad=np.pi / 2),
@@ -259,5 +259,5 @@ def _imu_of(stream: SensorStream) -> ImuTrack:
     return stream.imu
 
 
-def _time_s(shot: Shot) -> float:
+def _time_s(shot: CameraFrame) -> float:
     return shot.time_s

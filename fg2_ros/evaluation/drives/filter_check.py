@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 from fg2_ros.evaluation.drives.planar_filter import PlanarFilter
 from fg2_ros.evaluation.drives.results import Claim, FilterResult, ImageResult
-from fg2_ros.evaluation.drives.stream import Event, Heading, SensorStream, Shot, stamp_ns
+from fg2_ros.evaluation.drives.stream import CameraFrame, Event, Heading, SensorStream, stamp_ns
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker.inputs import Fix, Odometry
 import numpy as np
@@ -61,7 +61,7 @@ def filtered(stream: SensorStream, take: Take) -> list[Claim | None]:
         if isinstance(event.content, Odometry):
             twist = event.content.twist
         take(pose_filter, event)
-        if isinstance(event.content, Shot):
+        if isinstance(event.content, CameraFrame):
             claims.append(Claim(pose_filter.pose, pose_filter.covariance)
                           if pose_filter.has_started else None)
     return claims
@@ -73,7 +73,7 @@ def pose_feeder(stream: SensorStream, images: Sequence[ImageResult]) -> Take:
                 for shot, image in zip(stream.shots, images)}
 
     def take(pose_filter: PlanarFilter, event: Event) -> None:
-        measurement = measured[event.stamp_ns] if isinstance(event.content, Shot) else None
+        measurement = measured[event.stamp_ns] if isinstance(event.content, CameraFrame) else None
         if measurement is None:
             return
         if pose_filter.has_started:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from fg2_ros.evaluation.drives import figures
 from fg2_ros.evaluation.drives.rendered import RESOLUTION_M
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
-from fg2_ros.evaluation.drives.stream import SensorStream, Shot, stamp_ns
+from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream, stamp_ns
 from fg2_ros.evaluation.drives.vehicle import Vehicle
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
@@ -103,7 +103,7 @@ def error_m(image: ImageResult) -> float:
     return image.track.against(image.truth).position_error_m if image.track else -1.0
 
 
-def moment_of(seed: int, stream: SensorStream, shot: Shot, image: ImageResult,
+def moment_of(seed: int, stream: SensorStream, shot: CameraFrame, image: ImageResult,
               belief: BeliefState | None) -> Moment:
     """Return a belief around the truth, with what was published or said."""
     east_m, north_m = shot.truth[:2]

@@ -49,7 +49,7 @@ class DriveImage:
         return panorama if self.change is None else self.change(panorama)
 
 
-class Shot(NamedTuple):
+class CameraFrame(NamedTuple):
     """An image, when it is taken, and where base_link is then."""
 
     time_s: float
@@ -65,10 +65,10 @@ class Heading(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that a vehicle is told: a `Fix`, `Odometry`, `Heading` or `Shot`."""
+    """Something that a vehicle is told: a `Fix`, `Odometry`, `Heading` or `CameraFrame`."""
 
     stamp_ns: int
-    content: Fix | Odometry | Heading | Shot
+    content: Fix | Odometry | Heading | CameraFrame
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class SensorStream:
     :param fault_s: when something happens that the localizer must get over; None if nothing does.
     """
 
-    shots: tuple[Shot, ...]
+    shots: tuple[CameraFrame, ...]
     gnss: GnssTrack
     odometry: OdometryTrack
     imu: ImuTrack | None
@@ -139,7 +139,7 @@ def stream_of(rendered: RenderedDrive) -> SensorStream:
     drive = rendered.drive
     camera_x_m, camera_y_m, _ = drive.settings.camera_m
     shots = tuple(
-        Shot(float(time_s), pose, DriveImage(rendered, index))
+        CameraFrame(float(time_s), pose, DriveImage(rendered, index))
         for index, (time_s, pose) in enumerate(zip(drive.frames.time_s, drive.frames.poses())))
     return SensorStream(
         shots, drive.gnss, drive.odometry, drive.imu, rendered.orthophoto(), rendered.map_frame,

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from fg2_ros.evaluation.drives.filter_check import filter_result
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
-from fg2_ros.evaluation.drives.stream import Event, Heading, SensorStream, Shot
+from fg2_ros.evaluation.drives.stream import CameraFrame, Event, Heading, SensorStream
 from fg2_ros.evaluation.simulated import CurrentCity
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
@@ -61,7 +61,7 @@ class Vehicle:
         self.imagery.raster = stream.imagery
         self.localizer.map_frame = stream.map_frame
         for event in stream.events():
-            if isinstance(event.content, Shot):
+            if isinstance(event.content, CameraFrame):
                 yield self._result(stream, event.stamp_ns, event.content, tracker)
             else:
                 tell(tracker, event)
@@ -72,7 +72,7 @@ class Vehicle:
         self.imagery.raster = stream.imagery
         self.localizer.map_frame = stream.map_frame
         for event in stream.events():
-            if isinstance(event.content, Shot):
+            if isinstance(event.content, CameraFrame):
                 panorama = event.content.image.pixels()
                 yield event.content.truth, self._answer(stream, event.stamp_ns, panorama, tracker)
             else:
@@ -84,7 +84,7 @@ class Vehicle:
         fault_s = None if stream.fault_s is None else stream.fault_s - stream.shots[0].time_s
         return DriveResult(seed, images, fault_s, filter_result(stream, images))
 
-    def _result(self, stream: SensorStream, stamp_ns: int, shot: Shot,
+    def _result(self, stream: SensorStream, stamp_ns: int, shot: CameraFrame,
                 tracker: Tracker) -> ImageResult:
         panorama = shot.image.pixels()
         result = image_result(shot, self._answer(stream, stamp_ns, panorama, tracker))
@@ -102,7 +102,8 @@ class Vehicle:
             return Silence(stamp_ns, 'imagery', str(error))
         return tracker.update(stamp_ns, observation)
 
-    def _single(self, stream: SensorStream, shot: Shot, panorama: np.ndarray) -> Claim | None:
+    def _single(self, stream: SensorStream, shot: CameraFrame,
+                panorama: np.ndarray) -> Claim | None:
         prior = single_prior(stream, shot.time_s)
         if prior is None:
             return None
@@ -127,7 +128,7 @@ def tell(tracker: Tracker, event: Event) -> None:
         tracker.add_heading(event.stamp_ns, *event.content)
 
 
-def image_result(shot: Shot, answer: TrackedPose | Silence) -> ImageResult:
+def image_result(shot: CameraFrame, answer: TrackedPose | Silence) -> ImageResult:
     """Return an answer beside the truth."""
     result = ImageResult(shot.time_s, shot.truth)
     if answer.belief is not None:

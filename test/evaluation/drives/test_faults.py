@@ -19,10 +19,10 @@ import re
 from test.helpers.paths import ROOT
 
 from fg2_ros.evaluation.drives import settings, spoilt_images
-from fg2_ros.evaluation.drives.faults import displaced, FAULTS, Surroundings
+from fg2_ros.evaluation.drives.faults import displaced, FAULTS, FaultSources
 from fg2_ros.evaluation.drives.rendered import DriveSpec, RenderedDrive
 from fg2_ros.evaluation.drives.retimed import with_stop
-from fg2_ros.evaluation.drives.stream import Shot, stream_of
+from fg2_ros.evaluation.drives.stream import CameraFrame, stream_of
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.tracker.inputs import Odometry
 import numpy as np
@@ -47,7 +47,7 @@ class PaintedDrive(RenderedDrive):
 def around(tmp_path_factory):
     """Return two drives."""
     folder = tmp_path_factory.mktemp('drives')
-    return Surroundings(*(PaintedDrive(DriveSpec(seed, frames=24), folder) for seed in (3, 4)))
+    return FaultSources(*(PaintedDrive(DriveSpec(seed, frames=24), folder) for seed in (3, 4)))
 
 
 @pytest.fixture(scope='module')
@@ -67,8 +67,8 @@ def test_events_come_in_the_order_of_time_and_images_after_what_has_their_stamp(
     stamps = [event.stamp_ns for event in events]
     assert stamps == sorted(stamps)
     for before, after in zip(events, events[1:]):
-        assert before.stamp_ns < after.stamp_ns or not isinstance(before.content, Shot)
-    assert sum(isinstance(event.content, Shot) for event in events) == 24
+        assert before.stamp_ns < after.stamp_ns or not isinstance(before.content, CameraFrame)
+    assert sum(isinstance(event.content, CameraFrame) for event in events) == 24
 
 
 def test_the_truth_is_where_the_camera_was_rendered(sound, around):
