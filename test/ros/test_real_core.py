@@ -36,6 +36,7 @@ import torch
 
 CAMERA = TRUTH.compose(MOUNT)
 PATIENCE_S = 200.0
+DOUBTS = ('start', 'agreement', 'mass', 'vague')  # of the tracker, which the network has answered
 
 
 @pytest.fixture(scope='module')
@@ -81,7 +82,8 @@ def drive_until_estimated(vehicle: Vehicle, seconds: float) -> None:
             vehicle.send_odometry_tf(stamp)
             vehicle.send_prior(stamp)
             vehicle.send(image(stamp, width=640, height=320))
-        return found.get('rejected: estimate', '0') != '0' or found.get('accepted', '0') != '0'
+        return any(found.get(name, '0') != '0' for name in (
+            'accepted', *(f'rejected: {kind}' for kind in DOUBTS)))
     vehicle.until(estimated, 'an estimate is made', PATIENCE_S)
 
 
