@@ -127,7 +127,7 @@ def test_a_new_patch_is_described_anew():
     for east_m, calls in ((0.0, 1), (4.0, 1), (6.0, 2)):
         network.place = (east_m, 0.0)
         estimate = estimate_of(localizer, 0.7, prior_at(east_m, 0.0, 0.7))
-        assert estimate.east_m == pytest.approx(east_m, abs=0.25)
+        assert estimate.east_m == pytest.approx(east_m, abs=PINHOLE.cell_m / 4)
         assert network.aerial_calls == calls
 
 
