@@ -142,7 +142,7 @@ def test_tile_server_down_or_slow(vehicle, readable_tiles, faults):
     vehicle.send_all(at(1.0))
     vehicle.until_diagnosed(
         lambda found: found.get('rejected: imagery', '0') != '0'
-        and f'tiles of 127.0.0.1:{readable_tiles.port}' in found['message'],
+        and f'127.0.0.1:{readable_tiles.port}' in found['message'],  # it fails, or is waited for
         'the imagery is missing')
     vehicle.until_logged('no pose')
     assert len(vehicle.logged('no pose')) == 1
