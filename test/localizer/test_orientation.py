@@ -171,8 +171,3 @@ def test_headings_are_found_in_panoramas_only():
     with pytest.raises(ValueError, match='no heading'):
         localizer(PinholeNetwork(PLACE, PINHOLE), None).estimate(
             panorama_at(1.0), prior(), np.diag([100.0, 100.0, 1.0]))
-
-
-def test_headings_are_found_in_panoramas_only():
-    with pytest.raises(ValueError, match='headings are found in panoramas only'):
-        localizer(TruthfulNetwork(PLACE), PinholeNetwork(PLACE))
