@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import time
 
-from fg2_ros.geometry.se2 import Pose2, rotation2
+from fg2_ros.geometry.se2 import Pose2
 from geometry_msgs.msg import TransformStamped
 import numpy as np
 from rclpy.duration import Duration
@@ -144,21 +144,6 @@ def planar_mount(translation: np.ndarray, quaternion: np.ndarray, axes: str = 'b
             f'is camera_axes = {axes!r} right for its frame?')
     return Pose2(float(translation[0]), float(translation[1]),
                  float(np.arctan2(forward[1], forward[0])))
-
-
-def base_from_camera_estimate(map_from_camera: Pose2, camera_covariance: np.ndarray,
-                              base_from_camera: Pose2) -> tuple[Pose2, np.ndarray]:
-    """
-    Return map_from_base and its (3, 3) covariance of a camera's pose and the lever arm.
-
-    A turn around the camera moves the base sideways: the yaw's variance reaches its position.
-    """
-    map_from_base = map_from_camera.compose(base_from_camera.inverse())
-    lever = rotation2(map_from_base.yaw) @ (base_from_camera.x, base_from_camera.y)
-    jacobian = np.eye(3)
-    jacobian[:2, 2] = lever[1], -lever[0]
-    covariance = jacobian @ camera_covariance @ jacobian.T
-    return map_from_base, (covariance + covariance.T) / 2  # exactly symmetric despite rounding
 
 
 def map_from_odom(map_from_base: Pose2, odom_from_base: Pose2) -> Pose2:
