@@ -61,7 +61,8 @@ def section(name: str, settings: Any, indent: str) -> Iterator[str]:
     for declared in fields(settings):
         value = getattr(settings, declared.name)
         if is_dataclass(value):
-            yield heading + '\n\n'.join(section(f'{name}.{declared.name}'.strip('.'), value, indent))
+            nested = f'{name}.{declared.name}'.strip('.')
+            yield heading + '\n\n'.join(section(nested, value, indent))
         else:
             yield heading + parameter(declared, value, indent)
         heading = ''
