@@ -19,11 +19,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 import json
+import logging
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
-from fg2_ros.geometry.frames import require_geodetic
+from fg2_ros.bags.bag import Bag
+from fg2_ros.geometry.frames import is_nowhere, require_geodetic
 import numpy as np
 from pyproj import Geod
 
@@ -32,6 +33,8 @@ _FASTEST_MPS = 100.0  # fixes further apart than this speed explains are not joi
 _JITTER_M = 50.0
 _FIX = 'sensor_msgs/msg/NavSatFix'
 _WIDEST_EDGE_DEG = 90.0  # a longer edge of a box would be taken the other way round
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def box(west_deg: float, south_deg: float, east_deg: float, north_deg: float) ->
 
 def read_route(path: str | Path) -> Route:
     """
-    Return the route in a .gpx, .geojson, .bag, .mcap or .db3 file or a rosbag2 folder.
+    Return the route in a .gpx or .geojson file, or in a bag of ROS 1 or ROS 2.
 
     :raises ValueError: with a sentence naming the file, if it cannot be used.
     :raises OSError: if it cannot be read.
@@ -209,33 +212,25 @@ def _places(positions: list) -> np.ndarray:
 
 def _read_bag(path: Path) -> Route:
     """Return the tracks of all NavSatFix topics of a ROS 1 or ROS 2 bag."""
-    try:
-        import rosbags.highlevel  # noqa: F401
-    except ImportError:
-        raise ValueError('bags are read with the Python package rosbags, which is not installed: '
-                         'pip install rosbags') from None
-    try:
-        tracks = _tracks(path)
-    except Exception as error:  # with damaged bags its parsers raise almost anything
-        reason = str(error).partition('\n')[0] or type(error).__name__
-        raise ValueError(f'it is not a readable bag ({reason})') from None
+    with Bag(path) as bag:
+        tracks = _tracks(bag)
+        for sentence in (*bag.notes, bag.damage):
+            if sentence:
+                _log.warning('%s', sentence)
     lines = [line for track in tracks.values() for line in _joined(track)]
     if not lines:
         raise ValueError('it holds no position (sensor_msgs/NavSatFix with a fix)')
     return Route(tuple(lines))
 
 
-def _tracks(path: Path) -> dict[str, list[tuple[float, float, float, int]]]:
+def _tracks(bag: Bag) -> dict[str, list[tuple[float, float, float, int]]]:
     """Return (time s, latitude, longitude, status) of all fixes, by topic."""
-    from rosbags.highlevel import AnyReader
-    from rosbags.typesys import get_typestore, Stores
-    with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-        wanted = [each for each in reader.connections if each.msgtype == _FIX]
-        tracks: dict[str, list] = {each.topic: [] for each in wanted}
-        for connection, _, data in reader.messages(wanted) if wanted else ():
-            fix: Any = reader.deserialize(data, connection.msgtype)
-            stamp = fix.header.stamp
-            tracks[connection.topic].append((
+    tracks: dict[str, list] = {topic: [] for topic, kind in bag.types.items() if kind == _FIX}
+    for message in bag.messages(tracks):
+        fix = message.decoded()
+        stamp = fix.header.stamp
+        if not is_nowhere(fix.latitude, fix.longitude):
+            tracks[message.channel.topic].append((
                 stamp.sec + stamp.nanosec * 1e-9, fix.latitude, fix.longitude, fix.status.status))
     return tracks
 
@@ -254,4 +249,5 @@ def _joined(track: Iterable[tuple[float, float, float, int]]) -> Iterator[np.nda
 
 _READERS: dict[str, Callable[[Path], Route]] = {
     '.gpx': _read_gpx, '.geojson': _read_geojson, '.json': _read_geojson, '.bag': _read_bag,
-    '.mcap': _read_bag, '.db3': _read_bag}
+    '.mcap': _read_bag, '.db3': _read_bag,
+    '.zstd': _read_bag, '.active': _read_bag}
