@@ -85,6 +85,14 @@ class Tracker:
         self._mount_turn_rad: float
         self.clear()
 
+    def reconfigure(self, settings: TrackerSettings) -> None:
+        """Go on with other settings; what is known stays."""
+        with self._lock:
+            self.settings = settings
+            self._odometry.settings = settings.motion
+            self._inputs.settings = settings.prior
+            self._doubts.settings = settings
+
     # Messages ----------------------------------------------------------------------------------
 
     def clear(self) -> None:

@@ -213,7 +213,7 @@ class Vehicle:
             for publisher in (*self._publishers.values(), self._tf_static)), 'the node hears')
         self.until(lambda: all(
             publisher.get_subscription_count() > 0
-            for publisher in (node._outputs.pose, node._diagnostics)), 'the node is heard')
+            for publisher in (node._parts.outputs.pose, node._diagnostics)), 'the node is heard')
 
     def change(self, node: FG2Node, label: str) -> bool:
         """Request a transition, if it is one that can be made; return whether it succeeded."""
@@ -327,19 +327,19 @@ class Vehicle:
     def is_ready(self, stamp: Time) -> bool:
         """Return whether the nodes under test have heard everything but the image."""
         return self.has_prior(stamp) and all(
-            _answers(node._transforms.odometry_at, 'odom', 'base_link', stamp, 0.0)
+            _answers(node._parts.transforms.odometry_at, 'odom', 'base_link', stamp, 0.0)
             for node in self.under_test)
 
     def has_prior(self, stamp: Time) -> bool:
         """Return whether the nodes under test know the camera's mount and a prior."""
         stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
         return self.has_mount() and all(
-            isinstance(node._pipeline.tracker.search(stamp_ns), SearchPlan)
+            isinstance(node._parts.pipeline.tracker.search(stamp_ns), SearchPlan)
             for node in self.under_test)
 
     def has_mount(self) -> bool:
         """Return whether the nodes under test know where the camera is."""
-        return all(_answers(node._transforms.mount, 'base_link', 'camera')
+        return all(_answers(node._parts.transforms.mount, 'base_link', 'camera')
                    for node in self.under_test)
 
 
