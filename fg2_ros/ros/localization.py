@@ -30,7 +30,7 @@ from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Health, Rejected
 from fg2_ros.ros.inputs import Input, Inputs, NEWEST_IMAGE_QOS
 from fg2_ros.ros.loading import Loaded
-from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.ros.node_settings import frame_of, NodeSettings
 from fg2_ros.ros.outputs import Outputs
 from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
@@ -92,7 +92,7 @@ class Localization:
         self._was_lost = True  # since the last pose
         self._epoch = 0
         self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
-        self.is_paused = False
+        self._is_paused = False
         self.inputs = Inputs(node, health, self.start_again)
 
     def listen(self) -> None:
@@ -121,7 +121,7 @@ class Localization:
         self._health.reset()
         if self.parts.pipeline.map_frame is not None:
             self.parts.outputs.publish_datum(self.parts.pipeline.map_frame)
-        self.is_paused = False
+        self._is_paused = False
         self._worker = Worker(self._work)
         self._start_broadcast()
 
@@ -157,7 +157,7 @@ class Localization:
     # Callbacks: nothing here may take time -----------------------------------------------------
 
     def _hear_image(self, image: Image) -> None:
-        if self._worker is not None and not self.is_paused:
+        if self._worker is not None and not self._is_paused:
             self._worker.mailbox.put(Arrival(image, self._epoch, time.monotonic()))
 
     def _hear_fix(self, message: NavSatFix) -> None:
@@ -187,7 +187,7 @@ class Localization:
         """Take no images, or take them again; return what was done."""
         if self._worker is None:
             raise ValueError('the node is not active: it takes no images anyway')
-        self.is_paused = paused
+        self._is_paused, self._health.state = paused, 'paused' if paused else 'active'
         if not paused:
             return 'images are taken again'
         self._worker.mailbox.clear()
@@ -214,7 +214,7 @@ class Localization:
             raise ValueError('initialpose cannot be used yet: the map has no origin before there '
                              'is a datum or a fix')
         pose, covariance = conversions.pose_from_message(message.pose, 'initialpose')
-        frame, map_frame = message.header.frame_id, self.parts.settings.map_frame
+        frame, map_frame = frame_of(message.header.frame_id), self.parts.settings.map_frame
         if not frame:
             raise ValueError('initialpose names no frame (header.frame_id is empty)')
         if frame == map_frame:

@@ -72,7 +72,7 @@ class Outputs:
 
     def apply(self, settings: NodeSettings) -> None:
         """Go on with other settings."""
-        self._settings = settings
+        self._settings, self._next_matches_s = settings, 0.0
         self.held.change(settings.transform.blend_s, settings.transform.timeout_s)
 
     def publish_pose(

@@ -89,6 +89,7 @@ class Parameters:
         return ''
 
     def _check(self, parameters: list) -> SetParametersResult:
+        """Refuse what cannot be; rclpy refuses what is read-only."""
         for parameter in parameters:
             if parameter.name in self._declared:
                 declared, _ = self._declared[parameter.name]
