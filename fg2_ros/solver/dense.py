@@ -42,12 +42,13 @@ class DenseSettings:
     """How a pose is found in a dense posterior, and which matches are shown beside it."""
 
     step_deg: float = setting(
-        2.0, 'Headings are tried this far apart.', unit='deg', between=(0.5, 10.0))
+        2.0, 'Headings are tried this far apart.', unit='deg', between=(0.5, 10.0), read_only=True)
     samples: int = setting(
         1024, 'Matches that are drawn, to show and to count those that agree.',
-        between=(16, 65536))
+        between=(16, 65536), read_only=True)
     inlier_threshold_m: float = setting(
-        2.0, 'Distance below which a match agrees with the pose.', unit='m', between=(0.1, 50.0))
+        2.0, 'Distance below which a match agrees with the pose.', unit='m', between=(0.1, 50.0),
+        read_only=True)
     posterior: PosteriorSettings = PosteriorSettings()
     refinement: RefinementSettings = RefinementSettings(steps=4)
 

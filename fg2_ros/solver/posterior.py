@@ -46,15 +46,15 @@ class PosteriorSettings:
 
     heaviest: int = setting(
         300, 'Ground cells that are evaluated, those that matched best. Fewer are faster.',
-        between=(10, 100000))
+        between=(10, 100000), read_only=True)
     bandwidth_cells: float = setting(
         0.7, 'Standard deviation of the kernel that smooths the matching probabilities.',
-        unit='grid cells', between=(0.3, 4.0))
+        unit='grid cells', between=(0.3, 4.0), read_only=True)
     window_cells: int = setting(
-        3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8))
+        3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8), read_only=True)
     floor: float = setting(
         0.005, 'Density of a wrong match: larger trusts only sharp matches near the pose.',
-        unit='probability per grid cell', between=(1e-6, 1.0))
+        unit='probability per grid cell', between=(1e-6, 1.0), read_only=True)
 
 
 @dataclass(frozen=True)
