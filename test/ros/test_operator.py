@@ -15,7 +15,6 @@
 """What an operator may ask of a running node: initialpose and the services, over real DDS."""
 
 import math
-from types import SimpleNamespace
 from test.helpers.vehicle import at, FRAME, image, ODOMETRY, PATIENCE_S, TRUTH, Vehicle
 
 from fg2_ros.geometry.se2 import Pose2
