@@ -45,6 +45,10 @@ NANOSECONDS = 1_000_000_000
 _bridge = CvBridge()
 
 
+class NoHeading(ValueError):
+    """A sensor has no heading to give, which is no fault."""
+
+
 def stamp_ns(stamp) -> int:
     """Return a builtin_interfaces Time as whole nanoseconds."""
     return stamp.sec * NANOSECONDS + stamp.nanosec
@@ -121,10 +125,11 @@ def heading_from_imu(message: Imu, settings: SensorSettings,
     Return (map yaw of base_link, its standard deviation) in radians of an IMU's orientation.
 
     :param base_from_imu: (4,) quaternion x, y, z, w of the IMU's mount.
-    :raises ValueError: if it gives none.
+    :raises NoHeading: if it gives none.
+    :raises ValueError: if the quaternion is none.
     """
     if lacking := _lacking_orientation(message):
-        raise ValueError(f'the IMU gives no orientation ({lacking}): it is no source of headings')
+        raise NoHeading(f'the IMU gives no orientation ({lacking}): it is no source of headings')
     orientation = quaternion_multiply(
         _checked_quaternion(message.orientation, 'IMU'), quaternion_inverse(base_from_imu))
     yaw = euler_from_quaternion(orientation)[2] + np.radians(settings.imu_yaw_offset_deg)

@@ -150,12 +150,15 @@ class FG2Node(LifecycleNode):
         with ExitStack() as made:
             loaded = made.enter_context(closing(self._load(settings)))
             transforms = made.enter_context(closing(
-                Transforms(self, broadcasts=settings.publish_tf)))
+                Transforms(self, broadcasts=settings.publish_tf, tell=self._tell_of_transform)))
             outputs = made.enter_context(closing(Outputs(self, settings, transforms)))
             parts = Parts(
                 settings, loaded, transforms, outputs, Pipeline(settings, loaded, transforms))
             made.pop_all()
         return parts
+
+    def _tell_of_transform(self, sentence: str) -> None:
+        self._health.trouble('tf', sentence, once=True)
 
     def _start(self) -> None:
         self._made.start()
@@ -215,7 +218,7 @@ class FG2Node(LifecycleNode):
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),
             made.inputs.arrivals if made else {},
-            {'images dropped for newer ones': made.dropped if made else 0},
+            {'images dropped for newer ones': made.dropped, **made.inputs.clocks()} if made else {},
             made.parts.loaded.imagery.status() if made else None))
 
 

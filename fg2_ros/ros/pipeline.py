@@ -118,6 +118,7 @@ class Pipeline:
 
     def drop_datum(self) -> None:
         """Let the next fix be the origin of the map."""
+        self._has_posed = False
         self._loaded.localizer.map_frame = None
 
     @property

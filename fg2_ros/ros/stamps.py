@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 BACK_NS = 10 ** 9  # stamps that go back this far: the sender has been started again
+ODOMETRY = 'odom'
 AHEAD_NS = 60 * 10 ** 9  # a single message that is this far ahead of the others is odd
 
 
@@ -33,10 +34,17 @@ class Stamps:
         self._newest_ns.clear()
         self._odd_ns.clear()
 
-    @property
-    def newest_ns(self) -> int | None:
-        """Return the newest of all; None if there is none."""
-        return max(self._newest_ns.values(), default=None)
+    def now_ns(self, clock_ns: int) -> int:
+        """
+        Return the time by the sensors' clock.
+
+        That is the given one, unless they all have another: then that of the odometry, for what
+        is broadcast must fit its transforms.
+        """
+        if not self._newest_ns or any(
+                abs(clock_ns - each) < BACK_NS for each in self._newest_ns.values()):
+            return clock_ns
+        return self._newest_ns.get(ODOMETRY, max(self._newest_ns.values()))
 
     def note(self, topic: str, stamp_ns: int) -> float:
         """

@@ -142,7 +142,17 @@ def test_one_message_dated_an_hour_ahead_is_left_out():
     stamps.note('fix', at_ns(0.0))
     with pytest.raises(ValueError, match='a message on fix is dated 3600.0 s after'):
         stamps.note('fix', at_ns(HOUR_S))
-    assert stamps.note('fix', at_ns(1.0)) == 0.0 and stamps.newest_ns == at_ns(1.0)
+    assert stamps.note('fix', at_ns(1.0)) == 0.0 and stamps.now_ns(0) == at_ns(1.0)
+
+
+def test_the_time_is_that_of_the_clock_unless_all_sensors_have_another():
+    stamps = Stamps()
+    assert stamps.now_ns(at_ns(9.0)) == at_ns(9.0)
+    stamps.note('fix', at_ns(27.0))  # GPS time
+    assert stamps.now_ns(at_ns(9.0)) == at_ns(27.0)
+    stamps.note('odom', at_ns(8.9))
+    assert stamps.now_ns(at_ns(9.0)) == at_ns(9.0)
+    assert stamps.now_ns(at_ns(900.0)) == at_ns(8.9)
 
 
 def test_a_clock_that_was_set_is_followed_forward_and_back():
