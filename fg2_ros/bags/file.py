@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 import heapq
@@ -60,7 +61,7 @@ class BagFile(Protocol):
     """
 
     channels: dict[int, Channel]
-    counts: dict[int, int]
+    counts: Counter[int]
     damage: str
 
     def messages(self, channel_ids: Collection[int]) -> Iterator[Message]:

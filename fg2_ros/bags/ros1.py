@@ -218,7 +218,8 @@ def _length(data: bytes) -> int | None:
 
 
 def _message(header: dict[str, bytes], data: bytes) -> Message:
-    return Message(_time_ns(*TIME.unpack(header.get('time', bytes(TIME.size)).ljust(8, b'\0')[:8])),
+    time = header.get('time', b'').ljust(TIME.size, b'\0')
+    return Message(_time_ns(*TIME.unpack_from(time)),
                    int.from_bytes(header.get('conn', b''), 'little'), data)
 
 

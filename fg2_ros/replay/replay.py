@@ -34,6 +34,7 @@ from fg2_ros.ros.stamps import Stamps
 from fg2_ros.tracker.results import Measurement, TrackedPose
 import numpy as np
 
+
 @dataclass(frozen=True)
 class ReplayedPose:
     """

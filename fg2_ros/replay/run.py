@@ -28,7 +28,7 @@ from fg2_ros.evaluation.drive import DriveRecord
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, Imagery, ImageryError
 from fg2_ros.imagery.patch import PatchView
-from fg2_ros.replay.mounts import MOVING, StaticMounts, STATIC
+from fg2_ros.replay.mounts import MOVING, STATIC, StaticMounts
 from fg2_ros.replay.outputs import (
     BAG_FOLDER, CSV_FILE, GEOJSON_FILE, PoseTable, require_new, write_bag, write_geojson)
 from fg2_ros.replay.recording import choose_topics, POSE, Recording, Topics

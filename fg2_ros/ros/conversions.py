@@ -179,9 +179,9 @@ def odometry_from_message(
     position = numbers[0] - quaternion_matrix(odom_from_base)[:3, :3] @ translation_m
     linear, angular = (quaternion_matrix(base_from_child)[:3, :3] @ numbers[1:].T).T
     linear = linear - np.cross(angular, translation_m)
-    return Odometry(
-        Pose2(*map(float, position[:2]), float(euler_from_quaternion(odom_from_base)[2])),
-        Pose2(*map(float, linear[:2]), float(angular[2])))
+    yaw = euler_from_quaternion(odom_from_base)[2]
+    return Odometry(Pose2(float(position[0]), float(position[1]), float(yaw)),
+                    Pose2(float(linear[0]), float(linear[1]), float(angular[2])))
 
 
 def _vector(point) -> tuple[float, float, float]:

@@ -175,7 +175,8 @@ class Pipeline:
         except ValueError as error:
             if frame.lstrip('/') == FOOTPRINT:
                 return self.mount_of('')
-            raise ValueError(f'the odometry is that of {frame} (child_frame_id): {error}') from None
+            raise ValueError(
+                f'the odometry is that of {frame} (child_frame_id): {error}') from None
 
     def add_imu(self, message: Imu) -> None:
         """

@@ -18,6 +18,8 @@ from pathlib import Path
 import shutil
 import sqlite3
 import struct
+from test.helpers import mcap_file as mcap
+from test.helpers.paths import REAL_DATA
 
 from backports import zstd
 from fg2_ros.bags.bag import Bag
@@ -29,8 +31,6 @@ import pytest
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
-from test.helpers import mcap_file as mcap
-from test.helpers.paths import REAL_DATA
 
 FIX = 'sensor_msgs/msg/NavSatFix'
 STRING = 'std_msgs/msg/String'

@@ -15,6 +15,7 @@
 """What sensors say that cannot be: neither the datum, nor the prior, nor a heading comes of it."""
 
 import math
+from test.helpers.vehicle import CALIBRATION, log_likelihood
 from types import SimpleNamespace
 
 from fg2_ros.geometry.frames import MapFrame
@@ -29,10 +30,10 @@ from fg2_ros.ros.transforms import NoTransform
 from fg2_ros.tracker.inputs import Observation
 from nav_msgs.msg import Odometry
 import numpy as np
+from pyproj import Geod
 import pytest
 from sensor_msgs.msg import Imu, NavSatFix
 from std_msgs.msg import Header
-from test.helpers.vehicle import CALIBRATION, log_likelihood
 from tf_transformations import quaternion_about_axis, quaternion_from_euler
 
 HOME = MapFrame(46.95, 7.44)
@@ -187,7 +188,6 @@ def test_one_fix_elsewhere_among_good_ones_moves_nothing(pipeline, away_m, when)
 
 
 def _from_home(away_m):
-    from pyproj import Geod
     return Geod(ellps='WGS84').fwd(HOME.longitude_deg, HOME.latitude_deg, 30.0, away_m)
 
 
