@@ -86,6 +86,8 @@ def evaluate_data_set(
         outcome = run.evaluate(
             dataset, solver, store, running, rolls_deg=rolls_deg, on_frames=bar.update)
     figures = described | figures_of(outcome, by_axis=isinstance(part, KittiPart))
+    if isinstance(dataset, VigorDataset):
+        figures['label_files'] = dataset.label_files
     if orientation.first_run and running.out:
         FirstRun.of(outcome.results).write(running.out / FIRST_RUN_FILE)
     best, worst = (
