@@ -70,8 +70,8 @@ class VigorDataset:
     :param area: 'samearea' or 'crossarea'.
     :param part: 'train' or 'test'.
     :param config: image sizes and grid of the network.
-    :raises ValueError: if there is no such part, a label file is missing, or only some of the cities have
-        corrected labels.
+    :raises ValueError: if there is no such part, a label file is missing, or only some of the
+        cities have corrected labels.
     """
 
     def __init__(self, root: str | Path, area: str, part: str,

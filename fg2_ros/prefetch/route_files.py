@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -214,7 +215,7 @@ def _unpacked(path: Path) -> bytes:
             if archive.getinfo(name).file_size > _LARGEST_KML:
                 raise ValueError(f'{name} in it is larger than {_LARGEST_KML / 1e6:.0f} MB')
             return archive.read(name)
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f'it is damaged ({error})') from None
 
 

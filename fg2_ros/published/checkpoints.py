@@ -27,6 +27,7 @@ from torch import Tensor
 
 _CHUNK = re.compile(r'^blocks\.\d+\.(?=\d+\.)')  # DINOv2's training numbers blocks within chunks
 
+
 def load_reference_head(network: FG2Network, state_dict: Mapping[str, Tensor]) -> None:
     """
     Load an official head, a state dict under its authors' names; all or nothing.

@@ -45,7 +45,7 @@ class NumpyData:
 
 
 # Under the names that NumPy 1 and 2 write into pickles.
-_NUMPY_DATA = [type(name, (NumpyData,), {'__module__': module}) for module, name in (
+_NUMPY_DATA: list = [type(name, (NumpyData,), {'__module__': module}) for module, name in (
     ('numpy', 'dtype'), ('numpy', 'ndarray'),
     *((f'numpy.{core}.multiarray', name) for core in ('core', '_core')
       for name in ('scalar', '_reconstruct')),

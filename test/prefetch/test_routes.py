@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Routes as files have them: GPX, GeoJSON, KML, ROS 1 and ROS 2 bags; and what is wrong with some."""
+"""Routes as files have them: GPX, GeoJSON, KML and bags; and what is wrong with some."""
 
 import itertools
 import json
@@ -147,7 +147,7 @@ def test_one_bad_place_is_left_out_and_told(file, caplog, place, words, at):
 
 @pytest.mark.parametrize('place', ['[null, null]', '[]', 'null', '[8.7]', '["x", {}]', '[[8, 47]]',
                                    '[NaN, 47.5]', '[0, 0]',
-                                   pytest.param('[1%s, 47.5]' % ('0' * 400), id='a long number')])
+                                   pytest.param(f'[1{"0" * 400}, 47.5]', id='400 digits')])
 def test_one_bad_position_is_left_out(file, place):
     positions = [json.dumps(position) for position in HERE]
     text = f'{{"type": "LineString", "coordinates": [{", ".join([*positions, place])}]}}'

@@ -19,6 +19,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 import logging
+from pathlib import Path
 from typing import Any, Sequence
 
 from fg2_ros.datasets.frames import CrossViewDataset, rolled
@@ -40,6 +41,7 @@ from tqdm import tqdm
 
 FIRST_RUN_FILE = 'first_run.json'
 SCALE_TOLERANCE = 0.1  # VIGOR's own images differ by as much
+COVARIANCE_SCALES = 1e-3, 1e5  # between which a factor of covariances makes sense
 CAMERAS = {'vigor': 'panorama', 'kitti': 'pinhole'}
 _logger = logging.getLogger(__name__)
 
@@ -163,8 +165,17 @@ def load_solver(settings: SolverSettings) -> CrossViewSolver:
     device = usable_device(settings.device)
     network = optimise_for_inference(load_network(
         settings.weights, device, usable_precision(settings.precision, device)))
-    scale = float(read_metadata(settings.weights).get('covariance_scale', 1.0))
-    return CrossViewSolver(network, settings.ransac, settings.seed, scale)
+    return CrossViewSolver(
+        network, settings.ransac, settings.seed, _covariance_scale(settings.weights))
+
+
+def _covariance_scale(weights: Path) -> float:
+    scale = read_metadata(weights).get('covariance_scale', 1.0)
+    low, high = COVARIANCE_SCALES
+    if not isinstance(scale, (int, float)) or not low <= scale <= high:
+        raise ValueError(f'{weights}: covariance_scale = {repr(scale)[:80]} makes no sense: it '
+                         f'lies between {low:g} and {high:g}')
+    return float(scale)
 
 
 def _rolls(orientation: OrientationSettings, running: RunSettings, names: Sequence[str],
