@@ -72,9 +72,7 @@ class Localizer:
         self.metadata = metadata or {}
         self.map_frame = map_frame
         self._settings = settings
-        calibration = Calibration.of(self.metadata)
-        honesty = Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
-                          math.radians(calibration.measurement_bias_deg))
+        honesty = honesty_of(self.metadata)
         self._matcher = Matcher(network, imagery, settings, honesty)
         self._observer = Observer(self._matcher)
         self._heading_finder: Matcher | None = None
@@ -103,7 +101,7 @@ class Localizer:
         """
         place = usable_device(device)
         how = place, usable_precision(precision, place)
-        metadata = _usable_metadata(weights)
+        metadata = usable_metadata(weights)
         network = optimise_for_inference(load_network(weights, *how))
         orientation = None
         if orientation_weights is not None and is_same_file(orientation_weights, weights):
@@ -268,11 +266,26 @@ class Localizer:
             found.patch, watch.laps(), found.modes)
 
 
-def _usable_metadata(weights: str | Path) -> dict[str, Any]:
-    """Return the metadata of a file whose calibration, if it has one, makes sense."""
+def usable_metadata(weights: str | Path) -> dict[str, Any]:
+    """
+    Return the metadata of a weights file whose calibration, if it has one, makes sense.
+
+    :raises ValueError: naming the file and the value, if not.
+    """
     metadata = read_metadata(weights)
     try:
         Calibration.of(metadata)
     except ValueError as error:
         raise ValueError(f'{weights}: {error}') from None
     return metadata
+
+
+def honesty_of(metadata: dict[str, Any]) -> Honesty:
+    """
+    Return what makes the covariance of a single image honest, by the metadata of weights.
+
+    :raises ValueError: if they hold a calibration that makes no sense.
+    """
+    calibration = Calibration.of(metadata)
+    return Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
+                   math.radians(calibration.measurement_bias_deg))

@@ -34,9 +34,10 @@ from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
 from fg2_ros.files import sha256_of
+from fg2_ros.localizer.localizer import honesty_of, usable_metadata
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.inference import optimise_for_inference
-from fg2_ros.network.weights import load_network, read_metadata, usable_device, usable_precision
+from fg2_ros.network.weights import load_network, usable_device, usable_precision
 from tqdm import tqdm
 
 FIRST_RUN_FILE = 'first_run.json'
@@ -78,7 +79,7 @@ def evaluate_data_set(
     known, rolls_deg = _rolls(orientation, running, dataset.names, solving.seed)
     described = {
         'data_set': data_set_of(part), 'part': part.name,
-        'solver': 'RANSAC' if solving.ransac else 'Procrustes', 'orientation': known,
+        'solver': solving.solver, 'orientation': known,
         'seed': solving.seed, 'precision': solving.precision,
         'weights': sha256_of(solving.weights),
         'labels': run.labels_fingerprint(dataset)}
@@ -165,12 +166,14 @@ def load_solver(settings: SolverSettings) -> CrossViewSolver:
     device = usable_device(settings.device)
     network = optimise_for_inference(load_network(
         settings.weights, device, usable_precision(settings.precision, device)))
+    metadata = usable_metadata(settings.weights)
     return CrossViewSolver(
-        network, settings.ransac, settings.seed, _covariance_scale(settings.weights))
+        network, settings.solver, settings.seed, _covariance_scale(settings.weights, metadata),
+        honesty_of(metadata))
 
 
-def _covariance_scale(weights: Path) -> float:
-    scale = read_metadata(weights).get('covariance_scale', 1.0)
+def _covariance_scale(weights: Path, metadata: dict[str, Any]) -> float:
+    scale = metadata.get('covariance_scale', 1.0)
     low, high = COVARIANCE_SCALES
     if not isinstance(scale, (int, float)) or not low <= scale <= high:
         raise ValueError(f'{weights}: covariance_scale = {repr(scale)[:80]} makes no sense: it '
