@@ -25,16 +25,16 @@ import re
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fg2_ros.bags import mcap, ros1, sqlite
+from fg2_ros.bags import mcap_file, ros1_file, sqlite_file
 from fg2_ros.bags.compression import decompress_file, ZSTD_MAGIC
 from fg2_ros.bags.decoding import Decoders, why_not_read
 from fg2_ros.bags.file import BagFile, Channel
-import yaml
+from fg2_ros.settings import yaml_content
 
 METADATA = 'metadata.yaml'
 ENDINGS = ('.mcap', '.db3', '.mcap.zstd', '.db3.zstd', '.bag', '.bag.active')
-FORMATS = ((mcap.MAGIC, mcap.McapFile), (sqlite.MAGIC, sqlite.SqliteFile),
-           (ros1.MAGIC, ros1.Ros1File))
+FORMATS = ((mcap_file.MAGIC, mcap_file.McapFile), (sqlite_file.MAGIC, sqlite_file.SqliteFile),
+           (ros1_file.MAGIC, ros1_file.open_ros1))
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,10 @@ class Bag:
                               f'down: its files are read without it; {mends}')
             return []
         try:
-            names = yaml.safe_load(metadata.read_text('utf-8'))[
+            names = yaml_content(metadata.read_text('utf-8'))[
                 'rosbag2_bagfile_information']['relative_file_paths']
             return [self.path / PurePath(each).name for each in names]
-        except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             self.notes.append(f'{metadata} is damaged ({type(error).__name__}): the files are '
                               f'read without it; {mends}')
             return []
