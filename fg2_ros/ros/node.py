@@ -35,6 +35,7 @@ from fg2_ros.ros.parameters import Parameters
 from fg2_ros.ros.pipeline import Pipeline
 from fg2_ros.ros.services import Services
 from fg2_ros.ros.transforms import Transforms
+from fg2_ros.ros.transitions import refuse_impossible_transitions
 from fg2_ros.ros.worker import keep_memory
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
@@ -58,6 +59,7 @@ class FG2Node(LifecycleNode):
     def __init__(self, load: Callable[[NodeSettings], Loaded] = load_localizer, **options: Any):
         """Declare the parameters; everything else is made by the transitions."""
         super().__init__('fg2', **options)
+        refuse_impossible_transitions(self)
         self._load = load
         self._user_parameters = Parameters(self, NodeSettings())
         self._health = Health(self.get_logger())
