@@ -25,6 +25,7 @@ from typing import Any, Callable
 
 from diagnostic_msgs.msg import DiagnosticArray
 from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.ros.bond import Bond, bond_message
 from fg2_ros.ros.diagnostics import Health
 from fg2_ros.ros.loading import load_localizer, Loaded, trained_in_simulation, trained_on
 from fg2_ros.ros.localization import Localization, Parts
@@ -64,6 +65,7 @@ class FG2Node(LifecycleNode):
         self._user_parameters = Parameters(self, NodeSettings())
         self._health = Health(self.get_logger())
         self._localization: Localization | None = None
+        self._bond: Bond | None = None
         self._log_bridge: LogBridge | None = None
         self._jumps: JumpHandle | None = None
         self._services_offered = Services(self, lambda: self._localization)
@@ -161,12 +163,18 @@ class FG2Node(LifecycleNode):
 
     def _start(self) -> None:
         self._made.start()
+        if (kind := bond_message()) is not None:
+            self._bond = Bond(self, kind)
 
     def _stop(self) -> None:
+        if self._bond is not None:
+            self._bond.close()
+            self._bond = None
         if self._localization is not None:
             self._localization.stop()
 
     def _release(self) -> None:
+        self._stop()
         if self._localization is not None:
             self._localization.close()
             self._localization = None
