@@ -36,7 +36,7 @@ from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import Worker
 from fg2_ros.tracker.results import TrackedPose
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 from rclpy.clock import Clock, ClockType
@@ -109,6 +109,9 @@ class Localization:
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
             Input(Imu, 'imu', pipeline.add_imu),
+            Input(QuaternionStamped, 'heading', pipeline.add_heading),
+            Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
+            Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
                   INITIAL_POSE_QOS, carries_time=False)]
         if self.parts.loaded.needs_intrinsics:
@@ -142,6 +145,11 @@ class Localization:
     def dropped(self) -> int:
         """Return how many images a newer one has replaced before they were worked on."""
         return self._worker.mailbox.dropped if self._worker is not None else 0
+
+    def state_of_inputs(self) -> dict[str, str]:
+        """Return for diagnostics what else is to be said of the inputs."""
+        return {'images dropped for newer ones': str(self.dropped),
+                'heading from': self.parts.pipeline.headings.summary}
 
     def _start_broadcast(self) -> None:
         if self.parts.settings.publish_tf:

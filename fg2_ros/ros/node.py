@@ -225,7 +225,7 @@ class FG2Node(LifecycleNode):
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),
             made.inputs.arrivals if made else {},
-            {'images dropped for newer ones': made.dropped if made else 0},
+            made.state_of_inputs() if made else {},
             made.parts.loaded.imagery.status() if made else None))
 
 
