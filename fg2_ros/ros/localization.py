@@ -47,6 +47,7 @@ from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
 from std_msgs.msg import Header
 
 INITIAL_POSE_QOS = QoSProfile(depth=1)
+LAST_IMAGE_S = 0.5  # is all that the image at hand gets after Ctrl-C
 STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another clock, is of now
 
 
@@ -129,10 +130,10 @@ class Localization:
         self._start_broadcast()
 
     def stop(self) -> None:
-        """Finish the image at hand; GNSS and odometry are still listened to."""
+        """Finish the image at hand, unless Ctrl-C was pressed; sensors are still listened to."""
         self._stop_broadcast()
         if self._worker is not None:
-            self._worker.stop()
+            self._worker.stop(None if self._node.context.ok() else LAST_IMAGE_S)
             self._worker = None
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from contextlib import closing, ExitStack
 import gc
+import os
 import signal
 import sys
 import traceback
@@ -37,7 +38,7 @@ from fg2_ros.ros.pipeline import Pipeline
 from fg2_ros.ros.services import Services
 from fg2_ros.ros.transforms import Transforms
 from fg2_ros.ros.transitions import refuse_impossible_transitions
-from fg2_ros.ros.worker import keep_memory
+from fg2_ros.ros.worker import is_at_work, keep_memory
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
 from rclpy.duration import Duration
@@ -255,6 +256,9 @@ def main(args: list[str] | None = None) -> None:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        if is_at_work():  # on an image, and nothing can interrupt torch
+            sys.stderr.flush()
+            os._exit(0)
         gc.freeze()  # or else the interpreter searches all of torch for garbage before it ends
 
 

@@ -191,13 +191,18 @@ class Vehicle:
 
     # Nodes under test --------------------------------------------------------------------------
 
-    def start(self, load=None, active: bool = True, **parameters) -> FG2Node:
-        """Start a node; with a fake localizer unless told how to load one."""
+    def start(self, load=None, active: bool = True, arguments: tuple = (),
+              **parameters) -> FG2Node:
+        """
+        Start a node; with a fake localizer unless told how to load one.
+
+        :param arguments: what follows `--ros-args` on the node's command line.
+        """
         values = EVERY_IMAGE | {
             name.replace('__', '.'): value for name, value in parameters.items()}
         node = FG2Node(
             load or (lambda settings: self.loaded()),
-            namespace=self.namespace, parameter_overrides=[
+            namespace=self.namespace, cli_args=['--ros-args', *arguments], parameter_overrides=[
                 Parameter(name, value=value) for name, value in values.items()])
         self.under_test.append(node)
         self.executor.add_node(node)
