@@ -58,7 +58,7 @@ class DriveSettings:
 
     @classmethod
     def drawn(cls, seed: int, difficulty: str = 'standard', world: str = 'A') -> DriveSettings:
-        """Return a vehicle whose camera's height and tilt are as difficulty and world have them."""
+        """Return a vehicle whose camera is carried as difficulty and world have it."""
         mount = WORLDS[world].mount(MOUNTS[difficulty])
         return cls(
             camera_m=(0.2, 0.0, mount.draw_height_m(np.random.default_rng([11, seed]))),
