@@ -87,5 +87,5 @@ def tile_side(data: bytes, path: Path) -> int:
 
 def plain_text(markup) -> str:
     """Return an attribution without the links that metadata have in it."""
-    text = html.unescape(re.sub(r'<[^>]*>', '', str(markup or '')))
+    text = html.unescape(re.sub(r'<[^<>]*>', '', str(markup or '')))
     return ' '.join(text.split())
