@@ -20,12 +20,13 @@ from dataclasses import dataclass, replace
 import threading
 from typing import Protocol, TYPE_CHECKING
 
-from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.fix_guard import FixGuard, Position
+from fg2_ros.ros.headings import Headings, Yaw
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
@@ -35,6 +36,7 @@ from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix
@@ -88,6 +90,8 @@ class Pipeline:
         """Start knowing nothing but the datum, if the settings have one."""
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
         self.tracker = new_tracker(settings, loaded)
+        self.headings = Headings(self.tracker)
+        self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
         self.intrinsics = Intrinsics()
         self._fixes, self._velocities = FixGuard(), Velocities()
         self._datum_lock = threading.Lock()
@@ -98,12 +102,14 @@ class Pipeline:
     def clear(self) -> None:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
+        self.headings.clear()
         self._fixes.clear()
         self._velocities.clear()
 
     def apply(self, settings: NodeSettings) -> None:
         """Go on with other settings; what is known stays."""
         self._settings = settings
+        self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
         self.tracker.reconfigure(tracker_settings(settings, self._loaded))
 
     def set_datum(self, latitude_deg: float, longitude_deg: float) -> MapFrame:
@@ -144,8 +150,9 @@ class Pipeline:
         frame = self.map_frame or self.set_datum(position.latitude_deg, position.longitude_deg)
         for each in admitted:
             place_m = frame.map_from_geodetic(each.latitude_deg, each.longitude_deg)
-            self.tracker.add_fix(
-                each.stamp_ns, Fix(np.array(place_m), each.sigma_m, tuple(lever_m)))
+            fix = Fix(np.array(place_m), each.sigma_m, tuple(lever_m))
+            self.tracker.add_fix(each.stamp_ns, fix)
+            self.headings.add_fix(each.stamp_ns, fix)
         self._loaded.localizer.request_imagery(position.latitude_deg, position.longitude_deg)
 
     def _begin_elsewhere(self, position: Position) -> None:
@@ -154,6 +161,7 @@ class Pipeline:
             if self._has_posed:
                 return
             self.tracker.clear()
+            self.headings.clear()
             if not self._settings.datum:
                 self.set_datum(position.latitude_deg, position.longitude_deg)
 
@@ -185,9 +193,45 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         _, base_from_imu = self.mount_of(message.header.frame_id)
-        self.tracker.add_heading(
-            conversions.stamp_ns(message.header.stamp),
-            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu))
+        self.headings.add('imu', conversions.stamp_ns(message.header.stamp), Yaw(
+            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu)))
+
+    def add_heading(self, message: QuaternionStamped) -> None:
+        """
+        Remember the heading of a sensor whose frame TF connects with base_link.
+
+        :raises ValueError: if it is unusable.
+        """
+        _, base_from_sensor = self.mount_of(message.header.frame_id)
+        self._add_heading('heading', message.header, conversions.heading_of(
+            message.quaternion, 0.0, self._settings.sensors, base_from_sensor))
+
+    def add_heading_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """
+        Remember the heading of a pose of base_link in axes that look east and north.
+
+        :raises ValueError: if it is unusable.
+        """
+        self._add_heading('heading_pose', message.header, conversions.heading_of(
+            message.pose.pose.orientation, message.pose.covariance[35], self._settings.sensors))
+
+    def _add_heading(self, source: str, header: Header, heading: tuple[float, float]) -> None:
+        self.headings.add(source, conversions.stamp_ns(header.stamp), Yaw(*heading))
+
+    def add_second_fix(self, message: NavSatFix) -> None:
+        """
+        Remember a fix of a second antenna, which makes a heading with one of the first.
+
+        :raises ValueError: if it is unusable.
+        """
+        place = conversions.position_from_fix(message, self._settings.sensors)
+        require_geodetic(place.latitude_deg, place.longitude_deg)
+        lever_m = self.mount_of(message.header.frame_id)[0][:2]
+        if self.map_frame is not None:
+            position_m = self.map_frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
+            self.headings.add_second_fix(
+                conversions.stamp_ns(message.header.stamp),
+                Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
 
     def mount_of(self, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
         """
