@@ -75,8 +75,7 @@ class Bag:
         self._cut: list[str] = []
         self._files: list[BagFile] = []
         try:
-            for each in self._paths():
-                self._files.append(self._opened(each))
+            self._open_all(self._paths())
         except BaseException:
             self.close()
             raise
@@ -150,7 +149,7 @@ class Bag:
         if missing := [each.name for each in named if not each.exists()]:
             self.notes.append(f'{", ".join(missing)} of {self.path} is missing: what was in it '
                               'is left out')
-        if not named:
+        if not paths:  # perhaps the files were renamed
             paths = sorted((each for each in self.path.iterdir()
                             if each.name.endswith(ENDINGS)), key=_by_number)
         if not paths:
@@ -174,6 +173,18 @@ class Bag:
             self.notes.append(f'{metadata} is damaged ({type(error).__name__}): the files are '
                               f'read without it; {mends}')
             return []
+
+    def _open_all(self, paths: list[Path]) -> None:
+        """Open files; what cannot be read of several costs only itself."""
+        for each in paths:
+            try:
+                self._files.append(self._opened(each))
+            except ValueError as error:
+                if len(paths) == 1:
+                    raise
+                self._cut.append(str(error))
+        if not self._files:
+            raise ValueError('; '.join(self._cut))
 
     def _opened(self, path: Path) -> BagFile:
         whole, why = path, ''

@@ -19,6 +19,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from fg2_ros.bags.compression import message_bytes
 from fg2_ros.bags.file import Channel
 
 ENCODINGS = {'cdr', 'ros1'}
@@ -56,9 +57,9 @@ class Decoders:
         try:
             store = _store(channel.type_name, channel.encoding, channel.definition_kind,
                            channel.definition)
-            decode = (store.deserialize_cdr if channel.encoding == 'cdr'
-                      else store.deserialize_ros1)
-            return decode(data, channel.type_name)
+            if channel.encoding == 'cdr':
+                return store.deserialize_cdr(message_bytes(data), channel.type_name)
+            return store.deserialize_ros1(data, channel.type_name)
         except Exception as error:  # with damaged bytes the parsers raise almost anything
             reason = str(error).partition('\n')[0] or type(error).__name__
             raise ValueError(f'a message on {channel.topic} is damaged ({reason})') from None
@@ -89,8 +90,9 @@ def _types(type_name: str, kind: str, definition: str) -> dict[str, Any]:
     if kind not in ('ros2idl', 'omgidl'):
         return {}
     types: dict[str, Any] = {}
-    for part in definition.split(HEAD_OF_IDL):
-        # Each part but those of a bare definition begins with its name.
-        text = part.partition('\n')[2] if part is not definition else part
-        types.update(get_types_from_idl(text) if text.strip() else {})
+    parts = [definition]
+    if definition.startswith(HEAD_OF_IDL):  # several, each after a line with its name
+        parts = [part.partition('\n')[2] for part in definition.split(HEAD_OF_IDL)[1:]]
+    for part in parts:
+        types.update(get_types_from_idl(part))
     return types
