@@ -72,9 +72,7 @@ class Localizer:
         self.metadata = metadata or {}
         self.map_frame = map_frame
         self._settings = settings
-        calibration = Calibration.of(self.metadata)
-        honesty = Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
-                          math.radians(calibration.measurement_bias_deg))
+        honesty = honesty_of(self.metadata)
         self._matcher = Matcher(network, imagery, settings, honesty)
         self._observer = Observer(self._matcher)
         self._heading_finder: Matcher | None = None
@@ -266,3 +264,14 @@ class Localizer:
             not rejection, rejection, pose.x, pose.y, latitude_deg, longitude_deg, pose.yaw,
             found.covariance, found.inlier_ratio, len(found.matches.inlier), found.matches,
             found.patch, watch.laps(), found.modes)
+
+
+def honesty_of(metadata: dict[str, Any]) -> Honesty:
+    """
+    Return what makes the covariance of a single image honest, by the metadata of weights.
+
+    :raises ValueError: if they hold a calibration that makes no sense.
+    """
+    calibration = Calibration.of(metadata)
+    return Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
+                   math.radians(calibration.measurement_bias_deg))
