@@ -32,7 +32,7 @@ MAINTAINERS = 'maintainers@fg2-ros.org'  # tile servers are told, unless a user 
 SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'fg2_sim.safetensors'
 _TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
                Path: 'a path'}
-_PLURALS = {float: 'numbers', str: 'texts'}
+_PLURALS = {int: 'whole numbers', float: 'numbers', str: 'texts'}
 
 
 def setting(default: Any, text: str, *, unit: str = '', between: tuple | None = None,

@@ -21,14 +21,15 @@ import re
 
 import cv2
 from fg2_ros.imagery.patch import FileProblem
-from fg2_ros.imagery.stores.emptiness import Emptiness, equal, find_emptiness, Sample
+from fg2_ros.imagery.stores.emptiness import Emptiness, find_emptiness, Sample
 import numpy as np
 from rasterio import DatasetReader
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 _COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-_SAMPLE_PX, _SAMPLES = 64, 5  # side of a window that is looked at, and how many along each axis
+_SAMPLE_PX = 64  # side of a window that is looked at
+_SAMPLES = {False: 5, True: 3}  # of them along each axis; bytes need not be stretched
 _DARKEST, _BRIGHTEST = 0.5, 99.5  # percentiles that become black and white
 
 
@@ -74,10 +75,10 @@ class Bands:
              window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (H, W, 3) uint8 RGB of a window, and (H, W) uint8, 255 where it is imagery."""
         values = dataset.read(self.indexes, window=window)
-        valid = dataset.dataset_mask(window=window) if self.masked else None
+        valid = _opaque(dataset.dataset_mask(window=window)) if self.masked else None
         if self.palette is not None:
             pixels = self.palette[values[0]]
-            return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3]
+            return np.ascontiguousarray(pixels[..., :3]), _opaque(pixels[..., 3])
         empty = self._empty(values)
         if empty is not None:
             valid = np.where(empty, 0, 255 if valid is None else valid).astype(np.uint8)
@@ -135,6 +136,11 @@ def bands_of(dataset: DatasetReader, overview: DatasetReader,
     return Bands(indexes, black, white, None, masked, emptiness)
 
 
+def _opaque(opacity: np.ndarray) -> np.ndarray:
+    """Return 255 where there is anything to be seen, however faint, and 0 elsewhere."""
+    return np.where(opacity > 0, np.uint8(255), np.uint8(0))
+
+
 def _colours(meanings: list[ColorInterp], descriptions: tuple[str | None, ...]) -> tuple[int, ...]:
     if set(_COLOURS) <= set(meanings):
         return tuple(meanings.index(colour) + 1 for colour in _COLOURS)
@@ -157,9 +163,8 @@ def _range(samples: list[Sample], emptiness: Emptiness | None) -> tuple[float, f
     kind = samples[0].values.dtype
     if kind == np.uint8:
         return 0.0, 255.0
-    values = np.concatenate([sample.values[:, sample.valid] for sample in samples], axis=1)
-    if emptiness is not None:
-        values = values[:, equal(values, emptiness.value) == 0]
+    values = np.concatenate(
+        [sample.values[:, _shown_part(sample, emptiness)] for sample in samples], axis=1)
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 255.0 if kind.kind == 'f' else float(np.iinfo(kind).max)
@@ -169,11 +174,17 @@ def _range(samples: list[Sample], emptiness: Emptiness | None) -> tuple[float, f
     return float(black), float(max(white, black + 1e-6 * max(1.0, abs(black))))
 
 
+def _shown_part(sample: Sample, emptiness: Emptiness | None) -> np.ndarray:
+    empty = None if emptiness is None else emptiness.mask(sample.values)
+    return sample.valid if empty is None else sample.valid & ~empty
+
+
 def _samples(dataset: DatasetReader, indexes: tuple[int, ...], masked: bool) -> list[Sample]:
     """Return windows all over a dataset, its edges among them."""
     samples = []
-    for top in _starts(dataset.height):
-        for left in _starts(dataset.width):
+    along = _SAMPLES[dataset.dtypes[indexes[0] - 1] == 'uint8']
+    for top in _starts(dataset.height, along):
+        for left in _starts(dataset.width, along):
             window = Window(left, top, min(_SAMPLE_PX, dataset.width),
                             min(_SAMPLE_PX, dataset.height))
             values = dataset.read(indexes, window=window)
@@ -186,9 +197,9 @@ def _samples(dataset: DatasetReader, indexes: tuple[int, ...], masked: bool) -> 
     return samples
 
 
-def _starts(size: int) -> list[int]:
+def _starts(size: int, count: int) -> list[int]:
     last = max(0, size - _SAMPLE_PX)
-    return sorted({round(last * step / (_SAMPLES - 1)) for step in range(_SAMPLES)})
+    return sorted({round(last * step / (count - 1)) for step in range(count)})
 
 
 def _palette(dataset: DatasetReader, masked: bool) -> np.ndarray:

@@ -63,7 +63,7 @@ class Emptiness:
         :param values: (B, h, w) of the bands that are shown.
         :return: (h, w) bool.
         """
-        empty = equal(values, self.value)
+        empty = _equal(values, self.value)
         if empty.any() and not self.everywhere:
             empty = _from_the_edge(empty)
         return cv2.dilate(empty, _FRINGE).astype(bool) if empty.any() else None
@@ -95,7 +95,7 @@ def find_emptiness(samples: Sequence[Sample]) -> Emptiness | None:
     return None
 
 
-def equal(values: np.ndarray, value: float) -> np.ndarray:
+def _equal(values: np.ndarray, value: float) -> np.ndarray:
     """Return (h, w) uint8, 1 where all bands have a value."""
     whole = values.dtype.kind != 'f' and value.is_integer()
     return np.all(values == (int(value) if whole else value), axis=0).astype(np.uint8)
@@ -112,7 +112,7 @@ def _stands_apart(value: float, count: int, others: np.ndarray) -> bool:
 
 
 def _reaches_inwards(sample: Sample, value: float) -> bool:
-    empty = equal(sample.values, value) & sample.valid
+    empty = _equal(sample.values, value) & sample.valid
     lines = {'top': empty[0], 'bottom': empty[-1], 'left': empty[:, 0], 'right': empty[:, -1]}
     for edge in sample.edges:
         line = lines[edge]

@@ -12,17 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""An orthophoto in a file, in any coordinate system; needs ``rasterio``."""
+"""An open orthophoto, in any coordinate system, with its overviews; needs ``rasterio``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from fg2_ros.imagery.patch import FileProblem, ImageryError, PatchView
-from fg2_ros.imagery.resample import pixels_touched, Pyramid, slopes, source_resolution_m
+from fg2_ros.imagery.patch import FileProblem, PatchView
 from fg2_ros.imagery.stores.bands import Bands, bands_of, RasterOptions
 from fg2_ros.imagery.stores.projection import applied, Projection
 from fg2_ros.imagery.stores.raster_files import RasterFile
@@ -31,25 +30,7 @@ import rasterio
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
 
-_MOST_PIXELS = 64_000_000  # read for one patch
 _MOST_UNTILED_PIXELS = 150_000_000  # PNG and JPEG are read from their beginning
-
-
-@dataclass(frozen=True)
-class Cutout:
-    """
-    What a file holds of a patch.
-
-    :param image: (H, H, 3) uint8 RGB, black where there is nothing.
-    :param valid: (H, H) bool, False there; None if there is something everywhere.
-    :param resolution_m: ground that a pixel of the file spans there.
-    :param problem: why something is missing; a sentence that goes on after 'lacks 60% ...: '.
-    """
-
-    image: np.ndarray
-    valid: np.ndarray | None
-    resolution_m: float
-    problem: str
 
 
 class Orthophoto:
@@ -82,6 +63,11 @@ class Orthophoto:
         self._is_declared = options.nodata is not None
 
     @property
+    def path(self) -> Path:
+        """Return what messages call it."""
+        return self._file.path
+
+    @property
     def bounds(self) -> tuple[float, ...] | None:
         """Return west, south, east, north in degrees; None if they cannot be told."""
         return self._projection.bounds
@@ -101,51 +87,44 @@ class Orthophoto:
                 ' does not declare it: it is taken so; "gdal_edit.py -a_nodata'
                 f' {emptiness.value:g}", or nodata in the catalogue, declares it')
 
-    def is_current(self) -> bool:
-        """Return True: who opened the file watches it."""
-        return True
-
     def close(self) -> None:
         """Close the file."""
         for dataset in self._levels.values():
             dataset.close()
 
-    def cut(self, view: PatchView) -> Cutout:
+    def pixels(self, view: PatchView) -> tuple[np.ndarray, np.ndarray]:
         """
-        Return what there is of a patch.
+        Return columns and rows, each (5, 5), at `resample.unit_nodes` of a view.
 
-        :raises ImageryError: if the file cannot be read, or has no map of the place.
+        :raises ImageryError: where the projection tears or ends.
         """
-        with explained(self._file.path):
-            return self._cut(view)
+        return applied(self._pixel_from_crs, *self._projection.nodes(view))
 
-    def _cut(self, view: PatchView) -> Cutout:
-        x_nodes, y_nodes = applied(self._pixel_from_crs, *self._projection.nodes(view))
-        dataset = self._level_for(min(slopes(x_nodes, y_nodes)) / view.size_px)
-        x_nodes = x_nodes * (dataset.width / self._levels[1].width)
-        y_nodes = y_nodes * (dataset.height / self._levels[1].height)
-        left, right = np.clip(pixels_touched(x_nodes, view.size_px), 0, dataset.width).tolist()
-        top, bottom = np.clip(pixels_touched(y_nodes, view.size_px), 0, dataset.height).tolist()
-        resolution_m = source_resolution_m(view.size_m, x_nodes, y_nodes)
-        size = right - left, bottom - top
-        if min(size) <= 0:
-            return Cutout(*nothing(view.size_px), resolution_m, 'the place is outside it')
-        if size[0] * size[1] > _MOST_PIXELS:
-            raise ImageryError(
-                f'{self._file.path} has no overviews: {size[0]} x {size[1]} of its pixels would be'
-                ' needed for a patch; "gdaladdo -r average" makes some')
-        pyramid = Pyramid(*self.bands.read(dataset, Window(left, top, *size)))
-        image, valid = pyramid.warp(x_nodes - left, y_nodes - top, view.size_px)
-        return Cutout(image, valid, resolution_m, 'the place is outside it or empty in it')
+    @property
+    def factors(self) -> list[int]:
+        """Return by how much its levels are shrunk, the full resolution first."""
+        return [1, *sorted(self._overviews)]
 
-    def _level_for(self, scale: float) -> rasterio.DatasetReader:
-        """Return the coarsest level that has all detail when a pixel shows ``scale`` of it."""
-        fitting = [factor for factor in self._overviews if factor <= 1.02 * scale]
-        return self._level(max(fitting, default=1))
+    def size(self, factor: int = 1) -> tuple[int, int]:
+        """Return width and height of a level in pixels."""
+        level = self._level(factor)
+        return level.width, level.height
+
+    def read(self, factor: int, left: int, top: int, right: int,
+             bottom: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """
+        Return (H, W, 3) uint8 RGB of a part of a level, and (H, W) uint8, 255 where it is imagery.
+
+        :raises FileProblem: if it cannot be read.
+        """
+        with explained(self.path):
+            return self.bands.read(
+                self._level(factor), Window(left, top, right - left, bottom - top))
 
     def _level(self, factor: int) -> rasterio.DatasetReader:
         if factor not in self._levels:
-            self._levels[factor] = open_raster(self._file, self._overviews[factor])
+            with explained(self.path):
+                self._levels[factor] = open_raster(self._file, self._overviews[factor])
         return self._levels[factor]
 
 
@@ -156,7 +135,7 @@ def open_raster(file: RasterFile, overview: int | None = None) -> rasterio.Datas
     :param overview: which of its overviews, from 0; None for full resolution.
     :raises FileProblem: if it says that it goes on elsewhere, or is too large for its format.
     """
-    options = {} if overview is None else {'overview_level': overview}
+    options: dict[str, Any] = {} if overview is None else {'overview_level': overview}
     if file.table:
         options['TABLE'] = file.table
     dataset = rasterio.open(file.name, driver=file.driver, sharing=False, **options)
@@ -174,11 +153,6 @@ def open_raster(file: RasterFile, overview: int | None = None) -> rasterio.Datas
         dataset.close()
         raise
     return dataset
-
-
-def nothing(size_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image and the mask of a patch of which there is nothing."""
-    return np.zeros((size_px, size_px, 3), np.uint8), np.zeros((size_px, size_px), bool)
 
 
 @contextmanager

@@ -16,51 +16,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 import logging
 from pathlib import Path
-from typing import Protocol
 
 from fg2_ros.imagery.patch import (
     AerialPatch, FileProblem, Label, PatchView, require_enough, require_within)
 from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.imagery.stores.bands import RasterOptions
+from fg2_ros.imagery.stores.cutting import Cutout
 from fg2_ros.imagery.stores.files import LocalReads, WatchedFile
-from fg2_ros.imagery.stores.orthophoto import Cutout, Orthophoto
 from fg2_ros.imagery.stores.raster_files import rasters_in
 from fg2_ros.imagery.stores.sheets import Sheets
 
 _logger = logging.getLogger(__name__)
-
-
-class _Pictures(Protocol):
-    """One orthophoto or many, open."""
-
-    @property
-    def bounds(self) -> tuple[float, ...] | None:
-        """Return west, south, east, north in degrees; None if they cannot be told."""
-
-    @property
-    def attribution(self) -> str:
-        """Return whom it says it belongs to."""
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """Return why its places may be wrong, sentences."""
-
-    @property
-    def notice(self) -> str:
-        """Return what is odd about its values, a sentence; '' if nothing is."""
-
-    def is_current(self) -> bool:
-        """Return whether it is what the folder holds now."""
-
-    def cut(self, view: PatchView) -> Cutout:
-        """Return what there is of a patch."""
-
-    def close(self) -> None:
-        """Close what is open."""
 
 
 class OrthophotoImagery:
@@ -77,10 +46,10 @@ class OrthophotoImagery:
 
     def __init__(self, path: Path, label: Label, options: RasterOptions = RasterOptions()):
         self._said: set[str] = set()
-        self._file: WatchedFile[_Pictures] = WatchedFile(path, _opening(options))
+        self._file = WatchedFile(path, lambda path: Sheets(path, rasters_in(path), options))
         self._reads = LocalReads(label.name)
-        pictures = self._pictures()
-        self._label = replace(label, attribution=label.attribution or pictures.attribution)
+        sheets = self._sheets()
+        self._label = replace(label, attribution=label.attribution or sheets.attribution)
 
     def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
         """
@@ -116,38 +85,28 @@ class OrthophotoImagery:
 
     def _cut(self, view: PatchView) -> Cutout:
         try:
-            pictures = self._pictures()
+            sheets = self._sheets()
             self._reads.hits += 1
-            cutout = pictures.cut(view)
-            self._say(pictures.notice)
+            cutout = sheets.cut(view)
+            self._say(sheets.notice)
             return cutout
         except FileProblem:
             self._file.drop()
             raise
 
-    def _pictures(self) -> _Pictures:
+    def _sheets(self) -> Sheets:
         """Return what is open now, and note what is to be said of it."""
-        pictures = self._file.get()
-        if not pictures.is_current():
+        sheets = self._file.get()
+        if not sheets.is_current():
             self._file.drop()
-            pictures = self._file.get()
-        self._bounds, self._doubts = pictures.bounds, pictures.doubts
-        for sentence in (*pictures.doubts, pictures.notice):
+            sheets = self._file.get()
+        self._bounds, self._doubts = sheets.bounds, sheets.doubts
+        for sentence in (*sheets.doubts, sheets.notice):
             self._say(sentence)
-        return pictures
+        return sheets
 
     def _say(self, sentence: str) -> None:
         """Log a sentence once."""
         if sentence and sentence not in self._said:
             self._said.add(sentence)
             _logger.warning(sentence)
-
-
-def _opening(options: RasterOptions) -> Callable[[Path], _Pictures]:
-    def open_all(path: Path) -> _Pictures:
-        files = rasters_in(path)
-        if len(files) == 1:
-            return Orthophoto(files[0], options)
-        return Sheets(path, files, options)
-
-    return open_all

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From places on Earth to the coordinates of an orthophoto: by pyproj, whatever GDAL's PROJ has."""
+"""From places on Earth to an orthophoto's coordinates: by pyproj, whatever GDAL's PROJ has."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ from fg2_ros.imagery.patch import FileProblem, ImageryError, PatchView
 from fg2_ros.imagery.resample import affine_misfit
 import numpy as np
 from pyproj import CRS, Transformer
-from pyproj.aoi import AreaOfInterest
 from pyproj.exceptions import ProjError
 from pyproj.network import is_network_enabled
-from pyproj.transformer import TransformerGroup
+from pyproj.transformer import AreaOfInterest, TransformerGroup
 import rasterio
 from rasterio.errors import RasterioError
 

@@ -116,8 +116,8 @@ def _rasters_in_folder(folder: Path) -> list[RasterFile]:
             problems.append(problem)
     if not rasters:
         raise problems[0] if problems else FileProblem(
-            f'{folder} holds no orthophotos: none of the files in it is a GeoTIFF, VRT, JPEG 2000,'
-            ' GeoPackage, PNG or JPEG')
+            f'{folder} holds no tiles named {{z}}/{{x}}/{{y}} and no orthophotos: GeoTIFF, VRT,'
+            ' JPEG 2000, GeoPackage, PNG or JPEG')
     if problems:
         _logger.warning('%s; %d files in %s are left out', problems[0], len(problems), folder)
     return rasters

@@ -24,14 +24,16 @@ import os
 from pathlib import Path
 
 from fg2_ros.imagery.patch import FileProblem, ImageryError, PatchView
-from fg2_ros.imagery.stores.bands import RasterOptions
-from fg2_ros.imagery.stores.orthophoto import (
-    Cutout, explained, nothing, open_raster, Orthophoto)
+from fg2_ros.imagery.stores.bands import Bands, RasterOptions
+from fg2_ros.imagery.stores.cutting import cut, Cutout, filled, nothing, Part
+from fg2_ros.imagery.stores.orthophoto import explained, open_raster, Orthophoto
 from fg2_ros.imagery.stores.projection import Projection
 from fg2_ros.imagery.stores.raster_files import RasterFile
 import numpy as np
 
 _MOST_OPEN = 12  # sheets; each has a few overviews open as well
+_AT_ONCE = 8  # of them that are read into one picture
+_SAME_PIXEL = 0.02  # of a pixel by which sheets of one grid may be out of it
 _RANGE_SAMPLES = 5  # sheets of which the values shown as black and white are found
 _DEGREE_M = 111_000.0
 _logger = logging.getLogger(__name__)
@@ -46,6 +48,11 @@ class _Sheet:
     :param resolution_m: metres per pixel, roughly.
     :param kind: of its values.
     :param doubts: why its places may be wrong, sentences.
+    :param crs: its coordinate system, as text.
+    :param transform: (3, 3) from its pixels to that.
+    :param grid: number of the grid of pixels that it shares with others.
+    :param column: of that grid where its pixels begin.
+    :param row: likewise.
     """
 
     file: RasterFile
@@ -53,6 +60,11 @@ class _Sheet:
     resolution_m: float
     kind: str
     doubts: tuple[str, ...]
+    crs: str
+    transform: tuple[tuple[float, ...], ...]
+    grid: int = 0
+    column: int = 0
+    row: int = 0
 
 
 class Sheets:
@@ -75,6 +87,7 @@ class Sheets:
         self._sheets = _index(path, files, options)
         self._bounds = np.array([sheet.bounds for sheet in self._sheets])
         self._open: OrderedDict[_Sheet, Orthophoto] = OrderedDict()
+        self._bands: dict[_Sheet, Bands] = {}  # to find them out takes longer than to open a file
         self._ranges: dict[str, tuple[float, ...]] = {}
         self.notice = ''
         self.doubts = tuple(dict.fromkeys(
@@ -104,14 +117,15 @@ class Sheets:
         :raises ImageryError: if nothing is there and a sheet that should have it is unusable.
         """
         found, problem = None, None
-        for sheet in self._candidates(view):
+        for sheets in self._groups(view):
             try:
-                cutout = self._orthophoto(sheet).cut(view)
+                cutout = cut(self._parts(sheets), view)
             except ImageryError as error:
-                self._close_one(sheet)
+                for sheet in sheets:
+                    self._close_one(sheet)
                 problem = problem or error
                 continue
-            found = cutout if found is None else _filled(found, cutout)
+            found = cutout if found is None else filled(found, cutout)
             if found.valid is None:
                 break
         if found is not None and (found.valid is None or found.valid.any() or not problem):
@@ -119,15 +133,17 @@ class Sheets:
         if problem is not None:
             raise problem
         return Cutout(*nothing(view.size_px), self._sheets[-1].resolution_m,
-                      'the place is on none of its sheets')
+                      'the place is outside it, on none of its sheets')
 
     def close(self) -> None:
         """Close all sheets."""
         for sheet in list(self._open):
             self._close_one(sheet)
 
-    def _candidates(self, view: PatchView) -> list[_Sheet]:
-        """Return the sheets that may show something of a patch, the best first."""
+    def _groups(self, view: PatchView) -> list[list[_Sheet]]:
+        """Return the sheets that may show something of a patch, by their grids, the best first."""
+        if len(self._sheets) == 1:
+            return [self._sheets]  # which knows best itself where it ends
         latitude, longitude = view.geodetic_nodes()
         middle, half = view.geodetic_centre()[1], np.ptp(
             (longitude - longitude[0, 0] + 180) % 360 - 180)
@@ -135,7 +151,17 @@ class Sheets:
         away = np.abs((middle - (west + east) / 2 + 180) % 360 - 180)
         near = ((away <= (east - west) / 2 + half) & (south <= latitude.max())
                 & (north >= latitude.min()))
-        return [self._sheets[index] for index in np.flatnonzero(near)]
+        groups: dict[int, list[_Sheet]] = {}
+        for index in np.flatnonzero(near):
+            sheet = self._sheets[index]
+            groups.setdefault(sheet.grid, []).append(sheet)
+        return [sheets[start:start + _AT_ONCE] for sheets in groups.values()
+                for start in range(0, len(sheets), _AT_ONCE)]
+
+    def _parts(self, sheets: list[_Sheet]) -> list[Part]:
+        first = sheets[0]
+        return [Part(self._orthophoto(sheet), sheet.column - first.column, sheet.row - first.row)
+                for sheet in sheets]
 
     def _orthophoto(self, sheet: _Sheet) -> Orthophoto:
         """Return a sheet, open."""
@@ -143,7 +169,8 @@ class Sheets:
             options = self._options
             if sheet.kind in self._ranges and not options.shown_range:
                 options = replace(options, shown_range=self._ranges[sheet.kind])
-            self._open[sheet] = Orthophoto(sheet.file, options)
+            self._open[sheet] = Orthophoto(sheet.file, options, self._bands.get(sheet))
+            self._bands[sheet] = self._open[sheet].bands
             self.notice = self.notice or self._open[sheet].notice
             while len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)[1].close()
@@ -157,13 +184,14 @@ class Sheets:
 
     def _found_ranges(self) -> dict[str, tuple[float, ...]]:
         """Return the values shown as black and white, for all sheets of a kind the same."""
-        ranges = {}
+        ranges: dict[str, tuple[float, ...]] = {}
         for kind in {sheet.kind for sheet in self._sheets} - {'uint8'}:
             sheets = [sheet for sheet in self._sheets if sheet.kind == kind]
             some = sheets[::max(1, len(sheets) // _RANGE_SAMPLES)][:_RANGE_SAMPLES]
             bands = [self._orthophoto(sheet).bands for sheet in some]
             ranges[kind] = min(one.black for one in bands), max(one.white for one in bands)
         self.close()  # they were opened without
+        self._bands.clear()
         return ranges
 
 
@@ -181,7 +209,7 @@ def _index(path: Path, files: Sequence[RasterFile], options: RasterOptions) -> l
         _logger.warning('%d of %d files in %s are left out: %s', len(problems), len(files), path,
                         problems[0])
     sheets.sort(key=lambda sheet: (str(sheet.file.path), sheet.file.table), reverse=True)
-    return _with_one_doubt_each(sorted(sheets, key=lambda sheet: sheet.resolution_m))
+    return _gridded(_with_one_doubt_each(sorted(sheets, key=lambda sheet: sheet.resolution_m)))
 
 
 def _indexed(file: RasterFile, options: RasterOptions) -> _Sheet:
@@ -192,7 +220,32 @@ def _indexed(file: RasterFile, options: RasterOptions) -> _Sheet:
         resolution_m = (north - south) * _DEGREE_M / max(dataset.shape)
         doubt = projection.doubt
         return _Sheet(file, (west, south, east, north), float(f'{resolution_m:.1e}'),
-                      dataset.dtypes[0], (doubt,) if doubt else ())
+                      dataset.dtypes[0], (doubt,) if doubt else (), str(dataset.crs),
+                      tuple(map(tuple, np.reshape(dataset.transform[:9], (3, 3)).tolist())))
+
+
+def _gridded(sheets: Sequence[_Sheet]) -> list[_Sheet]:
+    """Return sheets with the grids that their pixels share; each begins with a sheet."""
+    grids: list[tuple[str, np.ndarray]] = []
+    placed = []
+    for sheet in sheets:
+        for number, (crs, pixel_from_crs) in enumerate(grids):
+            corner = pixel_from_crs @ sheet.transform
+            if crs == sheet.crs and _continues(corner):
+                break
+        else:
+            number, corner = len(grids), np.eye(3)
+            grids.append((sheet.crs, np.linalg.inv(sheet.transform)))
+        column, row = np.round(corner[:2, 2]).astype(int).tolist()
+        placed.append(replace(sheet, grid=number, column=column, row=row))
+    return placed
+
+
+def _continues(corner: np.ndarray) -> bool:
+    """Return whether a map from pixels to pixels, (3, 3), only moves them by whole ones."""
+    move = corner[:2, 2]
+    return (np.allclose(corner[:2, :2], np.eye(2), rtol=0, atol=1e-7)
+            and np.allclose(move, np.round(move), rtol=0, atol=_SAME_PIXEL))
 
 
 def _with_one_doubt_each(sheets: list[_Sheet]) -> list[_Sheet]:
@@ -217,19 +270,3 @@ def _state_of(files: Sequence[RasterFile]) -> dict[Path, tuple[int, int]]:
             continue  # inside an archive
         state[folder] = stat.st_mtime_ns, stat.st_ino
     return state
-
-
-def _filled(first: Cutout, second: Cutout) -> Cutout:
-    """Return the first cutout with its gaps filled from the second."""
-    if first.valid is None:
-        return first
-    there = np.ones_like(first.valid) if second.valid is None else second.valid
-    added = there & ~first.valid
-    if not added.any():
-        return first
-    if not first.valid.any():
-        return second
-    valid = first.valid | there
-    return Cutout(
-        np.where(added[..., None], second.image, first.image), None if valid.all() else valid,
-        max(first.resolution_m, second.resolution_m), second.problem)
