@@ -72,7 +72,7 @@ class Drive:
 
 def slow_server_drives(duration_s: float = 60.0) -> list[Drive]:
     """Return a drive of each speed and delay; those of one delay are driven at the same time."""
-    drives = []
+    drives: list[Drive] = []
     for delay_s in DELAYS_S:
         with ThreadPoolExecutor(len(SPEEDS_MPS)) as drivers:
             drives += drivers.map(lambda speed: drive(speed, delay_s, duration_s), SPEEDS_MPS)
