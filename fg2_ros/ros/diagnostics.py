@@ -31,6 +31,7 @@ from fg2_ros.tracker.results import BeliefState, TrackedPose
 import numpy as np
 
 REPEAT_LOG_S = 10.0
+OVER_S = 60.0  # what has not happened for so long is told anew
 _RECENT_S = 3.0
 
 
@@ -90,18 +91,32 @@ class Health:
             self.last_reason = str(rejection)
         self.trouble(rejection.kind, f'no pose: {rejection}')
 
-    def trouble(self, kind: str, reason: str) -> None:
-        """Warn about something wrong: now in the log, and in /diagnostics while it is recent."""
+    def trouble(self, kind: str, reason: str, once: bool = False) -> None:
+        """
+        Warn about something wrong: now in the log, and in /diagnostics while it is recent.
+
+        :param once: do not repeat it in the log while it lasts.
+        """
         now, pattern = time.monotonic(), re.sub(r'[-\d.]+', '#', reason)
+        silent_s = OVER_S if once else REPEAT_LOG_S
         with self._lock:
             self._troubles[kind] = reason, now
             self._logged_s = {said: when for said, when in self._logged_s.items()
-                              if now - when < REPEAT_LOG_S}
-            due = pattern not in self._logged_s
-            if due:
+                              if now - when < max(OVER_S, REPEAT_LOG_S)}
+            due = now - self._logged_s.get(pattern, -np.inf) >= silent_s
+            if due or once:
                 self._logged_s[pattern] = now
         if due:
             self._logger.warning(reason)
+
+    def note(self, kind: str, sentence: str) -> None:
+        """Keep a sentence on what is lacking but needs not be there; '' once it is there."""
+        if sentence and self.notes.get(kind) != sentence:
+            self._logger.info(sentence)
+        if sentence:
+            self.notes[kind] = sentence
+        else:
+            self.notes.pop(kind, None)
 
     def report(self, name: str, stamp, arrivals: Mapping[str, Arrivals], values: dict,
                imagery: ImageryStatus | None) -> DiagnosticArray:

@@ -109,7 +109,7 @@ class Localization:
             Input(Image, 'image', self._hear_image, NEWEST_IMAGE_QOS, carries_time=False),
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
-            Input(Imu, 'imu', pipeline.add_imu),
+            Input(Imu, 'imu', self._hear_imu),
             Input(QuaternionStamped, 'heading', pipeline.add_heading),
             Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
             Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
@@ -150,7 +150,7 @@ class Localization:
     def state_of_inputs(self) -> dict[str, str]:
         """Return for diagnostics what else is to be said of the inputs."""
         return {'images dropped for newer ones': str(self.dropped),
-                'heading from': self.parts.pipeline.headings.summary}
+                'heading from': self.parts.pipeline.headings.summary, **self.inputs.clocks()}
 
     def _start_broadcast(self) -> None:
         if self.parts.settings.publish_tf:
@@ -173,9 +173,20 @@ class Localization:
         before = self.parts.pipeline.map_frame
         self.parts.pipeline.add_fix(message)
         frame = self.parts.pipeline.map_frame
-        if before is None and frame is not None:
+        if frame is not None and frame != before:
+            if before is not None:
+                self._node.get_logger().warning(
+                    'the first fixes were wrong, as the later ones show: the datum moves')
             self._tell_datum(frame)
             self.parts.outputs.publish_datum(frame)
+
+    def _hear_imu(self, message: Imu) -> None:
+        try:
+            self.parts.pipeline.add_imu(message)
+        except conversions.NoHeading as error:
+            self._health.note('IMU', str(error))
+        else:
+            self._health.note('IMU', '')
 
     # What an operator asks for -----------------------------------------------------------------
 

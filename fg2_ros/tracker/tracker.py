@@ -162,7 +162,8 @@ class Tracker:
             if belief is None:
                 return Silence(
                     stamp_ns, 'prior', 'no position yet: no good GNSS fix in the '
-                    f'{self.settings.prior.fix_timeout_s:g} s around the image',
+                    f'{self.settings.prior.fix_timeout_s:g} s around the image'
+                    + self._inputs.lacking_fix(stamp_ns),
                     remarks=self._remarks.at(stamp_ns))
             mount = base_from_camera.compose(Pose2(0.0, 0.0, self._mount_turn_rad))
             self._asked = _State(stamp_ns, belief, mount)
