@@ -139,6 +139,21 @@ def heading_from_imu(message: Imu, settings: SensorSettings,
     return float(yaw), float(sigma)
 
 
+def _lacking_orientation(message: Imu) -> str:
+    """Return how an IMU says that it does not know its yaw; '' if it says nothing like it."""
+    covariance, turn = message.orientation_covariance, message.orientation
+    for index in (0, 8):
+        if covariance[index] < 0:
+            return f'orientation_covariance[{index}] is {covariance[index]:g}'
+    if covariance[8] > VAGUEST_YAW_RAD ** 2:
+        return f'its yaw may be {np.degrees(np.sqrt(covariance[8])):.3g} degrees off'
+    # An orientation that nobody has filled in: in ROS 2 that is the identity.
+    is_default = (turn.x, turn.y, turn.z) == (0.0, 0.0, 0.0) and abs(turn.w) == 1.0
+    if is_default and not np.any(np.nan_to_num(covariance)):
+        return 'it is the identity with a covariance of zeros, which drivers leave that have none'
+    return ''
+
+
 def heading_of(orientation: Quaternion, variance: float, settings: SensorSettings,
                base_from_sensor=(0.0, 0.0, 0.0, 1.0)) -> tuple[float, float]:
     """
@@ -156,21 +171,6 @@ def heading_of(orientation: Quaternion, variance: float, settings: SensorSetting
     yaw += np.radians(settings.heading_offset_deg) - euler_from_quaternion(base_from_sensor)[2]
     sigma = np.sqrt(variance) or np.radians(settings.default_heading_sigma_deg)
     return wrap_angle(yaw), float(sigma)
-
-
-def _lacking_orientation(message: Imu) -> str:
-    """Return how an IMU says that it does not know its yaw; '' if it says nothing like it."""
-    covariance, turn = message.orientation_covariance, message.orientation
-    for index in (0, 8):
-        if covariance[index] < 0:
-            return f'orientation_covariance[{index}] is {covariance[index]:g}'
-    if covariance[8] > VAGUEST_YAW_RAD ** 2:
-        return f'its yaw may be {np.degrees(np.sqrt(covariance[8])):.3g} degrees off'
-    # An orientation that nobody has filled in: in ROS 2 that is the identity.
-    is_default = (turn.x, turn.y, turn.z) == (0.0, 0.0, 0.0) and abs(turn.w) == 1.0
-    if is_default and not np.any(np.nan_to_num(covariance)):
-        return 'it is the identity with a covariance of zeros, which drivers leave that have none'
-    return ''
 
 
 def odometry_from_message(

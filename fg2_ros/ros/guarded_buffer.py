@@ -16,10 +16,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 import math
 import time
 from typing import Callable
 
+from fg2_ros.ros.arrivals import Arrivals
 from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
 from tf2_ros import Buffer
@@ -49,6 +51,7 @@ class GuardedBuffer(Buffer):
         self._heard_s: dict[str, float] = {}  # of moving frames
         self._newest_ns: dict[str, int] = {}
         self._wrong: dict[str, str] = {}  # sentences by child
+        self.arrivals: defaultdict[str, Arrivals] = defaultdict(Arrivals)  # by child
 
     def clear(self) -> None:
         """Forget all transforms that move."""
@@ -61,6 +64,7 @@ class GuardedBuffer(Buffer):
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
         """Add a transform of its stamp."""
         parent, child = _edge(transform)
+        self.arrivals[child].note()
         if not self._is_sound(transform, parent, child):
             return
         stamp = transform.header.stamp

@@ -149,8 +149,17 @@ class Localization:
 
     def state_of_inputs(self) -> dict[str, str]:
         """Return for diagnostics what else is to be said of the inputs."""
-        return {'images dropped for newer ones': str(self.dropped),
-                'heading from': self.parts.pipeline.headings.summary, **self.inputs.clocks()}
+        settings, tracker = self.parts.settings, self.parts.pipeline.tracker
+        now_ns, (offset_m, turn_rad) = self.inputs.now_ns(), tracker.offsets()
+        values = {
+            'images dropped for newer ones': str(self.dropped), 'prior': tracker.prior(now_ns),
+            'heading from': self.parts.pipeline.headings.summary, **self.inputs.clocks(),
+            **self.parts.transforms.state(settings.odom_frame, settings.base_frame, now_ns)}
+        if offset_m is not None:
+            values['GNSS less pose [m]'] = f'{offset_m[0]:+.1f} east, {offset_m[1]:+.1f} north'
+        if turn_rad is not None:
+            values['heading less pose [deg]'] = f'{math.degrees(turn_rad):+.1f}'
+        return values
 
     def _start_broadcast(self) -> None:
         if self.parts.settings.publish_tf:

@@ -116,6 +116,16 @@ class Transforms:
         return (f'the newest {odom_frame} -> {base_frame} is dated {abs(ahead_s):.1f} s '
                 f'{"after" if ahead_s > 0 else "before"} the image: do their clocks differ?')
 
+    def state(self, odom_frame: str, base_frame: str, now_ns: int) -> dict[str, str]:
+        """Return for diagnostics how often the odometry's transform comes, and how old it is."""
+        name, rate_hz = f'{odom_frame} -> {base_frame}', self._buffer.arrivals[base_frame].rate_hz
+        try:
+            newest = self._buffer.get_latest_common_time(odom_frame, base_frame)
+            age = f'{(now_ns - newest.nanoseconds) / 1e9:.2f}'
+        except TransformException:
+            age = 'inf'
+        return {f'{name} rate [Hz]': f'{rate_hz:.1f}', f'{name} age [s]': age}
+
     def planar(self, parent_frame: str, child_frame: str) -> Pose2:
         """
         Return where a frame is in another one by the newest that is known, in the plane.
