@@ -17,8 +17,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
+
+BLENDED_M = 5.0  # further than poses that follow one another differ
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class HeldTransform:
         :param jumped: whether the pose was lost before, so that it is taken at once.
         """
         before = None if jumped else self.at(now_s)
+        if before is not None and math.dist(before[:2], after[:2]) > BLENDED_M:
+            before = None  # the odometry has jumped, and spreading that would move the vehicle
         self._correction = _Correction(before or after, after, now_s)
 
     def at(self, now_s: float) -> Pose2 | None:
