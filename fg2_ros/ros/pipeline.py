@@ -22,7 +22,7 @@ from typing import Protocol, TYPE_CHECKING
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.imagery.patch import AerialPatch, ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.fix_guard import FixGuard, Position, require_position
@@ -307,6 +307,14 @@ class Pipeline:
         from fg2_ros.localizer import MapPrior
         prior = MapPrior(base.compose(image.base_from_camera), SHOWN_M, SHOWN_RAD)
         return self._loaded.localizer.estimate(image.image, prior, image.camera_k)
+
+    def aerial_patch(self, base: Pose2) -> AerialPatch:
+        """
+        Return the aerial patch that images at a pose are compared with.
+
+        :raises ImageryError: if there is none.
+        """
+        return self._loaded.localizer.aerial_patch(base[:2])
 
     def _pixels(self, image: Image) -> np.ndarray:
         try:
