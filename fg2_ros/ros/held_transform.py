@@ -59,9 +59,13 @@ class HeldTransform:
         :param jumped: whether the pose was lost before, so that it is taken at once.
         """
         before = None if jumped else self.at(now_s)
-        if before is not None and math.dist(before[:2], after[:2]) > BLENDED_M:
-            before = None  # the odometry has jumped, and spreading that would move the vehicle
         self._correction = _Correction(before or after, after, now_s)
+
+    def is_far(self, now_s: float, parent_from_base: Pose2, child_from_base: Pose2) -> bool:
+        """Return whether the held value places something metres from where it is to be."""
+        held = self.at(now_s)
+        return held is not None and math.dist(
+            held.compose(child_from_base)[:2], parent_from_base[:2]) > BLENDED_M
 
     def at(self, now_s: float) -> Pose2 | None:
         """Return the value at a time; None if there was none, or none for too long."""

@@ -34,9 +34,16 @@ def test_a_correction_is_spread_and_turns_the_short_way(held):
     assert held.at(11.1) is None
 
 
-@pytest.mark.parametrize('after, jumped', [
-    (Pose2(101.0, 0.0, 3.1), True), (Pose2(60.0, 0.0, 3.1), False)])
-def test_what_jumped_is_followed_at_once(held, after, jumped):
-    """A vehicle that was lost, or an odometry whose driver was started again at zero."""
-    held.correct(1.0, after, jumped)
-    assert held.at(1.0) == after
+def test_after_a_jump_a_correction_is_taken_at_once(held):
+    held.correct(1.0, Pose2(101.0, 0.0, 3.0), jumped=True)
+    assert held.at(1.0) == pytest.approx((101.0, 0.0, 3.0))
+
+
+def test_what_has_jumped_is_the_vehicle_and_not_the_origin_of_the_odometry(held):
+    """A kilometre from there a turn by a degree moves it by 17 m, and the vehicle not at all."""
+    base, turn = Pose2(1000.0, 0.0, 0.0), Pose2(0.0, 0.0, 0.02)
+    in_map = held.at(1.0).compose(base)
+    turned = in_map.compose(turn).compose(base.inverse())
+    assert abs(turned.y - held.at(1.0).y) > 15.0
+    assert not held.is_far(1.0, in_map.compose(turn), base)
+    assert held.is_far(1.0, in_map, Pose2(0.0, 0.0, 0.0))  # its driver started again at zero
