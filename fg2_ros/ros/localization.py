@@ -342,9 +342,9 @@ class Localization:
                 raise Rejected('order', OVERTAKEN)
             self.parts.outputs.publish_pose(header.stamp, pose, odometry, frame)
             if self.parts.settings.publish_tf:
-                self.parts.outputs.held.correct(
-                    self.inputs.now_ns() / 1e9, map_from_odom(pose.base, odometry.pose),
-                    self._was_lost)
+                held, now_s = self.parts.outputs.held, self.inputs.now_ns() / 1e9
+                jumped = self._was_lost or held.is_far(now_s, pose.base, odometry.pose)
+                held.correct(now_s, map_from_odom(pose.base, odometry.pose), jumped)
             self._was_lost = False
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
 
