@@ -24,7 +24,6 @@ import time
 import cv2
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
-from fg2_ros.replay.messages import decoded_image
 from fg2_ros.replay.recording import Recorded, Recording, Topics
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
@@ -174,7 +173,7 @@ class Replay:
         try:
             message = recorded.message()
             stamp_ns = conversions.stamp_ns(message.header.stamp)
-            image = self._pipeline.camera_image(decoded_image(message))
+            image = self._pipeline.camera_image(message)
             pose = self._pipeline.track(image)
         except Rejected as rejected:
             kind, rejection = rejected.kind, str(rejected)

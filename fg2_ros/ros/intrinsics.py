@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 
 
 class Intrinsics:
@@ -40,7 +40,7 @@ class Intrinsics:
                              'lengths (p or k), width and height must be positive')
         self._newest = message
 
-    def of(self, image: Image) -> np.ndarray:
+    def of(self, width: int, height: int) -> np.ndarray:
         """
         Return the (3, 3) intrinsics of a rectified image, in its own pixels.
 
@@ -57,7 +57,7 @@ class Intrinsics:
         if info.roi.width and info.roi.height:
             matrix[:2, 2] -= info.roi.x_offset, info.roi.y_offset
             size[:] = info.roi.width, info.roi.height
-        matrix[:2] *= (np.array([image.width, image.height]) / size)[:, None]
+        matrix[:2] *= (np.array([width, height]) / size)[:, None]
         return matrix
 
 

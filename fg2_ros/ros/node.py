@@ -31,6 +31,8 @@ from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Health, Rejected
+from fg2_ros.ros.image_inputs import ImageInputs
+from fg2_ros.ros.image_sets import ImageSet
 from fg2_ros.ros.loading import load_localizer, Loaded, trained_in_simulation, trained_on
 from fg2_ros.ros.log_bridge import LogBridge
 from fg2_ros.ros.node_settings import NodeSettings
@@ -48,10 +50,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
-from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
+from sensor_msgs.msg import CameraInfo, Imu, NavSatFix
 from std_msgs.msg import Header
 
-NEWEST_IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 SENSOR_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 TIME_JUMP_S = 1.0  # an input whose stamps go back this far has been started again
 
@@ -59,9 +60,9 @@ _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.
 
 
 class Arrival(NamedTuple):
-    """An image with what is known only on its arrival."""
+    """What the cameras took at one time, with what is known only on its arrival."""
 
-    image: Image
+    image: ImageSet
     epoch: int  # grows when time jumps back
     monotonic_s: float
 
@@ -101,6 +102,7 @@ class FG2Node(LifecycleNode):
         self._parts: Parts | None = None
         self._worker: Worker | None = None
         self._inputs: list = []
+        self._images: ImageInputs | None = None
         self._broadcast_timer: Timer | None = None
         self._log_bridge: LogBridge | None = None
         self._jumps: JumpHandle | None = None
@@ -224,6 +226,7 @@ class FG2Node(LifecycleNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
+        self._images = None
         if self._parts is not None:
             self._parts.close()
             self._parts = None
@@ -282,8 +285,10 @@ class FG2Node(LifecycleNode):
                 'real camera (set simulated_camera: true if the images are simulated)')
 
     def _create_subscriptions(self) -> None:
-        inputs = [
-            (Image, 'image', self._on_image, NEWEST_IMAGE_QOS),
+        self._images = ImageInputs(
+            self, self._settings.camera, self._guarded, self._on_images)
+        self._inputs += self._images.subscriptions
+        inputs: list[tuple] = [
             (NavSatFix, 'fix', self._on_fix, SENSOR_QOS),
             (Odometry, 'odom', self._on_odometry, SENSOR_QOS),
             (Imu, 'imu', self._on_imu, SENSOR_QOS)]
@@ -306,10 +311,10 @@ class FG2Node(LifecycleNode):
                 self._health.trouble(topic, f'{topic}: {traceback.format_exc()}')
         return guarded
 
-    def _on_image(self, image: Image) -> None:
+    def _on_images(self, images: ImageSet) -> None:
         if self._worker is not None:
             self._health.image_arrived()
-            self._worker.mailbox.put(Arrival(image, self._epoch, time.monotonic()))
+            self._worker.mailbox.put(Arrival(images, self._epoch, time.monotonic()))
 
     def _on_fix(self, message: NavSatFix) -> None:
         self._notice_stamp('fix', message.header)
@@ -354,6 +359,8 @@ class FG2Node(LifecycleNode):
         self._transforms.clear()
         self._outputs.held.drop()
         self._forget_time()
+        if self._images is not None:
+            self._images.clear()
         if self._worker is not None:
             self._worker.mailbox.clear()
 

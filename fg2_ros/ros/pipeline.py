@@ -24,6 +24,7 @@ from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
+from fg2_ros.ros.image_sets import AnyImage, ImageSet
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
@@ -34,7 +35,7 @@ from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 from nav_msgs.msg import Odometry
 import numpy as np
-from sensor_msgs.msg import Image, Imu, NavSatFix
+from sensor_msgs.msg import Imu, NavSatFix
 from std_msgs.msg import Header
 
 if TYPE_CHECKING:
@@ -154,15 +155,18 @@ class Pipeline:
 
     # Images ------------------------------------------------------------------------------------
 
-    def camera_image(self, message: Image) -> CameraImage:
+    def camera_image(self, message: AnyImage | ImageSet) -> CameraImage:
         """
         Return the pixels of an image and where its camera is.
 
         :raises Rejected: if something is lacking, or the image cannot be used.
         """
+        image = message.images[0] if isinstance(message, ImageSet) else message
+        assert image is not None, 'a lone camera has sent something'
+        pixels = self._pixels(image)
         return CameraImage(
-            conversions.stamp_ns(message.header.stamp), self._pixels(message),
-            self._camera_mount(message.header), self._camera_k(message))
+            conversions.stamp_ns(image.header.stamp), pixels,
+            self._camera_mount(image.header), self._camera_k(pixels.shape))
 
     def track(self, image: CameraImage) -> TrackedPose:
         """
@@ -201,7 +205,7 @@ class Pipeline:
         prior = MapPrior(base.compose(image.base_from_camera), SHOWN_M, SHOWN_RAD)
         return self._loaded.localizer.estimate(image.image, prior, image.camera_k)
 
-    def _pixels(self, image: Image) -> np.ndarray:
+    def _pixels(self, image: AnyImage) -> np.ndarray:
         try:
             return conversions.rgb_from_image(image)
         except ValueError as error:
@@ -218,12 +222,12 @@ class Pipeline:
         except ValueError as error:
             raise Rejected('transform', str(error)) from error
 
-    def _camera_k(self, image: Image) -> np.ndarray | None:
+    def _camera_k(self, shape: tuple[int, ...]) -> np.ndarray | None:
         """Return the intrinsics of a pinhole camera; None for a panorama."""
         if not self._loaded.needs_intrinsics:
             return None
         try:
-            return self.intrinsics.of(image)
+            return self.intrinsics.of(shape[1], shape[0])
         except ValueError as error:
             raise Rejected('camera_info', str(error)) from error
 

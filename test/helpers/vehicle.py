@@ -48,7 +48,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, Imu, NavSatFix
+from sensor_msgs.msg import CompressedImage, Image, Imu, NavSatFix
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from tf_transformations import quaternion_from_euler
@@ -163,6 +163,8 @@ class Vehicle:
         self.localizer = FakeLocalizer()
         self._publishers = {
             Image: self.node.create_publisher(Image, 'image', RELIABLE),
+            CompressedImage: self.node.create_publisher(
+                CompressedImage, 'image/compressed', RELIABLE),
             NavSatFix: self.node.create_publisher(NavSatFix, 'fix', RELIABLE),
             Odometry: self.node.create_publisher(Odometry, 'odom', RELIABLE),
             Imu: self.node.create_publisher(Imu, 'imu', RELIABLE)}

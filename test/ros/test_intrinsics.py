@@ -20,7 +20,7 @@ from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 
 RAW = [300.0, 0.0, 160.0, 0.0, 310.0, 120.0, 0.0, 0.0, 1.0]
 RECTIFIED = [200.0, 0.0, 150.0, 0.0, 0.0, 210.0, 110.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -37,7 +37,7 @@ def heard(info, width=320, height=240):
     """Return fx, fy, cx, cy of an image after a calibration was heard."""
     intrinsics = Intrinsics()
     intrinsics.hear(info)
-    matrix = intrinsics.of(Image(width=width, height=height))
+    matrix = intrinsics.of(width, height)
     assert matrix[2].tolist() == [0, 0, 1] and matrix[0, 1] == matrix[1, 0] == 0
     return [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]
 
@@ -70,9 +70,9 @@ def test_no_calibration(broken):
     intrinsics.hear(calibration())
     with pytest.raises(ValueError, match='not that of a calibrated camera'):
         intrinsics.hear(broken)
-    assert intrinsics.of(Image(width=320, height=240))[0, 0] == 200
+    assert intrinsics.of(320, 240)[0, 0] == 200
     with pytest.raises(ValueError, match='there was no camera_info yet'):
-        Intrinsics().of(Image(width=320, height=240))
+        Intrinsics().of(320, 240)
 
 
 class FakePinholeLocalizer(FakeLocalizer):

@@ -12,8 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Images between ROS messages and arrays (API-compatible subset of the ROS package)."""
-
-from cv_bridge.core import CvBridge, CvBridgeError
-
-__all__ = ['CvBridge', 'CvBridgeError']
+"""Cameras without ROS: pixels of any encoding, and level panoramas out of what cameras take."""
