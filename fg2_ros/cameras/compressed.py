@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 
 import cv2
-from fg2_ros.cameras.encodings import ENCODINGS, RawPixels, rgb_of
+from fg2_ros.cameras.raw_pixels import ENCODINGS, RawPixels, rgb_of
 import numpy as np
 
 MOST_PIXELS = 2 ** 27  # 16384 x 8192: more than the panoramas of today

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from builtin_interfaces.msg import Time
 from fg2_ros.cameras.compressed import decoded
-from fg2_ros.cameras.encodings import RawPixels, rgb_of
+from fg2_ros.cameras.raw_pixels import RawPixels, rgb_of
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros.node_settings import SensorSettings

@@ -56,7 +56,8 @@ def test_bayer_patterns_are_interpolated_as_image_transport_labels_them():
     np.testing.assert_array_equal(result, np.full((32, 64, 3), [200, 90, 40]))
 
 
-@pytest.mark.parametrize('label', ['', 'jpeg', 'rgb8; jpeg compressed bgr8', 'bgr8; png compressed '])
+@pytest.mark.parametrize('label', [
+    '', 'jpeg', 'rgb8; jpeg compressed bgr8', 'bgr8; png compressed '])
 def test_labels_of_files_in_their_usual_order(label):
     np.testing.assert_array_equal(decoded(encoded('.png'), label), RGB)
 

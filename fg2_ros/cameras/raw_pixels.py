@@ -56,7 +56,7 @@ class Encoding:
     How pixels of a name lie in memory.
 
     :param channels: numbers of a pixel in a row; of planar YUV those of the first plane.
-    :param convert: makes (h, w, 3) RGB, of the type of the numbers, of (rows, w, channels) numbers.
+    :param convert: makes (h, w, 3) RGB of (rows, w, channels) numbers, of their type.
     :param bits: of a number.
     :param rows: rows in memory for each row of the picture.
     :param block: columns and rows that share their colour; sizes are multiples of it.

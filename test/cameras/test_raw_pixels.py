@@ -14,7 +14,7 @@
 
 """Raw pixels of any encoding become the same RGB picture, whatever their padding and order."""
 
-from fg2_ros.cameras.encodings import ENCODINGS, RawPixels, rgb_of
+from fg2_ros.cameras.raw_pixels import ENCODINGS, RawPixels, rgb_of
 import numpy as np
 import pytest
 
