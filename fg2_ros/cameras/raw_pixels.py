@@ -56,8 +56,8 @@ class Encoding:
     How pixels of a name lie in memory.
 
     :param channels: numbers of a pixel in a row; of planar YUV those of the first plane.
-    :param convert: makes (h, w, 3) RGB of (rows, w, channels) numbers, of their type.
-    :param bits: of a number.
+    :param convert: makes (h, w, 3) RGB of (rows, w, channels) uint8 numbers.
+    :param bits: of a number; 16 are scaled to 8 before.
     :param rows: rows in memory for each row of the picture.
     :param block: columns and rows that share their colour; sizes are multiples of it.
     """
@@ -119,8 +119,7 @@ def rgb_of(raw: RawPixels) -> np.ndarray:
         raise ValueError(f'image encoding {raw.encoding!r} is not supported: use one of '
                          f'{", ".join(ENCODINGS)}')
     _require_size(raw, encoding)
-    rgb = encoding.convert(_numbers(raw, encoding))
-    return rgb if encoding.bits == 8 else _scaled_to_8_bits(rgb)
+    return encoding.convert(_numbers(raw, encoding))
 
 
 def _require_size(raw: RawPixels, encoding: Encoding) -> None:
@@ -141,13 +140,12 @@ def _require_size(raw: RawPixels, encoding: Encoding) -> None:
 
 
 def _numbers(raw: RawPixels, encoding: Encoding) -> np.ndarray:
-    """Return (rows, w, channels) numbers in the machine's byte order, without padding."""
+    """Return (rows, w, channels) uint8 numbers without padding."""
     dtype = np.dtype(f'{">" if raw.is_bigendian else "<"}u{encoding.bits // 8}')
     shape = round(raw.height * encoding.rows), raw.width, encoding.channels
     strides = raw.step_bytes, dtype.itemsize * encoding.channels, dtype.itemsize
     numbers = np.ndarray(shape, dtype, np.frombuffer(raw.data, np.uint8), strides=strides)
-    return np.ascontiguousarray(numbers, dtype.newbyteorder('='))
-
-
-def _scaled_to_8_bits(image: np.ndarray) -> np.ndarray:
-    return np.rint(image * np.float32(255 / 65535)).astype(np.uint8)
+    numbers = np.ascontiguousarray(numbers, dtype.newbyteorder('='))
+    if encoding.bits == 8:
+        return numbers
+    return cv2.convertScaleAbs(numbers, alpha=255 / 65535).reshape(shape)

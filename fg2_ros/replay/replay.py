@@ -137,7 +137,7 @@ class Replay:
         self._overlay_every = overlay_every
         self._listeners = {
             topics.fix: pipeline.add_fix, topics.odom: pipeline.add_odometry,
-            topics.imu: pipeline.add_imu, topics.camera_info: pipeline.intrinsics.hear}
+            topics.imu: pipeline.add_imu, topics.camera_info: pipeline.cameras.intrinsics[0].hear}
         self.unusable: Counter[str] = Counter()  # messages by topic
         self.last_trouble: dict[str, str] = {}   # by topic
 

@@ -293,7 +293,7 @@ class FG2Node(LifecycleNode):
             (Odometry, 'odom', self._on_odometry, SENSOR_QOS),
             (Imu, 'imu', self._on_imu, SENSOR_QOS)]
         if self._loaded.needs_intrinsics:
-            inputs.append((CameraInfo, 'camera_info', self._pipeline.intrinsics.hear, SENSOR_QOS))
+            inputs.append((CameraInfo, 'camera_info', self._pipeline.cameras.intrinsics[0].hear, SENSOR_QOS))
         for kind, topic, callback, qos in inputs:
             self._inputs.append(self.create_subscription(
                 kind, topic, self._guarded(topic, callback), qos))

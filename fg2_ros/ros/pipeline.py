@@ -16,19 +16,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol, TYPE_CHECKING
+from dataclasses import replace
+from typing import Sequence, TYPE_CHECKING
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
+from fg2_ros.ros.camera_images import CameraImage, Cameras, Mounts
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.image_sets import AnyImage, ImageSet
-from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
-from fg2_ros.ros.transforms import planar_mount
 from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
@@ -36,39 +35,11 @@ from fg2_ros.tracker.tracker import Tracker
 from nav_msgs.msg import Odometry
 import numpy as np
 from sensor_msgs.msg import Imu, NavSatFix
-from std_msgs.msg import Header
 
 if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
 
 SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are shown
-
-
-class Mounts(Protocol):
-    """Knows where the sensors are on the vehicle."""
-
-    def mount(self, base_frame: str, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
-        """
-        Return (translation (3,), quaternion (4,) x y z w) of a sensor on the vehicle.
-
-        :raises NoTransform: if it is not known.
-        """
-
-
-@dataclass(frozen=True)
-class CameraImage:
-    """
-    An image with all that is to be known of its camera.
-
-    :param image: (H, W, 3) uint8 RGB.
-    :param base_from_camera: where the camera is on the vehicle, in the plane.
-    :param camera_k: (3, 3) intrinsics of a pinhole camera; None for a panorama.
-    """
-
-    stamp_ns: int
-    image: np.ndarray
-    base_from_camera: Pose2
-    camera_k: np.ndarray | None = None
 
 
 class Pipeline:
@@ -78,19 +49,25 @@ class Pipeline:
     Messages may be added from one thread while another one tracks.
 
     :param mounts: asked whenever a sensor's place on the vehicle is needed.
+    :param topics: of the images, if they have other names than the settings say.
+    :raises ValueError: if settings make no sense.
     """
 
-    def __init__(self, settings: NodeSettings, loaded: Loaded, mounts: Mounts):
+    def __init__(self, settings: NodeSettings, loaded: Loaded, mounts: Mounts,
+                 topics: Sequence[str] = ()):
         """Start knowing nothing but the datum, if the settings have one."""
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
         self.tracker = new_tracker(settings, loaded)
-        self.intrinsics = Intrinsics()
+        self.cameras = Cameras(
+            settings, loaded.needs_intrinsics, loaded.localizer.config.ground_image_hw[0], mounts,
+            topics)
         if settings.datum:
             self.set_datum(*settings.datum)
 
     def clear(self) -> None:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
+        self.cameras.attitude.clear()
 
     def set_datum(self, latitude_deg: float, longitude_deg: float) -> MapFrame:
         """
@@ -135,11 +112,12 @@ class Pipeline:
 
     def add_imu(self, message: Imu) -> None:
         """
-        Remember the heading of an IMU.
+        Remember the heading of an IMU, and roll and pitch.
 
         :raises ValueError: if it is unusable.
         """
         _, base_from_imu = self.mount_of(message.header.frame_id)
+        self.cameras.attitude.hear(message, base_from_imu)
         self.tracker.add_heading(
             conversions.stamp_ns(message.header.stamp),
             *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu))
@@ -157,16 +135,11 @@ class Pipeline:
 
     def camera_image(self, message: AnyImage | ImageSet) -> CameraImage:
         """
-        Return the pixels of an image and where its camera is.
+        Return the pixels of an image, or of a set of them, and where the camera is.
 
         :raises Rejected: if something is lacking, or the image cannot be used.
         """
-        image = message.images[0] if isinstance(message, ImageSet) else message
-        assert image is not None, 'a lone camera has sent something'
-        pixels = self._pixels(image)
-        return CameraImage(
-            conversions.stamp_ns(image.header.stamp), pixels,
-            self._camera_mount(image.header), self._camera_k(pixels.shape))
+        return self.cameras.image_of(message)
 
     def track(self, image: CameraImage) -> TrackedPose:
         """
@@ -179,7 +152,7 @@ class Pipeline:
             raise rejected(region)
         try:
             observation = self._loaded.localizer.observe(
-                image.image, region, image.base_from_camera, image.camera_k)
+                image.image, region, image.base_from_camera, image.camera_k, image.seen)
         except ImageryError as error:
             raise Rejected('imagery', str(error)) from error
         except ValueError as error:
@@ -203,33 +176,8 @@ class Pipeline:
         """
         from fg2_ros.localizer import MapPrior
         prior = MapPrior(base.compose(image.base_from_camera), SHOWN_M, SHOWN_RAD)
-        return self._loaded.localizer.estimate(image.image, prior, image.camera_k)
-
-    def _pixels(self, image: AnyImage) -> np.ndarray:
-        try:
-            return conversions.rgb_from_image(image)
-        except ValueError as error:
-            raise Rejected('image', str(error)) from error
-
-    def _camera_mount(self, header: Header) -> Pose2:
-        frame = self._settings.camera_frame or header.frame_id
-        if not frame:
-            raise Rejected('transform', 'the images name no frame (header.frame_id is empty): '
-                           'set the parameter camera_frame')
-        try:
-            mount = self._mounts.mount(self._settings.base_frame, frame)
-            return planar_mount(*mount, self._settings.camera_axes)
-        except ValueError as error:
-            raise Rejected('transform', str(error)) from error
-
-    def _camera_k(self, shape: tuple[int, ...]) -> np.ndarray | None:
-        """Return the intrinsics of a pinhole camera; None for a panorama."""
-        if not self._loaded.needs_intrinsics:
-            return None
-        try:
-            return self.intrinsics.of(shape[1], shape[0])
-        except ValueError as error:
-            raise Rejected('camera_info', str(error)) from error
+        return self._loaded.localizer.estimate(
+            image.image, prior, image.camera_k, image.seen)
 
 
 def rejected(silence: Silence) -> Rejected:
