@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 import time
 
@@ -28,14 +28,15 @@ from fg2_ros.localizer.aerial import AerialMemory, DescribedPatch
 from fg2_ros.localizer.estimate import Matches, PoseMode
 from fg2_ros.localizer.resize import turned
 from fg2_ros.localizer.settings import LocalizerSettings
-from fg2_ros.localizer.views import PanoramaView, PinholeView
+from fg2_ros.localizer.views import GivenImage, PanoramaView, PinholeView
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.matching import GroundDescriptors, Matching
-from fg2_ros.solver.dense import Extent, Honesty, solve_dense
+from fg2_ros.solver.dense import densest, Extent, Honesty
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution
 from fg2_ros.solver.posterior import DenseLikelihood
 from fg2_ros.solver.ransac import PoseGate
+from fg2_ros.solver.sampling import draw_pairs
 import numpy as np
 import torch
 from torch import Tensor
@@ -155,22 +156,25 @@ class Matcher:
         """Forget all aerial patches: the imagery is another."""
         self._aerial.forget()
 
-    def view(self, image: np.ndarray, camera_k: np.ndarray | None, yaw_rad: float) -> GroundView:
-        """
-        Return what the network sees in an image that is thought to look to a map yaw.
-
-        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
-        """
+    def view(self, image: GivenImage, yaw_rad: float) -> GroundView:
+        """Return what the network sees in an image that is thought to look to a map yaw."""
         size = self.config.ground_image_hw, self.config.image_resize
         if not self._is_pinhole:
             panorama = PanoramaView.of(image, *size, yaw_rad)
             tokens = self._network.ground_tokens(self._tensor(panorama.image))
-            return GroundView(panorama, self._network.ground_descriptors(tokens))
-        assert camera_k is not None, 'a pinhole network needs the intrinsics of its image'
-        view = PinholeView.of(image, *size, camera_k, self._up_yaw(yaw_rad))
+            return GroundView(
+                panorama, self._unmasked(self._network.ground_descriptors(tokens), panorama.seen))
+        view = PinholeView.of(image, *size, self._up_yaw(yaw_rad))
         tokens = self._network.ground_tokens(self._tensor(view.image))
         intrinsics = self.uploaded(view.camera_k.astype(np.float32))[None]
         return GroundView(view, self._network.ground_descriptors(tokens, intrinsics))
+
+    def _unmasked(self, ground: GroundDescriptors, seen: np.ndarray | None) -> GroundDescriptors:
+        """Return descriptors of which those that were made of nothing have no say."""
+        if seen is None:
+            return ground
+        visible = self._network.lifting.cells_seen(self.uploaded(seen), ground.height_index)
+        return replace(ground, visible=visible, is_masked=True)
 
     def aerial(self, frame: MapFrame, middle: Pose2) -> AerialView:
         """
@@ -197,19 +201,17 @@ class Matcher:
             matching.scores, matching.probabilities, self._grid, self._settings.solver.posterior,
             matching.log_partition)
 
-    def find(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame,
-             region: SearchRegion, watch: Stopwatch) -> MatchResult:
+    def find(self, image: GivenImage, frame: MapFrame, region: SearchRegion, watch: Stopwatch) -> MatchResult:
         """
         Return where an image was taken.
 
-        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
         :raises ImageryError: if there is no aerial imagery.
         """
         kept = self._aerial.patch(frame, region.middle[:2])
         watch.lap('patch')
         aerial = self._described(kept, region.middle.yaw)
         watch.lap('aerial')
-        ground = self.view(image, camera_k, region.middle.yaw)
+        ground = self.view(image, region.middle.yaw)
         view, patch = ground.view, aerial.patch
         watch.lap('ground')
         matching = self._network.match(aerial.descriptors, ground.descriptors)
@@ -268,11 +270,14 @@ class Matcher:
         away_rad = abs(wrap_angle(region.pose.yaw - heading_rad))
         extent = Extent.of(
             region.radius_m, region.angle_rad + away_rad, self._grid, self._settings.solver)
-        solution, modes = solve_dense(
-            matching.scores, matching.probabilities, self._grid, extent, self._settings.solver,
-            self._honesty, self._gate(region, grid, heading_rad), self._generator,
-            matching.log_partition)
-        return solution.cpu(), modes[0].cpu().numpy().astype(float)
+        settings = self._settings.solver
+        found = densest(
+            matching.scores, matching.probabilities, self._grid, extent, settings, self._honesty,
+            self._gate(region, grid, heading_rad), matching.log_partition)
+        pairs = draw_pairs(
+            matching.probabilities, settings.samples, generator=self._generator)
+        solution = found.with_pairs(pairs, self._grid, settings.inlier_threshold_m)
+        return solution.cpu(), found.modes[0].cpu().numpy().astype(float)
 
     def _matches(self, solution: Solution, grid: Pose2, heights: np.ndarray,
                  view: PanoramaView | PinholeView) -> Matches:

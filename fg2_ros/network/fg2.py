@@ -89,7 +89,8 @@ class FG2Network(nn.Module):
 
     def match(self, aerial_descriptors: Tensor, ground: GroundDescriptors) -> Matching:
         """Return the scores of all pairs of an aerial and a ground cell."""
-        hidden = self.config.camera == 'pinhole'  # a panorama shows all cells
+        # A whole panorama shows all cells.
+        hidden = self.config.camera == 'pinhole' or ground.is_masked
         scores = match_scores(
             aerial_descriptors, ground.descriptors, self.config.temperature,
             ground.visible if hidden else None)

@@ -31,6 +31,7 @@ class GroundDescriptors:
     descriptors: Tensor  # (B, cells, d), unit length, row-major
     height_index: Tensor  # (B, rows, columns), the height that made each cell's feature
     visible: Tensor  # (B, cells) bool
+    is_masked: bool = False  # whether parts of a panorama were not seen
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from typing import Callable
 
 from fg2_ros.cameras.settings import CameraSettings
 from fg2_ros.ros.image_sets import AnyImage, ImageSet, ImageSets
+from fg2_ros.ros.inputs import Input
+from fg2_ros.ros.intrinsics import Intrinsics
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 NEWEST_IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 ONE_CAMERA = ('image',)
@@ -32,25 +33,36 @@ _TYPES = {'raw': Image, 'compressed': CompressedImage}
 
 class ImageInputs:
     """
-    Hands over the images that come in, each once.
+    The image topics, and what belongs together of what they bring.
 
-    :param guarded: makes a callback of a topic safe, see `FG2Node`.
-    :param take: is given what all cameras have taken at one time.
+    :param take: is given what all cameras have taken at one time, each image once.
     """
 
-    def __init__(self, node: Node, settings: CameraSettings,
-                 guarded: Callable[[str, Callable], Callable],
-                 take: Callable[[ImageSet], None]):
-        """Subscribe."""
-        topics = settings.topics or ONE_CAMERA
-        self._take, self._sets = take, ImageSets(len(topics), settings.sync_s)
-        self.subscriptions: list[Subscription] = []
-        transports = _TYPES if settings.transport == 'auto' else (settings.transport,)
-        for camera, topic in enumerate(topics):
-            for transport in transports:
-                self.subscriptions.append(node.create_subscription(
-                    _TYPES[transport], topic_of(node, topic, transport),
-                    guarded(topic, self._listener(camera, transport)), NEWEST_IMAGE_QOS))
+    def __init__(self, node: Node, settings: CameraSettings, take: Callable[[ImageSet], None]):
+        """Listen to nothing yet."""
+        self._node, self._take = node, take
+        self._topics = settings.topics or ONE_CAMERA
+        self._transports = tuple(_TYPES) if settings.transport == 'auto' else (
+            settings.transport,)
+        self._sets = ImageSets(len(self._topics), settings.sync_s)
+
+    def listened(self) -> list[Input]:
+        """Return the topics of the images."""
+        return [
+            Input(_TYPES[transport], topic_of(self._node, topic, transport),
+                  self._listener(camera, transport), NEWEST_IMAGE_QOS, False, topic)
+            for camera, topic in enumerate(self._topics) for transport in self._transports]
+
+    def calibrations(self, intrinsics: list[Intrinsics]) -> list[Input]:
+        """Return the topics of the cameras' calibrations, as image_transport names them."""
+        return [
+            Input(CameraInfo, _remapped_with(self._node, topic, info_topic_of), each.hear,
+                  carries_time=False, name=info_topic_of(topic))
+            for topic, each in zip(self._topics, intrinsics)]
+
+    def clear(self) -> None:
+        """Forget what waits for the images of other cameras."""
+        self._sets.clear()
 
     def _listener(self, camera: int, transport: str) -> Callable[[AnyImage], None]:
         def hear(image: AnyImage) -> None:
@@ -59,22 +71,31 @@ class ImageInputs:
                 self._take(images)
         return hear
 
-    def clear(self) -> None:
-        """Forget what waits for the images of other cameras."""
-        self._sets.clear()
+
+def resolved_topics(node: Node, settings: CameraSettings) -> tuple[str, ...]:
+    """Return the raw images' topics with all that was remapped."""
+    return tuple(node.resolve_topic_name(topic) for topic in settings.topics or ONE_CAMERA)
+
+
+def info_topic_of(topic: str) -> str:
+    """Return the topic of the calibrations beside images."""
+    return topic.rpartition('/')[0] + '/camera_info' if '/' in topic else 'camera_info'
 
 
 def topic_of(node: Node, topic: str, transport: str) -> str:
-    """
-    Return the topic of a transport, as image_transport names it.
-
-    Whoever remaps the topic of the raw images remaps the others with it, unless they are remapped
-    themselves.
-    """
+    """Return the topic of a transport, as image_transport names it."""
     if transport == 'raw':
         return topic
-    name = f'{topic}/{transport}'
-    plain = node.resolve_topic_name(name, only_expand=True)
-    if node.resolve_topic_name(name) != plain:
+    return _remapped_with(node, topic, lambda name: f'{name}/{transport}')
+
+
+def _remapped_with(node: Node, topic: str, name_of: Callable[[str], str]) -> str:
+    """
+    Return the topic whose name follows from that of the raw images.
+
+    Whoever remaps these remaps the others with them, unless they are remapped themselves.
+    """
+    name = name_of(topic)
+    if node.resolve_topic_name(name) != node.resolve_topic_name(name, only_expand=True):
         return name
-    return f'{node.resolve_topic_name(topic)}/{transport}'
+    return name_of(node.resolve_topic_name(topic))

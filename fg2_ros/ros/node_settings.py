@@ -17,11 +17,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Iterable
 
 from fg2_ros.cameras.settings import CameraSettings
+from fg2_ros.geometry.frames import require_geodetic
 from fg2_ros.settings import MAINTAINERS, setting
 from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
+
+
+def datum_of(value: Any) -> tuple[float, ...]:
+    """
+    Return a datum as (latitude, longitude), or () for none.
+
+    :raises ValueError: if it is no place on Earth.
+    """
+    numbers = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
+    if numbers is None or len(numbers) not in (0, 2) or not all(
+            isinstance(number, (int, float)) for number in numbers):
+        raise ValueError(f'must be [latitude, longitude] or empty, not {value!r}')
+    if numbers:
+        require_geodetic(*numbers)
+    return tuple(map(float, numbers))
+
+
+def frame_of(value: Any) -> str:
+    """
+    Return the name of a frame, without the slash that names of ROS 1 began with.
+
+    :raises ValueError: if it is no text.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is no name of a frame')
+    return value.lstrip('/')
 
 
 @dataclass(frozen=True)
@@ -146,13 +173,14 @@ class NodeSettings:
         False, 'The images come from a simulation: do not warn that weights trained in simulation '
         'are used.', read_only=True)
     map_frame: str = setting('map', 'Frame of the poses: east-north-up at the datum.',
-                             read_only=True)
-    odom_frame: str = setting('odom', 'Frame of the odometry (REP-105).', read_only=True)
-    base_frame: str = setting('base_link', 'Frame of the vehicle whose pose is published.',
+                             parse=frame_of, read_only=True)
+    odom_frame: str = setting('odom', 'Frame of the odometry (REP-105).', parse=frame_of,
                               read_only=True)
+    base_frame: str = setting('base_link', 'Frame of the vehicle whose pose is published.',
+                              parse=frame_of, read_only=True)
     camera_frame: str = setting(
         '', 'Frame of the panorama. Empty: what the images say in header.frame_id.',
-        read_only=True)
+        parse=frame_of, read_only=True)
     camera_axes: str = setting(
         'body', "Axes of the camera's frame. body: x through the centre column, y left, z up; "
         'optical: z through the centre column, x right, y down (frames named *_optical).',
@@ -163,9 +191,12 @@ class NodeSettings:
     matches_rate_hz: float = setting(
         2.0, 'At most so many pictures of the matches a second; drawing them takes time.',
         unit='Hz', between=(0.1, 100.0))
+    relocalize_sigma_m: float = setting(
+        0.0, 'How far off GNSS may be, one sigma, when ~/relocalize is called; 0 for what the '
+        'fixes claim.', unit='m', between=(0.0, 1000.0))
     datum: tuple = setting(
         (), 'Origin of the map frame as [latitude, longitude] in degrees; give '
-        'navsat_transform_node the same. Empty: the first good fix.', read_only=True)
+        'navsat_transform_node the same. Empty: the first good fix.', parse=datum_of)
     camera: CameraSettings = CameraSettings()
     imagery: ImagerySettings = field(default_factory=ImagerySettings)
     sensors: SensorSettings = SensorSettings()

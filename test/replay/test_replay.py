@@ -81,7 +81,7 @@ class TruthfulLocalizer:
         place = FRAME.geodetic_from_map(*(np.array(camera[:2]) + OFFSET_M))
         return Pose2(*self.map_frame.map_from_geodetic(*place), camera.yaw), index
 
-    def observe(self, image, region, base_from_camera, camera_k=None):
+    def observe(self, image, region, base_from_camera, camera_k=None, seen=None):
         """Return the likelihood of the camera's poses."""
         camera, index = self.camera(image)
         self.regions.append(region)
@@ -91,7 +91,7 @@ class TruthfulLocalizer:
             PoseVolume(look.grid, log_likelihood(look.grid, camera)) for look in region.looks),
             base_from_camera)
 
-    def estimate(self, image, prior, camera_k=None):
+    def estimate(self, image, prior, camera_k=None, seen=None):
         """Return the camera's pose."""
         camera, _ = self.camera(image)
         patch = AerialPatch(

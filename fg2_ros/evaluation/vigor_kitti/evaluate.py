@@ -33,6 +33,7 @@ from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
 from fg2_ros.files import sha256_of
+from fg2_ros.localizer.localizer import honesty_of
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.inference import optimise_for_inference
 from fg2_ros.network.weights import load_network, read_metadata, usable_device, usable_precision
@@ -76,7 +77,7 @@ def evaluate_data_set(
     known, rolls_deg = _rolls(orientation, running, dataset.names, solving.seed)
     described = {
         'data_set': data_set_of(part), 'part': part.name,
-        'solver': 'RANSAC' if solving.ransac else 'Procrustes', 'orientation': known,
+        'solver': solving.solver, 'orientation': known,
         'seed': solving.seed, 'precision': solving.precision,
         'weights': sha256_of(solving.weights),
         'labels': run.labels_fingerprint(dataset)}
@@ -161,8 +162,10 @@ def load_solver(settings: SolverSettings) -> CrossViewSolver:
     device = usable_device(settings.device)
     network = optimise_for_inference(load_network(
         settings.weights, device, usable_precision(settings.precision, device)))
-    scale = float(read_metadata(settings.weights).get('covariance_scale', 1.0))
-    return CrossViewSolver(network, settings.ransac, settings.seed, scale)
+    metadata = read_metadata(settings.weights)
+    return CrossViewSolver(
+        network, settings.solver, settings.seed, float(metadata.get('covariance_scale', 1.0)),
+        honesty_of(metadata))
 
 
 def _rolls(orientation: OrientationSettings, running: RunSettings, names: Sequence[str],
