@@ -23,7 +23,7 @@ import cv2
 from fg2_ros.cameras.bars import BarFinder, Bars
 from fg2_ros.cameras.calibration import Calibration, read_fisheyes
 from fg2_ros.cameras.lenses import Equirectangular
-from fg2_ros.cameras.levelling import angle_of, heading_of, Leveller, LevelImage, tilt_of
+from fg2_ros.cameras.levelling import angle_of, heading_of, LevelImage, Leveller, tilt_of
 from fg2_ros.cameras.resampling import panorama_of, Resampling, View
 from fg2_ros.cameras.settings import CameraSettings
 from fg2_ros.geometry.panorama import rotation3

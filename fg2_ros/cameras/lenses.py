@@ -140,7 +140,8 @@ class Pinhole:
             directions[..., 2], 1e-6)
         ahead = (merit > 0) & (tangent <= self._widest)
         column, row = (np.full(merit.shape, -1.0, np.float32) for _ in range(2))
-        column[ahead], row[ahead] = self._distorted(directions[ahead]).T + 0.5
+        if ahead.any():
+            column[ahead], row[ahead] = self._distorted(directions[ahead]).T + 0.5
         return Projection(column, row, ahead & self._is_inside(column, row), merit)
 
     def _is_inside(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:

@@ -223,7 +223,8 @@ class Localizer:
         return found.ok and largest_rad < math.pi and (
             away_rad > largest_rad or away_m > self._settings.patch.recentre_m)
 
-    def _second_look(self, image: GivenImage, region: SearchRegion, first: MatchResult, watch: Stopwatch) -> MatchResult:
+    def _second_look(self, image: GivenImage, region: SearchRegion, first: MatchResult,
+                     watch: Stopwatch) -> MatchResult:
         """Return what is found with a pose in the middle; the first pose if that is nothing."""
         try:
             second = self._matcher.find(

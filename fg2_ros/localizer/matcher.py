@@ -201,7 +201,8 @@ class Matcher:
             matching.scores, matching.probabilities, self._grid, self._settings.solver.posterior,
             matching.log_partition)
 
-    def find(self, image: GivenImage, frame: MapFrame, region: SearchRegion, watch: Stopwatch) -> MatchResult:
+    def find(self, image: GivenImage, frame: MapFrame, region: SearchRegion,
+             watch: Stopwatch) -> MatchResult:
         """
         Return where an image was taken.
 

@@ -45,7 +45,8 @@ class Observer:
         self._matcher = matcher
 
     @torch.inference_mode()
-    def observe(self, image: GivenImage, frame: MapFrame, region: SearchPlan, base_from_camera: Pose2) -> Observation:
+    def observe(self, image: GivenImage, frame: MapFrame, region: SearchPlan,
+                base_from_camera: Pose2) -> Observation:
         """
         Return what an image says of the poses in a region.
 
