@@ -103,6 +103,7 @@ class Localizer:
         """
         place = usable_device(device)
         how = place, usable_precision(precision, place)
+        metadata = usable_metadata(weights)
         network = optimise_for_inference(load_network(weights, *how))
         orientation = None
         if orientation_weights is not None and is_same_file(orientation_weights, weights):
@@ -114,8 +115,7 @@ class Localizer:
             for used in {network, orientation or network}:
                 compile_for_inference(used)
         return cls(
-            network, imagery or NoImagery(), map_frame, settings, read_metadata(weights),
-            orientation)
+            network, imagery or NoImagery(), map_frame, settings, metadata, orientation)
 
     @property
     def needs_intrinsics(self) -> bool:
@@ -273,6 +273,20 @@ class Localizer:
             not rejection, rejection, pose.x, pose.y, latitude_deg, longitude_deg, pose.yaw,
             found.covariance, found.inlier_ratio, len(found.matches.inlier), found.matches,
             found.patch, watch.laps(), found.modes)
+
+
+def usable_metadata(weights: str | Path) -> dict[str, Any]:
+    """
+    Return the metadata of a weights file whose calibration, if it has one, makes sense.
+
+    :raises ValueError: naming the file and the value, if not.
+    """
+    metadata = read_metadata(weights)
+    try:
+        Calibration.of(metadata)
+    except ValueError as error:
+        raise ValueError(f'{weights}: {error}') from None
+    return metadata
 
 
 def honesty_of(metadata: dict[str, Any]) -> Honesty:

@@ -16,6 +16,7 @@
 
 import math
 from test.helpers.vehicle import at, FRAME, image, ODOMETRY, PATIENCE_S, TRUTH, Vehicle
+from types import SimpleNamespace
 
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros.services import set_datum_type

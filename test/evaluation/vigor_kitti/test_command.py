@@ -69,6 +69,7 @@ def test_vigor_has_all_figures_and_its_cities(evaluate, capsys):
     assert (figures['data_set'], figures['part'], figures['solver']) == (
         'vigor', 'samearea', 'ransac')
     assert figures['frames'] == 8 and figures['without_pose'] == 0
+    assert figures['label_files'] == 'original'
     assert list(figures['groups']) == ['NewYork', 'Seattle', 'SanFrancisco', 'Chicago']
     assert {'mean_error_m', 'median_error_m', 'p90_error_m', 'mean_yaw_error_deg', 'anees',
             'recall_1m', 'recall_3m', 'recall_5m', 'recall_10m'} <= set(figures)
