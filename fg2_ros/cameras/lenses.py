@@ -128,9 +128,12 @@ class Pinhole:
 
     def _distorted(self, points: np.ndarray) -> np.ndarray:
         """Return (N, 2) pixels of (N, 3) points ahead."""
+        if not any(self.distortion):
+            pixels = points @ self.matrix.T.astype(points.dtype)
+            return pixels[:, :2] / pixels[:, 2:]
         pixels, _ = cv2.projectPoints(
             points.astype(float), np.zeros(3), np.zeros(3), self.matrix,
-            np.array(self.distortion, float) if self.distortion else None)
+            np.array(self.distortion, float))
         return pixels[:, 0]
 
     def project(self, directions: np.ndarray) -> Projection:
@@ -141,7 +144,7 @@ class Pinhole:
         ahead = (merit > 0) & (tangent <= self._widest)
         column, row = (np.full(merit.shape, -1.0, np.float32) for _ in range(2))
         if ahead.any():
-            column[ahead], row[ahead] = self._distorted(directions[ahead]).T + 0.5
+            column[ahead], row[ahead] = self._distorted(directions[ahead]).T + np.float32(0.5)
         return Projection(column, row, ahead & self._is_inside(column, row), merit)
 
     def _is_inside(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:

@@ -96,6 +96,7 @@ class FakeLocalizer:
         self.truth = TRUTH
         self.regions = []
         self.panoramas = []
+        self.masks = []
         self.requests = []
         self.raises = None
         self.sees_nothing = self.says_nan = False
@@ -110,6 +111,7 @@ class FakeLocalizer:
     def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None) -> Observation:
         """Return the likelihood of the camera's poses, which is greatest at the true one."""
         self.panoramas.append(panorama)
+        self.masks.append(seen)
         self.regions.append(region)
         self.entered.set()
         assert self.proceed.wait(PATIENCE_S)
@@ -314,8 +316,11 @@ class Vehicle:
 
     def send_mount(self) -> None:
         """Publish the camera's mount."""
-        self._tf_static.publish(TFMessage(transforms=[
-            transform('base_link', 'camera', Time(), MOUNT)]))
+        self.send_transforms([transform('base_link', 'camera', Time(), MOUNT)])
+
+    def send_transforms(self, transforms: list[TransformStamped]) -> None:
+        """Publish static transforms."""
+        self._tf_static.publish(TFMessage(transforms=transforms))
 
     def send_odometry_tf(self, stamp: Time, pose: Pose2 = ODOMETRY) -> None:
         """Publish odom -> base_link just before, at, and just after a stamp."""
@@ -415,11 +420,16 @@ def odometry(stamp: Time, pose: Pose2 = ODOMETRY) -> Odometry:
     return message
 
 
-def transform(parent: str, child: str, stamp: Time, pose: Pose2) -> TransformStamped:
-    """Return a planar transform."""
+def transform(parent: str, child: str, stamp: Time, pose: Pose2,
+              optical_deg: float | None = None) -> TransformStamped:
+    """Return a planar transform; of optical axes, if it is said to which yaw they look."""
     message = TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child)
     message.transform.translation.x, message.transform.translation.y = pose.x, pose.y
     _set_yaw(message.transform.rotation, pose.yaw)
+    if optical_deg is not None:
+        rotation = message.transform.rotation
+        rotation.x, rotation.y, rotation.z, rotation.w = map(float, quaternion_from_euler(
+            -math.pi / 2, 0.0, math.radians(optical_deg) - math.pi / 2))
     return message
 
 

@@ -15,14 +15,17 @@
 """Images over real DDS: raw or compressed, whichever topic brings them."""
 
 from array import array
-from test.helpers.vehicle import at, FRAME, image, planar, TRUTH
+from test.helpers.vehicle import at, FRAME, image, planar, RELIABLE, transform, TRUTH
 
 import cv2
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.ros.conversions import image_from_rgb
 from fg2_ros.ros.image_inputs import topic_of
 import numpy as np
 import pytest
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
 DATUM = list(FRAME.datum)
 RGB = np.random.default_rng(2).integers(0, 255, (32, 64, 3), np.uint8)
@@ -91,3 +94,61 @@ def test_compressed_images_are_remapped_with_the_raw_ones(ros, remaps, expected)
         assert subscription.topic_name == expected
     finally:
         node.destroy_node()
+
+
+def face(index, stamp):
+    """Return the image of one of four cameras that look around, and its calibration."""
+    header = Header(stamp=stamp, frame_id=f'camera{index}')
+    rgb = np.full((40, 40, 3), 60 * (index + 1), np.uint8)
+    info = CameraInfo(header=header, width=40, height=40,
+                      k=[20.0, 0.0, 19.5, 0.0, 20.0, 19.5, 0.0, 0.0, 1.0])
+    return image_from_rgb(rgb, header), info
+
+
+def test_a_ring_of_cameras_is_one_panorama(vehicle):
+    """One of them is compressed; what they do not see is masked."""
+    names = [f'camera{index}' for index in range(4)]
+    node = vehicle.start(active=False, datum=DATUM, camera__layout='ring',
+                         camera__topics=[f'{name}/image_raw' for name in names])
+    assert vehicle.change(node, 'configure') and vehicle.change(node, 'activate')
+    publishers = [(vehicle.node.create_publisher(Image, f'{name}/image_raw', RELIABLE),
+                   vehicle.node.create_publisher(CameraInfo, f'{name}/camera_info', RELIABLE))
+                  for name in names]
+    squeezed = vehicle.node.create_publisher(
+        CompressedImage, f'{names[2]}/image_raw/compressed', RELIABLE)
+    get_ready(vehicle, at(1.0))
+    vehicle.send_transforms([
+        transform('base_link', name, at(0.0), Pose2(1.0, 2.0, 0.0), optical_deg=90.0 * index)
+        for index, name in enumerate(names)])
+    vehicle.until(lambda: all(
+        each.get_subscription_count() for pair in publishers for each in (*pair, squeezed)),
+        'the node hears the cameras')
+    vehicle.until(lambda: all(
+        _is_known(node, name) for name in names), 'the mounts have arrived')
+    for index, (images, infos) in enumerate(publishers):
+        image_, info = face(index, at(1.0))
+        infos.publish(info)
+        cameras = node._parts.pipeline.cameras
+        vehicle.until(lambda: cameras.intrinsics[index]._newest is not None, 'it is calibrated')
+        if index == 2:
+            data = cv2.imencode('.png', np.frombuffer(image_.data, np.uint8).reshape(40, 40, 3))[1]
+            squeezed.publish(CompressedImage(
+                header=image_.header, format='png', data=array('B', data.tobytes())))
+        else:
+            images.publish(image_)
+    vehicle.pose_at(at(1.0))
+    panorama, = vehicle.localizer.panoramas
+    mask, = vehicle.localizer.masks
+    height, width = panorama.shape[:2]
+    ahead_left_behind_right = [panorama[height // 2, column * width // 4 % width, 0]
+                               for column in (2, 1, 0, 3)]
+    assert ahead_left_behind_right == [60, 120, 180, 240]
+    assert mask[height // 2].all() and not mask[:height // 8].any()
+
+
+def _is_known(node, frame):
+    try:
+        node._parts.transforms.mount('base_link', frame)
+    except ValueError:
+        return False
+    return True
