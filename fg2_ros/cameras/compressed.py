@@ -16,10 +16,7 @@
 
 from __future__ import annotations
 
-import re
-
 import cv2
-from fg2_ros.cameras.raw_pixels import ENCODINGS, RawPixels, rgb_of
 import numpy as np
 
 MOST_PIXELS = 2 ** 27  # 16384 x 8192: more than the panoramas of today
@@ -31,31 +28,27 @@ _BARE = frozenset(range(0xD0, 0xD9)) | {0x01}
 _SCAN = 0xDA
 
 
-def decoded(data: bytes | bytearray | memoryview, label: str = '') -> np.ndarray:
+def decoded(data: bytes | bytearray | memoryview, label: str = '', grey: bool = False
+            ) -> np.ndarray:
     """
     Return the (H, W, 3) uint8 RGB array of a JPEG or PNG image.
 
     :param data: the file's bytes.
-    :param label: what image_transport says of them, as 'bayer_rggb8; jpeg compressed bayer_rggb8'
-        ('' if nothing): such a Bayer pattern is interpolated, and red and blue are where it says.
+    :param label: what sentences call it; '' for nothing.
+    :param grey: whether to return its (H, W) brightness instead.
     :raises ValueError: if they are no whole JPEG or PNG image, or too large a one.
     """
     width, height = size_of(data, label)
     if width * height > MOST_PIXELS:
         raise ValueError(f'a compressed image of {width} x {height} pixels is not decoded: '
                          f'{MOST_PIXELS} pixels are the most')
-    pattern = re.search(r'compressed (bayer_\w+?)(8|16)\b', label)
-    flags = cv2.IMREAD_GRAYSCALE if pattern else cv2.IMREAD_COLOR
     _require_whole(bytes(data), label)
+    flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
     pixels = cv2.imdecode(  # a camera's driver turns no pictures: nor does what a file says of it
         np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         raise ValueError(f'a compressed image{_named(label)} is damaged')
-    if pattern and f'{pattern[1]}8' in ENCODINGS:
-        return rgb_of(RawPixels(pixels.tobytes(), width, height, width, f'{pattern[1]}8'))
-    if 'compressed rgb' in label:  # written as if it were BGR
-        return pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return pixels if grey else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def size_of(data: bytes | bytearray | memoryview, label: str = '') -> tuple[int, int]:

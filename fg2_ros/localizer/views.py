@@ -54,7 +54,7 @@ class PanoramaView:
     """
     A panorama, resized and rolled.
 
-    :param image: (h, w, 3) uint8 at the network's size; of one colour where nothing was seen.
+    :param image: (h, w, 3) uint8 at the network's size; black where nothing was seen.
     :param heading_rad: map yaw of the given image's centre column that the roll stands for.
     :param given_hw: height and width of the given image.
     :param seen: (h, w) bool, which parts are a picture; None: all.
@@ -80,7 +80,7 @@ class PanoramaView:
             share = cv2.resize(
                 given.seen.astype(np.float32), hw[::-1], interpolation=cv2.INTER_AREA)
             seen = share > WHOLE
-            image = _filled(image, seen)
+            image = np.where(seen[..., None], image, np.uint8(0))
             seen, _ = north_aligned(seen, yaw_rad)
         rolled, heading_rad = north_aligned(image, yaw_rad)
         return cls(rolled, heading_rad, given.pixels.shape[:2], seen)
@@ -139,10 +139,3 @@ class PinholeView:
         optical = np.stack([ground_m[:, 1], -height_m, -ground_m[:, 0]])
         image = self.given_k @ optical
         return (image[:2] / np.maximum(image[2], 1e-6)).T
-
-
-def _filled(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return an image with the mean of what was seen where nothing was."""
-    filled = image.copy()
-    filled[~seen] = image[seen].mean(axis=0) if seen.any() else 0
-    return filled

@@ -89,12 +89,12 @@ class FG2Network(nn.Module):
 
     def match(self, aerial_descriptors: Tensor, ground: GroundDescriptors) -> Matching:
         """Return the scores of all pairs of an aerial and a ground cell."""
-        # A whole panorama shows all cells.
-        hidden = self.config.camera == 'pinhole' or ground.is_masked
+        hidden = self.config.camera == 'pinhole'  # a panorama shows all cells
         scores = match_scores(
             aerial_descriptors, ground.descriptors, self.config.temperature,
             ground.visible if hidden else None)
-        return Matching(scores, self.dustbin_score, ground.height_index, ground.visible)
+        return Matching(
+            scores, self.dustbin_score, ground.height_index, ground.visible, ground.is_masked)
 
     def head(
             self, ground_tokens: Tensor, aerial_tokens: Tensor,

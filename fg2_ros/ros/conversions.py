@@ -18,12 +18,14 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+import re
 
 from builtin_interfaces.msg import Time
+from cv_bridge import CvBridge
 from fg2_ros.cameras.compressed import decoded
-from fg2_ros.cameras.raw_pixels import RawPixels, rgb_of
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.ros.image_encodings import ENCODINGS, rgb_of
 from fg2_ros.ros.node_settings import SensorSettings
 from fg2_ros.tracker.inputs import Odometry
 from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped
@@ -37,6 +39,8 @@ UNMEASURED_HEIGHT_M2 = 1e4  # we do not measure height: 100 m
 UNMEASURED_TWIST = 1e4  # nor velocities
 UNMEASURED_TILT_RAD2 = np.pi ** 2  # nor roll and pitch: anything is possible
 NANOSECONDS = 1_000_000_000
+
+_bridge = CvBridge()
 
 
 def stamp_ns(stamp) -> int:
@@ -55,12 +59,20 @@ def rgb_from_image(message: Image | CompressedImage) -> np.ndarray:
     """
     Return a (H, W, 3) uint8 RGB array of an image message, be it compressed or not.
 
+    What image_transport says in the format of a compressed one is heeded: a Bayer pattern, and
+    red and blue that were taken for each other.
+
     :raises ValueError: if its encoding or format is not known, or it is damaged.
     """
-    if isinstance(message, CompressedImage):
-        return decoded(message.data, message.format)
-    return rgb_of(RawPixels(message.data, message.width, message.height, message.step,
-                            message.encoding, bool(message.is_bigendian)))
+    if isinstance(message, Image):
+        return rgb_of(message)
+    label = message.format
+    pattern = re.search(r'compressed (bayer_\w+?)(8|16)\b', label)
+    if pattern and f'{pattern[1]}8' in ENCODINGS:
+        grey = decoded(message.data, label, grey=True)
+        return rgb_of(_bridge.cv2_to_imgmsg(grey, f'{pattern[1]}8'))
+    rgb = decoded(message.data, label)
+    return np.ascontiguousarray(rgb[..., ::-1]) if 'compressed rgb' in label else rgb
 
 
 def image_from_rgb(rgb: np.ndarray, header) -> Image:

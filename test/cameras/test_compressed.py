@@ -49,24 +49,6 @@ def test_grey_deep_and_transparent_pictures_become_rgb():
     np.testing.assert_array_equal(decoded(cv2.imencode('.png', clear)[1].tobytes()), RGB)
 
 
-def test_bayer_patterns_are_interpolated_as_image_transport_labels_them():
-    pattern = np.tile(np.array([[200, 90], [90, 40]], np.uint8), (16, 32))
-    data = cv2.imencode('.png', pattern)[1].tobytes()
-    result = decoded(data, 'bayer_rggb8; png compressed bayer_rggb8')
-    np.testing.assert_array_equal(result, np.full((32, 64, 3), [200, 90, 40]))
-
-
-@pytest.mark.parametrize('label', [
-    '', 'jpeg', 'rgb8; jpeg compressed bgr8', 'bgr8; png compressed '])
-def test_labels_of_files_in_their_usual_order(label):
-    np.testing.assert_array_equal(decoded(encoded('.png'), label), RGB)
-
-
-def test_label_of_a_file_whose_red_and_blue_were_taken_for_each_other():
-    data = encoded('.png', RGB[..., ::-1])
-    np.testing.assert_array_equal(decoded(data, 'rgb8; png compressed rgb8'), RGB)
-
-
 def test_a_note_how_the_camera_was_held_turns_no_picture():
     note = b'Exif\0\0' + struct.pack('<2sHIHHHIHHI', b'II', 42, 8, 1, 0x0112, 3, 1, 6, 0, 0)
     data = encoded('.jpg')

@@ -19,6 +19,7 @@ from array import array
 import cv2
 from fg2_ros.ros.conversions import image_from_rgb, rgb_from_image
 import numpy as np
+import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -34,10 +35,29 @@ def test_all_that_a_message_says_of_its_pixels_is_heeded():
     np.testing.assert_array_equal(rgb_from_image(message), RGB)
 
 
-def test_compressed_images_are_decoded():
-    message = CompressedImage(format='bgr8; png compressed bgr8')
-    message.data = array('B', cv2.imencode('.png', RGB[..., ::-1])[1].tobytes())
+def compressed(bgr, label):
+    """Return a compressed image."""
+    message = CompressedImage(format=label)
+    message.data = array('B', cv2.imencode('.png', bgr)[1].tobytes())
+    return message
+
+
+@pytest.mark.parametrize('label', [
+    '', 'png', 'rgb8; png compressed bgr8', 'bgr8; png compressed '])
+def test_compressed_images_are_decoded(label):
+    np.testing.assert_array_equal(rgb_from_image(compressed(RGB[..., ::-1], label)), RGB)
+
+
+def test_red_and_blue_that_were_taken_for_each_other():
+    message = compressed(RGB, 'rgb8; png compressed rgb8')
     np.testing.assert_array_equal(rgb_from_image(message), RGB)
+
+
+def test_compressed_bayer_patterns_are_interpolated():
+    pattern = np.tile(np.array([[200, 90], [90, 40]], np.uint8), (16, 32))
+    message = compressed(pattern, 'bayer_rggb8; png compressed bayer_rggb8')
+    np.testing.assert_array_equal(
+        rgb_from_image(message), np.full((32, 64, 3), [200, 90, 40]))
 
 
 def test_array_becomes_a_message_and_an_array_again():

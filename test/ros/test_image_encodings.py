@@ -14,9 +14,12 @@
 
 """Raw pixels of any encoding become the same RGB picture, whatever their padding and order."""
 
-from fg2_ros.cameras.raw_pixels import ENCODINGS, RawPixels, rgb_of
+from array import array
+
+from fg2_ros.ros.image_encodings import ENCODINGS, rgb_of
 import numpy as np
 import pytest
+from sensor_msgs.msg import Image
 
 HEIGHT, WIDTH = 6, 8
 NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -38,11 +41,19 @@ def channels_of(rgb, name):
     return np.stack([planes[letter] for letter in name], -1)
 
 
-def raw(rows, encoding, padding=0, width=WIDTH, height=HEIGHT, **options):
-    """Return raw pixels of a (rows, bytes) array with some bytes between its rows."""
+def message(data, **fields):
+    """Return an image message."""
+    result = Image(**fields)
+    result.data = array('B', data)
+    return result
+
+
+def raw(rows, encoding, padding=0, is_bigendian=False):
+    """Return the message of a (rows, bytes) array with some bytes between its rows."""
     rows = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
     padded = np.concatenate([rows, np.full((len(rows), padding), 200, np.uint8)], 1)
-    return RawPixels(padded.tobytes(), width, height, padded.shape[1], encoding, **options)
+    return message(padded.tobytes(), width=WIDTH, height=HEIGHT, step=padded.shape[1],
+                   encoding=encoding, is_bigendian=is_bigendian)
 
 
 @pytest.mark.parametrize('padding', [0, 1, 13])
@@ -110,21 +121,21 @@ def test_colours_of_video_stay_at_their_place():
     ({'encoding': '32FC1'}, "encoding '32FC1' is not supported: use one of mono8"),
     ({'encoding': ''}, "encoding '' is not supported"),
     ({'width': 0}, 'the image is empty: 0 x 6'),
-    ({'step_bytes': 23}, '23 bytes a row'),
+    ({'step': 23}, '23 bytes a row'),
     ({'data': bytes(143)}, 'truncated: 143 bytes instead of 144'),
     ({'height': 2 ** 31}, 'truncated: 144 bytes'),
-    ({'encoding': 'nv12', 'step_bytes': 16, 'height': 6, 'data': bytes(143)},
+    ({'encoding': 'nv12', 'step': 16, 'height': 6, 'data': bytes(143)},
      'truncated: 143 bytes instead of 144'),
     ({'encoding': 'yuyv', 'width': 7}, 'blocks of 2 x 1'),
     ({'encoding': 'nv21', 'height': 5}, 'blocks of 2 x 2')])
 def test_what_cannot_be_is_refused_with_a_sentence(change, words):
-    values = {'data': bytes(144), 'width': WIDTH, 'height': HEIGHT, 'step_bytes': 24,
+    values = {'data': bytes(144), 'width': WIDTH, 'height': HEIGHT, 'step': 24,
               'encoding': 'rgb8'} | change
     with pytest.raises(ValueError, match=words):
-        rgb_of(RawPixels(**values))
+        rgb_of(message(values.pop('data'), **values))
 
 
 def test_one_sentence_names_all_encodings():
     with pytest.raises(ValueError) as error:
-        rgb_of(RawPixels(b'', 1, 1, 1, 'h264'))
+        rgb_of(message(b'', encoding='h264'))
     assert all(name in str(error.value) for name in ENCODINGS)
