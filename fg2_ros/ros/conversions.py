@@ -24,11 +24,11 @@ from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from fg2_ros.cameras.compressed import decoded
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
-from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.geometry.se2 import Pose2, wrap_angle, yaw_from_bearing
 from fg2_ros.ros.image_encodings import ENCODINGS, rgb_of
 from fg2_ros.ros.node_settings import SensorSettings
 from fg2_ros.tracker.inputs import Odometry
-from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped, Quaternion
 from nav_msgs.msg import Odometry as OdometryMessage
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image, Imu, NavSatFix, NavSatStatus
@@ -132,6 +132,25 @@ def heading_from_imu(message: Imu, settings: SensorSettings,
     known = np.isfinite(variance) and variance > 0
     sigma = np.sqrt(variance) if known else np.radians(settings.default_heading_sigma_deg)
     return float(yaw), float(sigma)
+
+
+def heading_of(orientation: Quaternion, variance: float, settings: SensorSettings,
+               base_from_sensor=(0.0, 0.0, 0.0, 1.0)) -> tuple[float, float]:
+    """
+    Return (map yaw of base_link, its standard deviation) in radians of an orientation.
+
+    :param variance: of the yaw in square radians; 0 where it is not known.
+    :param base_from_sensor: (4,) quaternion x, y, z, w of the sensor's mount.
+    :raises ValueError: if the quaternion is none, or the variance says that nothing is known.
+    """
+    if not 0 <= variance <= np.pi ** 2:
+        raise ValueError(f'a heading with a variance of {variance:g} says nothing')
+    yaw = euler_from_quaternion(_checked_quaternion(orientation, 'heading'))[2]
+    if settings.heading_axes == 'ned':
+        yaw = yaw_from_bearing(yaw)
+    yaw += np.radians(settings.heading_offset_deg) - euler_from_quaternion(base_from_sensor)[2]
+    sigma = np.sqrt(variance) or np.radians(settings.default_heading_sigma_deg)
+    return wrap_angle(yaw), float(sigma)
 
 
 def odometry_from_message(message: OdometryMessage) -> Odometry:

@@ -23,6 +23,7 @@ from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.arrivals import Arrivals
 from fg2_ros.ros.diagnostics import Health
+from fg2_ros.ros.qos import subscribe
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -66,8 +67,8 @@ class Inputs:
         """Subscribe to topics."""
         for each in inputs:
             self.arrivals.setdefault(each.name or each.topic, Arrivals())
-            self._subscriptions.append(self._node.create_subscription(
-                each.kind, each.topic, self._guarded(each), each.qos))
+            self._subscriptions.append(subscribe(
+                self._node, each.kind, each.topic, self._guarded(each), each.qos))
 
     def close(self) -> None:
         """Listen to nothing any more."""

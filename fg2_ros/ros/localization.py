@@ -38,7 +38,7 @@ from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import Worker
 from fg2_ros.tracker.results import TrackedPose
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 from rclpy.clock import Clock, ClockType
@@ -49,6 +49,7 @@ from sensor_msgs.msg import Imu, NavSatFix
 from std_msgs.msg import Header
 
 INITIAL_POSE_QOS = QoSProfile(depth=1)
+LAST_IMAGE_S = 0.5  # is all that the image at hand gets after Ctrl-C
 STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another clock, is of now
 
 
@@ -112,6 +113,9 @@ class Localization:
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
             Input(Imu, 'imu', pipeline.add_imu),
+            Input(QuaternionStamped, 'heading', pipeline.add_heading),
+            Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
+            Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
                   INITIAL_POSE_QOS, carries_time=False)]
         if pipeline.cameras.need_info:
@@ -128,10 +132,10 @@ class Localization:
         self._start_broadcast()
 
     def stop(self) -> None:
-        """Finish the image at hand; GNSS and odometry are still listened to."""
+        """Finish the image at hand, unless Ctrl-C was pressed; sensors are still listened to."""
         self._stop_broadcast()
         if self._worker is not None:
-            self._worker.stop()
+            self._worker.stop(None if self._node.context.ok() else LAST_IMAGE_S)
             self._worker = None
 
     def close(self) -> None:
@@ -144,6 +148,11 @@ class Localization:
     def dropped(self) -> int:
         """Return how many images a newer one has replaced before they were worked on."""
         return self._worker.mailbox.dropped if self._worker is not None else 0
+
+    def state_of_inputs(self) -> dict[str, str]:
+        """Return for diagnostics what else is to be said of the inputs."""
+        return {'images dropped for newer ones': str(self.dropped),
+                'heading from': self.parts.pipeline.headings.summary}
 
     def _start_broadcast(self) -> None:
         if self.parts.settings.publish_tf:

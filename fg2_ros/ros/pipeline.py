@@ -25,6 +25,7 @@ from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.camera_images import CameraImage, Cameras, Mounts
 from fg2_ros.ros.diagnostics import Rejected
+from fg2_ros.ros.headings import Headings, Yaw
 from fg2_ros.ros.image_sets import AnyImage, ImageSet
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
@@ -32,9 +33,11 @@ from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 from sensor_msgs.msg import Imu, NavSatFix
+from std_msgs.msg import Header
 
 if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
@@ -59,6 +62,8 @@ class Pipeline:
         """Start knowing nothing but the datum, if the settings have one."""
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
         self.tracker = new_tracker(settings, loaded)
+        self.headings = Headings(self.tracker)
+        self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
         self.cameras = Cameras(
             settings, loaded.needs_intrinsics, loaded.localizer.config.ground_image_hw[0], mounts,
             topics)
@@ -68,11 +73,13 @@ class Pipeline:
     def clear(self) -> None:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
+        self.headings.clear()
         self.cameras.attitude.clear()
 
     def apply(self, settings: NodeSettings) -> None:
         """Go on with other settings; what is known stays."""
         self._settings = settings
+        self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
         self.tracker.reconfigure(tracker_settings(settings, self._loaded))
 
     def set_datum(self, latitude_deg: float, longitude_deg: float) -> MapFrame:
@@ -106,9 +113,10 @@ class Pipeline:
         lever_m = self.mount_of(message.header.frame_id)[0][:2]
         frame = self.map_frame or self.set_datum(place.latitude_deg, place.longitude_deg)
         position_m = frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
-        self.tracker.add_fix(
-            conversions.stamp_ns(message.header.stamp),
-            Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
+        stamp_ns = conversions.stamp_ns(message.header.stamp)
+        fix = Fix(np.array(position_m), place.sigma_m, tuple(lever_m))
+        self.tracker.add_fix(stamp_ns, fix)
+        self.headings.add_fix(stamp_ns, fix)
         self._loaded.localizer.request_imagery(place.latitude_deg, place.longitude_deg)
 
     def add_odometry(self, message: Odometry) -> None:
@@ -128,9 +136,44 @@ class Pipeline:
         """
         _, base_from_imu = self.mount_of(message.header.frame_id)
         self.cameras.attitude.hear(message, base_from_imu)
-        self.tracker.add_heading(
-            conversions.stamp_ns(message.header.stamp),
-            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu))
+        self.headings.add('imu', conversions.stamp_ns(message.header.stamp), Yaw(
+            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu)))
+
+    def add_heading(self, message: QuaternionStamped) -> None:
+        """
+        Remember the heading of a sensor whose frame TF connects with base_link.
+
+        :raises ValueError: if it is unusable.
+        """
+        _, base_from_sensor = self.mount_of(message.header.frame_id)
+        self._add_heading('heading', message.header, conversions.heading_of(
+            message.quaternion, 0.0, self._settings.sensors, base_from_sensor))
+
+    def add_heading_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """
+        Remember the heading of a pose of base_link in axes that look east and north.
+
+        :raises ValueError: if it is unusable.
+        """
+        self._add_heading('heading_pose', message.header, conversions.heading_of(
+            message.pose.pose.orientation, message.pose.covariance[35], self._settings.sensors))
+
+    def _add_heading(self, source: str, header: Header, heading: tuple[float, float]) -> None:
+        self.headings.add(source, conversions.stamp_ns(header.stamp), Yaw(*heading))
+
+    def add_second_fix(self, message: NavSatFix) -> None:
+        """
+        Remember a fix of a second antenna, which makes a heading with one of the first.
+
+        :raises ValueError: if it is unusable.
+        """
+        place = conversions.position_from_fix(message, self._settings.sensors)
+        lever_m = self.mount_of(message.header.frame_id)[0][:2]
+        if self.map_frame is not None:
+            position_m = self.map_frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
+            self.headings.add_second_fix(
+                conversions.stamp_ns(message.header.stamp),
+                Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
 
     def mount_of(self, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
         """

@@ -131,6 +131,7 @@ def mount_in(buffer: Buffer, base_frame: str, sensor_frame: str) -> tuple[np.nda
 
     :raises NoTransform: if the buffer does not have it.
     """
+    sensor_frame = sensor_frame.lstrip('/')
     if sensor_frame == base_frame:
         return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
     try:

@@ -142,6 +142,11 @@ class Tracker:
             if problem := self._odometry.add(stamp_ns, odometry):
                 self._remarks.say(stamp_ns, 'odometry', problem)
 
+    def motion(self, from_ns: int, to_ns: int) -> Motion | None:
+        """Return how the vehicle moved by odometry; None if that is not known."""
+        with self._lock:
+            return self._odometry.between(from_ns, to_ns)
+
     # Images ------------------------------------------------------------------------------------
 
     def search(
