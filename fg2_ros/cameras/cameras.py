@@ -98,7 +98,7 @@ class EquirectangularCamera:
             return None
         if (shape, bars, dark) != self._mask_key:
             self._mask_key = shape, bars, dark
-            mask = np.ones(shape[:2], np.uint8)
+            mask: np.ndarray = np.ones(shape[:2], np.uint8)
             if self._user_mask is not None:
                 mask = cv2.resize(
                     self._user_mask.astype(np.uint8), shape[1::-1],

@@ -54,8 +54,13 @@ class Projection(NamedTuple):
 class Lens(Protocol):
     """What an image is the picture of."""
 
-    width: int
-    height: int
+    @property
+    def width(self) -> int:
+        """Return the columns of the image."""
+
+    @property
+    def height(self) -> int:
+        """Return the rows of the image."""
 
     @property
     def pixels_per_rad(self) -> float:

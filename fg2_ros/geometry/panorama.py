@@ -26,7 +26,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def pixel_from_direction(direction: np.ndarray, width: int, height: int):
+def pixel_from_direction(direction: np.ndarray, width: float, height: float):
     """Return continuous (column, row) of (..., 3) directions; float32 ones are faster."""
     direction = np.asarray(direction)
     if direction.dtype != np.float32:
