@@ -50,7 +50,7 @@ class ImageInputs:
         """Return the topics of the images."""
         return [
             Input(_TYPES[transport], topic_of(self._node, topic, transport),
-                  self._listener(camera, transport), NEWEST_IMAGE_QOS, False, topic)
+                  self._listener(camera, transport), NEWEST_IMAGE_QOS, False, _name_of(topic))
             for camera, topic in enumerate(self._topics) for transport in self._transports]
 
     def calibrations(self, intrinsics: list[Intrinsics]) -> list[Input]:
@@ -70,6 +70,11 @@ class ImageInputs:
             if images is not None:
                 self._take(images)
         return hear
+
+
+def _name_of(topic: str) -> str:
+    """Return under which name the images of a topic are told of."""
+    return topic if topic in ONE_CAMERA else f'image {topic}'
 
 
 def resolved_topics(node: Node, settings: CameraSettings) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ class Localization:
             *self._images.listened(),
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
-            Input(Imu, 'imu', pipeline.add_imu),
+            Input(Imu, 'imu', self._hear_imu),
             Input(QuaternionStamped, 'heading', pipeline.add_heading),
             Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
             Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
@@ -151,8 +151,17 @@ class Localization:
 
     def state_of_inputs(self) -> dict[str, str]:
         """Return for diagnostics what else is to be said of the inputs."""
-        return {'images dropped for newer ones': str(self.dropped),
-                'heading from': self.parts.pipeline.headings.summary}
+        settings, tracker = self.parts.settings, self.parts.pipeline.tracker
+        now_ns, (offset_m, turn_rad) = self.inputs.now_ns(), tracker.offsets()
+        values = {
+            'images dropped for newer ones': str(self.dropped), 'prior': tracker.prior(now_ns),
+            'heading from': self.parts.pipeline.headings.summary, **self.inputs.clocks(),
+            **self.parts.transforms.state(settings.odom_frame, settings.base_frame, now_ns)}
+        if offset_m is not None:
+            values['GNSS less pose [m]'] = f'{offset_m[0]:+.1f} east, {offset_m[1]:+.1f} north'
+        if turn_rad is not None:
+            values['heading less pose [deg]'] = f'{math.degrees(turn_rad):+.1f}'
+        return values
 
     def _start_broadcast(self) -> None:
         if self.parts.settings.publish_tf:
@@ -175,9 +184,20 @@ class Localization:
         before = self.parts.pipeline.map_frame
         self.parts.pipeline.add_fix(message)
         frame = self.parts.pipeline.map_frame
-        if before is None and frame is not None:
+        if frame is not None and frame != before:
+            if before is not None:
+                self._node.get_logger().warning(
+                    'the first fixes were wrong, as the later ones show: the datum moves')
             self._tell_datum(frame)
             self.parts.outputs.publish_datum(frame)
+
+    def _hear_imu(self, message: Imu) -> None:
+        try:
+            self.parts.pipeline.add_imu(message)
+        except conversions.NoHeading as error:
+            self._health.note('IMU', str(error))
+        else:
+            self._health.note('IMU', '')
 
     # What an operator asks for -----------------------------------------------------------------
 

@@ -156,13 +156,16 @@ class FG2Node(LifecycleNode):
         with ExitStack() as made:
             loaded = made.enter_context(closing(self._load(settings)))
             transforms = made.enter_context(closing(
-                Transforms(self, broadcasts=settings.publish_tf)))
+                Transforms(self, broadcasts=settings.publish_tf, tell=self._tell_of_transform)))
             outputs = made.enter_context(closing(Outputs(self, settings, transforms)))
             topics = resolved_topics(self, settings.camera)
             parts = Parts(settings, loaded, transforms, outputs,
                           Pipeline(settings, loaded, transforms, topics))
             made.pop_all()
         return parts
+
+    def _tell_of_transform(self, sentence: str) -> None:
+        self._health.trouble('tf', sentence, once=True)
 
     def _start(self) -> None:
         self._made.start()
