@@ -16,9 +16,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
-from fg2_ros.settings import setting
+from fg2_ros.settings import checked, read_yaml, setting
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,22 @@ class CameraSettings:
     level_with_imu: bool = setting(
         True, "Whether the IMU's roll and pitch at the stamp of an image count. Off for one whose "
         'roll and pitch are not to be believed while the vehicle accelerates.', read_only=True)
+
+
+def camera_settings(parameters: Path | None) -> CameraSettings:
+    """
+    Return the settings `camera` in a parameter file of a node.
+
+    :param parameters: None for the defaults.
+    :raises ValueError: with the file's name, if it has none, or they make no sense.
+    """
+    if parameters is None:
+        return CameraSettings()
+    found: Any = read_yaml(parameters)
+    nodes = [each['ros__parameters'] for each in found.values()
+             if isinstance(each, Mapping) and isinstance(each.get('ros__parameters'), Mapping)]
+    groups = [each['camera'] for each in nodes if isinstance(each.get('camera'), Mapping)]
+    if not groups:
+        raise ValueError(f'{parameters} has no parameters camera.* of a node')
+    known = {declared.name: declared for declared in fields(CameraSettings)}
+    return CameraSettings(**checked(groups[0], known, lambda name: f'{parameters}: camera.{name}'))

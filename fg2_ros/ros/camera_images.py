@@ -100,6 +100,11 @@ class Cameras:
             self._panoramic = EquirectangularCamera(wanted, height)
 
     @property
+    def sync_s(self) -> float:
+        """Return by how much stamps of images that were taken at once may differ."""
+        return self._settings.camera.sync_s
+
+    @property
     def need_info(self) -> bool:
         """Whether a camera_info is needed for each image."""
         return self._panoramic is None
@@ -179,7 +184,8 @@ def _pixels(image: AnyImage) -> np.ndarray:
 def _rectified(wanted: str, topic: str) -> bool | None:
     """Return whether the images of a topic are rectified; None if camera_info tells."""
     if wanted == 'auto':
-        return True if 'rect' in topic.rpartition('/')[2] else None
+        name = topic.removesuffix('/compressed').rpartition('/')[2]
+        return True if 'rect' in name else None
     return wanted == 'yes'
 
 

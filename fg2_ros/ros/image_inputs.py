@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Callable
 
 from fg2_ros.cameras.settings import CameraSettings
-from fg2_ros.ros.image_sets import AnyImage, ImageSet, ImageSets
+from fg2_ros.ros.image_sets import AnyImage, ImageSet, ImageSets, info_topic_of
 from fg2_ros.ros.inputs import Input
 from fg2_ros.ros.intrinsics import Intrinsics
 from rclpy.node import Node
@@ -80,11 +80,6 @@ def _name_of(topic: str) -> str:
 def resolved_topics(node: Node, settings: CameraSettings) -> tuple[str, ...]:
     """Return the raw images' topics with all that was remapped."""
     return tuple(node.resolve_topic_name(topic) for topic in settings.topics or ONE_CAMERA)
-
-
-def info_topic_of(topic: str) -> str:
-    """Return the topic of the calibrations beside images."""
-    return topic.rpartition('/')[0] + '/camera_info' if '/' in topic else 'camera_info'
 
 
 def topic_of(node: Node, topic: str, transport: str) -> str:

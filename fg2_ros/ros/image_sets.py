@@ -105,3 +105,8 @@ class ImageSets:
         self._newest_ns = max(
             stamp_ns(image.header.stamp) for image in images if image is not None)
         return ImageSet(tuple(images))
+
+
+def info_topic_of(topic: str) -> str:
+    """Return the topic of the calibrations beside images."""
+    return topic.rpartition('/')[0] + '/camera_info' if '/' in topic else 'camera_info'
