@@ -64,11 +64,6 @@ class CameraImage:
     camera_k: np.ndarray | None = None
     seen: np.ndarray | None = None
 
-    @property
-    def mask(self) -> dict[str, np.ndarray]:
-        """Return ``seen`` as an argument by name; nothing for a whole image."""
-        return {} if self.seen is None else {'seen': self.seen}
-
 
 class Cameras:
     """

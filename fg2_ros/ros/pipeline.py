@@ -248,7 +248,7 @@ class Pipeline:
             raise rejected(region)
         try:
             observation = self._loaded.localizer.observe(
-                image.image, region, image.base_from_camera, image.camera_k, **image.mask)
+                image.image, region, image.base_from_camera, image.camera_k, image.seen)
         except ImageryError as error:
             raise Rejected('imagery', str(error)) from error
         except ValueError as error:
@@ -285,7 +285,7 @@ class Pipeline:
         from fg2_ros.localizer import MapPrior
         prior = MapPrior(base.compose(image.base_from_camera), SHOWN_M, SHOWN_RAD)
         return self._loaded.localizer.estimate(
-            image.image, prior, image.camera_k, **image.mask)
+            image.image, prior, image.camera_k, image.seen)
 
     def aerial_patch(self, base: Pose2) -> AerialPatch:
         """

@@ -414,7 +414,7 @@ OPTICAL = Rotation.from_euler('xyz', (-90, 0, -90), degrees=True)
 
 
 def ring_messages():
-    """Yield the images, calibrations and mounts of six cameras that look to the faces of a cube."""
+    """Yield images, calibrations and mounts of six cameras that look to the faces of a cube."""
     for face, angles in enumerate(FACES):
         name, turn = f'face{face}', Rotation.from_euler('xyz', angles, degrees=True) * OPTICAL
         mount = msgs.transform(START_NS, 'base_link', name, (CAMERA.x, CAMERA.y, 2.0))
