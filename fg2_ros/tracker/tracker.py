@@ -26,15 +26,15 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.doubts import Doubts, length_m
-from fg2_ros.tracker.evidence import agreement, log_factors, Recent, strength, Testimony
+from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m
+from fg2_ros.tracker.evidence import features, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.measurement import measured
-from fg2_ros.tracker.motion import Motion, OdometryChain
+from fg2_ros.tracker.motion import Link, Motion, OdometryChain
 from fg2_ros.tracker.region import focused, region_of
 from fg2_ros.tracker.remarks import Remarks
-from fg2_ros.tracker.results import BeliefState, Silence, TrackedPose
+from fg2_ros.tracker.results import BeliefState, Measurement, Silence, TrackedPose
 from fg2_ros.tracker.settings import TrackerSettings
 import numpy as np
 
@@ -42,7 +42,8 @@ UNLIKELY = 1e-4  # a box with less mass is no longer looked at
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
-PATIENCE = 4  # times the distance of doubt, if the disagreement is not clear
+APART_M = 1.0  # images nearer to the one before are not judged anew: they err alike
+JUDGED = 64  # images at most
 
 
 class _State(NamedTuple):
@@ -79,6 +80,7 @@ class Tracker:
         self._images: deque[Testimony]
         self._sigma_m: float | None
         self._agreed_ns: int | None
+        self._measured: Link | None
         self._image_used_ns: int | None
         self._inputs_used_ns: int | None
         self._lost: str
@@ -193,9 +195,9 @@ class Tracker:
 
     def _begin_again(self) -> None:
         self._state = self._asked = None
-        self._images = deque(maxlen=64)
+        self._images = deque(maxlen=JUDGED)
         self._sigma_m = None
-        self._agreed_ns = None
+        self._agreed_ns = self._measured = None
         self._doubts.begin_again()
         self._begin_ns = 0
         self._image_used_ns = self._inputs_used_ns = None
@@ -286,15 +288,16 @@ class Tracker:
         """Keep an image for the test of agreement if it was taken apart from the last one."""
         before = self._images[-1].odometry if self._images else None
         if before and testimony.odometry and self._odometry.motion(
-                before, testimony.odometry).driven_m < self.settings.publication.apart_m:
+                before, testimony.odometry).driven_m < APART_M:
             return
         self._images.append(testimony)
 
     def _answer(self, stamp_ns: int, belief: Belief, mode: Mode,
                 observation: Observation) -> TrackedPose | Silence:
+        recent = self._recent(stamp_ns)
+        self._doubts.compare_inputs(stamp_ns, mode.mean, recent[-1:])
         summary = self._summary(stamp_ns, belief, mode)
-        doubt = self._doubts.of(
-            summary, belief, mode, observation.valid_share, self._recent(stamp_ns))
+        doubt = self._doubts.of(summary, belief, mode, observation.valid_share, recent)
         if doubt is not None:
             doubt = self._start_again_if_lost(summary, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
@@ -303,10 +306,20 @@ class Tracker:
         if self._mount_turn_rad:
             self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
         return TrackedPose(
-            stamp_ns, summary.mean, summary.covariance,
-            measured(observation, summary.mean, self.settings.calibration, summary.strength),
-            summary,
-            self._remarks.at(stamp_ns))
+            stamp_ns, summary.mean, summary.covariance, self._measurement(summary, observation),
+            summary, self._remarks.at(stamp_ns))
+
+    def _measurement(self, summary: BeliefState, observation: Observation) -> Measurement | None:
+        """Return the image's own pose if the vehicle has driven far enough since the last one."""
+        here, before = self._odometry.at(summary.stamp_ns), self._measured
+        if here and before and self._odometry.motion(before, here).driven_m < (
+                self.settings.publication.pose_every_m):
+            return None
+        found = measured(
+            observation, summary.mean, self.settings.calibration, summary.strength)
+        if found is not None:
+            self._measured = here
+        return found
 
     def _summary(self, stamp_ns: int, belief: Belief, mode: Mode,
                  with_density: bool = False) -> BeliefState:
@@ -318,7 +331,8 @@ class Tracker:
         return BeliefState(
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
-            agreement(mode.mean, recent), preference, length_m(recent), density)
+            self._doubts.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
+            features(mode.mean, recent, self.settings.calibration.strength), density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""
@@ -328,8 +342,7 @@ class Tracker:
                 recent.append(Recent(image, Pose2(0.0, 0.0, 0.0), 0.0))
             elif here and image.odometry:
                 motion = self._odometry.motion(here, image.odometry)
-                if motion.driven_m <= self.settings.publication.window_m:
-                    recent.append(Recent(image, motion.step, motion.driven_m))
+                recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
 
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
@@ -348,8 +361,9 @@ class Tracker:
             return 'agreement', f'{self._lost} A new search has begun: {sentence}'
         if kind == 'agreement':
             stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
-            is_clear = self._doubts.is_clear(summary, self._recent(stamp_ns))
             driven_m = self._motion(since_ns, stamp_ns).driven_m
-            if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
+            publication = self.settings.publication
+            is_clear = driven_m > publication.min_distance_m and summary.agreement < CLEAR
+            if is_clear or driven_m > publication.doubt_m:
                 self._search_again(sentence)
         return kind, sentence

@@ -48,6 +48,6 @@ def test_a_calibration_that_is_no_table_is_refused():
     with pytest.raises(ValueError, match='table'):
         Calibration.of({'tracker': [1, 2]})
     values = Calibration().to_dict()
-    del values['agreement']
-    with pytest.raises(ValueError, match='agreement'):
+    del values['odds_gain']
+    with pytest.raises(ValueError, match='odds_gain'):
         Calibration.of({'tracker': values})
