@@ -31,7 +31,7 @@ USUALLY_SEARCHED = 4  # boxes: the four headings of a start
 USUAL_SIGMAS = 2.0  # of GNSS from a place that is found
 CONTRADICTION = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
 KEPT = 0.5  # agreement down to which a pose that is published stays so
-CLEAR = 0.02  # with less agreement than this the place is wrong
+CLEAR = 0.01  # with less agreement than this the place is wrong
 SUPPORT = 0.85  # part of an image's best likelihood that is in favour of a belief
 
 
@@ -47,11 +47,11 @@ class Doubts:
         self._settings, self._inputs = settings, inputs
         self.searched = 0  # boxes, since a pose was published
         self._against: list[str] = []
-        self._contradicted_ns: int | None = None
+        self.contradicted_ns: int | None = None  # since when
 
     def begin_again(self) -> None:
         """Forget since when the belief is contradicted: it is given up."""
-        self._against, self._contradicted_ns = [], None
+        self._against, self.contradicted_ns = [], None
 
     def agreement(self, stamp_ns: int, base: Pose2, recent: list[Recent]) -> float:
         """
@@ -64,8 +64,7 @@ class Doubts:
         if not images:
             return math.nan
         odds = log_odds(base, images, self._settings.calibration)
-        if self._contradicted_ns is not None:
-            odds -= CONTRADICTION
+        odds -= CONTRADICTION * len(self._against)
         if self.searched:
             odds -= self._surprise(stamp_ns, base)
         return float(expit(odds))
@@ -107,9 +106,9 @@ class Doubts:
             for image, step, _ in newest)
         self._against = self._inputs.contradictions(stamp_ns, base, by_majority=is_supported)
         if not self._against:
-            self._contradicted_ns = None
-        elif self._contradicted_ns is None:
-            self._contradicted_ns = stamp_ns
+            self.contradicted_ns = None
+        elif self.contradicted_ns is None:
+            self.contradicted_ns = stamp_ns
 
     def _surprise(self, stamp_ns: int, base: Pose2) -> float:
         """
@@ -151,7 +150,7 @@ class Doubts:
         return None
 
     def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:
-        since_ns = self._contradicted_ns
+        since_ns = self.contradicted_ns
         return recent if since_ns is None else [
             each for each in recent if each.image.stamp_ns >= since_ns]
 

@@ -60,11 +60,13 @@ class InputsMemory:
         """Remember a heading."""
         self._headings.add(stamp_ns, (yaw_rad, sigma_rad))
 
-    def start(self, stamp_ns: int, sigma_m: float | None = None) -> Place | None:
+    def start(self, stamp_ns: int, sigma_m: float | None = None,
+              since_ns: int = 0) -> Place | None:
         """
         Return where a search begins; None if there is no fix.
 
         :param sigma_m: of the position; None for what the fixes claim.
+        :param since_ns: odometry does not carry older fixes.
         """
         settings = self._settings
         newest = self._fixes.nearest(stamp_ns)
@@ -76,7 +78,7 @@ class InputsMemory:
         reach_m = settings.reach_sigmas * max(sigma_m, settings.min_fix_sigma_m) + 2.0
         heading = self.heading(stamp_ns)
         return Place(
-            lambda yaw_rad: self._position(stamp_ns, newest[0], yaw_rad),
+            lambda yaw_rad: self._position(stamp_ns, newest[0], since_ns, yaw_rad),
             min(reach_m, settings.largest_reach_m), heading and heading[0])
 
     def heading(self, stamp_ns: int) -> tuple[float, float] | None:
@@ -151,9 +153,10 @@ class InputsMemory:
         off = wrap_angle(grid.middle.yaw + grid.turns_rad - heading[0]) / heading[1]
         return self._tailed(off ** 2)[:, None, None]
 
-    def _position(self, stamp_ns: int, fix_ns: int, yaw_rad: float) -> np.ndarray:
+    def _position(self, stamp_ns: int, fix_ns: int, since_ns: int, yaw_rad: float) -> np.ndarray:
         """Return (2,) where the fixes around one place base_link at a stamp if it has a yaw."""
-        fixes = self._fixes.between(fix_ns - AVERAGED_NS, fix_ns + AVERAGED_NS)
+        first_ns = max(fix_ns - AVERAGED_NS, min(since_ns, fix_ns))
+        fixes = self._fixes.between(first_ns, fix_ns + AVERAGED_NS)
         places = []
         for from_ns, fix in fixes:
             motion = self._odometry.between(stamp_ns, from_ns)

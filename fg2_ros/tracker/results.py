@@ -36,7 +36,7 @@ class BeliefState:
         the right place and none that looks alike; NaN without images.
     :param strength: by how much the last images prefer the mode to other poses.
     :param length_m: of the path along which the last images were taken.
-    :param features: (4,) of `fg2_ros.tracker.evidence.features`, which agreement is found from.
+    :param features: which agreement is found from, see `fg2_ros.tracker.evidence.features`.
     :param density: of places and headings, probabilities that sum to 1, for pictures.
     """
 
@@ -48,7 +48,7 @@ class BeliefState:
     agreement: float
     strength: float = 0.0
     length_m: float = 0.0
-    features: np.ndarray | None = None
+    features: tuple[float, ...] = ()
     density: tuple[PoseVolume, ...] = ()
 
 

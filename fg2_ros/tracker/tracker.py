@@ -44,6 +44,7 @@ MOUNT_TURNED = (
     'correct its mount')
 APART_M = 1.0  # images nearer to the one before are not judged anew: they err alike
 JUDGED = 64  # images at most
+CLEAR_M = 4.0  # of road over which images can clearly disagree
 
 
 class _State(NamedTuple):
@@ -85,6 +86,8 @@ class Tracker:
         self._inputs_used_ns: int | None
         self._lost: str
         self._mount_turn_rad: float
+        self._failures: int
+        self._moved_ns: int  # since when odometry may be wrong: the vehicle was carried off
         self.clear()
 
     # Messages ----------------------------------------------------------------------------------
@@ -178,9 +181,12 @@ class Tracker:
             belief, now = belief.kept(now.likely(UNLIKELY)), now.kept(now.likely(UNLIKELY))
             self._remember(testimony)
             mode = now.mode()
-            self._newest_ns = stamp_ns
-            self._state = _State(stamp_ns, focused(belief, mode, self._cell_m))
-            return self._answer(stamp_ns, now, mode, observation)
+            self._newest_ns, self._state = stamp_ns, _State(stamp_ns, belief)
+            answer = self._answer(stamp_ns, now, mode, observation)
+            if self._state is not None and not self._doubts.searched:
+                # Before images agree, one that errs must not narrow the search.
+                self._state = _State(stamp_ns, focused(belief, mode, self._cell_m))
+            return answer
 
     def belief(self, stamp_ns: int, with_density: bool = False) -> BeliefState | None:
         """Return the belief, carried to a stamp by odometry; None if there is none."""
@@ -202,18 +208,25 @@ class Tracker:
         self._begin_ns = 0
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
-        self._lost, self._mount_turn_rad = '', 0.0
+        self._lost, self._mount_turn_rad, self._failures = '', 0.0, 0
+        self._moved_ns = 0
 
     def _search_again(self, sentence: str) -> None:
         """Begin again because of a doubt; by turns with the camera thought to look backward."""
         found_once, mount_turn_rad = self._agreed_ns is not None, self._mount_turn_rad
-        sigma_m = self._sigma_m
+        sigma_m, failures = self._sigma_m, 0 if found_once else self._failures + 1
+        moved_ns = self._doubts.contradicted_ns
         self._begin_again()
+        self._moved_ns = moved_ns or 0
         self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
-        self._mount_turn_rad = mount_turn_rad if found_once else math.pi - mount_turn_rad
+        self._failures = failures
+        if found_once:
+            self._mount_turn_rad = mount_turn_rad
+        elif failures > 1:  # one may be a matter of luck
+            self._mount_turn_rad = math.pi - mount_turn_rad
 
     def _first_belief(self, stamp_ns: int) -> Belief | None:
-        place = self._inputs.start(stamp_ns, self._sigma_m)
+        place = self._inputs.start(stamp_ns, self._sigma_m, self._moved_ns)
         if place is None:
             return None
         self._begin_ns = stamp_ns
@@ -332,7 +345,7 @@ class Tracker:
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
             self._doubts.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
-            features(mode.mean, recent, self.settings.calibration.strength), density)
+            tuple(features(mode.mean, recent, self.settings.calibration.strength)), density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""
@@ -362,8 +375,7 @@ class Tracker:
         if kind == 'agreement':
             stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
             driven_m = self._motion(since_ns, stamp_ns).driven_m
-            publication = self.settings.publication
-            is_clear = driven_m > publication.min_distance_m and summary.agreement < CLEAR
-            if is_clear or driven_m > publication.doubt_m:
+            if driven_m > self.settings.publication.doubt_m or (
+                    driven_m > CLEAR_M and summary.agreement < CLEAR):
                 self._search_again(sentence)
         return kind, sentence

@@ -211,7 +211,8 @@ def _sample(drive: int, distance_m: float, truth: Pose2, answer: TrackedPose | S
     return Sample(
         drive, distance_m, np.array(pose_error(belief.mean, truth)), belief.covariance,
         None if measurement is None else np.array(pose_error(measurement.base, truth)),
-        None if measurement is None else measurement.covariance, belief.mass, belief.features,
+        None if measurement is None else measurement.covariance, belief.mass,
+        np.array(belief.features),
         belief.strength, belief.length_m)
 
 
