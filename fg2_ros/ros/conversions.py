@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
-from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.geometry.se2 import Pose2, wrap_angle, yaw_from_bearing
 from fg2_ros.ros.node_settings import SensorSettings
 from fg2_ros.tracker.inputs import Odometry
-from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped, Quaternion
 from nav_msgs.msg import Odometry as OdometryMessage
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix, NavSatStatus
@@ -145,6 +145,25 @@ def heading_from_imu(message: Imu, settings: SensorSettings,
     return float(yaw), float(sigma)
 
 
+def heading_of(orientation: Quaternion, variance: float, settings: SensorSettings,
+               base_from_sensor=(0.0, 0.0, 0.0, 1.0)) -> tuple[float, float]:
+    """
+    Return (map yaw of base_link, its standard deviation) in radians of an orientation.
+
+    :param variance: of the yaw in square radians; 0 where it is not known.
+    :param base_from_sensor: (4,) quaternion x, y, z, w of the sensor's mount.
+    :raises ValueError: if the quaternion is none, or the variance says that nothing is known.
+    """
+    if not 0 <= variance <= np.pi ** 2:
+        raise ValueError(f'a heading with a variance of {variance:g} says nothing')
+    yaw = euler_from_quaternion(_checked_quaternion(orientation, 'heading'))[2]
+    if settings.heading_axes == 'ned':
+        yaw = yaw_from_bearing(yaw)
+    yaw += np.radians(settings.heading_offset_deg) - euler_from_quaternion(base_from_sensor)[2]
+    sigma = np.sqrt(variance) or np.radians(settings.default_heading_sigma_deg)
+    return wrap_angle(yaw), float(sigma)
+
+
 def odometry_from_message(message: OdometryMessage) -> Odometry:
     """
     Return the planar pose and velocity of an odometry message.
@@ -158,6 +177,23 @@ def odometry_from_message(message: OdometryMessage) -> Odometry:
     if not np.all(np.isfinite(numbers)):
         raise ValueError('the odometry is not finite')
     return Odometry(Pose2(*numbers[:3]), Pose2(*numbers[3:]))
+
+
+def pose_from_message(message: PoseWithCovariance, of: str) -> tuple[Pose2, np.ndarray]:
+    """
+    Return the planar pose of a message and its (3, 3) covariance of (x m, y m, yaw rad).
+
+    :param of: what a sentence calls it.
+    :raises ValueError: if numbers are not finite or the quaternion is none.
+    """
+    position = message.pose.position
+    yaw = euler_from_quaternion(_checked_quaternion(message.pose.orientation, of))[2]
+    if not np.all(np.isfinite((position.x, position.y))):
+        raise ValueError(f'the position of the {of} is not finite')
+    covariance = np.reshape(message.covariance, (6, 6))[np.ix_((0, 1, 5), (0, 1, 5))]
+    if not np.all(np.isfinite(covariance)):
+        raise ValueError(f'the covariance of the {of} is not finite')
+    return Pose2(position.x, position.y, float(yaw)), sound_covariance(covariance)
 
 
 def _checked_quaternion(quaternion, of: str) -> np.ndarray:

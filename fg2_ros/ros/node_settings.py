@@ -17,10 +17,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Iterable
 
+from fg2_ros.geometry.frames import require_geodetic
 from fg2_ros.settings import MAINTAINERS, setting
 from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
+
+
+def datum_of(value: Any) -> tuple[float, ...]:
+    """
+    Return a datum as (latitude, longitude), or () for none.
+
+    :raises ValueError: if it is no place on Earth.
+    """
+    numbers = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
+    if numbers is None or len(numbers) not in (0, 2) or not all(
+            isinstance(number, (int, float)) for number in numbers):
+        raise ValueError(f'must be [latitude, longitude] or empty, not {value!r}')
+    if numbers:
+        require_geodetic(*numbers)
+    return tuple(map(float, numbers))
+
+
+def frame_of(value: Any) -> str:
+    """
+    Return the name of a frame, without the slash that names of ROS 1 began with.
+
+    :raises ValueError: if it is no text.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is no name of a frame')
+    return value.lstrip('/')
 
 
 @dataclass(frozen=True)
@@ -78,6 +105,17 @@ class SensorSettings:
     default_heading_sigma_deg: float = setting(
         5.0, 'Standard deviation of an IMU heading that comes without covariance.',
         unit='deg', between=(0.1, 180.0))
+    heading_axes: str = setting(
+        'enu', 'How headings on the topics heading and heading_pose count. enu: 0 is east, '
+        'counter-clockwise (REP-103); ned: 0 is north, clockwise, as nmea_navsat_driver sends '
+        'them.', choices=('enu', 'ned'))
+    heading_offset_deg: float = setting(
+        0.0, 'Added to them, counter-clockwise: how a pair of antennas is turned against the '
+        'vehicle, where TF does not say so.', unit='deg', between=(-360.0, 360.0))
+    course_min_speed_mps: float = setting(
+        3.0, 'Without any other heading the course by GNSS is one while the vehicle is faster '
+        'than this; a vehicle without odometry is taken to drive forward.', unit='m/s',
+        between=(0.0, 100.0))
     imu_yaw_offset_deg: float = setting(
         0.0, 'Added to every IMU heading. 0 for an IMU that gives ENU headings (REP-103: 0 is '
         'east); 90 for one whose 0 is north; magnetic declination goes here too.',
@@ -145,13 +183,14 @@ class NodeSettings:
         False, 'The images come from a simulation: do not warn that weights trained in simulation '
         'are used.', read_only=True)
     map_frame: str = setting('map', 'Frame of the poses: east-north-up at the datum.',
-                             read_only=True)
-    odom_frame: str = setting('odom', 'Frame of the odometry (REP-105).', read_only=True)
-    base_frame: str = setting('base_link', 'Frame of the vehicle whose pose is published.',
+                             parse=frame_of, read_only=True)
+    odom_frame: str = setting('odom', 'Frame of the odometry (REP-105).', parse=frame_of,
                               read_only=True)
+    base_frame: str = setting('base_link', 'Frame of the vehicle whose pose is published.',
+                              parse=frame_of, read_only=True)
     camera_frame: str = setting(
         '', 'Frame of the panorama. Empty: what the images say in header.frame_id.',
-        read_only=True)
+        parse=frame_of, read_only=True)
     camera_axes: str = setting(
         'body', "Axes of the camera's frame. body: x through the centre column, y left, z up; "
         'optical: z through the centre column, x right, y down (frames named *_optical).',
@@ -162,9 +201,12 @@ class NodeSettings:
     matches_rate_hz: float = setting(
         2.0, 'At most so many pictures of the matches a second; drawing them takes time.',
         unit='Hz', between=(0.1, 100.0))
+    relocalize_sigma_m: float = setting(
+        0.0, 'How far off GNSS may be, one sigma, when ~/relocalize is called; 0 for what the '
+        'fixes claim.', unit='m', between=(0.0, 1000.0))
     datum: tuple = setting(
         (), 'Origin of the map frame as [latitude, longitude] in degrees; give '
-        'navsat_transform_node the same. Empty: the first good fix.', read_only=True)
+        'navsat_transform_node the same. Empty: the first good fix.', parse=datum_of)
     imagery: ImagerySettings = field(default_factory=ImagerySettings)
     sensors: SensorSettings = SensorSettings()
     motion: MotionSettings = MotionSettings()

@@ -25,6 +25,7 @@ from fg2_ros.ros import conversions
 from fg2_ros.ros.held_transform import HeldTransform
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.overlays import match_overlay
+from fg2_ros.ros.qos import advertise
 from fg2_ros.ros.transforms import OdometryPose, Transforms
 from fg2_ros.tracker.results import TrackedPose
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -62,13 +63,18 @@ class Outputs:
         self.datum = self._publisher(NavSatFix, '~/datum', LATCHED_QOS)
 
     def _publisher(self, kind, topic: str, qos: QoSProfile = RESULT_QOS):
-        self._all.append(self._node.create_lifecycle_publisher(kind, topic, qos))
+        self._all.append(advertise(self._node, kind, topic, qos))
         return self._all[-1]
 
     def close(self) -> None:
         """Destroy the publishers."""
         for publisher in self._all:
             self._node.destroy_lifecycle_publisher(publisher)
+
+    def apply(self, settings: NodeSettings) -> None:
+        """Go on with other settings."""
+        self._settings, self._next_matches_s = settings, 0.0
+        self.held.change(settings.transform.blend_s, settings.transform.timeout_s)
 
     def publish_pose(
             self, stamp: Time, pose: TrackedPose, odometry: OdometryPose, frame: MapFrame) -> None:

@@ -24,6 +24,7 @@ from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
+from fg2_ros.ros.headings import Headings, Yaw
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
@@ -32,6 +33,7 @@ from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
 
 SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are shown
+OVERTAKEN = 'time jumped back, or a new search began, while an image was worked on'
 
 
 class Mounts(Protocol):
@@ -83,6 +86,8 @@ class Pipeline:
         """Start knowing nothing but the datum, if the settings have one."""
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
         self.tracker = new_tracker(settings, loaded)
+        self.headings = Headings(self.tracker)
+        self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
         self.intrinsics = Intrinsics()
         if settings.datum:
             self.set_datum(*settings.datum)
@@ -90,6 +95,13 @@ class Pipeline:
     def clear(self) -> None:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
+        self.headings.clear()
+
+    def apply(self, settings: NodeSettings) -> None:
+        """Go on with other settings; what is known stays."""
+        self._settings = settings
+        self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
+        self.tracker.reconfigure(tracker_settings(settings, self._loaded))
 
     def set_datum(self, latitude_deg: float, longitude_deg: float) -> MapFrame:
         """
@@ -100,6 +112,10 @@ class Pipeline:
         frame = MapFrame(latitude_deg, longitude_deg)
         self._loaded.localizer.map_frame = frame
         return frame
+
+    def drop_datum(self) -> None:
+        """Let the next fix be the origin of the map."""
+        self._loaded.localizer.map_frame = None
 
     @property
     def map_frame(self) -> MapFrame | None:
@@ -118,9 +134,10 @@ class Pipeline:
         lever_m = self.mount_of(message.header.frame_id)[0][:2]
         frame = self.map_frame or self.set_datum(place.latitude_deg, place.longitude_deg)
         position_m = frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
-        self.tracker.add_fix(
-            conversions.stamp_ns(message.header.stamp),
-            Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
+        stamp_ns = conversions.stamp_ns(message.header.stamp)
+        fix = Fix(np.array(position_m), place.sigma_m, tuple(lever_m))
+        self.tracker.add_fix(stamp_ns, fix)
+        self.headings.add_fix(stamp_ns, fix)
         self._loaded.localizer.request_imagery(place.latitude_deg, place.longitude_deg)
 
     def add_odometry(self, message: Odometry) -> None:
@@ -139,9 +156,44 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         _, base_from_imu = self.mount_of(message.header.frame_id)
-        self.tracker.add_heading(
-            conversions.stamp_ns(message.header.stamp),
-            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu))
+        self.headings.add('imu', conversions.stamp_ns(message.header.stamp), Yaw(
+            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu)))
+
+    def add_heading(self, message: QuaternionStamped) -> None:
+        """
+        Remember the heading of a sensor whose frame TF connects with base_link.
+
+        :raises ValueError: if it is unusable.
+        """
+        _, base_from_sensor = self.mount_of(message.header.frame_id)
+        self._add_heading('heading', message.header, conversions.heading_of(
+            message.quaternion, 0.0, self._settings.sensors, base_from_sensor))
+
+    def add_heading_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """
+        Remember the heading of a pose of base_link in axes that look east and north.
+
+        :raises ValueError: if it is unusable.
+        """
+        self._add_heading('heading_pose', message.header, conversions.heading_of(
+            message.pose.pose.orientation, message.pose.covariance[35], self._settings.sensors))
+
+    def _add_heading(self, source: str, header: Header, heading: tuple[float, float]) -> None:
+        self.headings.add(source, conversions.stamp_ns(header.stamp), Yaw(*heading))
+
+    def add_second_fix(self, message: NavSatFix) -> None:
+        """
+        Remember a fix of a second antenna, which makes a heading with one of the first.
+
+        :raises ValueError: if it is unusable.
+        """
+        place = conversions.position_from_fix(message, self._settings.sensors)
+        lever_m = self.mount_of(message.header.frame_id)[0][:2]
+        if self.map_frame is not None:
+            position_m = self.map_frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
+            self.headings.add_second_fix(
+                conversions.stamp_ns(message.header.stamp),
+                Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
 
     def mount_of(self, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -185,7 +237,7 @@ class Pipeline:
         try:
             result = self.tracker.update(image.stamp_ns, observation)
         except ValueError:
-            raise Rejected('order', 'time jumped back while an image was worked on') from None
+            raise Rejected('order', OVERTAKEN) from None
         if isinstance(result, Silence):
             raise rejected(result)
         return with_sound_covariances(result)
@@ -252,7 +304,11 @@ def with_sound_covariances(pose: TrackedPose) -> TrackedPose:
 
 def new_tracker(settings: NodeSettings, loaded: Loaded) -> Tracker:
     """Return a tracker of a node's settings, calibrated as the weights say."""
-    localizer = loaded.localizer
-    return Tracker(TrackerSettings(
+    return Tracker(tracker_settings(settings, loaded), loaded.localizer.config.cell_m)
+
+
+def tracker_settings(settings: NodeSettings, loaded: Loaded) -> TrackerSettings:
+    """Return the part of a node's settings that the tracker has, with the weights' calibration."""
+    return TrackerSettings(
         settings.motion, settings.prior, settings.publication,
-        Calibration.of(localizer.metadata)), localizer.config.cell_m)
+        Calibration.of(loaded.localizer.metadata))

@@ -44,7 +44,7 @@ class Doubts:
 
     def __init__(self, settings: TrackerSettings, inputs: InputsMemory):
         """Start with nothing searched."""
-        self._settings, self._inputs = settings, inputs
+        self.settings, self._inputs = settings, inputs
         self.searched = 0  # boxes, since a pose was published
         self._against: list[str] = []
         self.contradicted_ns: int | None = None  # since when
@@ -63,7 +63,7 @@ class Doubts:
         images = self._since_contradiction(recent)
         if not images:
             return math.nan
-        odds = log_odds(base, images, self._settings.calibration)
+        odds = log_odds(base, images, self.settings.calibration)
         odds -= CONTRADICTION * len(self._against)
         if self.searched:
             odds -= self._surprise(stamp_ns, base)
@@ -77,7 +77,7 @@ class Doubts:
         :param valid_share: how much of the aerial patches shows imagery.
         :param recent: the images of the last metres.
         """
-        settings = self._settings.publication
+        settings = self.settings.publication
         if valid_share < settings.min_valid_share:
             return 'imagery', (f'only {valid_share:.0%} of the aerial patch shows '
                                'imagery')
@@ -127,7 +127,7 @@ class Doubts:
     def _disagreement(
             self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
         """Return (kind, sentence) if images do not agree enough with a belief."""
-        settings = self._settings.publication
+        settings = self.settings.publication
         contradictions = self._against
         if len(contradictions) > 1:
             return 'agreement', ' and '.join(contradictions)

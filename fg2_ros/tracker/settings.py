@@ -167,19 +167,28 @@ class Calibration:
         return asdict(self)
 
 
-SHARES = ('nothing_share',)  # values below one
-SIGNED = ('odds_begin',)
+# Between which values of a calibration make sense: beyond them nothing is published, or a pose
+# claims millimetres.
+_LIMITS = {
+    'temper': (0.01, 10.0), 'nothing_share': (1e-4, 0.9), 'correlation_m': (0.1, 1000.0),
+    'memory_m': (1.0, 1e5), 'odds_begin': (-50.0, 50.0), 'odds_gain': (1e-3, 100.0),
+    'odds_shortfall': (1e-3, 1e4), 'odds_strength': (1e-3, 100.0), 'strength': (0.01, 1e5),
+    'bias_m': (5e-4, 100.0), 'bias_deg': (5e-4, 90.0),
+    'measurement_temper': (0.01, 10.0), 'measurement_bias_m': (5e-4, 100.0),
+    'measurement_bias_deg': (5e-4, 90.0)}
 
 
 def _require_sense(name: str, value: Any, is_text: bool) -> None:
     if is_text:
-        sound = isinstance(value, str)
+        sound, told = isinstance(value, str), 'it is a text'
     else:
+        low, high = _LIMITS[name]
         sound = isinstance(value, (int, float)) and not isinstance(value, bool) and (
-            (-math.inf if name in SIGNED else 0) < value < (1 if name in SHARES else math.inf))
+            low <= value <= high)
+        told = f'it lies between {low:g} and {high:g}'
     if not sound:
-        raise ValueError(
-            f'the calibration of the weights has {name} = {value!r}, which makes no sense')
+        raise ValueError(f'the calibration of the weights has {name} = {repr(value)[:80]}, which '
+                         f'makes no sense: {told}')
 
 
 @dataclass(frozen=True)
@@ -190,7 +199,7 @@ class PublicationSettings:
         0.95, 'Probability that the likeliest place must have against all others that are '
         'considered.', between=(0.0, 1.0))
     min_agreement: float = setting(
-        0.8, 'Probability that the place is the right one and none that looks alike, by how well '
+        0.7, 'Probability that the place is the right one and none that looks alike, by how well '
         'the last images agree with it. A published pose stays so down to 0.5.',
         between=(0.0, 1.0))
     min_distance_m: float = setting(

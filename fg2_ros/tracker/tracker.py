@@ -90,6 +90,14 @@ class Tracker:
         self._moved_ns: int  # since when odometry may be wrong: the vehicle was carried off
         self.clear()
 
+    def reconfigure(self, settings: TrackerSettings) -> None:
+        """Go on with other settings; what is known stays."""
+        with self._lock:
+            self.settings = settings
+            self._odometry.settings = settings.motion
+            self._inputs.settings = settings.prior
+            self._doubts.settings = settings
+
     # Messages ----------------------------------------------------------------------------------
 
     def clear(self) -> None:
@@ -117,12 +125,9 @@ class Tracker:
 
         :param covariance: (3, 3) of (east m, north m, yaw rad).
         """
-        sigma_m = math.sqrt(max(np.linalg.eigvalsh(covariance[:2, :2])[-1], 1.0))
-        place = start.Place(lambda yaw_rad: np.array(base[:2]), 3 * sigma_m, base.yaw)
+        belief = Belief.over(start.grids_around(base, covariance, self._cell_m))
         with self._lock:
             self._begin_again()
-            belief = Belief.over(start.start_grids(
-                place, other_headings=False, cell_m=self._cell_m))
             self._state, self._begin_ns = _State(stamp_ns, belief), stamp_ns
             self._doubts.searched = 0
 
@@ -141,6 +146,11 @@ class Tracker:
         with self._lock:
             if problem := self._odometry.add(stamp_ns, odometry):
                 self._remarks.say(stamp_ns, 'odometry', problem)
+
+    def motion(self, from_ns: int, to_ns: int) -> Motion | None:
+        """Return how the vehicle moved by odometry; None if that is not known."""
+        with self._lock:
+            return self._odometry.between(from_ns, to_ns)
 
     # Images ------------------------------------------------------------------------------------
 

@@ -68,6 +68,17 @@ def test_absurd_areas_are_refused_with_their_number():
         areas_for(box(8, 46.5, 9.5, 47.5), 100.0, RESOLUTION_M, source.layout)
 
 
+@pytest.mark.parametrize('as_area', [False, True])
+def test_a_route_that_jumps_to_and_fro_is_refused_with_its_longest_edge(as_area):
+    """Before the memory of the machine is full."""
+    places = np.array([(-4.5, 9.5) if index % 2 else (47.5, 8.7 + index / 1e4)
+                       for index in range(2000)])
+    route = Route(areas=((places,),)) if as_area else Route((places,))
+    source = TileSource('http://localhost/{z}/{x}/{y}')
+    with pytest.raises(ValueError, match=r'from 47.50000, 8.7.*km away: if that is a jump'):
+        areas_for(route, 50.0, RESOLUTION_M, source.layout)
+
+
 def test_zooms_and_bounds_of_the_source_limit_a_plan():
     source = TileSource('http://localhost/{z}/{x}/{y}', 'Orthos', max_zoom=16,
                         bounds=(8.5, 47.0, 8.6, 47.1))
@@ -81,15 +92,23 @@ def test_zooms_and_bounds_of_the_source_limit_a_plan():
 def test_coarser_tiles_serve_where_the_source_has_none(tmp_path):
     """What `TileImagery` falls back on: the parents of what is lacking, and those beside."""
     source = TileSource('http://localhost/{z}/{x}/{y}', min_zoom=ZOOM - 1)
-    area = tiles_at(STREET, 100.0, ZOOM, source.layout)
-    plan = make_plan((area,), MbtilesIndex(tmp_path), 256)
+
+    def plan_at(margin_m, zoom):
+        area = tiles_at(STREET, margin_m, zoom, source.layout)
+        return make_plan((area,), MbtilesIndex(tmp_path), 256)
+
+    plan = plan_at(100.0, ZOOM)
+    area, = plan.areas
     corner = next(iter(area))
-    coarser = coarser_plan(plan, [corner], MbtilesIndex(tmp_path), source.layout)
+    allowed = plan_at(1000.0, ZOOM - 1)
+    coarser = coarser_plan(plan, [corner], MbtilesIndex(tmp_path), allowed)
     assert coarser.zooms == [ZOOM - 1]
-    assert set(coarser) == {
-        TileId(ZOOM - 1, corner.x // 2 + i, corner.y // 2 + j)
-        for i in (-1, 0, 1) for j in (-1, 0, 1)}
-    assert coarser_plan(plan, [], MbtilesIndex(tmp_path), source.layout).tiles == 0
+    beside = {TileId(ZOOM - 1, corner.x // 2 + i, corner.y // 2 + j)
+              for i in (-1, 0, 1) for j in (-1, 0, 1)}
+    assert set(coarser) == beside
+    assert coarser_plan(plan, [], MbtilesIndex(tmp_path), allowed).tiles == 0
     known = MbtilesIndex(tmp_path, absent=frozenset([corner]))
-    assert coarser_plan(plan, [], known, source.layout).tiles == 9
-    assert coarser_plan(coarser, list(coarser), MbtilesIndex(tmp_path), source.layout).tiles == 0
+    assert coarser_plan(plan, [], known, allowed).tiles == 9
+    assert coarser_plan(coarser, list(coarser), MbtilesIndex(tmp_path), allowed).tiles == 0
+    near = plan_at(100.0, ZOOM - 1)
+    assert set(coarser_plan(plan, [corner], MbtilesIndex(tmp_path), near)) == beside & set(near)

@@ -60,6 +60,7 @@ class TileLayout:
         greater than east); None if it does not say.
     :param resolution_m: metres on the ground per pixel of the imagery itself, where the finest
         tiles are only magnified; 0 if it is as fine as they are.
+    :param zooms: those there are, rising, where some between are left out; () if all are there.
     """
 
     name: str
@@ -69,6 +70,7 @@ class TileLayout:
     attribution: str = ''
     bounds: tuple[float, ...] | None = None
     resolution_m: float = 0.0
+    zooms: tuple[int, ...] = ()
 
 
 def flipped_row(zoom, row):
@@ -147,6 +149,11 @@ class TileSource:
             'height': self.tile_px, 'r': '@2x' if self.tile_px == 512 else '',
             's': self.subdomains[(tile.x + tile.y) % len(self.subdomains)],
             'key': quote(self.key, safe='')})
+
+    @property
+    def asks_for_size(self) -> bool:
+        """Whether its address says how large the tiles are to be."""
+        return 'bbox' in _placeholders(self.url_template, self.name)
 
     @property
     def layout(self) -> TileLayout:
