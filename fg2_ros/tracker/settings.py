@@ -199,7 +199,7 @@ class PublicationSettings:
         0.95, 'Probability that the likeliest place must have against all others that are '
         'considered.', between=(0.0, 1.0))
     min_agreement: float = setting(
-        0.7, 'Probability that the place is the right one and none that looks alike, by how well '
+        0.8, 'Probability that the place is the right one and none that looks alike, by how well '
         'the last images agree with it. A published pose stays so down to 0.5.',
         between=(0.0, 1.0))
     min_distance_m: float = setting(

@@ -64,21 +64,21 @@ class Sample:
     length_m: float
 
     @property
-    def is_wrong(self) -> bool:
-        """Whether the belief is sure of a wrong place."""
-        return self.mass >= RIGHT_MASS and (
-            math.hypot(*self.error[:2]) > WRONG_M or abs(self.error[2]) > WRONG_RAD)
-
-    @property
-    def is_placed(self) -> bool:
-        """Whether the belief is at the right place, and sure of it."""
-        return (self.mass >= RIGHT_MASS
-                and math.hypot(*self.error[:2]) < RIGHT_M and abs(self.error[2]) < RIGHT_RAD)
+    def is_sure(self) -> bool:
+        """Whether the belief is sure of a place, after some distance."""
+        return self.mass >= RIGHT_MASS and self.length_m >= LEAST_LENGTH_M
 
     @property
     def is_right(self) -> bool:
-        """Whether it is so after some distance, when errors are those of the method."""
-        return self.is_placed and self.length_m >= LEAST_LENGTH_M
+        """Whether it is sure of the right place: its errors are those of the method."""
+        return self.is_sure and (
+            math.hypot(*self.error[:2]) < RIGHT_M and abs(self.error[2]) < RIGHT_RAD)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it is sure of a wrong place."""
+        return self.is_sure and (
+            math.hypot(*self.error[:2]) > WRONG_M or abs(self.error[2]) > WRONG_RAD)
 
 
 def trial_settings(calibration: Calibration) -> TrackerSettings:
@@ -132,8 +132,7 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
         fitted = fit(calibration, samples)
         fits.append((log_score(fitted, samples), fitted, samples))
     _, best, samples = max(fits, key=lambda each: each[0])
-    return odds(best, [sample for sample in samples if sample.is_placed], [
-        sample for sample in run(wrong_drives, best) if sample.is_wrong])
+    return odds(best, samples, run(wrong_drives, best))
 
 
 def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
@@ -216,9 +215,16 @@ def _sample(drive: int, distance_m: float, truth: Pose2, answer: TrackedPose | S
         belief.strength, belief.length_m)
 
 
-def odds(calibration: Calibration, right: Sequence[Sample], wrong: Sequence[Sample]
+def odds(calibration: Calibration, samples: Sequence[Sample], of_wrong: Sequence[Sample]
          ) -> Calibration:
-    """Return a calibration whose odds tell right and wrong places apart best: by regression."""
+    """
+    Return a calibration whose odds tell right and wrong places apart best: by regression.
+
+    :param samples: of drives with nothing wrong.
+    :param of_wrong: of drives on which no belief can be right.
+    """
+    right = [sample for sample in samples if sample.is_right]
+    wrong = [sample for sample in of_wrong if sample.is_wrong]
     if len(wrong) < LEAST_WRONG:
         return calibration
     features = np.array([sample.features for sample in (*right, *wrong)])

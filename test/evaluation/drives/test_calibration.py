@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 SPREAD_M, BIAS_M, BIAS_DEG = 0.2, 0.3, 0.5
+WRONG = np.array([20.0, 0.0, 0.0])
 
 
 def sample(rng, drive=0, distance_m=0.0, strength=10.0, **change):
@@ -71,19 +72,20 @@ def test_odds_tell_right_and_wrong_places_apart():
     right, wrong = features(rng, 0.1, 25.0, 300), features(rng, 0.5, 12.0, 300)
     found = odds(Calibration(strength=25.0),
                  [sample(rng, features=each) for each in right],
-                 [sample(rng, features=each) for each in wrong])
+                 [sample(rng, error=WRONG, features=each) for each in wrong])
     usual = np.array([0.0, 0.0, 0.0, math.log(25.0)])
     of_right, of_wrong = ((each - usual) @ found.odds_weights for each in (right, wrong))
     assert np.mean(of_right > 0) > 0.95 and np.mean(of_wrong < 0) > 0.95
     assert found.odds_gain > 0 and found.odds_shortfall > 0 and found.odds_strength > 0
-    assert odds(Calibration(), many(50), many(5)) == Calibration()
+    assert odds(Calibration(), many(50), many(5, error=WRONG)) == Calibration()
 
 
 def test_odds_of_places_that_look_alike_stay_near_even():
     """Where nothing tells them apart, the odds claim nothing."""
     rng = np.random.default_rng(5)
     same = [sample(rng, features=each) for each in features(rng, 0.2, 20.0, 600)]
-    found = odds(Calibration(strength=20.0), same[:300], same[300:])
+    found = odds(Calibration(strength=20.0), same[:300],
+                 [replace(each, error=WRONG) for each in same[300:]])
     usual = np.array([0.0, 0.0, 0.0, math.log(20.0)])
     assert max(abs((each.features - usual) @ found.odds_weights) for each in same) < 1.5
 
