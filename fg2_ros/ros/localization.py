@@ -109,7 +109,7 @@ class Localization:
             Input(Image, 'image', self._hear_image, NEWEST_IMAGE_QOS, carries_time=False),
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
-            Input(Imu, 'imu', pipeline.add_imu),
+            Input(Imu, 'imu', self._hear_imu),
             Input(QuaternionStamped, 'heading', pipeline.add_heading),
             Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
             Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
@@ -149,8 +149,17 @@ class Localization:
 
     def state_of_inputs(self) -> dict[str, str]:
         """Return for diagnostics what else is to be said of the inputs."""
-        return {'images dropped for newer ones': str(self.dropped),
-                'heading from': self.parts.pipeline.headings.summary}
+        settings, tracker = self.parts.settings, self.parts.pipeline.tracker
+        now_ns, (offset_m, turn_rad) = self.inputs.now_ns(), tracker.offsets()
+        values = {
+            'images dropped for newer ones': str(self.dropped), 'prior': tracker.prior(now_ns),
+            'heading from': self.parts.pipeline.headings.summary, **self.inputs.clocks(),
+            **self.parts.transforms.state(settings.odom_frame, settings.base_frame, now_ns)}
+        if offset_m is not None:
+            values['GNSS less pose [m]'] = f'{offset_m[0]:+.1f} east, {offset_m[1]:+.1f} north'
+        if turn_rad is not None:
+            values['heading less pose [deg]'] = f'{math.degrees(turn_rad):+.1f}'
+        return values
 
     def _start_broadcast(self) -> None:
         if self.parts.settings.publish_tf:
@@ -173,9 +182,20 @@ class Localization:
         before = self.parts.pipeline.map_frame
         self.parts.pipeline.add_fix(message)
         frame = self.parts.pipeline.map_frame
-        if before is None and frame is not None:
+        if frame is not None and frame != before:
+            if before is not None:
+                self._node.get_logger().warning(
+                    'the first fixes were wrong, as the later ones show: the datum moves')
             self._tell_datum(frame)
             self.parts.outputs.publish_datum(frame)
+
+    def _hear_imu(self, message: Imu) -> None:
+        try:
+            self.parts.pipeline.add_imu(message)
+        except conversions.NoHeading as error:
+            self._health.note('IMU', str(error))
+        else:
+            self._health.note('IMU', '')
 
     # What an operator asks for -----------------------------------------------------------------
 
@@ -264,6 +284,7 @@ class Localization:
         with self._new_epoch():
             self.parts.pipeline.clear()
         self.parts.transforms.clear()
+        self.parts.outputs.forget_path()
         self.inputs.forget_time()
 
     @contextmanager
@@ -308,8 +329,8 @@ class Localization:
         self._publish(arrival, pose)
         for remark in pose.remarks:
             self._health.trouble('inputs', remark)
-        if self.parts.outputs.wants_matches:
-            self._show_matches(arrival.image.header, image, pose)
+        if self.parts.outputs.are_pictures_due:
+            self._show(arrival.image.header, image, pose)
 
     def _publish(self, arrival: Arrival, pose: TrackedPose) -> None:
         """Publish where base_link is, at the stamp of the image."""
@@ -321,16 +342,19 @@ class Localization:
                 raise Rejected('order', OVERTAKEN)
             self.parts.outputs.publish_pose(header.stamp, pose, odometry, frame)
             if self.parts.settings.publish_tf:
-                self.parts.outputs.held.correct(
-                    self.inputs.now_ns() / 1e9, map_from_odom(pose.base, odometry.pose),
-                    self._was_lost)
+                held, now_s = self.parts.outputs.held, self.inputs.now_ns() / 1e9
+                jumped = self._was_lost or held.is_far(now_s, pose.base, odometry.pose)
+                held.correct(now_s, map_from_odom(pose.base, odometry.pose), jumped)
             self._was_lost = False
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
 
-    def _show_matches(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+    def _show(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+        """Publish what people look at."""
+        outputs, pipeline = self.parts.outputs, self.parts.pipeline
         try:
-            self.parts.outputs.publish_matches(
-                header, image.image, self.parts.pipeline.explain(image, pose.base))
+            found = pipeline.explain(image, pose.base) if outputs.want_matches else None
+            patch = found.patch if found else pipeline.aerial_patch(pose.base)
+            outputs.publish_pictures(header, image.image, patch, found)
         except (ImageryError, ValueError) as error:
             self._health.trouble('matches', f'the matches cannot be shown: {error}')
 

@@ -155,12 +155,15 @@ class FG2Node(LifecycleNode):
         with ExitStack() as made:
             loaded = made.enter_context(closing(self._load(settings)))
             transforms = made.enter_context(closing(
-                Transforms(self, broadcasts=settings.publish_tf)))
+                Transforms(self, broadcasts=settings.publish_tf, tell=self._tell_of_transform)))
             outputs = made.enter_context(closing(Outputs(self, settings, transforms)))
             parts = Parts(
                 settings, loaded, transforms, outputs, Pipeline(settings, loaded, transforms))
             made.pop_all()
         return parts
+
+    def _tell_of_transform(self, sentence: str) -> None:
+        self._health.trouble('tf', sentence, once=True)
 
     def _start(self) -> None:
         self._made.start()
