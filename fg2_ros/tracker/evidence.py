@@ -35,6 +35,7 @@ FADING_M = 30.0  # driven, after which an image counts for 1/e
 MOST_SHORTFALL = 1.5  # of an image: below its mean it tells nothing more
 LEAST_STRENGTH = 0.02  # times the usual one
 
+
 @dataclass(frozen=True)
 class Testimony:
     """
