@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 import re
 from urllib.parse import urlsplit
@@ -54,15 +54,16 @@ def wmts_layers(root: Element, url: str) -> Iterator[Layer]:
     for layer in children(contents, 'Layer'):
         links = [text_of(link, 'TileMatrixSet') for link in children(layer, 'TileMatrixSetLink')]
         usable = [each for each in map(_mercator_matrices, map(sets.get, links)) if each]
-        known = {'name': text_of(layer, 'Identifier'), 'title': text_of(layer, 'Title'),
-                 'attribution': attribution, 'terms': _wmts_terms(root),
-                 'bounds': _wgs84_box(descend(layer, 'WGS84BoundingBox'))}
+        known = Layer(text_of(layer, 'Identifier'), text_of(layer, 'Title'),
+                      attribution=attribution, terms=_wmts_terms(root),
+                      bounds=_wgs84_box(descend(layer, 'WGS84BoundingBox')))
         if not usable:
-            yield Layer(**known, problem=f'its tiles are in {_grids(links, sets)}, {_ONLY}')
+            yield replace(known, problem=f'its tiles are in {_grids(links, sets)}, {_ONLY}')
             continue
         chosen = max(usable, key=lambda each: (each.zooms[-1], each.tile_px == 256))
-        yield Layer(**known, kind='wmts', url=_wmts_template(root, layer, chosen, url),
-                    min_zoom=chosen.zooms[0], max_zoom=chosen.zooms[-1], tile_px=chosen.tile_px)
+        yield replace(
+            known, kind='wmts', url=_wmts_template(root, layer, chosen, url),
+            min_zoom=chosen.zooms[0], max_zoom=chosen.zooms[-1], tile_px=chosen.tile_px)
 
 
 def _mercator_matrices(matrix_set: Element | None) -> _Matrices | None:
@@ -183,23 +184,23 @@ def wms_layers(root: Element, url: str) -> Iterator[Layer]:
         request.iter('OnlineResource') if request is not None else ())), '') or url
     image_format = _preferred([(text_of(each), '') for each in children(request, 'Format')])
     terms = [text_of(root, 'Service', name) for name in ('Fees', 'AccessConstraints')]
-    shared = {'terms': ' '.join(part for part in terms if part.lower() not in ('', 'none'))}
+    said = ' '.join(part for part in terms if part.lower() not in ('', 'none'))
     known_by = 'CRS' if version >= '1.3' else 'SRS'
     for layer, systems, box, attribution in _tree(
             descend(root, 'Capability', 'Layer'), set(), (), ''):
-        known = {**shared, 'name': text_of(layer, 'Name'), 'title': text_of(layer, 'Title'),
-                 'attribution': attribution, 'bounds': box}
+        known = Layer(text_of(layer, 'Name'), text_of(layer, 'Title'), attribution=attribution,
+                      terms=said, bounds=box)
         mercators = sorted(each for each in systems if MERCATOR.search(each))
         if not mercators:
-            yield Layer(**known, problem=f'it is in {_few(systems)}, {_ONLY}')
+            yield replace(known, problem=f'it is in {_few(systems)}, {_ONLY}')
             continue
         system = 'EPSG:3857' if 'EPSG:3857' in mercators else mercators[0]
         query = {'SERVICE': 'WMS', 'VERSION': version, 'REQUEST': 'GetMap',
                  'LAYERS': text_of(layer, 'Name'), 'STYLES': '', known_by: system,
                  'BBOX': '{bbox}', 'WIDTH': '{width}', 'HEIGHT': '{height}',
                  'FORMAT': image_format[0] if image_format else 'image/jpeg'}
-        yield Layer(**known, kind='wms', url=joined(address, query), tile_px=512,
-                    max_zoom=_finest_zoom(layer))
+        yield replace(known, kind='wms', url=joined(address, query), tile_px=512,
+                      max_zoom=_finest_zoom(layer))
 
 
 def _tree(layer: Element | None, systems: set[str], box: tuple[float, ...],

@@ -16,8 +16,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 import math
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urljoin, urlsplit
 
 from fg2_ros.geometry import mercator
@@ -34,15 +35,15 @@ def tilejson_layers(document: dict[str, Any], url: str) -> Iterator[Layer]:
     tiles = document.get('tiles')
     if not isinstance(tiles, list) or not tiles or not isinstance(tiles[0], str):
         return
-    known = {'name': '', 'title': str(document.get('name', '')),
-             'attribution': plain_text(document.get('attribution', ''))}
+    known = Layer('', str(document.get('name', '')),
+                  attribution=plain_text(document.get('attribution', '')))
     if document.get('vector_layers') or document.get('format') == 'pbf':
-        yield Layer(**known, problem='it has vector tiles and no pictures')
+        yield replace(known, problem='it has vector tiles and no pictures')
         return
     bounds = document.get('bounds')
     is_box = isinstance(bounds, list) and len(bounds) == 4 and all(map(_is_number, bounds))
-    yield Layer(
-        **known, kind='tms' if document.get('scheme') == 'tms' else 'xyz',
+    yield replace(
+        known, kind='tms' if document.get('scheme') == 'tms' else 'xyz',
         url=_with_braces(urljoin(url, tiles[0])),
         tile_px=_whole(document.get('tileSize'), 256),
         min_zoom=_whole(document.get('minzoom'), 0), max_zoom=_whole(document.get('maxzoom'), 19),
@@ -61,21 +62,21 @@ def arcgis_address(url: str) -> str:
 def arcgis_layers(document: dict[str, Any], url: str) -> Iterator[Layer]:
     """Yield the layer of an ArcGIS service: its ready-made tiles, or pictures it draws."""
     base = urlsplit(url)._replace(query='', fragment='').geturl().rstrip('/')
-    known = {'name': '', 'title': str(document.get('name') or document.get('mapName') or ''),
-             'attribution': plain_text(document.get('copyrightText', '')),
-             'bounds': _box(document.get('fullExtent') or document.get('extent'))}
+    known = Layer('', str(document.get('name') or document.get('mapName') or ''),
+                  attribution=plain_text(document.get('copyrightText', '')),
+                  bounds=_box(document.get('fullExtent') or document.get('extent')))
     tiled = _tiled(document)
     if tiled:
         zooms, tile_px = tiled
-        yield Layer(**known, kind='xyz', url=f'{base}/tile/{{z}}/{{y}}/{{x}}', tile_px=tile_px,
-                    min_zoom=zooms[0], max_zoom=zooms[-1])
+        yield replace(known, kind='xyz', url=f'{base}/tile/{{z}}/{{y}}/{{x}}', tile_px=tile_px,
+                      min_zoom=zooms[0], max_zoom=zooms[-1])
         return
     is_image = base.lower().endswith('/imageserver')
     query = {'bbox': '{bbox}', 'bboxSR': '3857', 'imageSR': '3857', 'size': '{width},{height}',
              'format': 'jpgpng' if is_image else 'png32', 'f': 'image'}
     query |= {} if is_image else {'transparent': 'true'}
-    yield Layer(**known, kind='wms', tile_px=512, max_zoom=_finest_zoom(document),
-                url=joined(f'{base}/{"exportImage" if is_image else "export"}', query))
+    yield replace(known, kind='wms', tile_px=512, max_zoom=_finest_zoom(document),
+                  url=joined(f'{base}/{"exportImage" if is_image else "export"}', query))
 
 
 def is_arcgis(document: dict[str, Any]) -> bool:
@@ -141,7 +142,7 @@ def _with_braces(template: str) -> str:
     return template.replace('%7B', '{').replace('%7D', '}')
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
