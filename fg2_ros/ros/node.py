@@ -34,6 +34,7 @@ from fg2_ros.ros.diagnostics import Health, Rejected
 from fg2_ros.ros.loading import load_localizer, Loaded, trained_in_simulation, trained_on
 from fg2_ros.ros.log_bridge import LogBridge
 from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.ros.other_origins import OtherOrigins
 from fg2_ros.ros.outputs import Outputs, RESULT_QOS
 from fg2_ros.ros.parameters import Parameters
 from fg2_ros.ros.pipeline import CameraImage, Pipeline
@@ -72,12 +73,14 @@ class Parts(NamedTuple):
     settings: NodeSettings
     loaded: Loaded
     transforms: Transforms
+    other_origins: OtherOrigins
     outputs: Outputs
     pipeline: Pipeline
 
     def close(self) -> None:
         """Give everything back."""
         self.outputs.close()
+        self.other_origins.close()
         self.transforms.close()
         self.loaded.close()
 
@@ -195,9 +198,10 @@ class FG2Node(LifecycleNode):
             loaded = made.enter_context(closing(self._load(settings)))
             transforms = made.enter_context(closing(
                 Transforms(self, broadcasts=settings.publish_tf)))
+            others = made.enter_context(closing(OtherOrigins(self, settings.map_frame)))
             outputs = made.enter_context(closing(Outputs(self, settings, transforms)))
-            parts = Parts(
-                settings, loaded, transforms, outputs, Pipeline(settings, loaded, transforms))
+            parts = Parts(settings, loaded, transforms, others, outputs,
+                          Pipeline(settings, loaded, transforms))
             made.pop_all()
         return parts
 
@@ -267,11 +271,7 @@ class FG2Node(LifecycleNode):
     def _read_parameters(self) -> NodeSettings:
         for name in self._user_parameters.unknown():
             self.get_logger().warning(f'there is no parameter {name!r}: is it a typo?')
-        settings = self._user_parameters.read()
-        if len(settings.datum) not in (0, 2):
-            raise ValueError('parameter datum must be [latitude, longitude] or empty, not '
-                             f'{list(settings.datum)}')
-        return settings
+        return self._user_parameters.read()
 
     def _warn_of_simulated_weights(self) -> None:
         metadata = self._loaded.localizer.metadata
@@ -399,7 +399,8 @@ class FG2Node(LifecycleNode):
         with self._epoch_lock:
             if arrival.epoch != self._epoch:
                 raise Rejected('order', 'time jumped back while an image was worked on')
-            self._outputs.publish_pose(header.stamp, pose, odometry, frame)
+            self._outputs.publish_pose(
+                header.stamp, pose, odometry, frame, self._pipeline.altitude)
             if self._settings.publish_tf:
                 self._outputs.held.correct(
                     self._now_ns() / 1e9, map_from_odom(pose.base, odometry.pose), self._was_lost)
@@ -447,8 +448,15 @@ class FG2Node(LifecycleNode):
 
     # Diagnostics -------------------------------------------------------------------------------
 
+    def _notice_other_origins(self) -> None:
+        if self._parts is not None:
+            complaint = self._parts.other_origins.complaint(self._pipeline.map_frame)
+            if complaint:
+                self._health.trouble('datum', complaint)
+
     def _publish_diagnostics(self) -> None:
         imagery = self._parts.loaded.imagery.status() if self._parts is not None else None
+        self._notice_other_origins()
         dropped = self._worker.mailbox.dropped if self._worker is not None else 0
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),

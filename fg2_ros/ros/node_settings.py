@@ -17,8 +17,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+import math
 from typing import Any
 
+from fg2_ros.geometry.frames import PROJECTIONS, require_geodetic
 from fg2_ros.settings import MAINTAINERS, setting
 from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
 
@@ -120,6 +122,26 @@ def _localizer_settings() -> Any:
     return LocalizerSettings()
 
 
+def _datum(value: Any) -> tuple[float, ...]:
+    """
+    Return (latitude, longitude) of a datum as navsat_transform_node writes it, or ().
+
+    :raises ValueError: if it is none, or its heading is not 0.
+    """
+    try:
+        numbers = tuple(float(each) for each in value)
+    except (TypeError, ValueError):
+        raise ValueError(f'{value!r} is not a list of numbers') from None
+    if len(numbers) not in (0, 2, 3):
+        raise ValueError(f'must be [latitude, longitude] or empty, not {list(numbers)}')
+    if numbers:
+        require_geodetic(*numbers[:2])
+    if numbers[2:] and not math.isclose(numbers[2], 0, abs_tol=1e-9):
+        raise ValueError(f'the heading of {list(numbers)}, its third value, must be 0: the map is '
+                         'aligned with imagery, so that its x is east')
+    return numbers[:2]
+
+
 @dataclass(frozen=True)
 class NodeSettings:
     """The parameters of the node; nested settings become dotted names."""
@@ -163,8 +185,14 @@ class NodeSettings:
         2.0, 'At most so many pictures of the matches a second; drawing them takes time.',
         unit='Hz', between=(0.1, 100.0))
     datum: tuple = setting(
-        (), 'Origin of the map frame as [latitude, longitude] in degrees; give '
-        'navsat_transform_node the same. Empty: the first good fix.', read_only=True)
+        (), 'Origin of the map frame as [latitude, longitude] in degrees, or with a third value, '
+        'which must be 0.0, as navsat_transform_node has it: give both the same. Empty: the first '
+        'good fix.', parse=_datum, read_only=True)
+    map_projection: str = setting(
+        'local', 'What a metre of the map frame is. local: a metre on the ground; utm: one of the '
+        "grid of the datum's UTM zone, 0.9996 to 1.001 m, as navsat_transform_node has it unless "
+        'use_local_cartesian is set: 2.8 m of difference 7 km from the datum in the middle of a '
+        'zone.', choices=PROJECTIONS, read_only=True)
     imagery: ImagerySettings = field(default_factory=ImagerySettings)
     sensors: SensorSettings = SensorSettings()
     motion: MotionSettings = MotionSettings()

@@ -70,13 +70,14 @@ class Outputs:
         for publisher in self._all:
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish_pose(
-            self, stamp: Time, pose: TrackedPose, odometry: OdometryPose, frame: MapFrame) -> None:
+    def publish_pose(self, stamp: Time, pose: TrackedPose, odometry: OdometryPose,
+                     frame: MapFrame, altitude: conversions.Altitude | None) -> None:
         """
         Publish the image's own measurement, and where base_link is by all that is known.
 
         :param stamp: of the image, passed on bit by bit.
         :param odometry: at the same stamp; height and tilt are passed on.
+        :param altitude: of the last fix; passed on.
         """
         in_map = Header(stamp=stamp, frame_id=self._settings.map_frame)
         of_base = Header(stamp=stamp, frame_id=self._settings.base_frame)
@@ -87,7 +88,8 @@ class Outputs:
         self.odometry.publish(conversions.odometry_message(
             in_map, self._settings.base_frame, conversions.pose_message(
                 in_map, pose.base, pose.covariance, odometry.height_m, odometry.tilt_rad).pose))
-        self.fix.publish(conversions.fix_message(of_base, pose.base, pose.covariance, frame))
+        self.fix.publish(conversions.fix_message(
+            of_base, pose.base, pose.covariance, frame, altitude))
 
     def broadcast(self, now_ns: int) -> bool:
         """

@@ -84,12 +84,14 @@ class Pipeline:
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
         self.tracker = new_tracker(settings, loaded)
         self.intrinsics = Intrinsics()
+        self.altitude: conversions.Altitude | None = None  # of the last fix that had one
         if settings.datum:
             self.set_datum(*settings.datum)
 
     def clear(self) -> None:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
+        self.altitude = None
 
     def set_datum(self, latitude_deg: float, longitude_deg: float) -> MapFrame:
         """
@@ -97,7 +99,7 @@ class Pipeline:
 
         :raises ValueError: if there is no such place.
         """
-        frame = MapFrame(latitude_deg, longitude_deg)
+        frame = MapFrame(latitude_deg, longitude_deg, self._settings.map_projection)
         self._loaded.localizer.map_frame = frame
         return frame
 
@@ -115,12 +117,13 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         place = conversions.position_from_fix(message, self._settings.sensors)
-        lever_m = self.mount_of(message.header.frame_id)[0][:2]
+        lever_m = self.mount_of(message.header.frame_id)[0]
         frame = self.map_frame or self.set_datum(place.latitude_deg, place.longitude_deg)
         position_m = frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
         self.tracker.add_fix(
             conversions.stamp_ns(message.header.stamp),
-            Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
+            Fix(np.array(position_m), place.sigma_m, tuple(lever_m[:2])))
+        self.altitude = conversions.altitude_from_fix(message, lever_m[2]) or self.altitude
         self._loaded.localizer.request_imagery(place.latitude_deg, place.longitude_deg)
 
     def add_odometry(self, message: Odometry) -> None:
