@@ -32,6 +32,8 @@ MAINTAINERS = 'maintainers@fg2-ros.org'  # tile servers are told, unless a user 
 SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'fg2_sim.safetensors'
 _TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
                Path: 'a path'}
+_MOST_NODES = 1_000_000  # of a YAML file
+_MOST_SHOWN = 80  # characters of a value
 _PLURALS = {float: 'numbers', str: 'texts'}
 
 
@@ -153,12 +155,58 @@ def read_yaml(path: Path) -> dict[str, Any]:
     :raises ValueError: if it cannot be read, or does not hold one.
     """
     try:
-        content = yaml.safe_load(path.read_text('utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml_content(path.read_text('utf-8-sig'))
+    except (OSError, ValueError) as error:
         raise ValueError(f'cannot read {path}: {error}') from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ValueError(f'{path} holds no settings: expected are lines as "epochs: 25"')
     return content
+
+
+def yaml_content(text: str) -> Any:
+    """
+    Return what a YAML text says; like `yaml.safe_load`, but it comes to an end.
+
+    A few hundred bytes of aliases may stand for gigabytes, and values of the right form for no
+    date or number.
+
+    :raises ValueError: with the line, if it is not YAML or stands for too much.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _require_small(node)
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f', line {mark.line + 1}' if mark else ''
+        raise ValueError(f'it is not YAML{where}: {error.problem}') from None
+    except yaml.YAMLError as error:
+        raise ValueError(f'it is not YAML: {" ".join(str(error).split())}') from None
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise ValueError(f'it holds a value that is none ({error})') from None
+
+
+def _require_small(root: yaml.Node) -> None:
+    """Raise a ValueError if a tree of nodes, with all that its aliases stand for, is too large."""
+    sizes: dict[int, int] = {}
+
+    def size_of(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = _MOST_NODES  # an alias of what it is in has no end
+            inside = node.value if isinstance(node, yaml.CollectionNode) else ()
+            sizes[id(node)] = 1 + sum(
+                sum(map(size_of, each)) if isinstance(each, tuple) else size_of(each)
+                for each in inside)
+        return sizes[id(node)]
+
+    if size_of(root) >= _MOST_NODES:
+        raise yaml.constructor.ConstructorError(
+            None, None, 'its aliases stand for too much', root.start_mark)
 
 
 def _items(what: str, value: Any, declared: Field) -> tuple:
@@ -180,26 +228,35 @@ def _scalar(what: str, value: Any, wanted: type, declared: Field) -> Any:
     if wanted is Path and isinstance(value, str):
         return Path(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if wanted is float and is_number:
-        return float(value)
-    if wanted in (int, float) and isinstance(value, str):
-        try:
+    try:
+        if wanted is float and is_number or wanted in (int, float) and isinstance(value, str):
             return wanted(value)
-        except ValueError:
-            pass
+    except (ValueError, OverflowError):
+        pass
     raise _wrong(what, value, declared, _TYPE_NAMES[wanted])
 
 
 def _wrong(what: str, value: Any, declared: Field, wanted: str) -> ValueError:
-    shown = '' if declared.metadata.get('secret') else f' = {value!r}'
+    shown = '' if declared.metadata.get('secret') else f' = {_shown(value)}'
     return ValueError(f'{what}{shown} is not {wanted}')
+
+
+def _shown(value: Any) -> str:
+    """Return a value as people read it, in short."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number with thousands of digits
+        return 'a number of thousands of digits'
+    return text if len(text) <= _MOST_SHOWN else f'{text[:_MOST_SHOWN]}...'
 
 
 def _require_allowed(what: str, value: Any, declared: Field) -> None:
     limits, choices = declared.metadata.get('range'), declared.metadata.get('choices')
     if limits and not limits[0] <= value <= limits[1]:
-        raise ValueError(f'{what} = {value} is not between {limits[0]} and {limits[1]}')
+        raise ValueError(
+            f'{what} = {_shown(value)} is not between {limits[0]} and {limits[1]}')
     if choices and value not in choices:
-        raise ValueError(f'{what} = {value!r} is not one of {", ".join(map(repr, choices))}')
+        raise ValueError(
+            f'{what} = {_shown(value)} is not one of {", ".join(map(repr, choices))}')
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f'{what} = {value} is not finite')

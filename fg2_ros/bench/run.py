@@ -23,9 +23,11 @@ from fg2_ros.bench import comparison, full_size
 from fg2_ros.bench.imagery import imagery_timings
 from fg2_ros.bench.settings import BenchSettings
 from fg2_ros.bench.timing import Bench
+from fg2_ros.bench.tracking import measure_posterior, measure_tracking
 from fg2_ros.network import FG2Config
 from fg2_ros.network.inference import compile_for_inference, optimise_for_inference
-from fg2_ros.network.weights import load_network, usable_device, usable_precision
+from fg2_ros.network.weights import (
+    load_network, read_metadata, usable_device, usable_precision)
 import numpy as np
 import torch
 
@@ -50,6 +52,7 @@ def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precis
         'threads': torch.get_num_threads(), 'panorama_width': settings.width,
         'compiled': settings.compile,
         **time_stages(settings, weights, place, usable_precision(precision, place), tell),
+        **time_tracking(settings, weights, place, usable_precision(precision, place), tell),
         'imagery_ms': time_imagery(tell)}
     if settings.full:
         figures |= compare_full_size(FG2Config.preset('vigor'), place, precision, tell)
@@ -74,6 +77,18 @@ def time_stages(settings: BenchSettings, weights: Path, device: torch.device, dt
     tell(f'{rates["same_patch"]:.1f} frames a second on one aerial patch, '
          f'{rates["new_patch"]:.1f} if each had a new one')
     return {'stages': stages, 'frames_a_second': rates}
+
+
+def time_tracking(settings: BenchSettings, weights: Path, device: torch.device,
+                  dtype: torch.dtype, tell: Tell) -> dict[str, Any]:
+    """Return what an image costs along a drive, and its posterior alone, with a GPU's guess."""
+    network = optimise_for_inference(load_network(weights, device, dtype))
+    times = measure_tracking(network, read_metadata(weights), settings.city_seed)
+    tell('along a drive: ' + ', '.join(f'{name} {ms:.1f} ms' for name, ms in times.items()))
+    cost = measure_posterior(network.config, device)
+    tell(f'posterior alone {cost["posterior_ms"]:.1f} ms; its {cost["kernels"]} kernels would be '
+         f'launched on a GPU in about {cost["gpu_ms"]:.1f} ms')
+    return {'drive_ms': times, 'posterior': cost}
 
 
 def time_runs(once: Callable[[], dict[str, float]], warm_up: int, runs: int) -> dict[str, dict]:
@@ -123,6 +138,11 @@ def compare_full_size(
          f'{frame["peak_bytes"] / 1e9:.2f} GB at most; ViT-L at '
          f'{frame["transformer_gflops"]:.0f} GFLOP/s, '
          f'{frame["transformer_share_of_matmul"]:.0%} of a matrix product')
+    posterior_ms = measure_posterior(config, device)['posterior_ms']
+    ground_ms = frame['stages_ms']['ground_backbone'] + frame['stages_ms']['ground_head']
+    tell(f'full-size posterior {posterior_ms:.1f} ms: {posterior_ms / ground_ms:.1%} of the '
+         'ground branch')
+    frame['posterior_share_of_ground_branch'] = posterior_ms / ground_ms
     return {
         'comparisons': {
             name: {'fast_ms': each.fast_ms, 'naive_ms': each.naive_ms, 'ratio': each.ratio,

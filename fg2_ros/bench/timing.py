@@ -48,7 +48,7 @@ class StageClock:
     def __init__(self, network: FG2Network, device: torch.device):
         self.laps_ms: dict[str, float] = {}
         self.runs = True
-        self._device = device
+        self.device = device
         for method, stage in STAGES.items():
             setattr(network, method, self._timed(getattr(network, method), stage))
 
@@ -56,11 +56,11 @@ class StageClock:
         def timed(*inputs):
             if not self.runs:
                 return function(*inputs)
-            began_s = now_s(self._device)
+            began_s = now_s(self.device)
             result = function(*inputs)
             if isinstance(result, Matching):
                 result.probabilities  # computed on first use: here, so that it counts as matching
-            self.laps_ms[stage] = (now_s(self._device) - began_s) * 1e3
+            self.laps_ms[stage] = (now_s(self.device) - began_s) * 1e3
             return result
         return timed
 

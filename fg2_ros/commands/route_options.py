@@ -47,7 +47,7 @@ class RouteOptions:
     """Where the vehicle will be."""
 
     route: Path | None = setting(
-        None, '.gpx, .geojson, .bag, .mcap, .db3, or a rosbag2 folder.', of=Path,
+        None, '.gpx, .geojson, .kml, .bag, .mcap, .db3, or a rosbag2 folder.', of=Path,
         option={'group': 'route'})
     bbox: Route | None = setting(
         None, 'A box in degrees; --bbox=-1.5,... if it begins with a minus.', of=str, parse=bbox,

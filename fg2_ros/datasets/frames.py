@@ -177,12 +177,23 @@ def label_lines(path: Path, layout: str) -> Iterator[tuple[int, str]]:
     :raises ValueError: if the file cannot be read.
     """
     try:
-        text = path.read_text('utf-8', errors='replace')
+        text = path.read_text('utf-8-sig', errors='replace')
     except OSError as error:
         raise ValueError(f'cannot read {path} ({error.strerror}); expected is {layout}') from error
     for number, line in enumerate(text.split('\n'), 1):
         if line.strip():
             yield number, line.strip()
+
+
+def posix_path(name: str) -> str:
+    """Return a relative path of a list as it is written here: no backslash, no ``./``."""
+    parts = name.replace('\\', '/').split('/')
+    return '/'.join(part for part in parts if part not in ('', '.'))
+
+
+def file_name(name: str) -> str:
+    """Return the last part of a path of a list."""
+    return posix_path(name).rpartition('/')[2]
 
 
 def finite_numbers(fields: list[str]) -> list[float]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Sequence
 
 from fg2_ros.datasets.frames import (
-    BrokenLabel, CrossViewFrame, finite_numbers, label_lines, read_image, resized_rgb,
+    BrokenLabel, CrossViewFrame, finite_numbers, label_lines, posix_path, read_image, resized_rgb,
     rotation_of_yaw, UnreadableFrame)
 from fg2_ros.network.config import FG2Config
 import numpy as np
@@ -169,6 +169,7 @@ def _shifted(
 
 def _parsed(line: str, with_noise: bool) -> KittiLabel:
     path, *fields = line.split()
+    path = posix_path(path)
     if path.count('/') != 2:
         raise BrokenLabel(f'{path!r} is not <day>/<drive>/<frame>.png')
     day, drive, frame = path.split('/')

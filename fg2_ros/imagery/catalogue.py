@@ -32,8 +32,7 @@ from fg2_ros.imagery.patch import Imagery, ImageryError
 from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.server.opening import open_server
 from fg2_ros.imagery.tiles.address import host_of, TileSource
-from fg2_ros.settings import checked, setting
-import yaml
+from fg2_ros.settings import checked, setting, yaml_content
 
 KEY_VARIABLE = 'FG2_IMAGERY_KEY'  # holds the API key of a URL that is in no catalogue
 TILE_KINDS = ('xyz', 'tms', 'quadkey', 'wmts', 'wms')
@@ -146,16 +145,13 @@ def load_catalogue(path: str | Path = '') -> dict[str, CatalogueSource]:
     """
     path = Path(path).expanduser() if path else shipped_catalogue()
     try:
-        entries = yaml.safe_load(path.read_text(encoding='utf-8'))
+        entries = yaml_content(path.read_text(encoding='utf-8-sig'))
     except OSError as error:
         raise ValueError(f'the catalogue {path} cannot be read: {error.strerror}') from None
     except UnicodeDecodeError:
         raise ValueError(f'the catalogue {path} is not a text file') from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, 'problem_mark', None)
-        where = f', line {mark.line + 1}' if mark else ''
-        raise ValueError(f'the catalogue {path} is not YAML{where}: '
-                         f'{getattr(error, "problem", None) or "it cannot be parsed"}') from None
+    except ValueError as error:
+        raise ValueError(f'the catalogue {path} cannot be used: {error}') from None
     if not isinstance(entries, dict):
         raise ValueError(f'the catalogue {path} is not a mapping of names to sources')
     return {str(name): _entry(path, str(name), values) for name, values in entries.items()}

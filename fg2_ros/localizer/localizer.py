@@ -72,9 +72,7 @@ class Localizer:
         self.metadata = metadata or {}
         self.map_frame = map_frame
         self._settings = settings
-        calibration = Calibration.of(self.metadata)
-        honesty = Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
-                          math.radians(calibration.measurement_bias_deg))
+        honesty = honesty_of(self.metadata)
         self._matcher = Matcher(network, imagery, settings, honesty)
         self._observer = Observer(self._matcher)
         self._heading_finder: Matcher | None = None
@@ -103,6 +101,7 @@ class Localizer:
         """
         place = usable_device(device)
         how = place, usable_precision(precision, place)
+        metadata = usable_metadata(weights)
         network = optimise_for_inference(load_network(weights, *how))
         orientation = None
         if orientation_weights is not None and is_same_file(orientation_weights, weights):
@@ -114,8 +113,7 @@ class Localizer:
             for used in {network, orientation or network}:
                 compile_for_inference(used)
         return cls(
-            network, imagery or NoImagery(), map_frame, settings, read_metadata(weights),
-            orientation)
+            network, imagery or NoImagery(), map_frame, settings, metadata, orientation)
 
     @property
     def needs_intrinsics(self) -> bool:
@@ -266,3 +264,28 @@ class Localizer:
             not rejection, rejection, pose.x, pose.y, latitude_deg, longitude_deg, pose.yaw,
             found.covariance, found.inlier_ratio, len(found.matches.inlier), found.matches,
             found.patch, watch.laps(), found.modes)
+
+
+def usable_metadata(weights: str | Path) -> dict[str, Any]:
+    """
+    Return the metadata of a weights file whose calibration, if it has one, makes sense.
+
+    :raises ValueError: naming the file and the value, if not.
+    """
+    metadata = read_metadata(weights)
+    try:
+        Calibration.of(metadata)
+    except ValueError as error:
+        raise ValueError(f'{weights}: {error}') from None
+    return metadata
+
+
+def honesty_of(metadata: dict[str, Any]) -> Honesty:
+    """
+    Return what makes the covariance of a single image honest, by the metadata of weights.
+
+    :raises ValueError: if they hold a calibration that makes no sense.
+    """
+    calibration = Calibration.of(metadata)
+    return Honesty(calibration.measurement_temper, calibration.measurement_bias_m,
+                   math.radians(calibration.measurement_bias_deg))

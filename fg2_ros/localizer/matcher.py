@@ -31,11 +31,12 @@ from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.localizer.views import PanoramaView, PinholeView
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.matching import GroundDescriptors, Matching
-from fg2_ros.solver.dense import Extent, Honesty, solve_dense
+from fg2_ros.solver.dense import densest, Extent, Honesty
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution
 from fg2_ros.solver.posterior import DenseLikelihood
 from fg2_ros.solver.ransac import PoseGate
+from fg2_ros.solver.sampling import draw_pairs
 import numpy as np
 import torch
 from torch import Tensor
@@ -268,11 +269,14 @@ class Matcher:
         away_rad = abs(wrap_angle(region.pose.yaw - heading_rad))
         extent = Extent.of(
             region.radius_m, region.angle_rad + away_rad, self._grid, self._settings.solver)
-        solution, modes = solve_dense(
-            matching.scores, matching.probabilities, self._grid, extent, self._settings.solver,
-            self._honesty, self._gate(region, grid, heading_rad), self._generator,
-            matching.log_partition)
-        return solution.cpu(), modes[0].cpu().numpy().astype(float)
+        settings = self._settings.solver
+        found = densest(
+            matching.scores, matching.probabilities, self._grid, extent, settings, self._honesty,
+            self._gate(region, grid, heading_rad), matching.log_partition)
+        pairs = draw_pairs(
+            matching.probabilities, settings.samples, generator=self._generator)
+        solution = found.with_pairs(pairs, self._grid, settings.inlier_threshold_m)
+        return solution.cpu(), found.modes[0].cpu().numpy().astype(float)
 
     def _matches(self, solution: Solution, grid: Pose2, heights: np.ndarray,
                  view: PanoramaView | PinholeView) -> Matches:

@@ -29,26 +29,27 @@ class PatchSettings:
 
     recentre_m: float = setting(
         6.0, 'The patch stays while the prior is within this distance of its centre on both '
-        'axes; its features are then computed once only.', unit='m', between=(0.0, 1000.0))
+        'axes; its features are then computed once only.', unit='m', between=(0.0, 1000.0),
+        read_only=True)
     kept: int = setting(
         160, 'Patches whose features are remembered: a search looks at many places.',
-        between=(1, 10000))
+        between=(1, 10000), read_only=True)
     ring_m: float = setting(
         25.0, 'Imagery is fetched in the background this far around the patch, for turns and '
-        'errors of GNSS.', unit='m', between=(0.0, 1000.0))
+        'errors of GNSS.', unit='m', between=(0.0, 1000.0), read_only=True)
     ahead_s: float = setting(
         8.0, 'Imagery is fetched for where the vehicle will be within this time at its present '
         'speed and course. Longer where the network is slow; 0 for none.', unit='s',
-        between=(0.0, 120.0))
+        between=(0.0, 120.0), read_only=True)
     patience_m: float = setting(
         12.0, 'While imagery for a new patch is on its way the old one serves up to this '
-        'distance.', unit='m', between=(0.0, 1000.0))
+        'distance.', unit='m', between=(0.0, 1000.0), read_only=True)
     retry_s: float = setting(
         2.0, 'A patch with gaps, or a coarse one, is asked for again after this time.', unit='s',
-        between=(0.0, 3600.0))
+        between=(0.0, 3600.0), read_only=True)
     wait_s: float = setting(
         0.0, 'How long an estimate waits for imagery that is still being fetched.', unit='s',
-        between=(0.0, 600.0))
+        between=(0.0, 600.0), read_only=True)
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,18 @@ class LocalizerSettings:
 
     seed: int = setting(
         0, 'Of the random draws: an image and a prior always give the same estimate.',
-        between=(0, 2 ** 31 - 1))
+        between=(0, 2 ** 31 - 1), read_only=True)
     turn_deg: float = setting(
         3.0, 'A pinhole camera needs the aerial patch turned to its heading: to the multiple of '
-        'this that is nearest.', unit='deg', between=(0.1, 10.0))
+        'this that is nearest.', unit='deg', between=(0.1, 10.0), read_only=True)
     found_heading_sigma_deg: float = setting(
         6.0, 'A heading that was found in the panorama, for want of one in the prior, is never '
-        'called better than this.', unit='deg', between=(0.1, 60.0))
+        'called better than this.', unit='deg', between=(0.1, 60.0), read_only=True)
     second_look_deg: float = setting(
         5.0, 'A pose whose yaw is further than this from what was expected, or whose place is '
         'further than patch.recentre_m, is looked for once more with it in the middle, where '
         'networks see best: more accurate, and a second run. 180 switches it off.',
-        unit='deg', between=(0.0, 180.0))
+        unit='deg', between=(0.0, 180.0), read_only=True)
     patch: PatchSettings = PatchSettings()
     solver: DenseSettings = DenseSettings()
     acceptance: AcceptanceSettings = AcceptanceSettings()

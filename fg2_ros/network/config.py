@@ -19,6 +19,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+# Between which each number, or number of a tuple, makes sense: beyond them, a network hangs or
+# takes all memory before its weights are seen not to fit.
+_LIMITS: dict[str, tuple[float, float]] = {
+    'ground_image_hw': (8, 4096), 'aerial_image_hw': (8, 4096), 'channels': (1, 4096),
+    'grid_cells': (2, 257), 'grid_extent_m': (1.0, 2000.0), 'height_range_m': (-1000.0, 1000.0),
+    'height_count': (1, 129), 'iterations': (1, 24), 'attention_heads': (1, 64),
+    'attention_points': (1, 64), 'feedforward_channels': (1, 16384), 'ffn_of_iteration': (1, 24),
+    'descriptor_widths': (1, 4096), 'descriptor_layers': (1, 16), 'temperature': (1e-4, 100.0),
+    'dropout': (0.0, 0.99), 'panorama_wrap_tokens': (0, 512)}
+_CHOICES = {'camera': ('panorama', 'pinhole'), 'aerial_sampling': ('resize', 'points'),
+            'image_resize': ('bilinear', 'area')}
+_LONGEST = 24  # of tuples of any length
+
 
 @dataclass(frozen=True)
 class FG2Config:
@@ -26,6 +39,8 @@ class FG2Config:
     Architecture, image sizes and metric grid of an FG2 network.
 
     The defaults are the full-size VIGOR network (Xia & Alahi, CVPR 2025, section 4).
+
+    :raises ValueError: naming the field, if a value is of the wrong type or makes no sense.
     """
 
     name: str = 'vigor'
@@ -50,6 +65,19 @@ class FG2Config:
     aerial_sampling: str = 'resize'  # as an image, as published; 'points' hits the grid exactly
     panorama_wrap_tokens: int = 0  # columns that continue a panorama's tokens beyond its edges
     image_resize: str = 'bilinear'  # how ground images were brought to their size; or 'area'
+
+    def __post_init__(self):
+        """Check each field, and those that must go together."""
+        for field in fields(self):
+            _require_sense(field.name, getattr(self, field.name), field.default)
+        if self.height_range_m[0] > self.height_range_m[1]:
+            raise ValueError(f'height_range_m = {self.height_range_m} is upside down')
+        if self.channels % self.attention_heads:
+            raise ValueError(f'channels = {self.channels} cannot be divided among '
+                             f'attention_heads = {self.attention_heads}')
+        if len(self.ffn_of_iteration) < self.iterations:
+            raise ValueError(f'ffn_of_iteration = {self.ffn_of_iteration} names none for some of '
+                             f'{self.iterations} iterations')
 
     @property
     def ground_rows(self) -> int:
@@ -87,11 +115,11 @@ class FG2Config:
         """
         Return the configuration that `to_dict` wrote, in this or an earlier version.
 
-        :raises ValueError: if a field is unknown or missing.
+        :raises ValueError: if a field is unknown, missing or makes no sense.
         """
         known = {field.name for field in fields(cls)}
         values = YOUNGER_FIELDS | values
-        wrong = sorted(known.symmetric_difference(values))
+        wrong = sorted(known.symmetric_difference(values))[:_LONGEST]
         if wrong:
             raise ValueError(f'the configuration has unknown or missing fields: {wrong}')
         tuples: dict[str, Any] = {
@@ -103,6 +131,32 @@ class FG2Config:
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()}
+
+
+def _require_sense(name: str, value: Any, default: Any) -> None:
+    """Raise a ValueError unless a value is of its default's type and within its limits."""
+    if isinstance(default, tuple):
+        fixed = name.endswith(('_hw', '_range_m'))
+        if not isinstance(value, tuple) or len(value) > _LONGEST or (
+                len(value) != len(default) if fixed else not value):
+            raise _senseless(name, value)
+        for item in value:
+            _require_sense(name, item, default[0])
+    elif isinstance(default, str):
+        if not isinstance(value, str) or value not in _CHOICES.get(name, (value,)):
+            raise _senseless(name, value)
+    else:
+        wanted = (int, float) if isinstance(default, float) else int
+        low, high = _LIMITS[name]
+        if not isinstance(value, wanted) or isinstance(value, bool) or not low <= value <= high:
+            raise _senseless(name, value)
+
+
+def _senseless(name: str, value: Any) -> ValueError:
+    told = f': it lies between {_LIMITS[name][0]:g} and {_LIMITS[name][1]:g}' if (
+        name in _LIMITS) else f': choose from {", ".join(_CHOICES[name])}' if (
+        name in _CHOICES) else ''
+    return ValueError(f'{name} = {repr(value)[:80]} makes no sense{told}')
 
 
 YOUNGER_FIELDS = {'image_resize': 'area'}  # than some files, which were trained with these values

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from safetensors.torch import save_file
 import torch
 from torch import Tensor
 
+_FLOATS, _INTEGERS = ('F64', 'F32', 'F16', 'BF16'), ('I64', 'I32')
+_LARGEST = 1e12  # of a weight; its square still is a number in any precision but fp16
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 
@@ -64,10 +67,10 @@ def with_metadata(path: str | Path, out: str | Path, added: dict) -> None:
     :param added: JSON-ready values; they replace those of the same name.
     :raises ValueError: if the file is missing, damaged or not from this package.
     """
-    metadata, config = read_metadata(path), json.loads(_read_header(path)['config'])
+    metadata, config = read_metadata(path), read_config(path)
     with _open(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-    save_tensors(tensors, FG2Config.from_dict(config), out, metadata | added)
+    save_tensors(tensors, config, out, metadata | added)
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -76,10 +79,32 @@ def read_metadata(path: str | Path) -> dict:
 
     :raises ValueError: if the file is missing, damaged or not from this package.
     """
+    metadata = _parsed(path, 'metadata', 'unreadable metadata')
+    if not isinstance(metadata, dict):
+        raise ValueError(f'{path} holds unreadable metadata: they are no table of values')
+    return metadata
+
+
+def read_config(path: str | Path) -> FG2Config:
+    """
+    Return the configuration of the network in a weights file.
+
+    :raises ValueError: naming the file, if it is missing, damaged, not from this package, or if
+        its configuration makes no sense.
+    """
+    values = _parsed(path, 'config', 'an unusable configuration')
     try:
-        return json.loads(_read_header(path)['metadata'])
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{path} holds unreadable metadata: {error}') from error
+        return FG2Config.from_dict(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f'{path} holds an unusable configuration: {error}') from error
+
+
+def _parsed(path: str | Path, key: str, problem: str) -> Any:
+    """Return what the header holds as JSON under a key."""
+    try:
+        return json.loads(_read_header(path)[key])
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f'{path} holds {problem}: {error}') from error
 
 
 def load_network(
@@ -91,23 +116,47 @@ def load_network(
     No more than the network itself is held in memory, already on its device and in its precision.
 
     :raises ValueError: naming the file, and the tensor where one is at fault, if the file is
-        missing, damaged, not from this package, or does not fit its own configuration.
+        missing, damaged, not from this package, does not fit its own configuration, or holds
+        numbers that no network has.
     """
-    header = _read_header(path)
+    config = read_config(path)
     try:
-        network = network_without_weights(FG2Config.from_dict(json.loads(header['config'])))
-    except (TypeError, ValueError) as error:
+        network = network_without_weights(config)
+    except ValueError as error:
         raise ValueError(f'{path} holds an unusable configuration: {error}') from error
     own = network.state_dict()
     with _open(path) as file:
         shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}
         require_shapes(shapes_of(own), shapes, str(path))
-        tensors = {
-            name: file.get_tensor(name).to(
-                device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+        tensors = {name: _checked(file, name, tensor, dtype, path).to(
+            device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
             for name, tensor in own.items()}
     network.load_state_dict(tensors, assign=True)
     return network.to(device=device, dtype=dtype).eval()
+
+
+def _checked(file: Any, name: str, own: Tensor, dtype: torch.dtype, path: str | Path) -> Tensor:
+    """
+    Return a tensor of a file after a look at its numbers.
+
+    :param own: the network's, of its usual type.
+    :param dtype: what it is to become if it holds floating point numbers.
+    """
+    stored = file.get_slice(name).get_dtype()
+    if stored not in (_FLOATS if own.is_floating_point() else _INTEGERS):
+        raise ValueError(f'{path}: tensor {name} holds numbers of type {stored}, which no weights '
+                         'have')
+    tensor = file.get_tensor(name)
+    low, high = (float(extreme) for extreme in tensor.aminmax())
+    largest = min(_LARGEST, torch.finfo(dtype).max) if own.is_floating_point() else 2.0 ** 63
+    if math.isnan(low) or math.isinf(low) or math.isinf(high):
+        raise ValueError(f'{path}: tensor {name} holds numbers that are not finite')
+    if max(-low, high) > largest:
+        raise ValueError(f'{path}: tensor {name} holds numbers up to {max(-low, high):.3g}, which '
+                         f'is more than {largest:.3g}')
+    if low < 0 and name.endswith('running_var'):
+        raise ValueError(f'{path}: tensor {name} holds a negative variance, {low:.3g}')
+    return tensor
 
 
 def network_without_weights(config: FG2Config) -> FG2Network:
@@ -141,7 +190,7 @@ def _open(path: str | Path):
         raise ValueError(f'there is no weights file {path}')
     try:
         return safe_open(path, 'pt')
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise ValueError(f'{path} is damaged or not a safetensors file: {error}') from error
 
 

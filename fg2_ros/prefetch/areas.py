@@ -30,6 +30,7 @@ MOST_TILES = 1_000_000  # at a few tens a second this takes a night
 _MOST_LISTED = 5 * MOST_TILES  # of which bounds and parallels may leave few
 _SAMPLES_PER_MARGIN = 20  # along a line: what is covered too much is half of this share
 _MOST_RUNS = 1_000_000  # routes too long for that are sampled more coarsely
+_MOST_DISC_ROWS = 10_000_000  # of all samples: a gigabyte
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,29 @@ def tiles_within(route: Route, margin_m: float, zoom: int) -> TileArea:
     rows_each = 2 + 2 * margin_m / tile_m
     length_m = sum(float(edge_lengths_m(line).sum()) for line in route.outlines)
     step_m = max(max(margin_m, tile_m) / _SAMPLES_PER_MARGIN, length_m * rows_each / _MOST_RUNS)
+    _require_short(route, step_m, 2 + (2 * margin_m + step_m) / tile_m)
     places = np.concatenate([sampled(line, step_m) for line in route.outlines])
     runs = [_discs(places, margin_m + step_m / 2, zoom)]
     runs += [_interior(area, zoom) for area in route.areas]
     return _listed(np.concatenate(runs, axis=1), zoom)
+
+
+def _require_short(route: Route, step_m: float, rows_each: float) -> None:
+    """Refuse a route that takes more memory than there is: that of a broken file."""
+    edges_m = [edge_lengths_m(line) for line in route.outlines]
+    samples = sum(int(np.ceil(each / step_m).sum()) + 1 for each in edges_m)
+    if samples * rows_each <= _MOST_DISC_ROWS:
+        return
+    line, lengths_m = max(
+        zip(route.outlines, edges_m), key=lambda pair: pair[1].max(initial=0.0))
+    worst = int(lengths_m.argmax()) if len(lengths_m) else 0
+    start, end = line[worst], line[min(worst + 1, len(line) - 1)]
+    lengths_km = lengths_m / 1000
+    raise ValueError(
+        f'the route is {sum(each.sum() for each in edges_m) / 1000:,.0f} km long; its longest '
+        f'edge goes from {start[0]:.5f}, {start[1]:.5f} to {end[0]:.5f}, {end[1]:.5f}, '
+        f'{lengths_km.max(initial=0.0):,.1f} km away: if that is a jump, repair it; if not, take '
+        'it in parts, a smaller margin or a coarser zoom')
 
 
 def _discs(places: np.ndarray, radius_m: float, zoom: int) -> np.ndarray:
@@ -191,6 +211,9 @@ def _crossings(latitude: np.ndarray, longitude: np.ndarray, zoom: int) -> np.nda
     x, y = mercator.world_pixel_from_geodetic(latitude, longitude, zoom, tile_px=1)
     first = np.ceil(np.minimum(y[:-1], y[1:]) - 0.5).astype(np.int64)
     counts = np.ceil(np.maximum(y[:-1], y[1:]) - 0.5).astype(np.int64) - first
+    if counts.sum() > _MOST_DISC_ROWS:
+        raise ValueError('the outline of an area of the route runs to and fro too often: is it '
+                         'damaged?')
     edge = np.repeat(np.arange(len(counts)), counts)
     row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
     middle, _ = mercator.geodetic_from_world_pixel(0.0, row + 0.5, zoom, tile_px=1)

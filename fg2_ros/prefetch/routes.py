@@ -12,25 +12,24 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where a vehicle will drive: the lines and areas of a GPX, GeoJSON or bag file, or of a box."""
+"""Where a vehicle will drive: lines and areas of a GPX, GeoJSON, KML or bag file, or of a box."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-import json
+import logging
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from fg2_ros.geometry.frames import require_geodetic
+from fg2_ros.prefetch.route_files import FilePlaces, read_geojson, read_gpx, read_kml, track
+from fg2_ros.prefetch.tracks import cleaned, WGS84
 import numpy as np
-from pyproj import Geod
 
-WGS84 = Geod(ellps='WGS84')
-_FASTEST_MPS = 100.0  # fixes further apart than this speed explains are not joined
-_JITTER_M = 50.0
+_logger = logging.getLogger(__name__)
 _FIX = 'sensor_msgs/msg/NavSatFix'
+_MOST_REMARKS = 5  # on a file
 _WIDEST_EDGE_DEG = 90.0  # a longer edge of a box would be taken the other way round
 
 
@@ -125,7 +124,10 @@ def box(west_deg: float, south_deg: float, east_deg: float, north_deg: float) ->
 
 def read_route(path: str | Path) -> Route:
     """
-    Return the route in a .gpx, .geojson, .bag, .mcap or .db3 file or a rosbag2 folder.
+    Return the route in a .gpx, .geojson, .kml, .bag, .mcap or .db3 file or a rosbag2 folder.
+
+    Places that cannot be meant are left out, and lines are cut where they jump (see `cleaned`);
+    the log says so.
 
     :raises ValueError: with a sentence naming the file, if it cannot be used.
     :raises OSError: if it cannot be read.
@@ -137,77 +139,16 @@ def read_route(path: str | Path) -> Route:
     if read is None:
         raise ValueError(f'the route {path} is none of {", ".join(_READERS)} or a rosbag2 folder')
     try:
-        return read(path)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+        lines, areas, remarks = cleaned(read(path))
+        route = Route(lines, areas)
+    except ValueError as error:
         raise ValueError(f'the route {path} cannot be used: {error or "it is damaged"}') from error
+    for remark in remarks[:_MOST_REMARKS]:
+        _logger.warning('the route %s: %s', path, remark)
+    return route
 
 
-def _read_gpx(path: Path) -> Route:
-    """Return the tracks, routes and waypoints; GPX 1.0 and 1.1."""
-    try:  # it loads nothing from elsewhere, and expat bounds what entities may grow to
-        root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise ValueError(f'it is not well-formed XML ({error})') from None
-    if _tag(root) != 'gpx':
-        raise ValueError(f'it is no GPX: its outermost element is {_tag(root)!r}')
-    lines = [
-        [(float(point.attrib['lat']), float(point.attrib['lon']))
-         for point in parent if _tag(point) in ('trkpt', 'rtept')]
-        for parent in root.iter() if _tag(parent) in ('trkseg', 'rte')]
-    lines += [
-        [(float(point.attrib['lat']), float(point.attrib['lon']))]
-        for point in root if _tag(point) == 'wpt']
-    return Route(tuple(np.array(line) for line in lines if line))
-
-
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.rpartition('}')[2]
-
-
-def _read_geojson(path: Path) -> Route:
-    """Return all geometries, whatever features and collections they lie in."""
-    try:
-        geometries = list(_geometries(json.loads(path.read_text('utf-8'))))
-    except RecursionError:
-        raise ValueError('its collections are nested too deeply') from None
-    lines = tuple(_places(line) for kind, lines in geometries if kind != 'Polygon'
-                  for line in lines)
-    areas = tuple(
-        tuple(_places(ring) for ring in rings) for kind, rings in geometries if kind == 'Polygon')
-    return Route(tuple(line for line in lines if len(line)),
-                 tuple(area for area in areas if len(area) and len(area[0])))
-
-
-def _geometries(item: dict) -> Iterator[tuple[str, list]]:
-    """Yield (kind, list of lines) with 'Polygon' for areas and 'LineString' for all others."""
-    kind = item['type'] if isinstance(item, dict) else None
-    if kind == 'Feature':
-        yield from _geometries(item['geometry']) if item['geometry'] else ()
-    elif kind in ('FeatureCollection', 'GeometryCollection'):
-        for part in item['features' if kind == 'FeatureCollection' else 'geometries']:
-            yield from _geometries(part)
-    elif kind in _AS_LINES:
-        yield 'LineString', _AS_LINES[kind](item['coordinates'])
-    elif kind in ('Polygon', 'MultiPolygon'):
-        polygons = item['coordinates'] if kind == 'MultiPolygon' else [item['coordinates']]
-        yield from (('Polygon', rings) for rings in polygons)
-    else:
-        raise ValueError(f'{kind!r} is no GeoJSON type')
-
-
-_AS_LINES: dict[str, Callable[[list], list]] = {
-    'Point': lambda position: [[position]],
-    'MultiPoint': lambda positions: [[position] for position in positions],
-    'LineString': lambda positions: [positions],
-    'MultiLineString': lambda lines: lines}
-
-
-def _places(positions: list) -> np.ndarray:
-    """Return (N, 2) latitude and longitude of GeoJSON positions, which begin with longitude."""
-    return np.array([(float(position[1]), float(position[0])) for position in positions])
-
-
-def _read_bag(path: Path) -> Route:
+def _read_bag(path: Path) -> FilePlaces:
     """Return the tracks of all NavSatFix topics of a ROS 1 or ROS 2 bag."""
     try:
         import rosbags.highlevel  # noqa: F401
@@ -219,14 +160,13 @@ def _read_bag(path: Path) -> Route:
     except Exception as error:  # with damaged bags its parsers raise almost anything
         reason = str(error).partition('\n')[0] or type(error).__name__
         raise ValueError(f'it is not a readable bag ({reason})') from None
-    lines = [line for track in tracks.values() for line in _joined(track)]
-    if not lines:
+    if not any(map(len, tracks)):
         raise ValueError('it holds no position (sensor_msgs/NavSatFix with a fix)')
-    return Route(tuple(lines))
+    return FilePlaces(tracks)
 
 
-def _tracks(path: Path) -> dict[str, list[tuple[float, float, float, int]]]:
-    """Return (time s, latitude, longitude, status) of all fixes, by topic."""
+def _tracks(path: Path) -> list[np.ndarray]:
+    """Return the fixes of each topic, without those that say themselves that they are none."""
     from rosbags.highlevel import AnyReader
     from rosbags.typesys import get_typestore, Stores
     with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
@@ -235,23 +175,13 @@ def _tracks(path: Path) -> dict[str, list[tuple[float, float, float, int]]]:
         for connection, _, data in reader.messages(wanted) if wanted else ():
             fix: Any = reader.deserialize(data, connection.msgtype)
             stamp = fix.header.stamp
-            tracks[connection.topic].append((
-                stamp.sec + stamp.nanosec * 1e-9, fix.latitude, fix.longitude, fix.status.status))
-    return tracks
+            if fix.status.status >= 0:
+                tracks[connection.topic].append(
+                    (fix.latitude, fix.longitude, stamp.sec + stamp.nanosec * 1e-9))
+    return [track(fixes) for fixes in tracks.values()]
 
 
-def _joined(track: Iterable[tuple[float, float, float, int]]) -> Iterator[np.ndarray]:
-    """Yield the lines along (time s, latitude, longitude, status), cut where a fix jumps."""
-    fixes = np.array([
-        fix[:3] for fix in track if fix[3] >= 0 and np.isfinite(fix).all()]).reshape(-1, 3)
-    if not len(fixes):
-        return
-    time_s, latitude, longitude = fixes.T
-    _, _, step_m = WGS84.inv(longitude[:-1], latitude[:-1], longitude[1:], latitude[1:])
-    jumps = step_m > _JITTER_M + _FASTEST_MPS * np.abs(np.diff(time_s))
-    yield from np.split(fixes[:, 1:], np.flatnonzero(jumps) + 1)
-
-
-_READERS: dict[str, Callable[[Path], Route]] = {
-    '.gpx': _read_gpx, '.geojson': _read_geojson, '.json': _read_geojson, '.bag': _read_bag,
-    '.mcap': _read_bag, '.db3': _read_bag}
+_READERS: dict[str, Callable[[Path], FilePlaces]] = {
+    '.gpx': read_gpx, **dict.fromkeys(
+        ('.geojson', '.json', '.geojsonl', '.geojsonseq', '.geojsons', '.ndjson'), read_geojson),
+    '.kml': read_kml, '.kmz': read_kml, '.bag': _read_bag, '.mcap': _read_bag, '.db3': _read_bag}

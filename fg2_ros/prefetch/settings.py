@@ -89,6 +89,11 @@ def patch_of_weights(path: Path) -> tuple[float, float]:
     try:
         with safe_open(path, 'numpy') as file:
             config = json.loads(file.metadata()['config'])
-        return config['grid_extent_m'], config['grid_extent_m'] / config['aerial_image_hw'][1]
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError):
+        size_m, size_px = float(config['grid_extent_m']), int(config['aerial_image_hw'][1])
+    except (SafetensorError, OSError, TypeError, LookupError, ValueError, OverflowError,
+            RecursionError):
         raise ValueError(f'{path} is no weights file of this package') from None
+    if not (1.0 <= size_m <= 2000.0 and 8 <= size_px <= 4096):
+        raise ValueError(f'{path} wants an aerial patch of {size_m:g} m and {size_px} pixels, '
+                         'which makes no sense')
+    return size_m, size_m / size_px

@@ -17,12 +17,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import re
 
 from fg2_ros.network import FG2Network
 from fg2_ros.network.weights import require_shapes, shapes_of
 from fg2_ros.published.names import official_names, QUERIES, unused_shapes
 from fg2_ros.published.queries import reproduce_queries, SHA256
 from torch import Tensor
+
+_CHUNK = re.compile(r'^blocks\.\d+\.(?=\d+\.)')  # DINOv2's training numbers blocks within chunks
 
 
 def load_reference_head(network: FG2Network, state_dict: Mapping[str, Tensor]) -> None:
@@ -71,5 +74,6 @@ def head_tensors(
 def backbone_tensors(
         network: FG2Network, state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Return the tensors of a DINOv2 under their names in its module; see `head_tensors`."""
-    require_shapes(shapes_of(network.backbone.state_dict()), shapes_of(state_dict), source)
-    return dict(state_dict)
+    given = {_CHUNK.sub('blocks.', name): tensor for name, tensor in state_dict.items()}
+    require_shapes(shapes_of(network.backbone.state_dict()), shapes_of(given), source)
+    return given

@@ -16,18 +16,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 import pickle
 import re
-from typing import Any, TypeGuard
+from typing import Any
 import zipfile
 
+from fg2_ros.published.unwrapping import state_dict_in
 import torch
 from torch import Tensor
 
-WRAPPINGS = ('state_dict', 'model_state_dict', 'model', 'teacher')  # where trainers put it
-PREFIXES = ('module.', '_orig_mod.')  # of DistributedDataParallel and torch.compile
+OLDEST_TORCH = (2, 6)  # up to 2.5.1 a file can run code whatever one says (CVE-2025-32434)
+
+
+class NumpyData:
+    """
+    Stands for a number or an array of NumPy beside the tensors.
+
+    None of them is needed, so nothing of NumPy is called to make one.
+    """
+
+    def __new__(cls, *_args):
+        """Take whatever a pickle gives."""
+        return object.__new__(cls)
+
+    def __setstate__(self, state):
+        """Forget the values."""
+
+
+# Under the names that NumPy 1 and 2 write into pickles.
+_NUMPY_DATA: list = [type(name, (NumpyData,), {'__module__': module}) for module, name in (
+    ('numpy', 'dtype'), ('numpy', 'ndarray'),
+    *((f'numpy.{core}.multiarray', name) for core in ('core', '_core')
+      for name in ('scalar', '_reconstruct')),
+    *((f'numpy.{core}.numeric', '_frombuffer') for core in ('core', '_core')))]
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -37,63 +59,77 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     What a trainer wrapped around the state dict, and the prefixes that wrapped modules give to
     its names, are taken off.
 
+    :raises ValueError: naming the file, if `read_checkpoint` refuses it or there is no state
+        dict in it.
+    """
+    return state_dict_in(read_checkpoint(path), str(path))
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """
+    Return what `torch.save` wrote; the tensors stay on disk until they are used.
+
+    Numbers and arrays of NumPy are not among it: `NumpyData` stands for them.
+
     :raises ValueError: naming the file, if it is missing or damaged, if it wants to run code, or
-        if there is no state dict in it.
+        if torch is too old to read it safely.
     """
     path = Path(path)
+    require_safe_torch(path)
     if not path.is_file():
         raise ValueError(f'there is no checkpoint {path}')
     is_archive = zipfile.is_zipfile(path)  # older checkpoints are not
     if is_archive:
-        _require_checksums(path)
+        _require_sound_archive(path)
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=is_archive)
+        with torch.serialization.safe_globals(_NUMPY_DATA):
+            return torch.load(path, map_location='cpu', weights_only=True, mmap=is_archive)
     except Exception as error:  # damaged files make torch raise almost anything
         raise ValueError(_problem(path, error)) from error
-    return _without_prefixes(_unwrapped(content, path))
 
 
-def _require_checksums(path: Path) -> None:
-    """Look at the checksums, which torch ignores; this reads the whole file."""
+def require_safe_torch(path: str | Path) -> None:
+    """
+    Refuse to read a pickle with a torch that may run what is in it.
+
+    :raises ValueError: naming the file and the version that is needed.
+    """
+    version = tuple(map(int, re.findall(r'\d+', torch.__version__)[:2]))
+    if version < OLDEST_TORCH:
+        wanted = '.'.join(map(str, OLDEST_TORCH))
+        raise ValueError(
+            f'{path} is not read with torch {torch.__version__}, which runs code that a file may '
+            f'hold even if told not to (CVE-2025-32434): pip install "torch>={wanted}"')
+
+
+def _require_sound_archive(path: Path) -> None:
+    """Look at sizes and checksums, which torch ignores; this reads the whole file."""
     try:
         with zipfile.ZipFile(path) as archive:
+            unpacked, there = sum(part.file_size for part in archive.filelist), path.stat().st_size
+            if unpacked > there:  # torch.save packs nothing, and two parts share no byte
+                raise ValueError(
+                    f'{path} is no checkpoint of torch.save: its {there / 1e6:,.1f} MB claim to '
+                    f'hold {unpacked / 1e6:,.1f} MB; if somebody packed it, unpack it first')
             wrong = archive.testzip()
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError) as error:
-        raise ValueError(f'{path} is damaged: {error}') from error
+    except ValueError as error:
+        raise error if str(path) in str(error) else _damaged(path, error) from error
+    except Exception as error:  # damaged archives make zipfile raise almost anything
+        raise _damaged(path, error) from error
     if wrong:
         raise ValueError(f'{path} is damaged: the checksum of its part {wrong} is wrong')
 
 
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f'{path} is damaged: {error or type(error).__name__}')
+
+
 def _problem(path: Path, error: Exception) -> str:
-    text = ' '.join(str(error).split())
+    text: Any = ' '.join(str(error).split())
     wanted = re.search(r'(?:GLOBAL|class|function) ([\w.]+)', text)  # as versions of torch say it
     if isinstance(error, pickle.UnpicklingError) and wanted:
         return (f'{path} is refused: it wants to call {wanted[1]}, and no code of a checkpoint is '
-                'run here; a state dict holds nothing but tensors')
+                'run here; a state dict holds nothing but tensors. Where it was made, save these '
+                'alone: torch.save(model.state_dict(), FILE)')
     return (f'{path} is damaged or not a checkpoint of torch.save '
-            f'({type(error).__name__}: {text.partition(". ")[0]})')
-
-
-def _unwrapped(content: Any, path: Path) -> Mapping[str, Tensor]:
-    """Return the state dict, which is the content or one of its entries."""
-    if not isinstance(content, Mapping):
-        raise ValueError(f'{path} holds a {type(content).__name__}, not a state dict')
-    for candidate in (content, *(content.get(key) for key in WRAPPINGS)):
-        if _is_state_dict(candidate):
-            return candidate
-    raise ValueError(
-        f'{path} holds no state dict, but: {", ".join(map(str, content)) or "nothing"}')
-
-
-def _is_state_dict(candidate: Any) -> TypeGuard[Mapping[str, Tensor]]:
-    return isinstance(candidate, Mapping) and len(candidate) > 0 and all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in candidate.items())
-
-
-def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors by names without a prefix that all of them have."""
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            return _without_prefixes(
-                {name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
-    return dict(tensors)
+            f'({type(error).__name__}: {text.partition(". ")[0][:200]})')

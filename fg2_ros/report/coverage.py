@@ -132,7 +132,7 @@ def _draw_pictures(picture: np.ndarray, view: _View, index: MbtilesIndex,
     tiles = [TileId(zoom_index.zoom, *address)
              for address in zip(zoom_index.columns.tolist(), zoom_index.rows.tolist())]
     side = int(view.px) - 1
-    for tile, data in tiles_of(index.path, tiles).items():
+    for tile, data in tiles_of(index, tiles).items():
         left, top = np.round(view.pixels(tile.x, tile.y)).astype(int)
         small = _small(data, side)
         if small is not None:

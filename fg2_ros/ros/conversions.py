@@ -183,6 +183,23 @@ def odometry_from_message(message: OdometryMessage) -> Odometry:
     return Odometry(Pose2(*numbers[:3]), Pose2(*numbers[3:]))
 
 
+def pose_from_message(message: PoseWithCovariance, of: str) -> tuple[Pose2, np.ndarray]:
+    """
+    Return the planar pose of a message and its (3, 3) covariance of (x m, y m, yaw rad).
+
+    :param of: what a sentence calls it.
+    :raises ValueError: if numbers are not finite or the quaternion is none.
+    """
+    position = message.pose.position
+    yaw = euler_from_quaternion(_checked_quaternion(message.pose.orientation, of))[2]
+    if not np.all(np.isfinite((position.x, position.y))):
+        raise ValueError(f'the position of the {of} is not finite')
+    covariance = np.reshape(message.covariance, (6, 6))[np.ix_((0, 1, 5), (0, 1, 5))]
+    if not np.all(np.isfinite(covariance)):
+        raise ValueError(f'the covariance of the {of} is not finite')
+    return Pose2(position.x, position.y, float(yaw)), sound_covariance(covariance)
+
+
 def _checked_quaternion(quaternion, of: str) -> np.ndarray:
     values = np.array([quaternion.x, quaternion.y, quaternion.z, quaternion.w])
     length = np.linalg.norm(values)

@@ -22,9 +22,11 @@ from pathlib import Path
 import re
 import threading
 import time
+from typing import Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from fg2_ros.imagery.status import ImageryStatus
+from fg2_ros.ros.arrivals import Arrivals
 from fg2_ros.tracker.results import BeliefState, TrackedPose
 import numpy as np
 
@@ -69,15 +71,9 @@ class Health:
             self.rejected: Counter[str] = Counter()
             self.last_reason = ''
             self.last_belief: BeliefState | None = None
-            self._arrivals: deque[float] = deque(maxlen=100)
             self._latencies_ms: deque[float] = deque(maxlen=200)
             self._troubles: dict[str, tuple[str, float]] = {}  # kind: (reason, when)
             self._last_accepted_s = -np.inf
-
-    def image_arrived(self) -> None:
-        """Note the arrival of an image."""
-        with self._lock:
-            self._arrivals.append(time.monotonic())
 
     def pose_published(self, pose: TrackedPose, latency_s: float) -> None:
         """Note a published pose, and how long after the image's arrival it left."""
@@ -107,14 +103,15 @@ class Health:
         if due:
             self._logger.warning(reason)
 
-    def report(self, name: str, stamp, inputs: dict,
+    def report(self, name: str, stamp, arrivals: Mapping[str, Arrivals], values: dict,
                imagery: ImageryStatus | None) -> DiagnosticArray:
         """
         Return the diagnostics of now.
 
         :param name: of the node; it begins every status' name.
         :param stamp: builtin_interfaces Time of now.
-        :param inputs: further values about mailbox and inputs.
+        :param arrivals: of the messages of each topic that is listened to.
+        :param values: further ones about the inputs.
         :param imagery: how the imagery does, None if there is none.
         """
         message = DiagnosticArray()
@@ -122,7 +119,7 @@ class Health:
         with self._lock:
             message.status = [
                 _status(f'{name}: localization', *self._localization()),
-                _status(f'{name}: inputs', *self._inputs(inputs)),
+                _status(f'{name}: inputs', *self._inputs(arrivals, values)),
                 _status(f'{name}: imagery', *self._imagery(imagery)),
             ]
         return message
@@ -162,14 +159,15 @@ class Health:
                 'sigma [m]': f'{np.hypot(*sigma[:2]) / np.sqrt(2):.2f}',
                 'sigma [deg]': f'{np.degrees(sigma[2]):.2f}'}
 
-    def _inputs(self, inputs: dict):
-        now = time.monotonic()
-        age_s = now - self._arrivals[-1] if self._arrivals else np.inf
-        values = {'image rate [Hz]': f'{self._image_rate_hz(now):.1f}',
-                  'image age [s]': f'{age_s:.2f}', **inputs}
-        if self.state == 'active' and age_s > _RECENT_S:
+    def _inputs(self, arrivals: Mapping[str, Arrivals], values: dict):
+        values = dict(values)
+        for topic, each in arrivals.items():
+            values[f'{topic} rate [Hz]'] = f'{each.rate_hz:.1f}'
+            values[f'{topic} age [s]'] = f'{each.age_s:.2f}'
+        images = arrivals.get('image', Arrivals())
+        if self.state == 'active' and images.age_s > _RECENT_S:
             return DiagnosticStatus.WARN, 'no images', values
-        return DiagnosticStatus.OK, f'{self._image_rate_hz(now):.1f} images/s', values
+        return DiagnosticStatus.OK, f'{images.rate_hz:.1f} images/s', values
 
     def _imagery(self, imagery: ImageryStatus | None):
         values = _imagery_values(imagery) if imagery else {}
@@ -185,12 +183,6 @@ class Health:
 
     def _is_recent(self, when_s: float) -> bool:
         return time.monotonic() - when_s <= _RECENT_S
-
-    def _image_rate_hz(self, now: float) -> float:
-        recent = [when for when in self._arrivals if now - when <= 5.0]
-        if len(recent) < 2:
-            return 0.0
-        return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
 
 
 def resident_memory_mb() -> float:

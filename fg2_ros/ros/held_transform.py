@@ -45,6 +45,10 @@ class HeldTransform:
         self._blend_s, self._timeout_s = blend_s, timeout_s
         self._correction: _Correction | None = None
 
+    def change(self, blend_s: float, timeout_s: float) -> None:
+        """Blend and end otherwise from now on."""
+        self._blend_s, self._timeout_s = blend_s, timeout_s
+
     def correct(self, now_s: float, after: Pose2, jumped: bool) -> None:
         """
         Take a new value.

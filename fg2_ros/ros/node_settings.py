@@ -17,12 +17,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-import math
-from typing import Any
+from typing import Any, Iterable
 
 from fg2_ros.geometry.frames import PROJECTIONS, require_geodetic
 from fg2_ros.settings import MAINTAINERS, setting
 from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
+
+
+def datum_of(value: Any) -> tuple[float, ...]:
+    """
+    Return a datum as (latitude, longitude), or () for none.
+
+    :param value: may have the heading of navsat_transform_node's datum as a third number.
+    :raises ValueError: if it is no place on Earth, or its heading is not 0.
+    """
+    numbers = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
+    if numbers is None or len(numbers) not in (0, 2, 3) or not all(
+            isinstance(number, (int, float)) for number in numbers):
+        raise ValueError(f'must be [latitude, longitude] or empty, not {value!r}')
+    if numbers:
+        require_geodetic(*numbers[:2])
+    if any(numbers[2:]):
+        raise ValueError(f'the heading of {value!r}, its third value, must be 0: the map is '
+                         'aligned with imagery, so that its x is east')
+    return tuple(map(float, numbers[:2]))
+
+
+def frame_of(value: Any) -> str:
+    """
+    Return the name of a frame, without the slash that names of ROS 1 began with.
+
+    :raises ValueError: if it is no text.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is no name of a frame')
+    return value.lstrip('/')
 
 
 @dataclass(frozen=True)
@@ -122,26 +151,6 @@ def _localizer_settings() -> Any:
     return LocalizerSettings()
 
 
-def _datum(value: Any) -> tuple[float, ...]:
-    """
-    Return (latitude, longitude) of a datum as navsat_transform_node writes it, or ().
-
-    :raises ValueError: if it is none, or its heading is not 0.
-    """
-    try:
-        numbers = tuple(float(each) for each in value)
-    except (TypeError, ValueError):
-        raise ValueError(f'{value!r} is not a list of numbers') from None
-    if len(numbers) not in (0, 2, 3):
-        raise ValueError(f'must be [latitude, longitude] or empty, not {list(numbers)}')
-    if numbers:
-        require_geodetic(*numbers[:2])
-    if numbers[2:] and not math.isclose(numbers[2], 0, abs_tol=1e-9):
-        raise ValueError(f'the heading of {list(numbers)}, its third value, must be 0: the map is '
-                         'aligned with imagery, so that its x is east')
-    return numbers[:2]
-
-
 @dataclass(frozen=True)
 class NodeSettings:
     """The parameters of the node; nested settings become dotted names."""
@@ -167,13 +176,14 @@ class NodeSettings:
         False, 'The images come from a simulation: do not warn that weights trained in simulation '
         'are used.', read_only=True)
     map_frame: str = setting('map', 'Frame of the poses: east-north-up at the datum.',
-                             read_only=True)
-    odom_frame: str = setting('odom', 'Frame of the odometry (REP-105).', read_only=True)
-    base_frame: str = setting('base_link', 'Frame of the vehicle whose pose is published.',
+                             parse=frame_of, read_only=True)
+    odom_frame: str = setting('odom', 'Frame of the odometry (REP-105).', parse=frame_of,
                               read_only=True)
+    base_frame: str = setting('base_link', 'Frame of the vehicle whose pose is published.',
+                              parse=frame_of, read_only=True)
     camera_frame: str = setting(
         '', 'Frame of the panorama. Empty: what the images say in header.frame_id.',
-        read_only=True)
+        parse=frame_of, read_only=True)
     camera_axes: str = setting(
         'body', "Axes of the camera's frame. body: x through the centre column, y left, z up; "
         'optical: z through the centre column, x right, y down (frames named *_optical).',
@@ -184,10 +194,13 @@ class NodeSettings:
     matches_rate_hz: float = setting(
         2.0, 'At most so many pictures of the matches a second; drawing them takes time.',
         unit='Hz', between=(0.1, 100.0))
+    relocalize_sigma_m: float = setting(
+        0.0, 'How far off GNSS may be, one sigma, when ~/relocalize is called; 0 for what the '
+        'fixes claim.', unit='m', between=(0.0, 1000.0))
     datum: tuple = setting(
         (), 'Origin of the map frame as [latitude, longitude] in degrees, or with a third value, '
         'which must be 0.0, as navsat_transform_node has it: give both the same. Empty: the first '
-        'good fix.', parse=_datum, read_only=True)
+        'good fix.', parse=datum_of)
     map_projection: str = setting(
         'local', 'What a metre of the map frame is. local: a metre on the ground; utm: one of the '
         "grid of the datum's UTM zone, 0.9996 to 1.001 m, as navsat_transform_node has it unless "

@@ -20,7 +20,6 @@ from fg2_ros.geometry.frames import MapFrame, meridian_convergence_rad, utm_grid
 from geometry_msgs.msg import Transform
 import numpy as np
 from pyproj import Transformer
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import NavSatFix
 from tf2_msgs.msg import TFMessage
@@ -28,7 +27,7 @@ from tf_transformations import quaternion_matrix
 
 TOLERANCE_M = 0.1
 TOLERANCE_DEG = 0.1
-_LATCHED_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+STATIC_TF_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _UTM_SOUTH_M = 1e7  # added to the northing in the south
 _GEOCENTRIC_FROM_GEODETIC = Transformer.from_pipeline(
     '+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step +proj=cart +ellps=WGS84')
@@ -44,19 +43,24 @@ class OtherOrigins:
     :param map_frame_id: name of the map on /tf_static.
     """
 
-    def __init__(self, node: Node, map_frame_id: str):
-        """Start to listen."""
-        self._node, self._map_frame_id = node, map_frame_id
+    def __init__(self, map_frame_id: str):
+        """Know of nobody yet."""
+        self._map_frame_id = map_frame_id
         self._datum: NavSatFix | None = None
         self._map_from: dict[str, np.ndarray] = {}  # (4, 4), by the name of the other frame
-        self._subscriptions = [
-            node.create_subscription(NavSatFix, 'datum', self._hear_datum, _LATCHED_QOS),
-            node.create_subscription(TFMessage, '/tf_static', self._hear_tf, _LATCHED_QOS)]
 
-    def close(self) -> None:
-        """Stop listening."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+    def hear_datum(self, message: NavSatFix) -> None:
+        """Note what the topic ``datum`` says."""
+        self._datum = message
+
+    def hear_tf(self, message: TFMessage) -> None:
+        """Note the transforms from and to the map."""
+        for each in message.transforms:
+            parent, child = each.header.frame_id, each.child_frame_id
+            if parent == self._map_frame_id:
+                self._map_from[child] = _matrix(each.transform)
+            elif child == self._map_frame_id:
+                self._map_from[parent] = np.linalg.inv(_matrix(each.transform))
 
     def complaint(self, frame: MapFrame | None) -> str:
         """Return where others place the origin, if that is not where it is; '' otherwise."""
@@ -66,17 +70,6 @@ class OtherOrigins:
         return '; '.join(filter(None, [self._by_datum(frame), *(
             self._by_transform(name, *place) for name, place in places.items()
             if place is not None and name in self._map_from)]))
-
-    def _hear_datum(self, message: NavSatFix) -> None:
-        self._datum = message
-
-    def _hear_tf(self, message: TFMessage) -> None:
-        for each in message.transforms:
-            parent, child = each.header.frame_id, each.child_frame_id
-            if parent == self._map_frame_id:
-                self._map_from[child] = _matrix(each.transform)
-            elif child == self._map_frame_id:
-                self._map_from[parent] = np.linalg.inv(_matrix(each.transform))
 
     def _by_datum(self, frame: MapFrame) -> str:
         if self._datum is None:

@@ -70,6 +70,11 @@ class Outputs:
         for publisher in self._all:
             self._node.destroy_lifecycle_publisher(publisher)
 
+    def apply(self, settings: NodeSettings) -> None:
+        """Go on with other settings."""
+        self._settings, self._next_matches_s = settings, 0.0
+        self.held.change(settings.transform.blend_s, settings.transform.timeout_s)
+
     def publish_pose(self, stamp: Time, pose: TrackedPose, odometry: OdometryPose,
                      frame: MapFrame, altitude: conversions.Altitude | None) -> None:
         """

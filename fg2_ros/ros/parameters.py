@@ -65,6 +65,10 @@ class Parameters:
             raise ValueError('; '.join(problems))
         return with_values(self._defaults, values)
 
+    def __contains__(self, name: str) -> bool:
+        """Return whether there is a setting of this name."""
+        return name in self._declared
+
     def unknown(self) -> list[str]:
         """Return the names that the user set and nobody declares: typos, mostly."""
         return sorted(
@@ -93,6 +97,7 @@ class Parameters:
         return ''
 
     def _check(self, parameters: list) -> SetParametersResult:
+        """Refuse what cannot be; rclpy refuses what is read-only."""
         for parameter in parameters:
             if parameter.name in self._declared:
                 declared, _ = self._declared[parameter.name]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
 
 SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are shown
+OVERTAKEN = 'time jumped back, or a new search began, while an image was worked on'
 
 
 class Mounts(Protocol):
@@ -93,6 +94,11 @@ class Pipeline:
         self.tracker.clear()
         self.altitude = None
 
+    def apply(self, settings: NodeSettings) -> None:
+        """Go on with other settings; what is known stays."""
+        self._settings = settings
+        self.tracker.reconfigure(tracker_settings(settings, self._loaded))
+
     def set_datum(self, latitude_deg: float, longitude_deg: float) -> MapFrame:
         """
         Put the origin of the map there, and return the map.
@@ -102,6 +108,10 @@ class Pipeline:
         frame = MapFrame(latitude_deg, longitude_deg, self._settings.map_projection)
         self._loaded.localizer.map_frame = frame
         return frame
+
+    def drop_datum(self) -> None:
+        """Let the next fix be the origin of the map."""
+        self._loaded.localizer.map_frame = None
 
     @property
     def map_frame(self) -> MapFrame | None:
@@ -188,7 +198,7 @@ class Pipeline:
         try:
             result = self.tracker.update(image.stamp_ns, observation)
         except ValueError:
-            raise Rejected('order', 'time jumped back while an image was worked on') from None
+            raise Rejected('order', OVERTAKEN) from None
         if isinstance(result, Silence):
             raise rejected(result)
         return with_sound_covariances(result)
@@ -255,7 +265,11 @@ def with_sound_covariances(pose: TrackedPose) -> TrackedPose:
 
 def new_tracker(settings: NodeSettings, loaded: Loaded) -> Tracker:
     """Return a tracker of a node's settings, calibrated as the weights say."""
-    localizer = loaded.localizer
-    return Tracker(TrackerSettings(
+    return Tracker(tracker_settings(settings, loaded), loaded.localizer.config.cell_m)
+
+
+def tracker_settings(settings: NodeSettings, loaded: Loaded) -> TrackerSettings:
+    """Return the part of a node's settings that the tracker has, with the weights' calibration."""
+    return TrackerSettings(
         settings.motion, settings.prior, settings.publication,
-        Calibration.of(localizer.metadata)), localizer.config.cell_m)
+        Calibration.of(loaded.localizer.metadata))

@@ -101,6 +101,19 @@ class Transforms:
         roll, pitch, yaw = euler_from_quaternion(_quaternion(found))
         return OdometryPose(Pose2(float(x), float(y), float(yaw)), float(height), (roll, pitch))
 
+    def planar(self, parent_frame: str, child_frame: str) -> Pose2:
+        """
+        Return where a frame is in another one by the newest that is known, in the plane.
+
+        :raises NoTransform: if it is not known.
+        """
+        try:
+            found = self._buffer.lookup_transform(parent_frame, child_frame, Time())
+        except TransformException as error:
+            raise NoTransform(f'no transform {parent_frame} -> {child_frame}') from error
+        x, y, _ = _translation(found)
+        return Pose2(float(x), float(y), float(euler_from_quaternion(_quaternion(found))[2]))
+
     def broadcast(self, header, child_frame: str, parent_from_child: Pose2) -> None:
         """Broadcast a planar transform; height and tilt stay those of the odometry."""
         if self._broadcaster is None:

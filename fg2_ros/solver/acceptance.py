@@ -29,25 +29,27 @@ class AcceptanceSettings:
     """What an estimate must fulfil."""
 
     min_inliers: int = setting(
-        40, 'Fewer matches that agree with the pose reject it.', between=(3, 65536))
+        40, 'Fewer matches that agree with the pose reject it.', between=(3, 65536),
+        read_only=True)
     min_inlier_ratio: float = setting(
         0.15, 'A smaller share of matches that agree with the pose rejects it; 0 accepts any.',
-        between=(0.0, 1.0))
+        between=(0.0, 1.0), read_only=True)
     max_sigma_m: float = setting(
         5.0, "A larger standard deviation along the position ellipse's major axis rejects.",
-        unit='m', between=(0.01, 1e6))
+        unit='m', between=(0.01, 1e6), read_only=True)
     max_yaw_sigma_deg: float = setting(
-        10.0, 'A larger standard deviation of the yaw rejects.', unit='deg', between=(0.01, 1e6))
+        10.0, 'A larger standard deviation of the yaw rejects.', unit='deg', between=(0.01, 1e6),
+        read_only=True)
     min_valid_share: float = setting(
         0.5, 'With less of the aerial patch covered by imagery the estimate is rejected.',
-        between=(0.0, 1.0))
+        between=(0.0, 1.0), read_only=True)
     gate_sigmas: float = setting(
         3.0, 'Poses are looked for within so many standard deviations of the prior.',
-        between=(0.1, 1e6))
+        between=(0.1, 1e6), read_only=True)
     gate_margin_m: float = setting(
-        2.0, 'The position gate is this much wider.', unit='m', between=(0.0, 1e6))
+        2.0, 'The position gate is this much wider.', unit='m', between=(0.0, 1e6), read_only=True)
     gate_margin_deg: float = setting(
-        2.0, 'The yaw gate is this much wider.', unit='deg', between=(0.0, 360.0))
+        2.0, 'The yaw gate is this much wider.', unit='deg', between=(0.0, 360.0), read_only=True)
 
     def radius_m(self, sigma_m: float) -> float:
         """Return how far from the prior a position may be."""

@@ -12,12 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The pose of an image from its dense posterior: a way to a `Solution` without hypotheses."""
+"""The poses of images from their dense posteriors: a way to a `Solution` without hypotheses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 import math
+from typing import NamedTuple
 
 from fg2_ros.settings import setting
 from fg2_ros.solver.covariance import UNKNOWN_M
@@ -27,7 +28,7 @@ from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow, PosteriorSetti
 from fg2_ros.solver.procrustes import Alignment, alignment_from_camera
 from fg2_ros.solver.ransac import PoseGate
 from fg2_ros.solver.refinement import PoseLikelihood, refine, RefinementSettings
-from fg2_ros.solver.sampling import draw_pairs
+from fg2_ros.solver.sampling import Pairs
 import torch
 from torch import Tensor
 
@@ -41,12 +42,13 @@ class DenseSettings:
     """How a pose is found in a dense posterior, and which matches are shown beside it."""
 
     step_deg: float = setting(
-        2.0, 'Headings are tried this far apart.', unit='deg', between=(0.5, 10.0))
+        2.0, 'Headings are tried this far apart.', unit='deg', between=(0.5, 10.0), read_only=True)
     samples: int = setting(
         1024, 'Matches that are drawn, to show and to count those that agree.',
-        between=(16, 65536))
+        between=(16, 65536), read_only=True)
     inlier_threshold_m: float = setting(
-        2.0, 'Distance below which a match agrees with the pose.', unit='m', between=(0.1, 50.0))
+        2.0, 'Distance below which a match agrees with the pose.', unit='m', between=(0.1, 50.0),
+        read_only=True)
     posterior: PosteriorSettings = PosteriorSettings()
     refinement: RefinementSettings = RefinementSettings(steps=4)
 
@@ -89,22 +91,51 @@ class Extent:
         return cls(math.ceil(radius_m / grid.cell_m), min(headings, most))
 
 
-def solve_dense(
+class DensePose(NamedTuple):
+    """
+    The likeliest poses of B frames.
+
+    :param covariance: (B, 3, 3) of row (m), column (m) and bearing (rad).
+    :param modes: (B, MODES, 4) row and column in metres, bearing and probability of the likeliest
+        places among all that were tried.
+    """
+
+    alignment: Alignment
+    covariance: Tensor
+    modes: Tensor
+
+    def of_frame(self, index: int) -> DensePose:
+        """Return what one frame of the batch has."""
+        one = slice(index, index + 1)
+        return DensePose(Alignment(*(value[one] for value in self.alignment)),
+                         self.covariance[one], self.modes[one])
+
+    def with_pairs(self, pairs: Pairs, grid: BevGrid, within_m: float) -> Solution:
+        """
+        Return the solution with matches to show and to count.
+
+        :param pairs: one draw.
+        :param within_m: distance below which a match agrees with the pose.
+        """
+        aerial, ground, weight = (each[:, 0] for each in pairs)
+        inlier = inliers_of(self.alignment, aerial, ground, weight, grid, within_m)
+        known = (weight > 0).sum(-1).clamp_min(1)
+        return Solution(
+            *self.alignment, inlier.sum(-1) / known, _in_map_axes(self.covariance), aerial,
+            ground, weight, inlier)
+
+
+def densest(
         scores: Tensor, probabilities: Tensor, grid: BevGrid, extent: Extent,
         settings: DenseSettings = DenseSettings(), honesty: Honesty = Honesty(),
-        gate: PoseGate | None = None, generator: torch.Generator | None = None,
-        log_partition: Tensor | None = None) -> tuple[Solution, Tensor]:
+        gate: PoseGate | None = None, log_partition: Tensor | None = None) -> DensePose:
     """
     Return the poses of the greatest likelihood, and how the posterior spreads around them.
-
-    Beside them (B, MODES, 4) row and column in metres, bearing and probability of the likeliest
-    places, among all that were tried.
 
     :param scores: (B, aerial cells, ground cells); -inf where a ground cell is not visible.
     :param probabilities: (B, aerial cells, ground cells), mutual.
     :param extent: of the poses that are tried; the gate may exclude some of them.
     :param gate: where the poses may be; None for anywhere within the extent of the centre.
-    :param generator: of the scores' device, for repeatable results.
     :param log_partition: (B, ground cells), the log-sum-exp of the scores, if it is known.
     """
     count, device = len(scores), scores.device
@@ -122,15 +153,8 @@ def solve_dense(
     start = alignment_from_camera(peak[:, :2], peak[:, 2])._replace(ok=highest > 0)
     alignment, _ = refine(
         PoseLikelihood(scores, probabilities, grid, settings.refinement, log_partition), start)
-    covariance = _spread(likelihood, alignment, grid, honesty)
-    aerial, ground, weight = (
-        each[:, 0] for each in draw_pairs(probabilities, settings.samples, 1, generator))
-    inlier = inliers_of(alignment, aerial, ground, weight, grid, settings.inlier_threshold_m)
-    known = (weight > 0).sum(-1).clamp_min(1)
-    solution = Solution(
-        *alignment, inlier.sum(-1) / known, _in_map_axes(covariance), aerial, ground, weight,
-        inlier)
-    return solution, _modes(honesty.temper * tried, poses)
+    return DensePose(alignment, _spread(likelihood, alignment, grid, honesty),
+                     _modes(honesty.temper * tried, poses))
 
 
 def _modes(log_values: Tensor, poses: Tensor) -> Tensor:

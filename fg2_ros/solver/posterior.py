@@ -37,21 +37,24 @@ from torch import Tensor
 import torch.nn.functional as F
 
 
+WINDOW_VALUES = 2 ** 20  # that are held at once
+
+
 @dataclass(frozen=True)
 class PosteriorSettings:
     """How the dense likelihood is evaluated."""
 
     heaviest: int = setting(
         300, 'Ground cells that are evaluated, those that matched best. Fewer are faster.',
-        between=(10, 100000))
+        between=(10, 100000), read_only=True)
     bandwidth_cells: float = setting(
         0.7, 'Standard deviation of the kernel that smooths the matching probabilities.',
-        unit='grid cells', between=(0.3, 4.0))
+        unit='grid cells', between=(0.3, 4.0), read_only=True)
     window_cells: int = setting(
-        3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8))
+        3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8), read_only=True)
     floor: float = setting(
         0.005, 'Density of a wrong match: larger trusts only sharp matches near the pose.',
-        unit='probability per grid cell', between=(1e-6, 1.0))
+        unit='probability per grid cell', between=(1e-6, 1.0), read_only=True)
 
 
 @dataclass(frozen=True)
@@ -103,20 +106,15 @@ class DenseLikelihood:
 
         Along each axis bearing, row and column grow.
         """
-        volume = self._ground.new_empty(
-            len(self._ground), 2 * window.headings + 1, *2 * (2 * window.places + 1,))
         parts = window.parts
-        sides = [len(range(part, 2 * window.places + 1, parts))
-                 for part in range(parts)]
+        sides = [len(range(part, 2 * window.places + 1, parts)) for part in range(parts)]
         terms, margin = self._padded(window)
-        for index in range(2 * window.headings + 1):
-            turn_rad = (index - window.headings) * window.step_rad
-            at = self._cells(window, turn_rad) + margin
-            for row, rows in enumerate(sides):
-                for column, columns in enumerate(sides):
-                    first = at[..., 0] + row / parts, at[..., 1] + column / parts
-                    volume[:, index, row::parts, column::parts] = _windows(
-                        terms, first, (rows, columns))
+        at = self._cells(window) + margin
+        volume = self._ground.new_empty(*at.shape[:2], *2 * (2 * window.places + 1,))
+        for row, rows in enumerate(sides):
+            for column, columns in enumerate(sides):
+                first = at[..., 0] + row / parts, at[..., 1] + column / parts
+                volume[:, :, row::parts, column::parts] = _windows(terms, first, (rows, columns))
         return volume
 
     def _log_density(self, scores: Tensor, partition: Tensor, heavy: Tensor,
@@ -138,12 +136,14 @@ class DenseLikelihood:
         margin = math.ceil((math.sqrt(2) - 1) * cells / 2) + 2 * window.places // window.parts + 3
         return F.pad(self._terms, 4 * (margin,)), margin
 
-    def _cells(self, window: PoseWindow, turn_rad: float) -> Tensor:
-        """Return the (B, K, 2) aerial cells where ground cells lie at a window's first place."""
-        bearing = window.bearing + turn_rad
+    def _cells(self, window: PoseWindow) -> Tensor:
+        """Return (B, headings, K, 2): aerial cells of ground cells at a window's first place."""
+        step = torch.arange(
+            -window.headings, window.headings + 1, device=self._ground.device)
+        bearing = window.bearing[:, None] + step * window.step_rad
         c, s = torch.cos(bearing), torch.sin(bearing)
-        rotation = torch.stack([c, -s, s, c], -1).view(-1, 2, 2)
-        predicted = self._ground @ rotation + window.camera[:, None]
+        rotation = torch.stack([c, -s, s, c], -1).unflatten(-1, (2, 2))
+        predicted = self._ground[:, None] @ rotation + window.camera[:, None, None]
         first = (self._grid.cells - 1) / 2 - window.places / window.parts
         return predicted / self._grid.cell_m + first
 
@@ -153,23 +153,27 @@ def _windows(images: Tensor, first: tuple[Tensor, Tensor], shape: tuple[int, int
     Return the sums over K of a window in each image, interpolated bilinearly.
 
     :param images: (B, K, n, n).
-    :param first: (B, K) rows and columns of the windows' first entries; windows stay inside the
+    :param first: (B, H, K) rows and columns of the windows' first entries; windows stay inside the
         images.
-    :return: (B, rows, columns).
+    :return: (B, H, rows, columns).
     """
     size, (rows, columns) = images.shape[-1], shape
     row, column = (each.clamp(0, size - side - 1) for each, side in zip(first, shape))
     whole_row, whole_column = row.long(), column.long()
-    image = torch.arange(row.numel(), device=images.device).view_as(row)
-    starts = images.numel() - rows * size - columns
-    view = images.as_strided((starts, rows + 1, columns + 1), (1, size, 1))
-    windows = view[(image * size + whole_row) * size + whole_column]
     down, right = row - whole_row, column - whole_column
     share = torch.stack([
-        (1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], 1)
-    corner = (share @ windows.flatten(2)).view(-1, 4, rows + 1, columns + 1)
-    return (corner[:, 0, :-1, :-1] + corner[:, 1, :-1, 1:]
-            + corner[:, 2, 1:, :-1] + corner[:, 3, 1:, 1:])
+        (1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], 2)
+    image = torch.arange(images.shape[0] * images.shape[1], device=images.device)
+    start = (image.view(-1, 1, images.shape[1]) * size + whole_row) * size + whole_column
+    starts = images.numel() - rows * size - columns
+    view = images.as_strided((starts, rows + 1, columns + 1), (1, size, 1))
+    at_once = max(WINDOW_VALUES // (start[:, 0].numel() * (rows + 1) * (columns + 1)), 1)
+    corner = torch.cat([  # a few headings at a time: all windows of a search would fill gigabytes
+        part @ view[begin].flatten(3)
+        for part, begin in zip(share.split(at_once, 1), start.split(at_once, 1))], 1)
+    corner = corner.unflatten(-1, (rows + 1, columns + 1))
+    return (corner[:, :, 0, :-1, :-1] + corner[:, :, 1, :-1, 1:]
+            + corner[:, :, 2, 1:, :-1] + corner[:, :, 3, 1:, 1:])
 
 
 def _smoothing(cells: int, settings: PosteriorSettings, device: torch.device) -> Tensor:

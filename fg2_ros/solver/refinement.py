@@ -47,22 +47,22 @@ class RefinementSettings:
 
     steps: int = setting(
         2, 'Newton steps to the most likely pose; 0 keeps the pose of the matched grid points.',
-        between=(0, 100))
+        between=(0, 100), read_only=True)
     bandwidth_cells: float = setting(
         1.0, 'Standard deviation of the kernel that smooths the scores. Below half a cell the '
         'likelihood has bumps at the grid points; above two it forgets what the scores know.',
-        unit='grid cells', between=(0.3, 4.0))
+        unit='grid cells', between=(0.3, 4.0), read_only=True)
     window_cells: int = setting(
-        3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8))
+        3, 'Reach of the kernel each way.', unit='grid cells', between=(1, 8), read_only=True)
     floor: float = setting(
         0.02, 'Density of a wrong match: larger trusts only sharp matches near the pose.',
-        unit='probability per grid cell', between=(1e-6, 1.0))
+        unit='probability per grid cell', between=(1e-6, 1.0), read_only=True)
     largest_step_m: float = setting(
         1.0, 'A step moves no ground point within 15 m further than this.', unit='m',
-        between=(0.01, 10.0))
+        between=(0.01, 10.0), read_only=True)
     correlated_cells: int = setting(
         6, 'Ground cells nearer than this err together; larger gives larger covariances. 1 takes '
-        'all cells as independent.', unit='grid cells', between=(1, 20))
+        'all cells as independent.', unit='grid cells', between=(1, 20), read_only=True)
 
 
 class Curvature(NamedTuple):

@@ -41,7 +41,7 @@ class Doubts:
 
     def __init__(self, settings: TrackerSettings, inputs: InputsMemory):
         """Start with nothing searched."""
-        self._settings, self._inputs = settings, inputs
+        self.settings, self._inputs = settings, inputs
         self.searched = 0  # boxes, since a pose was published
         self._contradicted_ns: int | None = None
 
@@ -57,7 +57,7 @@ class Doubts:
         :param valid_share: how much of the aerial patches shows imagery.
         :param recent: the images of the last metres.
         """
-        settings = self._settings.publication
+        settings = self.settings.publication
         if valid_share < settings.min_valid_share:
             return 'imagery', (f'only {valid_share:.0%} of the aerial patch shows '
                                'imagery')
@@ -78,12 +78,12 @@ class Doubts:
     def is_clear(self, summary: BeliefState, recent: list[Recent]) -> bool:
         """Return whether images disagree so much with a belief that it is no matter of luck."""
         since = self._since_contradiction(recent)
-        return not agreement(summary.mean, since) >= self._settings.calibration.agreement
+        return not agreement(summary.mean, since) >= self.settings.calibration.agreement
 
     def _too_early(
             self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
         """Return (kind, sentence) if there are too few images to tell whether they agree."""
-        settings = self._settings.publication
+        settings = self.settings.publication
         is_long = length_m(recent) >= settings.min_distance_m
         tells = self._telling_m(summary, recent) >= settings.min_distance_m or (
             summary.agreement < self._level(summary, recent))
@@ -96,7 +96,7 @@ class Doubts:
 
     def _telling_m(self, summary: BeliefState, images: list[Recent]) -> float:
         """Return the distance that images tell as much over as strongly matching ones."""
-        told_m = self._settings.calibration.telling_m(
+        told_m = self.settings.calibration.telling_m(
             length_m(images), strength(summary.mean, images))
         # The more has been searched, the likelier something agrees by chance.
         chances = 1 + CHANCES * math.log2(max(self.searched / USUALLY_SEARCHED, 1.0))
@@ -111,8 +111,8 @@ class Doubts:
 
     def _level(self, summary: BeliefState, images: list[Recent]) -> float:
         """Return the agreement that images must reach."""
-        level = self._settings.calibration.agreement_over(self._telling_m(summary, images))
-        return min(level, self._settings.publication.most_agreement)
+        level = self.settings.calibration.agreement_over(self._telling_m(summary, images))
+        return min(level, self.settings.publication.most_agreement)
 
     def _disagreement(
             self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
@@ -130,7 +130,7 @@ class Doubts:
             return None
         since = self._since_contradiction(recent)
         agreed, telling_m = agreement(summary.mean, since), self._telling_m(summary, since)
-        if telling_m < self._settings.publication.min_distance_m or (
+        if telling_m < self.settings.publication.min_distance_m or (
                 agreed < self._level(summary, since)):
             return 'agreement', (
                 f'{contradictions[0]}, and the images over {length_m(since):.0f} m since then '

@@ -44,7 +44,7 @@ class InputsMemory:
 
     def __init__(self, settings: PriorSettings, odometry: OdometryChain):
         """Start empty."""
-        self._settings, self._odometry = settings, odometry
+        self.settings, self._odometry = settings, odometry
         self._fixes, self._headings = History(SPAN_NS), History(SPAN_NS)
 
     def clear(self) -> None:
@@ -66,7 +66,7 @@ class InputsMemory:
 
         :param sigma_m: of the position; None for what the fixes claim.
         """
-        settings = self._settings
+        settings = self.settings
         newest = self._fixes.nearest(stamp_ns)
         if newest is None or abs(stamp_ns - newest[0]) > 1e9 * settings.fix_timeout_s:
             return None
@@ -85,11 +85,11 @@ class InputsMemory:
         if nearest is None:
             return None
         from_ns, (yaw_rad, sigma_rad) = nearest
-        sigma_rad = max(sigma_rad, math.radians(self._settings.min_heading_sigma_deg))
+        sigma_rad = max(sigma_rad, math.radians(self.settings.min_heading_sigma_deg))
         motion = self._odometry.between(from_ns, stamp_ns)
         if motion is not None:
             return wrap_angle(yaw_rad + motion.step.yaw), math.hypot(sigma_rad, motion.sigma_rad)
-        if abs(stamp_ns - from_ns) > 1e9 * self._settings.heading_timeout_s:
+        if abs(stamp_ns - from_ns) > 1e9 * self.settings.heading_timeout_s:
             return None
         return yaw_rad, sigma_rad
 
@@ -170,7 +170,7 @@ class InputsMemory:
         from_ns, fix = item
         motion = self._odometry.between(stamp_ns, from_ns)
         away = motion.step if motion else Pose2(0.0, 0.0, 0.0)
-        sigma_m = max(fix.sigma_m, self._settings.min_fix_sigma_m)
+        sigma_m = max(fix.sigma_m, self.settings.min_fix_sigma_m)
         if motion is None:
             sigma_m = math.hypot(sigma_m, UNKNOWN_MPS * abs(from_ns - stamp_ns) / 1e9)
         antenna = away.compose(Pose2.at(fix.lever_m, 0.0))
@@ -185,5 +185,5 @@ class InputsMemory:
 
     def _tailed(self, squares: np.ndarray) -> np.ndarray:
         """Return the logarithm of a Gaussian that never says less than the outliers' share."""
-        share = self._settings.outlier_share
+        share = self.settings.outlier_share
         return np.log((1 - share) * np.exp(-0.5 * squares) + share)

@@ -68,7 +68,7 @@ class OdometryChain:
 
     def __init__(self, settings: MotionSettings):
         """Start empty."""
-        self._settings = settings
+        self.settings = settings
         self._links = History(SPAN_NS)
 
     def clear(self) -> None:
@@ -105,7 +105,7 @@ class OdometryChain:
 
     def motion(self, start: Link, end: Link) -> Motion:
         """Return the motion between two links, which may have been left behind long ago."""
-        settings = self._settings
+        settings = self.settings
         driven_m = abs(end.path_m - start.path_m)
         seconds = abs(end.stamp_ns - start.stamp_ns) / 1e9
         drift_m2 = settings.drift_m ** 2 * driven_m + abs(end.jump_m2 - start.jump_m2)
@@ -115,7 +115,7 @@ class OdometryChain:
                       math.sqrt(drift_m2), math.sqrt(drift_rad2))
 
     def _linked(self, stamp_ns: int, before: Link, odometry: Odometry) -> tuple[Link, str]:
-        settings, seconds = self._settings, (stamp_ns - before.stamp_ns) / 1e9
+        settings, seconds = self.settings, (stamp_ns - before.stamp_ns) / 1e9
         step = before.raw.inverse().compose(odometry.pose)
         mean = Pose2(*(0.5 * (np.array(before.twist) + np.array(odometry.twist))))
         expected = Pose2(*(seconds * np.array(mean)))
@@ -149,7 +149,7 @@ class OdometryChain:
             return None
         from_ns, link = before or after
         seconds = (stamp_ns - from_ns) / 1e9
-        if abs(seconds) > self._settings.timeout_s:
+        if abs(seconds) > self.settings.timeout_s:
             return None
         step = Pose2(*(seconds * np.array(link.twist)))
         return Link(

@@ -167,18 +167,27 @@ class Calibration:
         return asdict(self)
 
 
-SHARES = ('nothing_share', 'agreement')  # values below one
+# Between which values of a calibration make sense: beyond them nothing is published, or a pose
+# claims millimetres.
+_LIMITS = {
+    'temper': (0.01, 10.0), 'nothing_share': (1e-4, 0.9), 'correlation_m': (0.1, 1000.0),
+    'memory_m': (1.0, 1e5), 'agreement': (0.01, 0.99), 'agreement_m': (0.1, 1000.0),
+    'strength': (0.01, 1e5), 'bias_m': (5e-4, 100.0), 'bias_deg': (5e-4, 90.0),
+    'measurement_temper': (0.01, 10.0), 'measurement_bias_m': (5e-4, 100.0),
+    'measurement_bias_deg': (5e-4, 90.0)}
 
 
 def _require_sense(name: str, value: Any, is_text: bool) -> None:
     if is_text:
-        sound = isinstance(value, str)
+        sound, told = isinstance(value, str), 'it is a text'
     else:
+        low, high = _LIMITS[name]
         sound = isinstance(value, (int, float)) and not isinstance(value, bool) and (
-            0 < value < (1 if name in SHARES else math.inf))
+            low <= value <= high)
+        told = f'it lies between {low:g} and {high:g}'
     if not sound:
-        raise ValueError(
-            f'the calibration of the weights has {name} = {value!r}, which makes no sense')
+        raise ValueError(f'the calibration of the weights has {name} = {repr(value)[:80]}, which '
+                         f'makes no sense: {told}')
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,23 @@ def start_grids(place: Place, other_headings: bool, cell_m: float) -> list[PoseG
     return grids
 
 
+def grids_around(base: Pose2, covariance: np.ndarray, cell_m: float) -> list[PoseGrid]:
+    """
+    Return boxes that cover a pose that somebody else knows.
+
+    :param covariance: (3, 3) of (east m, north m, yaw rad); three sigmas of the position are
+        covered, and two of the yaw.
+    """
+    reach_m = 3 * math.sqrt(max(np.linalg.eigvalsh(covariance[:2, :2])[-1], 1.0))
+    beside_rad = 2 * HEADING_REACH_RAD + COARSE_RAD  # neighbouring boxes share no heading
+    beyond_rad = 2 * math.sqrt(max(covariance[2, 2], 0.0)) - HEADING_REACH_RAD
+    extra = min(max(math.ceil(beyond_rad / beside_rad), 0), 5)
+    turns = np.arange(-extra, extra + 1) * beside_rad
+    return [each for turn in turns for each in start_grids(
+        Place(lambda yaw_rad: np.array(base[:2]), reach_m, wrap_angle(base.yaw + turn)),
+        other_headings=False, cell_m=cell_m)]
+
+
 def grid(middle: Pose2, reach_m: float, reach_rad: float, step_m: float,
          step_rad: float) -> PoseGrid:
     """Return the grid around a pose that reaches at least so far."""

@@ -85,6 +85,14 @@ class Tracker:
         self._mount_turn_rad: float
         self.clear()
 
+    def reconfigure(self, settings: TrackerSettings) -> None:
+        """Go on with other settings; what is known stays."""
+        with self._lock:
+            self.settings = settings
+            self._odometry.settings = settings.motion
+            self._inputs.settings = settings.prior
+            self._doubts.settings = settings
+
     # Messages ----------------------------------------------------------------------------------
 
     def clear(self) -> None:
@@ -112,12 +120,9 @@ class Tracker:
 
         :param covariance: (3, 3) of (east m, north m, yaw rad).
         """
-        sigma_m = math.sqrt(max(np.linalg.eigvalsh(covariance[:2, :2])[-1], 1.0))
-        place = start.Place(lambda yaw_rad: np.array(base[:2]), 3 * sigma_m, base.yaw)
+        belief = Belief.over(start.grids_around(base, covariance, self._cell_m))
         with self._lock:
             self._begin_again()
-            belief = Belief.over(start.start_grids(
-                place, other_headings=False, cell_m=self._cell_m))
             self._state, self._begin_ns = _State(stamp_ns, belief), stamp_ns
             self._doubts.searched = 0
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fg2_ros.files import replacing
+from fg2_ros.published.files import read_checkpoint
 import torch
 
 CurvesWriter = Callable[[Path, list[dict]], None]
@@ -86,7 +87,7 @@ class RunFolder:
     def _read_checkpoint(self, resume: bool) -> dict[str, Any]:
         if not resume:
             raise ValueError(f'{self.path} holds a run already: resume it or name another folder')
-        saved = torch.load(self._checkpoint, map_location='cpu', weights_only=True)
+        saved = read_checkpoint(self._checkpoint)
         if saved['run'] != self._identity:
             raise ValueError(f'{self._checkpoint} was written by a run with other settings')
         return saved

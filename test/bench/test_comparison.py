@@ -18,7 +18,7 @@ from dataclasses import replace
 import json
 import re
 
-from fg2_ros.bench import comparison, full_size, run as bench
+from fg2_ros.bench import comparison, full_size, run as bench, tracking
 from fg2_ros.bench.comparison import compare, Comparison
 from fg2_ros.commands import main
 from fg2_ros.network import FG2Config
@@ -98,9 +98,24 @@ def test_a_process_that_fails_is_told():
         full_size.measure_in_own_process(SMALL, 'nowhere', 'fp32', 1)
 
 
+def test_kernels_are_counted_but_not_views():
+    values = torch.arange(12.0)
+    with tracking.KernelCounter() as counter:
+        (values.view(3, 4)[1:].T + 1).sum()
+    assert counter.kernels == 2
+
+
+def test_a_posterior_takes_as_many_kernels_whatever_the_grid():
+    small, large = (tracking.measure_posterior(config, CPU, runs=1) for config in (
+        COMPARED, replace(COMPARED, grid_cells=31)))
+    assert small['kernels'] == large['kernels'] < 400
+    assert small['gpu_ms'] == small['kernels'] * tracking.LAUNCH_MS
+
+
 def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch):
     """The comparisons at full size take too long; they are tested below."""
     monkeypatch.setattr(bench, 'imagery_timings', lambda: {'warm patch': 1.0})
+    monkeypatch.setattr(bench, 'measure_tracking', lambda *inputs: {'belief': 5.0})
     monkeypatch.setattr(
         bench, 'compare_full_size',
         lambda config, device, precision, tell: {'compared': config.to_dict(), 'as': precision})
@@ -111,7 +126,8 @@ def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch)
     assert figures['stages']['total']['median_ms'] > figures['stages']['solve']['median_ms'] > 0
     assert figures['stages']['total']['share_of_total'] == 1
     assert figures['frames_a_second']['same_patch'] > 0
-    assert figures['imagery_ms'] == {'warm patch': 1.0}
+    assert figures['imagery_ms'] == {'warm patch': 1.0} and figures['drive_ms'] == {'belief': 5.0}
+    assert figures['posterior']['posterior_ms'] > 0
     assert FG2Config.from_dict(figures['compared']) == FG2Config.preset('vigor')
     assert figures['as'] == 'fp32'
     assert 'frames a second' in capsys.readouterr().out
@@ -140,6 +156,7 @@ def test_a_frame_of_the_same_network_is_measured_beside_the_comparisons(compared
     assert frame['transformer_share_of_matmul'] == pytest.approx(
         frame['transformer_gflops'] / frame['matmul_gflops'])
     assert 5e7 < frame['peak_bytes'] < 1e11
+    assert frame['posterior_share_of_ground_branch'] > 0
     json.dumps(compared[0])
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fg2_ros.commands import make_parser
 from fg2_ros.commands.options import add_options
-from fg2_ros.settings import setting
+from fg2_ros.settings import converted, read_yaml, setting
 from fg2_ros.simulation.seeds import seed_range
 import pytest
 
@@ -133,3 +133,46 @@ def test_every_command_takes_a_file_and_what_measures_writes_one(command, capsys
     said = capsys.readouterr().out
     assert '--config FILE' in said
     assert ('--json FILE' in said) == (command in MEASURING)
+
+
+DOUBLING = ''.join(f'a{k}: &a{k} [{", ".join([f"*a{k - 1}"] * 10)}]\n' for k in range(1, 12))
+MERGING = ''.join(
+    f'a{k}: &a{k} {{<<: [{", ".join([f"*a{k - 1}"] * 10)}], k{k}: 1}}\n' for k in range(1, 12))
+
+
+@pytest.mark.parametrize('text, problem', [
+    pytest.param(f'a0: &a0 [x]\n{DOUBLING}', 'aliases stand for too much', id='aliases'),
+    pytest.param(f'a0: &a0 {{x: 1}}\n{MERGING}', 'aliases stand for too much', id='merges'),
+    pytest.param('a: &a [1, *a]', 'aliases stand for too much', id='endless'),
+    pytest.param('a: ' + '[' * 5000, 'nested too deeply', id='deep'),
+    ('a: 2026-99-99', 'a value that is none'), ('a: !!timestamp soon', 'a value that is none'),
+    ('a: !!float ""', 'a value that is none'), ('a: !!int x', 'a value that is none'),
+    pytest.param(f'a: {"9" * 5000}', 'a value that is none', id='5000 digits'),
+    ('a: !!python/object/apply:os.system [ls]', 'line 1'), ('? [a]\n: 1', 'line 1'),
+    ('a: *nowhere', 'undefined alias'), ('a: "\x01"', 'not YAML'), ('- 1', 'holds no settings'),
+    ('1: 2', 'holds no settings'), ('', 'holds no settings')])
+def test_yaml_that_cannot_be_used(tmp_path, text, problem):
+    """It ends with a sentence, soon and in little memory."""
+    (tmp_path / 'options.yaml').write_text(text)
+    with pytest.raises(ValueError, match=f'options.yaml.*{problem}'):
+        read_yaml(tmp_path / 'options.yaml')
+
+
+def test_yaml_with_a_byte_order_mark_and_aliases(tmp_path):
+    (tmp_path / 'options.yaml').write_text('a: &a {x: 1}\nb: {<<: *a, y: 2}', 'utf-8-sig')
+    assert read_yaml(tmp_path / 'options.yaml') == {'a': {'x': 1}, 'b': {'x': 1, 'y': 2}}
+
+
+@pytest.mark.parametrize('default', [1.0, 3, 'text', (1.0, 2.0)])
+@pytest.mark.parametrize('value', [
+    pytest.param(10 ** 400, id='400 digits'), pytest.param(10 ** 5000, id='5000 digits'),
+    pytest.param([10 ** 400], id='in a list'), pytest.param('9' * 10_000, id='text'),
+    float('nan'), {'a': 1}, [[1]]])
+def test_a_value_that_is_none_is_told_in_short(default, value):
+    declared = setting(default, 'A value.', between=(0, 10) if default in (1.0, 3) else None)
+    if isinstance(default, str) and isinstance(value, str):
+        assert converted('value', value, declared) == value
+        return
+    with pytest.raises(ValueError, match='^value = ') as caught:
+        converted('value', value, declared)
+    assert len(str(caught.value)) < 300

@@ -98,3 +98,13 @@ def test_a_missing_split_file_is_named_with_the_layout(root):
     (root / 'splits' / 'test2_files.txt').unlink()
     with pytest.raises(ValueError, match='test2_files.txt .*expected is ROOT/raw_data'):
         KittiDataset(root, 'test2')
+
+
+def test_a_list_that_was_written_elsewhere(root):
+    """With a byte order mark, backslashes and the line ends that go with them."""
+    expected = KittiDataset(root, 'test1').labels
+    file = root / 'splits' / 'test1_files.txt'
+    lines = [f'./{line}'.replace('/', '\\') for line in file.read_text().splitlines()]
+    file.write_bytes(('\ufeff' + '\r\n'.join(lines)).encode())
+    dataset = KittiDataset(root, 'test1')
+    assert dataset.labels == expected and not dataset.problems

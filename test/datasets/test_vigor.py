@@ -122,3 +122,67 @@ def test_a_grey_image_with_a_palette_is_read_as_rgb(root):
     path = root / 'NewYork' / 'satellite' / dataset.labels[0].satellite
     Image.open(path).convert('P').save(path)
     assert dataset[0].aerial.shape == (630, 630, 3)
+
+
+def corrected(root, folder, end, satellite_list=True, cities=RESOLUTION_M):
+    """Put labels with another first offset beside the original ones."""
+    for city in cities:
+        part = root / folder / city
+        part.mkdir(parents=True, exist_ok=True)
+        if satellite_list:
+            shutil.copy(root / 'splits' / city / 'satellite_list.txt', part / 'satellite_list.txt')
+        for name in ('same_area_balanced_train', 'same_area_balanced_test', 'pano_label_balanced'):
+            lines = (root / 'splits' / city / f'{name}.txt').read_text().splitlines()
+            fields = [line.split(' ') for line in lines]
+            (part / f'{name}{end}.txt').write_text(''.join(
+                ' '.join([*line[:2], '12.5', *line[3:]]) + '\n' for line in fields))
+
+
+@pytest.mark.parametrize('folder, end, satellite_list', [
+    ('splits__corrected', '__corrected', True), ('splits__corrected', '__corrected', False),
+    ('splits__corrected', '', True), ('splits', '__corrected', False)])
+@pytest.mark.parametrize('part', [('samearea', 'test'), ('crossarea', 'test')])
+def test_corrected_labels_are_preferred(root, caplog, folder, end, satellite_list, part):
+    """As they are published, with the list of satellite images elsewhere, and moved about."""
+    original = VigorDataset(root, *part)
+    assert original.label_files == 'original' and 'splits__corrected' in caplog.text
+    caplog.clear()
+    corrected(root, folder, end, satellite_list)
+    dataset = VigorDataset(root, *part)
+    assert dataset.names == original.names and not dataset.problems and not caplog.text
+    assert {label.offset_px[0] for label in dataset.labels} == {12.5}
+    assert dataset.label_files == 'corrected by SliceMatch'
+
+
+def test_corrected_labels_without_the_original_ones(root):
+    corrected(root, 'splits__corrected', '__corrected')
+    shutil.rmtree(root / 'splits')
+    assert len(VigorDataset(root, 'samearea', 'train'))
+
+
+def test_corrected_labels_of_some_cities_only_are_refused(root):
+    corrected(root, 'splits__corrected', '__corrected', cities=['NewYork', 'Chicago'])
+    with pytest.raises(ValueError, match='corrected labels of NewYork, Chicago, but none of SanF'):
+        VigorDataset(root, 'samearea', 'test')
+    with pytest.raises(ValueError, match='none of Seattle'):
+        VigorDataset(root, 'crossarea', 'train')
+
+
+@pytest.mark.parametrize('before', ['./', '.\\', 'NewYork/satellite/', 'NewYork\\satellite\\'])
+@pytest.mark.parametrize('which', ['satellite_list.txt', 'same_area_balanced_test.txt'])
+def test_lists_that_were_written_elsewhere(root, before, which):
+    """With a byte order mark, folders, backslashes and their line ends."""
+    expected = VigorDataset(root, 'samearea', 'test').labels
+    file = root / 'splits' / 'NewYork' / which
+    text = file.read_text().replace('satellite_', f'{before}satellite_')
+    file.write_bytes(('\ufeff' + text.replace('\n', '\r\n')).encode())
+    dataset = VigorDataset(root, 'samearea', 'test')
+    assert dataset.labels == expected and not dataset.problems
+
+
+def test_panoramas_with_a_folder_and_a_byte_order_mark(root):
+    expected = VigorDataset(root, 'samearea', 'test').names
+    file = root / 'splits' / 'NewYork' / 'same_area_balanced_test.txt'
+    lines = file.read_text().splitlines()
+    file.write_text(''.join(f'./panorama/{line}\n' for line in lines), 'utf-8-sig')
+    assert VigorDataset(root, 'samearea', 'test').names == expected

@@ -17,6 +17,7 @@
 from dataclasses import dataclass
 import json
 
+from fg2_ros.bench import tracking
 from fg2_ros.commands import main
 from fg2_ros.evaluation import simulated
 from fg2_ros.evaluation.simulated import CityShots, CurrentCity, Shot, SimulatedSettings
@@ -133,18 +134,23 @@ def test_command_writes_all_figures(tmp_path, capsys):
     assert 'median_error_m' in capsys.readouterr().out
 
 
-def test_bench_times_every_stage(tmp_path):
+def test_bench_times_every_stage(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, 'FRAMES', 3)
+    monkeypatch.setattr(tracking, 'AT_START', 1)
     save_weights(FG2Network(FG2Config.preset('sim')), tmp_path / 'weights.safetensors', {})
     assert main([
         'bench', '--runs', '2', '--warm-up', '1', '--width', '256',
         '--weights', str(tmp_path / 'weights.safetensors'),
         '--json', str(tmp_path / 'bench.json')]) == 0
-    stages = json.loads((tmp_path / 'bench.json').read_text())['stages']
+    figures = json.loads((tmp_path / 'bench.json').read_text())
+    stages = figures['stages']
     parts = set(stages) - {'total', 'total_same_patch'}
     assert parts == {
         'patch', 'conversion', 'aerial_backbone', 'aerial_head', 'ground_backbone', 'ground_head',
         'matching', 'solve'}
     assert all(stages[name]['median_ms'] > 0 for name in parts)
+    assert set(figures['drive_ms']) == {'network', 'posterior', 'belief'}
+    assert min(figures['drive_ms'].values()) > 0
 
 
 @pytest.mark.parametrize('seeds', ['7-3', 'x', '0-1000001', '-1'])

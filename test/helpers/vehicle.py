@@ -42,7 +42,8 @@ from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from nav_msgs.msg import Odometry
 import numpy as np
-from rcl_interfaces.msg import Log
+from rcl_interfaces.msg import Log, SetParametersResult
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -92,6 +93,7 @@ class FakeLocalizer:
         self.metadata = {METADATA_KEY: CALIBRATION.to_dict()}
         self.config = FG2Config.preset('sim')
         self.map_frame = None
+        self.truth = TRUTH
         self.regions = []
         self.panoramas = []
         self.requests = []
@@ -120,11 +122,11 @@ class FakeLocalizer:
     def _log_likelihood(self, grid: PoseGrid) -> np.ndarray:
         if self.sees_nothing or self.says_nan:
             return np.full(grid.shape, np.nan if self.says_nan else 0.0, np.float32)
-        return log_likelihood(grid, TRUTH.compose(MOUNT))
+        return log_likelihood(grid, self.truth.compose(MOUNT))
 
     def estimate(self, panorama, prior, camera_k=None) -> Estimate:
         """Return the camera's true pose."""
-        camera = TRUTH.compose(MOUNT)
+        camera = self.truth.compose(MOUNT)
         latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
         patch = AerialPatch(
             np.full((64, 64, 3), 90, np.uint8),
@@ -165,7 +167,9 @@ class Vehicle:
             Image: self.node.create_publisher(Image, 'image', RELIABLE),
             NavSatFix: self.node.create_publisher(NavSatFix, 'fix', RELIABLE),
             Odometry: self.node.create_publisher(Odometry, 'odom', RELIABLE),
-            Imu: self.node.create_publisher(Imu, 'imu', RELIABLE)}
+            Imu: self.node.create_publisher(Imu, 'imu', RELIABLE),
+            PoseWithCovarianceStamped: self.node.create_publisher(
+                PoseWithCovarianceStamped, 'initialpose', RELIABLE)}
         self._clock = self.node.create_publisher(Clock, '/clock', LATCHED)
         self._tf = self.node.create_publisher(TFMessage, '/tf', RELIABLE)
         self._tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
@@ -213,7 +217,7 @@ class Vehicle:
             for publisher in (*self._publishers.values(), self._tf_static)), 'the node hears')
         self.until(lambda: all(
             publisher.get_subscription_count() > 0
-            for publisher in (node._outputs.pose, node._diagnostics)), 'the node is heard')
+            for publisher in (node._parts.outputs.pose, node._diagnostics)), 'the node is heard')
 
     def change(self, node: FG2Node, label: str) -> bool:
         """Request a transition, if it is one that can be made; return whether it succeeded."""
@@ -237,6 +241,13 @@ class Vehicle:
             return future.result()
         finally:
             self.node.destroy_client(client)
+
+    def set_parameter(self, node: FG2Node, name: str, value) -> SetParametersResult:
+        """Ask a node to change a parameter; return its answer."""
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()])
+        return self.call(SetParameters, f'{node.get_fully_qualified_name()}/set_parameters',
+                         request).results[0]
 
     # Hearing -----------------------------------------------------------------------------------
 
@@ -327,19 +338,19 @@ class Vehicle:
     def is_ready(self, stamp: Time) -> bool:
         """Return whether the nodes under test have heard everything but the image."""
         return self.has_prior(stamp) and all(
-            _answers(node._transforms.odometry_at, 'odom', 'base_link', stamp, 0.0)
+            _answers(node._parts.transforms.odometry_at, 'odom', 'base_link', stamp, 0.0)
             for node in self.under_test)
 
     def has_prior(self, stamp: Time) -> bool:
         """Return whether the nodes under test know the camera's mount and a prior."""
         stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
         return self.has_mount() and all(
-            isinstance(node._pipeline.tracker.search(stamp_ns), SearchPlan)
+            isinstance(node._parts.pipeline.tracker.search(stamp_ns), SearchPlan)
             for node in self.under_test)
 
     def has_mount(self) -> bool:
         """Return whether the nodes under test know where the camera is."""
-        return all(_answers(node._transforms.mount, 'base_link', 'camera')
+        return all(_answers(node._parts.transforms.mount, 'base_link', 'camera')
                    for node in self.under_test)
 
 

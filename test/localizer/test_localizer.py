@@ -23,7 +23,9 @@ from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer import Localizer, LocalizerSettings
 from fg2_ros.localizer.estimate import Prior
-from fg2_ros.network.weights import usable_device
+from fg2_ros.network.weights import usable_device, with_metadata
+from fg2_ros.settings import SHIPPED_WEIGHTS
+from fg2_ros.tracker.settings import Calibration
 import numpy as np
 import pytest
 import torch
@@ -228,6 +230,13 @@ def test_covariances_are_as_the_weights_were_calibrated():
     assert 0.05 < sigma_m(CALIBRATED) < 0.5
     with pytest.raises(ValueError, match='calibration'):
         Localizer(TruthfulNetwork((0.0, 0.0)), orthophoto(), metadata={'tracker': {}})
+
+
+def test_a_calibration_that_makes_no_sense_is_refused_with_the_file(tmp_path):
+    calibration = Calibration().to_dict() | {'bias_m': 1e-12}
+    with_metadata(SHIPPED_WEIGHTS, tmp_path / 'mine.safetensors', {'tracker': calibration})
+    with pytest.raises(ValueError, match='mine.safetensors: the calibration .* bias_m = 1e-12'):
+        Localizer.load(tmp_path / 'mine.safetensors', device='cpu')
 
 
 def test_what_cannot_be_loaded():

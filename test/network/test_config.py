@@ -63,3 +63,40 @@ def test_metric_properties():
     assert config.aerial_resolution_m == pytest.approx(71 / 630)
     assert config.ground_rows == 41
     assert FG2Config.preset('kitti').ground_rows == 21
+
+
+@pytest.mark.parametrize('field, value', [
+    ('iterations', 10 ** 7), ('iterations', 0), ('iterations', 6.0), ('iterations', True),
+    ('iterations', '6'), ('iterations', None), ('iterations', 10 ** 30), ('iterations', 7),
+    ('attention_heads', 0), ('attention_heads', -8), ('attention_heads', 7),
+    ('attention_points', 10 ** 9), ('channels', 0), ('channels', 2 ** 63),
+    ('grid_cells', 1), ('grid_cells', 100_000), ('grid_extent_m', 0.0), ('grid_extent_m', -71.0),
+    ('grid_extent_m', float('nan')), ('grid_extent_m', float('inf')), ('grid_extent_m', 1e308),
+    ('height_range_m', (10.0, -10.0)), ('height_range_m', (float('nan'), 1.0)),
+    ('height_range_m', (1.0,)), ('height_range_m', 3.0), ('height_count', 0),
+    ('ground_image_hw', (0, 0)), ('ground_image_hw', (10 ** 6, 10 ** 6)),
+    ('ground_image_hw', (714.5, 1428)), ('ground_image_hw', (714, 1428, 3)),
+    ('aerial_image_hw', (630, -630)), ('aerial_image_hw', 'large'), ('feedforward_channels', -1),
+    ('ffn_of_iteration', ()), ('ffn_of_iteration', (1, 2)), ('ffn_of_iteration', (0,) * 6),
+    ('ffn_of_iteration', (1,) * 10_000), ('descriptor_widths', (512, 0)),
+    ('descriptor_widths', ((1, 2), 3)), ('descriptor_layers', 10 ** 6), ('temperature', 0.0),
+    ('temperature', -1.0), ('temperature', 1e-300), ('dropout', 1.5), ('camera', 'fisheye'),
+    ('camera', 3), ('aerial_sampling', ''), ('image_resize', None), ('name', 7),
+    ('panorama_wrap_tokens', -1), ('panorama_wrap_tokens', 10 ** 9)])
+def test_values_that_make_no_sense_are_refused_with_their_name(field, value):
+    values = FG2Config().to_dict() | {
+        field: list(value) if isinstance(value, tuple) else value}
+    with pytest.raises(ValueError, match=field) as caught:
+        FG2Config.from_dict(values)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_value_of_400_digits_is_told_in_short():
+    values = FG2Config().to_dict() | {'grid_extent_m': 10 ** 400}
+    with pytest.raises(ValueError, match='grid_extent_m = 10{79} makes no sense'):
+        FG2Config.from_dict(values)
+
+
+def test_whole_numbers_are_fine_lengths():
+    values = FG2Config().to_dict() | {'grid_extent_m': 71, 'height_range_m': [-10, 10]}
+    assert FG2Config.from_dict(values) == FG2Config()

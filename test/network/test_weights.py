@@ -20,7 +20,7 @@ from test.helpers import reference_weights
 
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.weights import (
-    load_network, network_without_weights, read_metadata, save_weights)
+    load_network, network_without_weights, read_metadata, save_weights, with_metadata)
 from fg2_ros.published import names
 from fg2_ros.published.checkpoints import load_reference_backbone, load_reference_head
 import pytest
@@ -102,6 +102,68 @@ def test_unusable_configuration(saved, config):
     save_file(load_file(saved), saved, {'config': config, 'metadata': '{}'})
     with pytest.raises(ValueError, match='weights.safetensors holds an unusable configuration'):
         load_network(saved)
+
+
+@pytest.mark.parametrize('values', [
+    {'iterations': 10 ** 7}, {'attention_heads': 0}, {'grid_cells': 2 ** 40},
+    {'ground_image_hw': [2 ** 31, 2 ** 31]}, {'backbone': 'resnet'},
+    {'backbone': 'dinov2_vits14'}, {'temperature': float('nan')}])
+def test_a_configuration_that_makes_no_sense(saved, values):
+    """It neither hangs nor takes the memory of the machine."""
+    save_file(load_file(saved), saved, {
+        'config': json.dumps(CONFIG.to_dict() | values), 'metadata': '{}'})
+    for read in (load_network, lambda path: with_metadata(path, path, {'more': 1})):
+        if 'backbone' in values and read is not load_network:
+            continue
+        with pytest.raises(ValueError, match='weights.safetensors holds an unusable configuratio'):
+            read(saved)
+
+
+@pytest.mark.parametrize('metadata', ['[]', '7', 'no json', '[' * 100_000, 'null'])
+def test_metadata_that_are_none(saved, metadata):
+    save_file(load_file(saved), saved, {
+        'config': json.dumps(CONFIG.to_dict()), 'metadata': metadata})
+    with pytest.raises(ValueError, match='weights.safetensors holds unreadable metadata'):
+        read_metadata(saved)
+
+
+@pytest.mark.parametrize('name, tensor, message', [
+    ('dustbin_score', torch.tensor(float('nan')), 'tensor dustbin_score holds numbers that are'),
+    ('dustbin_score', torch.tensor(float('-inf')), 'are not finite'),
+    ('dustbin_score', torch.tensor(3e38), 'numbers up to 3e[+]38, which is more than 1e[+]12'),
+    ('dustbin_score', torch.tensor(-1e300, dtype=torch.float64), 'numbers up to 1e[+]300'),
+    ('dustbin_score', torch.tensor(1), 'numbers of type I64, which no weights have'),
+    ('dustbin_score', torch.tensor(True), 'numbers of type BOOL'),
+    ('dustbin_score', torch.tensor(1, dtype=torch.uint8), 'numbers of type U8')])
+def test_numbers_that_no_network_has(saved, name, tensor, message):
+    rewrite(saved, lambda tensors: tensors.update({name: tensor}))
+    with pytest.raises(ValueError, match=f'weights.safetensors: .*{message}'):
+        load_network(saved)
+
+
+def test_a_negative_variance(saved):
+    """Its root would be no number."""
+    def change(tensors):
+        name, = [name for name in tensors if name.endswith('running_var')][:1]
+        tensors[name] = -tensors[name]
+    rewrite(saved, change)
+    with pytest.raises(ValueError, match='weights.safetensors: .*running_var holds a negative'):
+        load_network(saved)
+
+
+def test_numbers_too_large_for_a_precision(saved):
+    rewrite(saved, lambda tensors: tensors.update(dustbin_score=torch.tensor(1e6)))
+    assert load_network(saved).dustbin_score == 1e6
+    with pytest.raises(ValueError, match='numbers up to 1e[+]06, which is more than 6.55e[+]04'):
+        load_network(saved, dtype=torch.float16)
+
+
+@pytest.mark.parametrize('size', [2 ** 63, 2 ** 64 - 1, 2 ** 40, 100_000_001, 0])
+def test_a_header_of_a_size_that_is_none(saved, size):
+    saved.write_bytes(size.to_bytes(8, 'little') + saved.read_bytes()[8:])
+    for read in (load_network, read_metadata):
+        with pytest.raises(ValueError, match='weights.safetensors is damaged'):
+            read(saved)
 
 
 @pytest.mark.parametrize('change, message', [

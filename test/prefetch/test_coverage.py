@@ -99,7 +99,8 @@ def test_holdings_of_a_cache(write):
     assert np.all(holding.sizes == len(GREY_TILE))
     assert holdings.absent == {TileId(3, 1, 2)} and holdings.tile_px == 256
     assert holdings.metadata['attribution'] == '(c) Somebody'
-    assert tiles_of(path, [tiles[0], TileId(ZOOM, 0, 0)]) == {tiles[0]: GREY_TILE}
+    some = [tiles[0], TileId(ZOOM, 0, 0)]
+    assert tiles_of(read_mbtiles_index(path), some) == {tiles[0]: GREY_TILE}
     assert holding.has([tiles[0].x, 0], [tiles[0].y, 0]).tolist() == [True, False]
 
 

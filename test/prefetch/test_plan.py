@@ -68,6 +68,17 @@ def test_absurd_areas_are_refused_with_their_number():
         areas_for(box(8, 46.5, 9.5, 47.5), 100.0, RESOLUTION_M, source.layout)
 
 
+@pytest.mark.parametrize('as_area', [False, True])
+def test_a_route_that_jumps_to_and_fro_is_refused_with_its_longest_edge(as_area):
+    """Before the memory of the machine is full."""
+    places = np.array([(-4.5, 9.5) if index % 2 else (47.5, 8.7 + index / 1e4)
+                       for index in range(2000)])
+    route = Route(areas=((places,),)) if as_area else Route((places,))
+    source = TileSource('http://localhost/{z}/{x}/{y}')
+    with pytest.raises(ValueError, match=r'from 47.50000, 8.7.*km away: if that is a jump'):
+        areas_for(route, 50.0, RESOLUTION_M, source.layout)
+
+
 def test_zooms_and_bounds_of_the_source_limit_a_plan():
     source = TileSource('http://localhost/{z}/{x}/{y}', 'Orthos', max_zoom=16,
                         bounds=(8.5, 47.0, 8.6, 47.1))

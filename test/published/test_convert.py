@@ -14,11 +14,13 @@
 
 """Published checkpoints become files of this package; what is no checkpoint is refused."""
 
+import argparse
 from dataclasses import replace
 import hashlib
 import io
 import os
 import pickle
+import re
 from test.helpers import reference_weights
 from test.helpers.truthful_network import FRAME, orthophoto, panorama_at, prior_at
 import warnings
@@ -212,6 +214,111 @@ def test_what_trainers_wrap_around_is_taken_off(tmp_path, wrap, archive):
     found = read_state_dict(path)
     assert set(found) == set(TENSORS)
     assert all(torch.equal(found[name], TENSORS[name]) for name in TENSORS)
+
+
+def prefixed(prefix):
+    """Return the tensors under names with a prefix."""
+    return {f'{prefix}{name}': tensor for name, tensor in TENSORS.items()}
+
+
+@pytest.mark.parametrize('content', [
+    pytest.param(content, id=name) for name, content in {
+        'numpy numbers': {'state_dict': TENSORS, 'best': np.float64(0.5), 'step': np.int32(7),
+                          'flag': np.bool_(True), 'rate': np.float16(0.1)},
+        'numpy arrays': {'model': TENSORS, 'history': np.arange(6).reshape(2, 3),
+                         'names': np.array(['a', 'bc']), 'mixed': np.array([1, None, 'x'])},
+        'numbers among tensors': {**TENSORS, 'epoch': 7, 'n_averaged': torch.tensor(3)},
+        'net': {'net': TENSORS, 'acc': 0.5}, 'nested': {'model': {'state_dict': TENSORS}},
+        'deep': {'checkpoint': {'model': {'module': TENSORS}}, 'epoch': 1},
+        'lightning': {'state_dict': prefixed('model.'), 'optimizer_states': [{'state': {}}],
+                      'callbacks': {'early': {'best': torch.tensor(0.1)}}},
+        'net in lightning': {'state_dict': prefixed('model.net.')},
+        'dinov2 training': {'teacher': {**prefixed('backbone.'),
+                                        'dino_head.mlp.0.weight': torch.ones(1),
+                                        'ibot_head.last_layer.weight': torch.ones(1)}},
+        'swa': {**prefixed('module.'), 'n_averaged': torch.tensor(5)},
+        'swa of compiled': {'state_dict': {**prefixed('module._orig_mod.'),
+                                           'n_averaged': torch.tensor(5)}},
+        'ema alone': {'ema': prefixed('module.'), 'epoch': 3},
+        'network and ema': {'model': TENSORS, 'model_ema': {'a.weight': torch.zeros(1)}},
+        'average beside it': {**prefixed('model.'), 'ema_model.a.weight': torch.zeros(1)},
+        'ema and its online network': {**prefixed('ema_model.'), 'step': torch.tensor(9),
+                                       'online_model.a.weight': torch.zeros(1)},
+        'nested with module': {'state_dict': {'model': prefixed('module.backbone.')}},
+        'an entry of another name': {'generator': TENSORS, 'optimizer': {'m': torch.ones(2)}},
+    }.items()])
+@pytest.mark.parametrize('archive', [True, False])
+def test_what_else_trainers_wrap_around_is_taken_off(tmp_path, content, archive):
+    path = tmp_path / 'model.pt'
+    torch.save(content, path, _use_new_zipfile_serialization=archive)
+    found = read_state_dict(path)
+    assert set(found) == set(TENSORS)
+    assert all(torch.equal(found[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_several_networks_are_named(tmp_path):
+    content = {'generator': TENSORS, 'critic': {'layers': TENSORS}, 'optimizer': TENSORS}
+    torch.save(content, tmp_path / 'gan.pt')
+    with pytest.raises(ValueError, match='gan.pt holds several state dicts: generator, critic'):
+        read_state_dict(tmp_path / 'gan.pt')
+
+
+def test_a_content_that_holds_itself(tmp_path):
+    content = {'epoch': 3}
+    content['model'] = content
+    torch.save(content, tmp_path / 'model.pt')
+    with pytest.raises(ValueError, match='holds no state dict, but: epoch, model'):
+        read_state_dict(tmp_path / 'model.pt')
+
+
+def test_a_namespace_is_refused_with_what_to_do(tmp_path):
+    torch.save({'state_dict': TENSORS, 'args': argparse.Namespace(lr=0.1)}, tmp_path / 'model.pt')
+    with pytest.raises(ValueError, match=r'call argparse.Namespace.*torch.save\(model.state_dict'):
+        read_state_dict(tmp_path / 'model.pt')
+
+
+@pytest.mark.parametrize('version', ['2.5.1', '2.5.1+cu124', '1.13.0', '2.4.0a0+git1'])
+def test_a_torch_that_runs_code_reads_no_checkpoint(tmp_path, monkeypatch, version):
+    torch.save(TENSORS, tmp_path / 'model.pt')
+    for safe in ('2.6.0', '2.13.0+cpu', '2.10.0', '3.0'):
+        monkeypatch.setattr(torch, '__version__', safe)
+        assert set(read_state_dict(tmp_path / 'model.pt')) == set(TENSORS)
+    monkeypatch.setattr(torch, '__version__', version)
+    monkeypatch.setattr(torch, 'load', None)
+    with pytest.raises(ValueError, match=r'model.pt is not read .*CVE-2025-32434.*"torch>=2.6"'):
+        read_state_dict(tmp_path / 'model.pt')
+
+
+def test_blocks_that_were_trained_in_chunks(folder, tmp_path):
+    """Twelve blocks in three chunks: the numbers of the blocks go on."""
+    tensors = torch.load(folder / 'vits14.pth', weights_only=True)
+    chunked = {re.sub(r'^blocks\.(\d+)', lambda match: (
+        f'blocks.{int(match[1]) // 4}.{match[1]}'), name): tensor
+        for name, tensor in tensors.items()}
+    assert 'blocks.2.11.attn.qkv.weight' in chunked
+    torch.save({'teacher': {f'backbone.{name}': tensor for name, tensor in chunked.items()}},
+               tmp_path / 'teacher.pth')
+    convert(folder / 'vigor.pt', tmp_path / 'teacher.pth', SMALL, tmp_path / 'out')
+    loaded = load_network(tmp_path / 'out').backbone.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
+def test_a_packed_archive_is_refused_by_what_it_claims(tmp_path):
+    """Before a terabyte is unpacked."""
+    torch.save({'a': torch.zeros(5_000_000)}, tmp_path / 'model.pt')
+    with zipfile.ZipFile(tmp_path / 'model.pt') as stored, zipfile.ZipFile(
+            tmp_path / 'packed.pt', 'w', zipfile.ZIP_DEFLATED) as packed:
+        for part in stored.namelist():
+            packed.writestr(part, stored.read(part))
+    data = bytearray((tmp_path / 'packed.pt').read_bytes())
+    with pytest.raises(ValueError, match=r'packed.pt is no checkpoint of torch.save: its 0.0 MB '
+                                         'claim to hold 20.0 MB'):
+        read_state_dict(tmp_path / 'packed.pt')
+    at = data.index(b'PK\x01\x02')
+    data[at + 10:at + 12] = b'\x63\0'  # a way of packing that nobody knows
+    (tmp_path / 'packed.pt').write_bytes(data)
+    with pytest.raises(ValueError, match='packed.pt is (damaged|no checkpoint)'):
+        read_state_dict(tmp_path / 'packed.pt')
 
 
 def test_a_prefix_that_some_names_lack_is_part_of_the_names(tmp_path):

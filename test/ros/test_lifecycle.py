@@ -29,8 +29,6 @@ import time
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.settings import settings_of
 import pytest
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
 import yaml
 
 DATUM = list(FRAME.datum)
@@ -107,7 +105,7 @@ def test_two_nodes_in_their_namespaces(ros):
 def test_whole_numbers_are_fine_doubles(vehicle):
     """An integer where a double is wanted is taken (N3)."""
     node = vehicle.start(datum=[47, 8], motion__drift_m=4)
-    assert node._settings.motion.drift_m == 4.0 and node._settings.datum == (47.0, 8.0)
+    assert node._parts.settings.motion.drift_m == 4.0 and node._parts.settings.datum == (47.0, 8.0)
 
 
 @pytest.mark.parametrize('name, value, words', [
@@ -127,20 +125,6 @@ def test_unknown_parameters_are_pointed_out(vehicle):
     """Rclpy ignores them silently (N3)."""
     vehicle.start(datum=DATUM, motion__drifts_m=2.0)
     vehicle.until_logged("no parameter 'motion.drifts_m'")
-
-
-def test_running_node_refuses_bad_and_fixed_parameters(vehicle):
-    """Setting a parameter is answered with a reason (N3)."""
-    node = vehicle.start(datum=DATUM)
-
-    def set_double(name, value):
-        request = SetParameters.Request(parameters=[Parameter(name=name, value=ParameterValue(
-            type=ParameterType.PARAMETER_DOUBLE, double_value=value))])
-        return vehicle.call(SetParameters, f'{node.get_fully_qualified_name()}/set_parameters',
-                            request).results[0]
-    assert 'drift_m' in set_double('motion.drift_m', 1e9).reason
-    assert not set_double('imagery.cache_mb', 10.0).successful
-    assert set_double('motion.drift_m', 2.0).successful
 
 
 def test_manual_is_complete_and_true():

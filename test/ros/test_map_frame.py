@@ -38,7 +38,7 @@ def started(vehicle: Vehicle, **parameters):
     """Return an active node whose fixes are heard."""
     vehicle.hear(NavSatFix, 'fg2/fix')
     node = vehicle.start(**parameters)
-    vehicle.until(lambda: node._outputs.fix.get_subscription_count() > 0, 'the fix is heard')
+    vehicle.until(lambda: node._parts.outputs.fix.get_subscription_count() > 0, 'the fix is heard')
     return node
 
 
@@ -200,6 +200,6 @@ def test_the_same_origin_is_no_trouble(vehicle):
     elsewhere.header.frame_id = 'odom'
     vehicle._tf_static.publish(TFMessage(transforms=[
         utm_transform(DATUM), earth_transform(DATUM), elsewhere]))
-    others = node._parts.other_origins
+    others = node._localization.other_origins
     vehicle.until(lambda: len(others._map_from) == 2 and others._datum, 'all is heard')
-    assert others.complaint(node._pipeline.map_frame) == ''
+    assert others.complaint(node._parts.pipeline.map_frame) == ''

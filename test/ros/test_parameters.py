@@ -12,13 +12,153 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Parameters of the node from files, and back: what `ros2 param dump` writes can be given again."""
+"""Parameters of a running node: each acts at once, or is refused with the reason."""
 
 from pathlib import Path
 from test.helpers.paths import ROOT
+from test.helpers.vehicle import at, FRAME, later, MOUNT, TRUTH
 
 from fg2_ros.ros.node import FG2Node
+from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.settings import settings_of
+from fg2_ros.tracker.settings import TrackerSettings
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image, NavSatFix
 import yaml
+
+DATUM = list(FRAME.datum)
+
+
+def another(name: str, declared, value):
+    """Return a value that a setting may have but has not."""
+    if name == 'datum':
+        return [47.0, 8.0]
+    if isinstance(value, bool):
+        return not value
+    if declared.metadata['choices']:
+        return next(choice for choice in declared.metadata['choices'] if choice != value)
+    if isinstance(value, (int, float)):
+        low, high = declared.metadata['range']
+        middle = type(value)(value + (high - value) / 2 if value < high else low)
+        return middle if middle != value else low
+    return ['other'] if isinstance(value, tuple) else 'other'
+
+
+def test_every_parameter_acts_at_once_or_is_refused(vehicle):
+    """None is "successful" and without effect."""
+    node = vehicle.start(datum=DATUM)
+    acting = []
+    for name, (declared, value) in settings_of(NodeSettings()).items():
+        wanted = another(name, declared, value)
+        answer = vehicle.set_parameter(node, name, wanted)
+        assert answer.successful != declared.metadata['read_only'], name
+        if answer.successful:
+            now = settings_of(node._parts.settings)[name][1]
+            assert now == (tuple(wanted) if isinstance(now, tuple) else wanted)
+            acting.append(name)
+        else:
+            assert f'read-only parameter: {name}' in answer.reason
+    settings, tracker = node._parts.settings, node._parts.pipeline.tracker
+    assert tracker.settings == TrackerSettings(
+        settings.motion, settings.prior, settings.publication, tracker.settings.calibration)
+    assert len(acting) > 30
+    vehicle.until_logged(f'parameter {acting[-1]} is now ')
+
+
+@pytest.mark.parametrize('name, value, words', [
+    ('motion.drift_m', 1e9, 'motion.drift_m'), ('motion.drift_m', 'far', 'is not a number'),
+    ('datum', [91.0, 8.0], 'latitude 91'), ('datum', [47.0], 'must be [latitude, longitude]'),
+    ('imagery.cache_mb', 10.0, 'read-only parameter: imagery.cache_mb')])
+def test_bad_values_are_refused_with_the_reason(vehicle, name, value, words):
+    """And what was, stays (N3)."""
+    node = vehicle.start(datum=DATUM)
+    before = node._parts.settings
+    answer = vehicle.set_parameter(node, name, value)
+    assert not answer.successful and words in answer.reason
+    assert node._parts.settings == before
+
+
+def test_publication_can_be_made_stricter_while_driving(vehicle):
+    """The next image must fulfil what is asked for now."""
+    node = vehicle.start(datum=DATUM)
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    assert vehicle.set_parameter(node, 'publication.max_sigma_m', 0.01).successful
+    vehicle.send_all(at(1.1))
+    vehicle.until_logged('at most 0.0 m are allowed')
+    assert vehicle.set_parameter(node, 'publication.max_sigma_m', 5.0).successful
+    vehicle.send_all(at(1.2))
+    vehicle.pose_at(at(1.2))
+    assert len(vehicle.heard['fg2/pose']) == 2
+
+
+def test_sensors_and_prior_change_where_the_next_image_is_looked_for(vehicle):
+    """An IMU that is declared turned, and a start that reaches further."""
+    node = vehicle.start(datum=DATUM)
+    assert vehicle.set_parameter(node, 'sensors.imu_yaw_offset_deg', 90.0).successful
+    assert vehicle.set_parameter(node, 'prior.reach_sigmas', 6.0).successful
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    first = vehicle.localizer.regions[0].looks[0].grid
+    expected = TRUTH.yaw + MOUNT.yaw + np.pi / 2
+    assert first.middle.yaw == pytest.approx(expected, abs=1e-6)
+    assert min(first.reach_m) > 6 * 2.0
+
+
+def test_transform_follows_its_parameters(vehicle):
+    """Another rate and another tolerance act on what is broadcast next."""
+    node = vehicle.start(datum=DATUM, transform__rate_hz=0.1, transform__tolerance_s=0.1)
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    assert vehicle.set_parameter(node, 'transform.tolerance_s', 3.0).successful
+    assert vehicle.set_parameter(node, 'transform.rate_hz', 50.0).successful
+    vehicle.until(lambda: any(
+        item.header.frame_id == 'map' and item.header.stamp == later(at(1.0), 3.0)
+        for message in vehicle.heard['/tf'] for item in message.transforms),
+        'map -> odom is dated 3 s ahead')
+
+
+def test_matches_are_drawn_at_the_new_rate(vehicle):
+    """They need not wait until the old one allows the next."""
+    vehicle.hear(Image, 'fg2/matches')
+    node = vehicle.start(datum=DATUM, matches_rate_hz=0.1)
+    matches = node._parts.outputs.matches
+    vehicle.until(lambda: matches.get_subscription_count() > 0, 'the overlay is heard')
+    vehicle.send_all(at(1.0))
+    vehicle.until(lambda: len(vehicle.heard['fg2/matches']) == 1, 'a picture comes')
+    assert vehicle.set_parameter(node, 'matches_rate_hz', 100.0).successful
+    vehicle.send_all(at(1.1))
+    vehicle.until(lambda: len(vehicle.heard['fg2/matches']) == 2, 'another one comes')
+
+
+def test_datum_can_be_moved(vehicle):
+    """The map begins anew there, and everybody is told."""
+    vehicle.hear(NavSatFix, 'fg2/datum')
+    node = vehicle.start(datum=DATUM)
+    datum = node._parts.outputs.datum
+    vehicle.until(lambda: datum.get_subscription_count() > 0, 'the datum is heard')
+    vehicle.send_all(at(1.0))
+    before = vehicle.pose_at(at(1.0)).pose.pose.position
+    moved = FRAME.geodetic_from_map(100.0, 50.0)
+    assert vehicle.set_parameter(node, 'datum', list(moved)).successful
+    vehicle.until_logged('the datum has changed: starting again')
+    heard = vehicle.until(lambda: [each for each in vehicle.heard['fg2/datum']
+                                   if each.latitude == moved[0]], 'the new datum is told')
+    assert heard[-1].longitude == moved[1]
+    vehicle.localizer.truth = TRUTH._replace(x=TRUTH.x - 100.0, y=TRUTH.y - 50.0)
+    vehicle.send_all(at(1.1))
+    after = vehicle.pose_at(at(1.1)).pose.pose.position
+    assert (before.x - after.x, before.y - after.y) == pytest.approx((100.0, 50.0), abs=0.1)
+
+
+def test_datum_can_be_left_to_the_next_fix(vehicle):
+    """Of an empty datum the next good fix is the origin."""
+    node = vehicle.start(datum=[46.0, 8.0])
+    assert vehicle.set_parameter(node, 'datum', []).successful
+    vehicle.send_all(at(1.0))
+    vehicle.until_logged('longitude 8.540')
+    assert node._parts.pipeline.map_frame.datum == FRAME.geodetic_from_map(*TRUTH[:2])
 
 
 def parameters_from(file: Path) -> dict[str, object]:

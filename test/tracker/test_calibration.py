@@ -36,6 +36,9 @@ def test_weights_without_one_are_trusted_less():
 @pytest.mark.parametrize(('change', 'named'), [
     ({'temper': 0.0}, 'temper'), ({'temper': float('nan')}, 'temper'), ({'bias_m': '1'}, 'bias_m'),
     ({'nothing_share': 1.5}, 'nothing_share'), ({'bias_deg': True}, 'bias_deg'),
+    ({'temper': 1e-12}, 'temper'), ({'temper': 1e12}, 'temper'), ({'bias_m': -1.0}, 'bias_m'),
+    ({'measurement_bias_m': 1e-12}, 'measurement_bias_m'), ({'strength': 10 ** 400}, 'strength'),
+    ({'memory_m': 1e308}, 'memory_m'), ({'agreement': 1.0}, 'agreement'),
     ({'fitted_on': 3}, 'fitted_on'), ({'unheard_of': 1.0}, 'unheard_of')])
 def test_nonsense_is_refused_by_name(change, named):
     """The sentence names the value."""

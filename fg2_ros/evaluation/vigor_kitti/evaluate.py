@@ -19,6 +19,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 import logging
+from pathlib import Path
 from typing import Any, Sequence
 
 from fg2_ros.datasets.frames import CrossViewDataset, rolled
@@ -33,13 +34,15 @@ from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.evaluation.vigor_kitti.solver import CrossViewSolver
 from fg2_ros.files import sha256_of
+from fg2_ros.localizer.localizer import honesty_of, usable_metadata
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.inference import optimise_for_inference
-from fg2_ros.network.weights import load_network, read_metadata, usable_device, usable_precision
+from fg2_ros.network.weights import load_network, usable_device, usable_precision
 from tqdm import tqdm
 
 FIRST_RUN_FILE = 'first_run.json'
 SCALE_TOLERANCE = 0.1  # VIGOR's own images differ by as much
+COVARIANCE_SCALES = 1e-3, 1e5  # between which a factor of covariances makes sense
 CAMERAS = {'vigor': 'panorama', 'kitti': 'pinhole'}
 _logger = logging.getLogger(__name__)
 
@@ -76,7 +79,7 @@ def evaluate_data_set(
     known, rolls_deg = _rolls(orientation, running, dataset.names, solving.seed)
     described = {
         'data_set': data_set_of(part), 'part': part.name,
-        'solver': 'RANSAC' if solving.ransac else 'Procrustes', 'orientation': known,
+        'solver': solving.solver, 'orientation': known,
         'seed': solving.seed, 'precision': solving.precision,
         'weights': sha256_of(solving.weights),
         'labels': run.labels_fingerprint(dataset)}
@@ -86,6 +89,8 @@ def evaluate_data_set(
         outcome = run.evaluate(
             dataset, solver, store, running, rolls_deg=rolls_deg, on_frames=bar.update)
     figures = described | figures_of(outcome, by_axis=isinstance(part, KittiPart))
+    if isinstance(dataset, VigorDataset):
+        figures['label_files'] = dataset.label_files
     if orientation.first_run and running.out:
         FirstRun.of(outcome.results).write(running.out / FIRST_RUN_FILE)
     best, worst = (
@@ -161,8 +166,19 @@ def load_solver(settings: SolverSettings) -> CrossViewSolver:
     device = usable_device(settings.device)
     network = optimise_for_inference(load_network(
         settings.weights, device, usable_precision(settings.precision, device)))
-    scale = float(read_metadata(settings.weights).get('covariance_scale', 1.0))
-    return CrossViewSolver(network, settings.ransac, settings.seed, scale)
+    metadata = usable_metadata(settings.weights)
+    return CrossViewSolver(
+        network, settings.solver, settings.seed, _covariance_scale(settings.weights, metadata),
+        honesty_of(metadata))
+
+
+def _covariance_scale(weights: Path, metadata: dict[str, Any]) -> float:
+    scale = metadata.get('covariance_scale', 1.0)
+    low, high = COVARIANCE_SCALES
+    if not isinstance(scale, (int, float)) or not low <= scale <= high:
+        raise ValueError(f'{weights}: covariance_scale = {repr(scale)[:80]} makes no sense: it '
+                         f'lies between {low:g} and {high:g}')
+    return float(scale)
 
 
 def _rolls(orientation: OrientationSettings, running: RunSettings, names: Sequence[str],

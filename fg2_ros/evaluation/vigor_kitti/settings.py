@@ -57,7 +57,11 @@ class SolverSettings:
 
     weights: Path = setting(
         MISSING, 'File that `fg2 convert` or `fg2 train` made.', of=Path)
-    ransac: bool = setting(False, 'Robust poses, as published.')
+    solver: str = setting(
+        'procrustes', 'How matches become a pose. procrustes: the weighted alignment of matches '
+        'drawn by their probability, and ransac: the robust one, both as published; posterior: '
+        'the likeliest of all poses in the patch, as when a vehicle is localized.',
+        choices=('procrustes', 'ransac', 'posterior'))
     seed: int = setting(0, 'Of all random draws.', between=(0, 2 ** 31 - 1))
     device: str = setting('auto', 'Torch device.')
     precision: str = setting(

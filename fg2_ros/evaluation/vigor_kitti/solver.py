@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 from typing import Sequence
 import zlib
 
@@ -28,6 +29,7 @@ from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.lifting import project_to_panorama, project_to_pinhole
 from fg2_ros.network.matching import Matching
 from fg2_ros.solver.covariance import pose_covariance
+from fg2_ros.solver.dense import DensePose, DenseSettings, densest, Extent, Honesty
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.procrustes import residuals_m, weighted_procrustes
@@ -67,15 +69,16 @@ class CrossViewSolver:
     Localize frames as published; the random draws depend on the seed and the frame's name only.
 
     :param network: in evaluation mode, on its device.
-    :param ransac: the robust pose; else Procrustes on pairs drawn by their probability.
+    :param solver: 'procrustes', 'ransac' or 'posterior', see `SolverSettings`.
     :param covariance_scale: see `fg2_ros.solver.covariance.pose_covariance`.
+    :param honesty: what makes the covariances of the posterior honest.
     """
 
-    def __init__(self, network: FG2Network, ransac: bool, seed: int = 0,
-                 covariance_scale: float = 1.0):
+    def __init__(self, network: FG2Network, solver: str, seed: int = 0,
+                 covariance_scale: float = 1.0, honesty: Honesty = Honesty()):
         self.config: FG2Config = network.config
-        self._network, self._ransac, self._seed = network, ransac, seed
-        self._scale = covariance_scale
+        self._network, self._solver, self._seed = network, solver, seed
+        self._scale, self._honesty = covariance_scale, honesty
         weights = next(network.parameters())
         self._device, self._dtype = weights.device, weights.dtype
         self._grid = BevGrid.of(network.config, self._device)
@@ -89,22 +92,37 @@ class CrossViewSolver:
             self._images([frame.ground for frame in frames]),
             self._images([frame.aerial for frame in frames]),
             None if camera_k is None else torch.from_numpy(camera_k).to(self._device))
-        return [self._solved(frame, _only(matching, index)) for index, frame in enumerate(frames)]
+        dense = self._densest(matching) if self._solver == 'posterior' else None
+        return [self._solved(frame, _only(matching, index), dense and dense.of_frame(index))
+                for index, frame in enumerate(frames)]
 
     def _images(self, images: list[np.ndarray]) -> Tensor:
         batch = torch.from_numpy(np.stack(images)).to(self._device)
         return batch.permute(0, 3, 1, 2).to(self._dtype) / 255
 
-    def _solved(self, frame: CrossViewFrame, matching: Matching) -> SolvedFrame:
+    def _solved(self, frame: CrossViewFrame, matching: Matching,
+                dense: DensePose | None) -> SolvedFrame:
         self._generator.manual_seed(seed_of(self._seed, frame.name))
-        solve = self._consensus if self._ransac else self._procrustes
-        solution = solve(matching).cpu()
+        solution = self._solution(matching, dense).cpu()
         drawn = solution.weight[0] > 0
         aerial, ground = solution.aerial[0][drawn], solution.ground[0][drawn]
         heights = matching.height_index[0].flatten().cpu()[ground]
         return SolvedFrame(
             _pose(solution), self._ground_px(frame, ground, heights), self._aerial_px(aerial),
             solution.weight[0][drawn].numpy(), solution.inlier[0][drawn].numpy())
+
+    def _solution(self, matching: Matching, dense: DensePose | None) -> Solution:
+        if dense is not None:
+            pairs = draw_pairs(matching.probabilities, SAMPLES, generator=self._generator)
+            return dense.with_pairs(pairs, self._grid, PUBLISHED_RANSAC.inlier_threshold_m)
+        return self._consensus(matching) if self._solver == 'ransac' else self._procrustes(
+            matching)
+
+    def _densest(self, matching: Matching) -> DensePose:
+        """Return the likeliest of all poses in the patch."""
+        extent = Extent.of(self.config.grid_extent_m / 2, math.inf, self._grid, DenseSettings())
+        return densest(matching.scores, matching.probabilities, self._grid, extent,
+                       honesty=self._honesty, log_partition=matching.log_partition)
 
     def _consensus(self, matching: Matching) -> Solution:
         return solve_pose(

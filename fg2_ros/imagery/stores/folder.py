@@ -17,17 +17,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+import itertools
 import json
 import os
 from pathlib import Path
 from xml.etree import ElementTree
 
 from fg2_ros.imagery.patch import FileProblem
-from fg2_ros.imagery.stores.base import MAX_ZOOM, tile_side, TileFile
+from fg2_ros.imagery.stores.base import (
+    first_usual_side, LARGEST_TILE_BYTES, MAX_ZOOM, TileFile)
 from fg2_ros.imagery.tiles.address import flipped_row, TileId
 from fg2_ros.imagery.tiles.store import TileLayout
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp')
+_SAMPLES = 200  # tiles that are looked at until one is a usual picture
 
 
 class FolderOfTiles(TileFile):
@@ -68,7 +71,7 @@ class FolderOfTiles(TileFile):
         """Return an encoded tile; see `TileFile.read`."""
         for path in self._paths(tile):
             try:
-                return path.read_bytes()
+                return _start_of(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -86,17 +89,29 @@ class FolderOfTiles(TileFile):
             yield folder / f'{row}{suffix}'
 
     def _look_around(self, zooms: list[int]) -> TileLayout:
-        """Find out what the tiles are like from the first one that is found."""
+        """Find out what the tiles are like from the first usual one that is found."""
+        files = list(itertools.islice(self._files(zooms), _SAMPLES))
+        if not files:
+            raise FileProblem(f'{self.path} holds no tiles named {{z}}/{{x}}/{{y}} with one of the'
+                              f' endings {", ".join(_SUFFIXES)}')
+        self._suffixes = sorted(_SUFFIXES, key=files[0].suffix.__ne__)
+        side = first_usual_side(map(_start_of, files), files[0])
+        return TileLayout(self.path.name, side, zooms[0], zooms[-1], zooms=tuple(zooms))
+
+    def _files(self, zooms: list[int]) -> Iterator[Path]:
+        """Yield the files of tiles, those of the finest zoom first."""
         for zoom in reversed(zooms):
             for column in _numbers(self.path / str(zoom)):
                 for file in os.scandir(self.path / str(zoom) / str(column)):
                     name, suffix = os.path.splitext(file.name)
                     if name.isdecimal() and suffix in _SUFFIXES:
-                        self._suffixes = sorted(_SUFFIXES, key=suffix.__ne__)
-                        side = tile_side(Path(file.path).read_bytes(), Path(file.path))
-                        return TileLayout(self.path.name, side, zooms[0], zooms[-1])
-        raise FileProblem(f'{self.path} holds no tiles named {{z}}/{{x}}/{{y}} with one of the'
-                          f' endings {", ".join(_SUFFIXES)}')
+                        yield Path(file.path)
+
+
+def _start_of(path: Path) -> bytes:
+    """Return a file, of one too large to be a tile only the beginning."""
+    with path.open('rb') as file:
+        return file.read(LARGEST_TILE_BYTES)
 
 
 def _numbers(folder: Path) -> Iterator[int]:

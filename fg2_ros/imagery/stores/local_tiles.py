@@ -25,7 +25,7 @@ import os
 from fg2_ros.imagery.log_throttle import LogThrottle
 from fg2_ros.imagery.patch import Label
 from fg2_ros.imagery.status import ImageryStatus
-from fg2_ros.imagery.stores.base import TileFile
+from fg2_ros.imagery.stores.base import TileFile, unwrapped
 from fg2_ros.imagery.stores.files import LocalReads
 from fg2_ros.imagery.tiles.address import TileId
 from fg2_ros.imagery.tiles.decoding import decode_tile, TileProblem
@@ -121,6 +121,8 @@ def _decoded(stamp: Hashable, data: bytes | None, tile_px: int) -> _Known:
     if data is None:
         return _Known(stamp, None)
     try:
-        return _Known(stamp, decode_tile(data, tile_px))
+        return _Known(stamp, decode_tile(unwrapped(data), tile_px))
     except TileProblem as problem:
         return _Known(stamp, None, damaged=not problem.absent)
+    except ValueError:
+        return _Known(stamp, None, damaged=True)

@@ -18,19 +18,23 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
-import io
 import math
 from pathlib import Path
 import sqlite3
 import time
 
+from fg2_ros.imagery.patch import FileProblem
+from fg2_ros.imagery.stores.base import MAX_ZOOM
+from fg2_ros.imagery.stores.mbtiles_contents import contents_of, MbtilesContents
 from fg2_ros.imagery.tiles.address import flipped_row, TileId, TileLayout
-from fg2_ros.imagery.tiles.mbtiles import connect_read_only, encoded_tile, metadata_of, tables_of
+from fg2_ros.imagery.tiles.mbtiles import (
+    connect_read_only, encoded_tile, metadata_of, tables_of, within)
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 _USUAL_TILE_PX = 256
 _FOR_EVER = math.inf
+_LONGEST_S, _SLOWEST_BYTES_PER_S = 5.0, 10e6  # of reading it: views may never end
+_ROWS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class MbtilesIndex:
     :param zooms: those with tiles, coarsest first.
     :param absent: tiles that the source is known to lack, to be believed now.
     :param tile_px: side of a tile in pixels.
+    :param rows_from_north: whether rows count from the north, unlike the specification's.
     """
 
     path: Path
@@ -86,6 +91,7 @@ class MbtilesIndex:
     zooms: dict[int, ZoomIndex] = field(default_factory=dict)
     absent: frozenset[TileId] = frozenset()
     tile_px: int = _USUAL_TILE_PX
+    rows_from_north: bool = False
 
     @property
     def layout(self) -> TileLayout:
@@ -108,17 +114,18 @@ def read_mbtiles_index(path: str | Path) -> MbtilesIndex:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f'there is no tile file {path}')
+    longest_s = _LONGEST_S + path.stat().st_size / _SLOWEST_BYTES_PER_S
     try:
-        with closing(connect_read_only(path)) as database:
+        with closing(connect_read_only(path)) as database, within(database, longest_s):
             return _read(database, path)
     except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
         raise ValueError(f'{path} is not a usable MBTiles file: {error}') from None
 
 
-def tiles_of(path: str | Path, tiles: list[TileId]) -> dict[TileId, bytes]:
+def tiles_of(index: MbtilesIndex, tiles: list[TileId]) -> dict[TileId, bytes]:
     """Return those of some tiles that are in a file, encoded."""
-    with closing(connect_read_only(Path(path))) as database:
-        found = {tile: encoded_tile(database, tile) for tile in tiles}
+    with closing(connect_read_only(index.path)) as database, within(database, _LONGEST_S):
+        found = {tile: encoded_tile(database, tile, index.rows_from_north) for tile in tiles}
     return {tile: data for tile, data in found.items() if data is not None}
 
 
@@ -126,25 +133,44 @@ def _read(database: sqlite3.Connection, path: Path) -> MbtilesIndex:
     tables = tables_of(database)
     if 'tiles' not in tables:
         raise ValueError('it has no table of tiles')
-    ours = 'fg2_tiles' in tables
+    contents = _contents(database, path)
+    return MbtilesIndex(
+        path, metadata_of(database),
+        _by_zoom(_cells(database, 'fg2_tiles' in tables), contents.rows_from_north),
+        _absent(database) if 'fg2_absent' in tables else frozenset(), contents.tile_px,
+        contents.rows_from_north)
+
+
+def _contents(database: sqlite3.Connection, path: Path) -> MbtilesContents:
+    try:
+        return contents_of(database, path)
+    except FileProblem:  # nothing yet, or vector tiles for instance: they lie somewhere as well
+        return MbtilesContents((), _USUAL_TILE_PX, False, None, '')
+
+
+def _cells(database: sqlite3.Connection, ours: bool) -> np.ndarray:
+    """Return the holdings in (N, 5): zoom, column, row, bytes, expiry or NaN."""
     beside = 'LEFT JOIN fg2_tiles USING (zoom_level, tile_column, tile_row)' if ours else ''
-    cells = np.array(database.execute(
+    cursor = database.execute(
         f'SELECT zoom_level, tile_column, tile_row, length(tile_data), '
         f'{"coalesce(expires, 0)" if ours else "NULL"} FROM tiles {beside} '
-        'WHERE length(tile_data) > 0').fetchall(), float).reshape(-1, 5)
-    return MbtilesIndex(
-        path, metadata_of(database), _by_zoom(cells),
-        _absent(database) if 'fg2_absent' in tables else frozenset(), _tile_px(database))
+        'WHERE length(tile_data) > 0')
+    parts = [np.zeros((0, 5))]
+    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+        parts.append(np.array(rows, float))
+    return np.concatenate(parts)
 
 
-def _by_zoom(cells: np.ndarray) -> dict[int, ZoomIndex]:
-    """Return the holdings in (N, 5): zoom, column, row from the south, bytes, expiry or NaN."""
-    world = 2 ** cells[:, 0]
-    on_earth = np.all((cells[:, 1:3] >= 0) & (cells[:, 1:3] < world[:, None]), axis=1)
+def _by_zoom(cells: np.ndarray, rows_from_north: bool) -> dict[int, ZoomIndex]:
+    """Return the holdings of `_cells` zoom by zoom."""
+    usual = np.isin(cells[:, 0], np.arange(MAX_ZOOM + 1))
+    world = 2 ** np.where(usual, cells[:, 0], 0)
+    on_earth = usual & np.all((cells[:, 1:3] >= 0) & (cells[:, 1:3] < world[:, None]), axis=1)
     holdings = {}
     for zoom in np.unique(cells[on_earth, 0]).astype(int).tolist():
         _, column, row, size, expires = cells[on_earth & (cells[:, 0] == zoom)].T
-        keys = (flipped_row(zoom, row) * 2 ** zoom + column).astype(np.int64)
+        from_north = row if rows_from_north else flipped_row(zoom, row)
+        keys = (from_north * 2 ** zoom + column).astype(np.int64)
         order = np.argsort(keys)
         holdings[zoom] = ZoomIndex(
             zoom, keys[order], size[order].astype(np.int64),
@@ -157,12 +183,3 @@ def _absent(database: sqlite3.Connection) -> frozenset[TileId]:
         'SELECT zoom_level, tile_column, tile_row FROM fg2_absent WHERE expires > ?',
         (time.time(),))
     return frozenset(TileId(zoom, x, flipped_row(zoom, row)) for zoom, x, row in rows)
-
-
-def _tile_px(database: sqlite3.Connection) -> int:
-    row = database.execute(
-        'SELECT tile_data FROM tiles WHERE length(tile_data) > 0 LIMIT 1').fetchone()
-    try:
-        return Image.open(io.BytesIO(row[0])).width if row else _USUAL_TILE_PX
-    except (UnidentifiedImageError, OSError, TypeError):
-        return _USUAL_TILE_PX  # a file of vector tiles, for instance

@@ -27,6 +27,7 @@ from fg2_ros.imagery.stores.mbtiles import MbtilesFile
 from fg2_ros.imagery.tiles.pyramid import TileImagery
 
 _SQLITE, _PMTILES = b'SQLite format 3\0', b'PMTiles'
+_OLD_PMTILES = b'PM\1\0', b'PM\2\0'
 _TIFF = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
 
 
@@ -55,6 +56,9 @@ def open_local(path: str | Path, name: str = '', vintage: str = '',
         raise FileProblem(f'{path} cannot be read: {error.strerror}') from None
     if start.startswith(_SQLITE):
         return _tiles(MbtilesFile(path), label)
+    if start.startswith(_OLD_PMTILES):
+        raise FileProblem(f'{path} is a PMTiles archive of version {start[2]}: "pmtiles convert"'
+                          ' makes one of version 3 of it, which can be read')
     if start.startswith(_PMTILES):
         return _tiles(_pmtiles(path), label)
     if start.startswith(_TIFF):

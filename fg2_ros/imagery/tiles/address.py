@@ -60,6 +60,7 @@ class TileLayout:
         greater than east); None if it does not say.
     :param resolution_m: metres on the ground per pixel of the imagery itself, where the finest
         tiles are only magnified; 0 if it is as fine as they are.
+    :param zooms: those there are, rising, where some between are left out; () if all are there.
     """
 
     name: str
@@ -69,6 +70,7 @@ class TileLayout:
     attribution: str = ''
     bounds: tuple[float, ...] | None = None
     resolution_m: float = 0.0
+    zooms: tuple[int, ...] = ()
 
 
 def flipped_row(zoom, row):

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-_SIZES = {(256, 256), (512, 512)}
+_SIZES = {(256, 256), (512, 512), (1024, 1024)}
 _FORMATS = {'JPEG': 'jpg', 'PNG': 'png', 'WEBP': 'webp'}
 _UNIFORM_LEVELS = 2  # of 255 between the pixels of a tile of one colour
 _BLACK, _LIGHT, _GREY_LEVELS = 8, 192, 16  # nothing is drawn in black, or light grey to white
@@ -56,8 +56,9 @@ def decode_tile(data: bytes, tile_px: int, placeholders: Collection[str] = ()) -
     usual size covers the same ground, so it is scaled.
 
     :param placeholders: SHA-256 in hexadecimals of files that mean that there is no imagery.
-    :raises TileProblem: if the bytes are not a whole JPEG, PNG or WebP image of 256 or 512 pixels,
-        or show nothing: full transparency, nothing but black, white or light grey, a placeholder.
+    :raises TileProblem: if the bytes are not a whole JPEG, PNG or WebP image of 256, 512 or 1024
+        pixels, or show nothing: full transparency, nothing but black, white or light grey, a
+        placeholder.
     """
     if placeholders and hashlib.sha256(data).hexdigest() in placeholders:
         raise _empty()

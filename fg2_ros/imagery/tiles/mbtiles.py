@@ -16,13 +16,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 import sqlite3
+import time
 
 from fg2_ros.imagery.tiles.address import flipped_row, TileId
 
 BUSY_S = 2.0  # longest wait for another process that writes
+LARGEST_TILE_BYTES = 1 << 24  # that is read
 IS_TILE = 'zoom_level = ? AND tile_column = ? AND tile_row = ?'
+_LARGEST_VALUE_BYTES = 1 << 26  # that a query may make
+_MOST_METADATA, _LONGEST_METADATA = 1000, 100_000
 
 
 def row_of(tile: TileId) -> tuple[int, int, int]:
@@ -81,19 +87,48 @@ def metadata_of(database: sqlite3.Connection) -> dict[str, str]:
     if 'metadata' not in tables_of(database):
         return {}
     return {str(name): str(value) for name, value in database.execute(
-        'SELECT name, value FROM metadata')}
+        f'SELECT name, substr(value, 1, {_LONGEST_METADATA}) FROM metadata'
+        f' LIMIT {_MOST_METADATA}')}
 
 
-def encoded_tile(database: sqlite3.Connection, tile: TileId) -> bytes | None:
-    """Return a tile, None if it is not there."""
+def encoded_tile(database: sqlite3.Connection, tile: TileId,
+                 rows_from_north: bool = False) -> bytes | None:
+    """
+    Return a tile, None if it is not there.
+
+    :param rows_from_north: whether the file counts rows as XYZ addresses do.
+    """
     row = database.execute(
-        f'SELECT tile_data FROM tiles WHERE {IS_TILE}', row_of(tile)).fetchone()
+        f'SELECT tile_data FROM tiles WHERE {IS_TILE} AND length(tile_data) <= ?',
+        (*(tile if rows_from_north else row_of(tile)), LARGEST_TILE_BYTES)).fetchone()
     return row[0] if row and isinstance(row[0], bytes) and row[0] else None
+
+
+@contextmanager
+def within(database: sqlite3.Connection, longest_s: float) -> Iterator[None]:
+    """
+    Break off what a database is asked meanwhile when it takes too long: a view may never end.
+
+    :raises sqlite3.OperationalError: if it does.
+    """
+    end_s = time.monotonic() + longest_s
+    database.set_progress_handler(lambda: time.monotonic() > end_s, 10_000)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error_kind(error) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        raise sqlite3.OperationalError(
+            f'to look into it takes longer than {longest_s:.0f} s; an index of tiles on '
+            'zoom_level, tile_column and tile_row makes it fast') from None
+    finally:
+        database.set_progress_handler(None, 0)
 
 
 def _readable(path: Path, options: str) -> sqlite3.Connection:
     database = connect(path, options)
     try:
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE_BYTES)
         database.execute('SELECT count(*) FROM sqlite_master').fetchone()
     except BaseException:
         database.close()

@@ -52,13 +52,15 @@ def best_zoom(view: PatchView, layout: TileLayout) -> int:
     """Return the coarsest zoom that is fine enough, or the finest where none is."""
     latitude, _ = view.geodetic_centre()
     zoom = mercator.zoom_for_resolution(latitude, view.resolution_m, layout.tile_px)
-    return int(np.clip(zoom, layout.min_zoom, layout.max_zoom))
+    zoom = int(np.clip(zoom, layout.min_zoom, layout.max_zoom))
+    return min((there for there in layout.zooms if there >= zoom), default=zoom)
 
 
-def zooms_to_try(view: PatchView, layout: TileLayout) -> range:
+def zooms_to_try(view: PatchView, layout: TileLayout) -> list[int]:
     """Return the zooms at which to look for a patch: `best_zoom`, then some coarser ones."""
     best = best_zoom(view, layout)
-    return range(best, max(layout.min_zoom, best - _COARSER_ZOOMS) - 1, -1)
+    zooms = range(best, max(layout.min_zoom, best - _COARSER_ZOOMS) - 1, -1)
+    return [zoom for zoom in zooms if not layout.zooms or zoom in layout.zooms]
 
 
 def footprint(view: PatchView, layout: TileLayout, zoom: int | None = None) -> Footprint:

@@ -19,8 +19,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, Field, field, fields
 from typing import Any, TYPE_CHECKING
 
-from fg2_ros.settings import checked, setting, with_values
-import yaml
+from fg2_ros.settings import checked, setting, with_values, yaml_content
 
 if TYPE_CHECKING:
     from fg2_ros.network.config import FG2Config
@@ -97,9 +96,9 @@ def network_changes(value: Any) -> dict[str, Any]:
     :raises ValueError: if it is something else.
     """
     try:
-        content = yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError as error:
-        raise ValueError(f'{value!r} is not YAML: {error}') from None
+        content = yaml_content(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f'{value!r} cannot be used: {error}') from None
     if not isinstance(content, dict):
         raise ValueError(f'{value!r} is not a mapping of names to values')
     return content

@@ -65,10 +65,11 @@ def lines(folder):
 
 
 def test_vigor_has_all_figures_and_its_cities(evaluate, capsys):
-    figures = evaluate('vigor', '--ransac')
+    figures = evaluate('vigor', '--solver', 'ransac')
     assert (figures['data_set'], figures['part'], figures['solver']) == (
-        'vigor', 'samearea', 'RANSAC')
+        'vigor', 'samearea', 'ransac')
     assert figures['frames'] == 8 and figures['without_pose'] == 0
+    assert figures['label_files'] == 'original'
     assert list(figures['groups']) == ['NewYork', 'Seattle', 'SanFrancisco', 'Chicago']
     assert {'mean_error_m', 'median_error_m', 'p90_error_m', 'mean_yaw_error_deg', 'anees',
             'recall_1m', 'recall_3m', 'recall_5m', 'recall_10m'} <= set(figures)
@@ -101,8 +102,8 @@ def test_an_interrupted_run_goes_on_to_the_same_results(evaluate, tmp_path):
 
 def test_results_of_other_settings_are_not_mixed(evaluate, tmp_path, capsys):
     evaluate('kitti', '--out', tmp_path / 'out', '--limit', 1)
-    assert evaluate('kitti', '--out', tmp_path / 'out', '--ransac') is None
-    assert "solver was 'Procrustes'" in capsys.readouterr().err
+    assert evaluate('kitti', '--out', tmp_path / 'out', '--solver', 'ransac') is None
+    assert "solver was 'procrustes'" in capsys.readouterr().err
 
 
 def test_unreadable_images_and_broken_labels_are_counted_and_named(evaluate, tmp_path, capsys):
@@ -158,7 +159,7 @@ def use(monkeypatch, frames, blind=()):
     """Have the command localize with a network that sees the true poses of frames."""
     network = PlantedNetwork('vigor', frames, blind)
     monkeypatch.setattr(evaluation, 'load_solver', lambda settings: CrossViewSolver(
-        network, settings.ransac, settings.seed))
+        network, settings.solver, settings.seed))
 
 
 @pytest.mark.parametrize('options, reason', [
@@ -271,13 +272,13 @@ def test_options_from_a_yaml_file(weights, tmp_path, capsys, option):
     """The same figures as from the command line, which wins over the file."""
     config = tmp_path / 'run.yaml'
     config.write_text(
-        f'root: {mini_data.KITTI}\nsplit: test2\nransac: true\nseed: 0\nworkers: 0\n'
+        f'root: {mini_data.KITTI}\nsplit: test2\nsolver: ransac\nseed: 0\nworkers: 0\n'
         f'weights: {weights["kitti"]}\nlimit: null\nout: {tmp_path / "run"}\n')
     figures = tmp_path / 'figures.json'
     assert main(['evaluate', 'kitti', '--split', 'test1', option, str(config), '--json',
                  str(figures)]) == 0
     found = json.loads(figures.read_text())
-    assert (found['part'], found['solver'], found['seed']) == ('test1', 'RANSAC', 0)
+    assert (found['part'], found['solver'], found['seed']) == ('test1', 'ransac', 0)
     assert (tmp_path / 'run' / 'results.jsonl').exists()
 
 

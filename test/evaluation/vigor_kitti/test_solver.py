@@ -37,10 +37,10 @@ def frames():
             'kitti': list(kitti)}
 
 
-@pytest.mark.parametrize('ransac', [True, False])
+@pytest.mark.parametrize('how', ['procrustes', 'ransac', 'posterior'])
 @pytest.mark.parametrize('data_set', ['vigor', 'kitti'])
-def test_planted_poses_are_found(frames, data_set, ransac):
-    solver = CrossViewSolver(PlantedNetwork(data_set, frames[data_set]), ransac)
+def test_planted_poses_are_found(frames, data_set, how):
+    solver = CrossViewSolver(PlantedNetwork(data_set, frames[data_set]), how)
     for frame, solved in zip(frames[data_set], solver.solve(frames[data_set])):
         result = CrossViewResult.of(0, frame, solved.pose)
         within_m = solver.config.cell_m
@@ -52,7 +52,7 @@ def test_planted_poses_are_found(frames, data_set, ransac):
 
 def test_matches_connect_what_belongs_together(frames):
     """A match's ground pixel looks from the camera towards its aerial pixel."""
-    solver = CrossViewSolver(PlantedNetwork('vigor', frames['vigor']), False)
+    solver = CrossViewSolver(PlantedNetwork('vigor', frames['vigor']), 'procrustes')
     config = solver.config
     for frame, solved in zip(frames['vigor'], solver.solve(frames['vigor'])):
         grid_m = (solved.aerial_px - config.aerial_image_hw[1] / 2) * config.aerial_resolution_m
@@ -66,7 +66,7 @@ def test_matches_connect_what_belongs_together(frames):
 
 
 def test_matches_of_a_pinhole_camera_are_inside_its_image_or_nowhere(frames):
-    solver = CrossViewSolver(PlantedNetwork('kitti', frames['kitti']), False)
+    solver = CrossViewSolver(PlantedNetwork('kitti', frames['kitti']), 'procrustes')
     for frame, solved in zip(frames['kitti'], solver.solve(frames['kitti'])):
         seen = np.isfinite(solved.ground_px).all(-1)
         height, width = frame.ground.shape[:2]
@@ -75,27 +75,37 @@ def test_matches_of_a_pinhole_camera_are_inside_its_image_or_nowhere(frames):
         assert (solved.ground_px[seen] <= [width, height]).all()
 
 
-@pytest.mark.parametrize('ransac', [True, False])
-def test_draws_depend_on_the_frame_s_name_only(frames, ransac):
+@pytest.mark.parametrize('how', ['procrustes', 'ransac'])
+def test_draws_depend_on_the_frame_s_name_only(frames, how):
     network = PlantedNetwork('vigor', frames['vigor'])
-    solver = CrossViewSolver(network, ransac)
+    solver = CrossViewSolver(network, how)
     together = [solved.pose for solved in solver.solve(frames['vigor'])]
     alone = [solver.solve([frame])[0].pose for frame in frames['vigor'][::-1]][::-1]
     assert together == alone
-    other = CrossViewSolver(network, ransac, seed=1).solve(frames['vigor'])
+    other = CrossViewSolver(network, how, seed=1).solve(frames['vigor'])
     assert [solved.pose for solved in other] != together
+
+
+def test_the_posterior_does_not_depend_on_batch_or_seed(frames):
+    network = PlantedNetwork('vigor', frames['vigor'])
+    solver = CrossViewSolver(network, 'posterior')
+    together = [solved.pose for solved in solver.solve(frames['vigor'])]
+    for frame, pose in zip(frames['vigor'], together):
+        other, = CrossViewSolver(network, 'posterior', seed=1).solve([frame])
+        assert np.allclose(other.pose.camera, pose.camera, atol=1e-4)
+        assert np.allclose(other.pose.covariance, pose.covariance, rtol=1e-3)
 
 
 def test_matches_on_one_spot_give_no_pose(frames):
     blind = frames['vigor'][1]
-    solver = CrossViewSolver(PlantedNetwork('vigor', frames['vigor'], {blind.name}), True)
+    solver = CrossViewSolver(PlantedNetwork('vigor', frames['vigor'], {blind.name}), 'ransac')
     poses = [solved.pose for solved in solver.solve(frames['vigor'])]
     assert [pose is None for pose in poses] == [False, True, False, False]
 
 
 def test_the_real_network_takes_batches(frames):
     for data_set, several in frames.items():
-        solver = CrossViewSolver(tiny_network.network(data_set), False)
+        solver = CrossViewSolver(tiny_network.network(data_set), 'procrustes')
         for frame, solved in zip(several, solver.solve(several)):
             alone, = solver.solve([frame])
             assert alone.weight.mean() == pytest.approx(solved.weight.mean(), rel=1e-2)
@@ -103,7 +113,7 @@ def test_the_real_network_takes_batches(frames):
 
 
 def test_a_picture_shows_true_pose_and_estimate(frames):
-    solver = CrossViewSolver(PlantedNetwork('vigor', frames['vigor']), True)
+    solver = CrossViewSolver(PlantedNetwork('vigor', frames['vigor']), 'ransac')
     frame = frames['vigor'][0]
     solved, = solver.solve([frame])
     picture = match_picture(frame, solved, solver.config, 'caption')

@@ -1,0 +1,370 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Following the vehicle while the node is configured: images in, poses and map -> odom out."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import math
+import threading
+import time
+import traceback
+from typing import Iterator, NamedTuple
+
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import Pose2, rotation2
+from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.ros import conversions
+from fg2_ros.ros.diagnostics import Health, Rejected
+from fg2_ros.ros.inputs import Input, Inputs, NEWEST_IMAGE_QOS
+from fg2_ros.ros.loading import Loaded
+from fg2_ros.ros.node_settings import frame_of, NodeSettings
+from fg2_ros.ros.other_origins import OtherOrigins, STATIC_TF_QOS
+from fg2_ros.ros.outputs import LATCHED_QOS, Outputs
+from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
+from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
+from fg2_ros.ros.worker import Worker
+from fg2_ros.tracker.results import TrackedPose
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from rclpy.timer import Timer
+from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+
+INITIAL_POSE_QOS = QoSProfile(depth=1)
+STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another clock, is of now
+
+
+class Arrival(NamedTuple):
+    """An image with what is known only on its arrival."""
+
+    image: Image
+    epoch: int  # grows whenever what was seen before counts no more
+    monotonic_s: float
+
+
+class Parts(NamedTuple):
+    """What a configured node is made of."""
+
+    settings: NodeSettings
+    loaded: Loaded
+    transforms: Transforms
+    outputs: Outputs
+    pipeline: Pipeline
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.outputs.close()
+        self.transforms.close()
+        self.loaded.close()
+
+
+class Localization:
+    """
+    Follows the vehicle.
+
+    Callbacks only note what arrived; one worker thread does what takes time.
+
+    :param parts: closed with it.
+    """
+
+    def __init__(self, node: LifecycleNode, parts: Parts, health: Health):
+        """Know nothing yet."""
+        self.parts = parts
+        self._node, self._health = node, health
+        self._worker: Worker | None = None
+        self._broadcast_timer: Timer | None = None
+        self._was_lost = True  # since the last pose
+        self._epoch = 0
+        self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
+        self._is_paused = False
+        self.inputs = Inputs(node, health, self.start_again)
+        self.other_origins = OtherOrigins(parts.settings.map_frame)
+
+    def listen(self) -> None:
+        """Listen to the sensors; images are worked on only between `start` and `stop`."""
+        if self.parts.pipeline.map_frame is not None:
+            self._tell_datum(self.parts.pipeline.map_frame)
+        self.inputs.listen(self._listened())
+
+    def _listened(self) -> list[Input]:
+        """Return what is listened to."""
+        pipeline = self.parts.pipeline
+        inputs = [
+            Input(Image, 'image', self._hear_image, NEWEST_IMAGE_QOS, carries_time=False),
+            Input(NavSatFix, 'fix', self._hear_fix),
+            Input(Odometry, 'odom', pipeline.add_odometry),
+            Input(Imu, 'imu', pipeline.add_imu),
+            Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
+                  INITIAL_POSE_QOS, carries_time=False),
+            Input(NavSatFix, 'datum', self.other_origins.hear_datum, LATCHED_QOS,
+                  carries_time=False),
+            Input(TFMessage, '/tf_static', self.other_origins.hear_tf, STATIC_TF_QOS,
+                  carries_time=False)]
+        if self.parts.loaded.needs_intrinsics:
+            inputs.append(Input(
+                CameraInfo, 'camera_info', pipeline.intrinsics.hear, carries_time=False))
+        return inputs
+
+    def start(self) -> None:
+        """Start to publish and to take images."""
+        self._health.reset()
+        if self.parts.pipeline.map_frame is not None:
+            self.parts.outputs.publish_datum(self.parts.pipeline.map_frame)
+        self._is_paused = False
+        self._worker = Worker(self._work)
+        self._start_broadcast()
+
+    def stop(self) -> None:
+        """Finish the image at hand; GNSS and odometry are still listened to."""
+        self._stop_broadcast()
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.stop()
+        self.inputs.close()
+        self.parts.close()
+
+    @property
+    def dropped(self) -> int:
+        """Return how many images a newer one has replaced before they were worked on."""
+        return self._worker.mailbox.dropped if self._worker is not None else 0
+
+    def _start_broadcast(self) -> None:
+        if self.parts.settings.publish_tf:
+            self._broadcast_timer = self._node.create_timer(
+                1 / self.parts.settings.transform.rate_hz, self._broadcast,
+                clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _stop_broadcast(self) -> None:
+        if self._broadcast_timer is not None:
+            self._node.destroy_timer(self._broadcast_timer)
+            self._broadcast_timer = None
+
+    # Callbacks: nothing here may take time -----------------------------------------------------
+
+    def _hear_image(self, image: Image) -> None:
+        if self._worker is not None and not self._is_paused:
+            self._worker.mailbox.put(Arrival(image, self._epoch, time.monotonic()))
+
+    def _hear_fix(self, message: NavSatFix) -> None:
+        before = self.parts.pipeline.map_frame
+        self.parts.pipeline.add_fix(message)
+        frame = self.parts.pipeline.map_frame
+        if before is None and frame is not None:
+            self._tell_datum(frame)
+            self.parts.outputs.publish_datum(frame)
+
+    # What an operator asks for -----------------------------------------------------------------
+
+    def reset(self) -> str:
+        """Forget all that was heard and seen, but not the datum; return what was done."""
+        self.start_again('a reset was asked for')
+        return 'forgot the pose and all inputs; a new search begins'
+
+    def relocalize(self) -> str:
+        """Forget where the vehicle is, but not what was heard; return what was done."""
+        sigma_m = self.parts.settings.relocalize_sigma_m
+        with self._new_epoch():
+            self.parts.pipeline.tracker.relocalize(sigma_m or None)
+        around = f'within {sigma_m:g} m (one sigma) of' if sigma_m else 'around'
+        return f'forgot the pose; a new search {around} GNSS begins'
+
+    def pause(self, paused: bool) -> str:
+        """Take no images, or take them again; return what was done."""
+        if self._worker is None:
+            raise ValueError('the node is not active: it takes no images anyway')
+        self._is_paused, self._health.state = paused, 'paused' if paused else 'active'
+        if not paused:
+            return 'images are taken again'
+        self._worker.mailbox.clear()
+        return 'paused: no image is taken; GNSS and odometry are still listened to'
+
+    def _hear_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """
+        Start from a pose that somebody knows, as RViz sends it.
+
+        :raises ValueError: if it cannot be used.
+        """
+        pose, covariance = self._in_map(message)
+        now_ns, stamp_ns = self.inputs.now_ns(), conversions.stamp_ns(message.header.stamp)
+        if abs(now_ns - stamp_ns) > STAMP_BELIEVED_NS:
+            stamp_ns = now_ns
+        with self._new_epoch():
+            self.parts.pipeline.tracker.set_pose(stamp_ns, pose, covariance)
+        self._node.get_logger().info(
+            f'initialpose: searching around ({pose.x:.1f} m, {pose.y:.1f} m), yaw '
+            f'{math.degrees(pose.yaw):.0f} degrees in {self.parts.settings.map_frame}')
+
+    def _in_map(self, message: PoseWithCovarianceStamped) -> tuple[Pose2, np.ndarray]:
+        if self.parts.pipeline.map_frame is None:
+            raise ValueError('initialpose cannot be used yet: the map has no origin before there '
+                             'is a datum or a fix')
+        pose, covariance = conversions.pose_from_message(message.pose, 'initialpose')
+        frame, map_frame = frame_of(message.header.frame_id), self.parts.settings.map_frame
+        if not frame:
+            raise ValueError('initialpose names no frame (header.frame_id is empty)')
+        if frame == map_frame:
+            return pose, covariance
+        try:
+            map_from_frame = self.parts.transforms.planar(map_frame, frame)
+        except NoTransform as error:
+            raise ValueError(f'initialpose is in a frame that is not known: {error}') from error
+        return map_from_frame.compose(pose), rotated(covariance, map_from_frame.yaw)
+
+    def apply(self, settings: NodeSettings) -> None:
+        """Go on with other settings."""
+        before = self.parts.settings
+        self.parts = self.parts._replace(settings=settings)
+        self.parts.pipeline.apply(settings)
+        self.parts.outputs.apply(settings)
+        if settings.transform.rate_hz != before.transform.rate_hz and self._broadcast_timer:
+            self._stop_broadcast()
+            self._start_broadcast()
+        if settings.datum != before.datum:
+            self._move_origin(settings.datum)
+
+    def _move_origin(self, datum: tuple) -> None:
+        """Put the origin of the map elsewhere: all that was in the map counts no more."""
+        frame = self.parts.pipeline.set_datum(*datum) if datum else None
+        if frame is None:
+            self.parts.pipeline.drop_datum()
+        self.start_again('the datum has changed')
+        if frame is not None:
+            self._tell_datum(frame)
+            self.parts.outputs.publish_datum(frame)
+
+    # Time --------------------------------------------------------------------------------------
+
+    def start_again(self, why: str) -> None:
+        """Forget everything that has a stamp: a recording is played again."""
+        self._node.get_logger().info(f'{why}: starting again')
+        with self._new_epoch():
+            self.parts.pipeline.clear()
+        self.parts.transforms.clear()
+        self.inputs.forget_time()
+
+    @contextmanager
+    def _new_epoch(self) -> Iterator[None]:
+        """Let what was seen so far count no more; the next pose may be anywhere."""
+        with self._epoch_lock:
+            self._epoch += 1
+            yield
+            self.parts.outputs.held.drop()
+            self._was_lost = True
+        if self._worker is not None:
+            self._worker.mailbox.clear()
+
+    def notice_other_origins(self) -> None:
+        """Warn if others place the origin of the map elsewhere."""
+        complaint = self.other_origins.complaint(self.parts.pipeline.map_frame)
+        if complaint:
+            self._health.trouble('datum', complaint)
+
+    def _tell_datum(self, frame: MapFrame) -> None:
+        latitude_deg, longitude_deg = frame.datum
+        self._health.notes['datum'] = f'{latitude_deg:.8f}, {longitude_deg:.8f}'
+        self._node.get_logger().info(
+            f'the origin of {self.parts.settings.map_frame} is at latitude {latitude_deg:.8f}, '
+            f'longitude {longitude_deg:.8f}')
+
+    # The worker thread -------------------------------------------------------------------------
+
+    def _work(self, arrival: Arrival) -> None:
+        """Process an image; whatever happens, the thread goes on to the next."""
+        try:
+            self.process(arrival)
+        except Rejected as rejection:
+            self._was_lost |= rejection.kind == 'start'
+            self._health.image_rejected(rejection)
+        except Exception:
+            if self._node.context.ok():
+                self._health.image_rejected(Rejected('bug', traceback.format_exc()))
+
+    def process(self, arrival: Arrival) -> None:
+        """
+        Turn an image into a pose.
+
+        :raises Rejected: if no pose comes of it, with the reason.
+        """
+        image = self.parts.pipeline.camera_image(arrival.image)
+        pose = self.parts.pipeline.track(image)
+        self._publish(arrival, pose)
+        for remark in pose.remarks:
+            self._health.trouble('inputs', remark)
+        if self.parts.outputs.wants_matches:
+            self._show_matches(arrival.image.header, image, pose)
+
+    def _publish(self, arrival: Arrival, pose: TrackedPose) -> None:
+        """Publish where base_link is, at the stamp of the image."""
+        header = arrival.image.header
+        odometry = self._odometry_pose(header)
+        with self._epoch_lock:
+            frame = self.parts.pipeline.map_frame
+            if arrival.epoch != self._epoch or frame is None:
+                raise Rejected('order', OVERTAKEN)
+            self.parts.outputs.publish_pose(
+                header.stamp, pose, odometry, frame, self.parts.pipeline.altitude)
+            if self.parts.settings.publish_tf:
+                self.parts.outputs.held.correct(
+                    self.inputs.now_ns() / 1e9, map_from_odom(pose.base, odometry.pose),
+                    self._was_lost)
+            self._was_lost = False
+        self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
+
+    def _show_matches(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+        try:
+            self.parts.outputs.publish_matches(
+                header, image.image, self.parts.pipeline.explain(image, pose.base))
+        except (ImageryError, ValueError) as error:
+            self._health.trouble('matches', f'the matches cannot be shown: {error}')
+
+    def _broadcast(self) -> None:
+        """Repeat map -> odom; executor's thread."""
+        settings, outputs = self.parts.settings, self.parts.outputs
+        with self._epoch_lock:
+            was_held = not outputs.held.is_empty
+            if outputs.broadcast(self.inputs.now_ns()) or not was_held:
+                return
+            outputs.held.drop()
+        self._health.trouble(
+            'transform', f'{settings.map_frame} -> {settings.odom_frame} is no longer '
+            f'broadcast: there was no pose for {settings.transform.timeout_s:g} s')
+
+    def _odometry_pose(self, header: Header) -> OdometryPose:
+        """Return odom_from_base at the image's stamp; not needed where we broadcast nothing."""
+        settings = self.parts.settings
+        if not settings.publish_tf:
+            return OdometryPose(Pose2(0.0, 0.0, 0.0))
+        try:
+            return self.parts.transforms.odometry_at(
+                settings.odom_frame, settings.base_frame, header.stamp, settings.transform.wait_s)
+        except NoTransform as error:
+            raise Rejected('transform', str(error)) from error
+
+
+def rotated(covariance: np.ndarray, yaw_rad: float) -> np.ndarray:
+    """Return the (3, 3) covariance of (x m, y m, yaw rad) in axes turned by a yaw."""
+    turn = np.eye(3)
+    turn[:2, :2] = rotation2(yaw_rad)
+    return turn @ covariance @ turn.T
