@@ -28,6 +28,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 import yaml
 
+# navsat_transform_node begins once it hears odometry in the map. It must not begin before the first
+# pose: a filter that hears positions before it knows its heading goes astray for good.
+ODOMETRY = {
+    'ekf_filter_node_map': 'odometry/map', 'ekf_filter_node_odom': 'odometry/odom',
+    'navsat_transform': 'fg2/odometry'}
 FRAMES = {'map_frame': 'map', 'odom_frame': 'odom', 'base_frame': 'base_link'}
 
 
@@ -74,14 +79,13 @@ def filters(context: LaunchContext) -> list:
 
 
 def _node(context: LaunchContext, executable: str, name: str, parameters: dict) -> Node:
-    output = 'odometry/odom' if name == 'ekf_filter_node_odom' else 'odometry/map'
     return Node(
         package='robot_localization', executable=executable, name=name,
         namespace=_argument(context, 'namespace'), output='screen',
         parameters=[_argument(context, 'ekf_params_file'), {
             'use_sim_time': _argument(context, 'use_sim_time') == 'true', **parameters}],
         remappings=[
-            ('odometry/filtered', output), ('gps/fix', _argument(context, 'fix_topic')),
+            ('odometry/filtered', ODOMETRY[name]), ('gps/fix', _argument(context, 'fix_topic')),
             ('imu', _argument(context, 'imu_topic')), ('odom', _argument(context, 'odom_topic'))])
 
 

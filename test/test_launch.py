@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the launch files start, with which parameters: the programs are replaced by a note-taker."""
+"""What the launch files start, with which parameters; a note-taker stands in for the programs."""
 
 import json
 import os
@@ -148,7 +148,7 @@ def test_two_filters_and_gnss(launch):
     assert node.parameters['datum'] == [47.5, 8.7]
     assert node.parameters['map_projection'] == 'utm' and node.parameters['publish_tf'] is False
     assert navsat.rules['gps/fix'] == 'ublox/fix'
-    assert navsat.rules['odometry/filtered'] == 'odometry/map'
+    assert navsat.rules['odometry/filtered'] == 'fg2/odometry'  # not before the first pose
 
 
 def test_gnss_needs_a_datum(launch):

@@ -86,11 +86,11 @@ def navsat_map(latitude_deg: float, longitude_deg: float) -> np.ndarray:
     return np.array([offset @ [north[1], -north[0]], offset @ north])
 
 
-def test_poses_in_the_utm_map_are_where_navsat_transform_node_has_them(vehicle, monkeypatch):
+def test_poses_in_the_utm_map_are_where_navsat_transform_node_has_them(vehicle):
     """They agree to a millimetre, 7 km from the datum, where the local map is 2.8 m off."""
     place = FRAME.geodetic_from_map(2000.0, 6700.0)
     truth = Pose2(*navsat_map(*place), 0.7)
-    monkeypatch.setattr('test.helpers.vehicle.TRUTH', truth)
+    vehicle.localizer.truth = truth
     vehicle.hear(Odometry, 'fg2/odometry')
     started(vehicle, datum=DATUM, map_projection='utm', publish_tf=False)
     vehicle.send_mount()
