@@ -37,7 +37,7 @@ from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import Worker
 from fg2_ros.tracker.results import TrackedPose
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 from rclpy.clock import Clock, ClockType
@@ -49,6 +49,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 INITIAL_POSE_QOS = QoSProfile(depth=1)
+LAST_IMAGE_S = 0.5  # is all that the image at hand gets after Ctrl-C
 STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another clock, is of now
 
 
@@ -111,7 +112,10 @@ class Localization:
             Input(Image, 'image', self._hear_image, NEWEST_IMAGE_QOS, carries_time=False),
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
-            Input(Imu, 'imu', pipeline.add_imu),
+            Input(Imu, 'imu', self._hear_imu),
+            Input(QuaternionStamped, 'heading', pipeline.add_heading),
+            Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
+            Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
                   INITIAL_POSE_QOS, carries_time=False),
             Input(NavSatFix, 'datum', self.other_origins.hear_datum, LATCHED_QOS,
@@ -133,10 +137,10 @@ class Localization:
         self._start_broadcast()
 
     def stop(self) -> None:
-        """Finish the image at hand; GNSS and odometry are still listened to."""
+        """Finish the image at hand, unless Ctrl-C was pressed; sensors are still listened to."""
         self._stop_broadcast()
         if self._worker is not None:
-            self._worker.stop()
+            self._worker.stop(None if self._node.context.ok() else LAST_IMAGE_S)
             self._worker = None
 
     def close(self) -> None:
@@ -149,6 +153,20 @@ class Localization:
     def dropped(self) -> int:
         """Return how many images a newer one has replaced before they were worked on."""
         return self._worker.mailbox.dropped if self._worker is not None else 0
+
+    def state_of_inputs(self) -> dict[str, str]:
+        """Return for diagnostics what else is to be said of the inputs."""
+        settings, tracker = self.parts.settings, self.parts.pipeline.tracker
+        now_ns, (offset_m, turn_rad) = self.inputs.now_ns(), tracker.offsets()
+        values = {
+            'images dropped for newer ones': str(self.dropped), 'prior': tracker.prior(now_ns),
+            'heading from': self.parts.pipeline.headings.summary, **self.inputs.clocks(),
+            **self.parts.transforms.state(settings.odom_frame, settings.base_frame, now_ns)}
+        if offset_m is not None:
+            values['GNSS less pose [m]'] = f'{offset_m[0]:+.1f} east, {offset_m[1]:+.1f} north'
+        if turn_rad is not None:
+            values['heading less pose [deg]'] = f'{math.degrees(turn_rad):+.1f}'
+        return values
 
     def _start_broadcast(self) -> None:
         if self.parts.settings.publish_tf:
@@ -171,9 +189,20 @@ class Localization:
         before = self.parts.pipeline.map_frame
         self.parts.pipeline.add_fix(message)
         frame = self.parts.pipeline.map_frame
-        if before is None and frame is not None:
+        if frame is not None and frame != before:
+            if before is not None:
+                self._node.get_logger().warning(
+                    'the first fixes were wrong, as the later ones show: the datum moves')
             self._tell_datum(frame)
             self.parts.outputs.publish_datum(frame)
+
+    def _hear_imu(self, message: Imu) -> None:
+        try:
+            self.parts.pipeline.add_imu(message)
+        except conversions.NoHeading as error:
+            self._health.note('IMU', str(error))
+        else:
+            self._health.note('IMU', '')
 
     # What an operator asks for -----------------------------------------------------------------
 
@@ -262,6 +291,7 @@ class Localization:
         with self._new_epoch():
             self.parts.pipeline.clear()
         self.parts.transforms.clear()
+        self.parts.outputs.forget_path()
         self.inputs.forget_time()
 
     @contextmanager
@@ -312,8 +342,8 @@ class Localization:
         self._publish(arrival, pose)
         for remark in pose.remarks:
             self._health.trouble('inputs', remark)
-        if self.parts.outputs.wants_matches:
-            self._show_matches(arrival.image.header, image, pose)
+        if self.parts.outputs.are_pictures_due:
+            self._show(arrival.image.header, image, pose)
 
     def _publish(self, arrival: Arrival, pose: TrackedPose) -> None:
         """Publish where base_link is, at the stamp of the image."""
@@ -332,10 +362,13 @@ class Localization:
             self._was_lost = False
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
 
-    def _show_matches(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+    def _show(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+        """Publish what people look at."""
+        outputs, pipeline = self.parts.outputs, self.parts.pipeline
         try:
-            self.parts.outputs.publish_matches(
-                header, image.image, self.parts.pipeline.explain(image, pose.base))
+            found = pipeline.explain(image, pose.base) if outputs.want_matches else None
+            patch = found.patch if found else pipeline.aerial_patch(pose.base)
+            outputs.publish_pictures(header, image.image, patch, found)
         except (ImageryError, ValueError) as error:
             self._health.trouble('matches', f'the matches cannot be shown: {error}')
 

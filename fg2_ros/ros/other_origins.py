@@ -74,7 +74,8 @@ class OtherOrigins:
     def _by_datum(self, frame: MapFrame) -> str:
         if self._datum is None:
             return ''
-        apart_m = np.hypot(*frame.map_from_geodetic(self._datum.latitude, self._datum.longitude))
+        apart_m = np.hypot(*frame.map_from_geodetic(
+            self._datum.latitude, self._datum.longitude, anywhere=True))
         if apart_m <= TOLERANCE_M:
             return ''
         return (f'the topic datum names another origin than the datum of this node, {apart_m:.1f} '

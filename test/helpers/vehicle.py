@@ -38,7 +38,7 @@ from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
 from fg2_ros.tracker.inputs import Observation, SearchPlan
 from fg2_ros.tracker.settings import Calibration, METADATA_KEY
-from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped, TransformStamped
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from nav_msgs.msg import Odometry
 import numpy as np
@@ -124,16 +124,22 @@ class FakeLocalizer:
             return np.full(grid.shape, np.nan if self.says_nan else 0.0, np.float32)
         return log_likelihood(grid, self.truth.compose(MOUNT))
 
+    def aerial_patch(self, place_m) -> AerialPatch:
+        """Return a grey patch whose middle is 2 m east and 1 m south of a place."""
+        return AerialPatch(
+            np.full((64, 64, 3), 90, np.uint8),
+            PatchView(self.map_frame, (place_m[0] + 2, place_m[1] - 1), 50.0, 64), None, 'fake',
+            attribution='Fake Imagery')
+
     def estimate(self, panorama, prior, camera_k=None) -> Estimate:
         """Return the camera's true pose."""
         camera = self.truth.compose(MOUNT)
         latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
-        patch = AerialPatch(
-            np.full((64, 64, 3), 90, np.uint8),
-            PatchView(self.map_frame, (camera.x + 2, camera.y - 1), 50.0, 64), None, 'fake')
+        patch = self.aerial_patch(camera[:2])
         matches = Matches(
             aerial_map_m=np.array([[camera.x, camera.y], [camera.x + 9, camera.y + 4]]),
-            ground_grid_m=np.zeros((2, 2)), panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),
+            ground_grid_m=np.zeros((2, 2)), ground_map_m=np.full((2, 2), camera[:2]),
+            panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),
             weight=np.array([1.0, 0.4]), inlier=np.array([True, False]))
         return Estimate(
             accepted=True, rejection='', east_m=camera.x, north_m=camera.y,
@@ -169,7 +175,9 @@ class Vehicle:
             Odometry: self.node.create_publisher(Odometry, 'odom', RELIABLE),
             Imu: self.node.create_publisher(Imu, 'imu', RELIABLE),
             PoseWithCovarianceStamped: self.node.create_publisher(
-                PoseWithCovarianceStamped, 'initialpose', RELIABLE)}
+                PoseWithCovarianceStamped, 'initialpose', RELIABLE),
+            QuaternionStamped: self.node.create_publisher(
+                QuaternionStamped, 'heading', RELIABLE)}
         self._clock = self.node.create_publisher(Clock, '/clock', LATCHED)
         self._tf = self.node.create_publisher(TFMessage, '/tf', RELIABLE)
         self._tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
@@ -189,13 +197,18 @@ class Vehicle:
 
     # Nodes under test --------------------------------------------------------------------------
 
-    def start(self, load=None, active: bool = True, **parameters) -> FG2Node:
-        """Start a node; with a fake localizer unless told how to load one."""
+    def start(self, load=None, active: bool = True, arguments: tuple = (),
+              **parameters) -> FG2Node:
+        """
+        Start a node; with a fake localizer unless told how to load one.
+
+        :param arguments: what follows `--ros-args` on the node's command line.
+        """
         values = EVERY_IMAGE | {
             name.replace('__', '.'): value for name, value in parameters.items()}
         node = FG2Node(
             load or (lambda settings: self.loaded()),
-            namespace=self.namespace, parameter_overrides=[
+            namespace=self.namespace, cli_args=['--ros-args', *arguments], parameter_overrides=[
                 Parameter(name, value=value) for name, value in values.items()])
         self.under_test.append(node)
         self.executor.add_node(node)
