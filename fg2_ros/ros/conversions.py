@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass
 
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge

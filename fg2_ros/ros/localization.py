@@ -31,7 +31,7 @@ from fg2_ros.ros.diagnostics import Health, Rejected
 from fg2_ros.ros.inputs import Input, Inputs, NEWEST_IMAGE_QOS
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import frame_of, NodeSettings
-from fg2_ros.ros.other_origins import OtherOrigins, STATIC_TF_QOS
+from fg2_ros.ros.other_origins import OtherOrigins
 from fg2_ros.ros.outputs import LATCHED_QOS, Outputs
 from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
@@ -46,7 +46,6 @@ from rclpy.qos import QoSProfile
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
 from std_msgs.msg import Header
-from tf2_msgs.msg import TFMessage
 
 INITIAL_POSE_QOS = QoSProfile(depth=1)
 LAST_IMAGE_S = 0.5  # is all that the image at hand gets after Ctrl-C
@@ -97,7 +96,7 @@ class Localization:
         self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
         self._is_paused = False
         self.inputs = Inputs(node, health, self.start_again)
-        self.other_origins = OtherOrigins(parts.settings.map_frame)
+        self.other_origins = OtherOrigins(node, parts.settings.map_frame)
 
     def listen(self) -> None:
         """Listen to the sensors; images are worked on only between `start` and `stop`."""
@@ -119,8 +118,6 @@ class Localization:
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
                   INITIAL_POSE_QOS, carries_time=False),
             Input(NavSatFix, 'datum', self.other_origins.hear_datum, LATCHED_QOS,
-                  carries_time=False),
-            Input(TFMessage, '/tf_static', self.other_origins.hear_tf, STATIC_TF_QOS,
                   carries_time=False)]
         if self.parts.loaded.needs_intrinsics:
             inputs.append(Input(
@@ -147,6 +144,7 @@ class Localization:
         """Give everything back."""
         self.stop()
         self.inputs.close()
+        self.other_origins.close()
         self.parts.close()
 
     @property

@@ -20,6 +20,7 @@ from fg2_ros.geometry.frames import MapFrame, meridian_convergence_rad, utm_grid
 from geometry_msgs.msg import Transform
 import numpy as np
 from pyproj import Transformer
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import NavSatFix
 from tf2_msgs.msg import TFMessage
@@ -27,7 +28,7 @@ from tf_transformations import quaternion_matrix
 
 TOLERANCE_M = 0.1
 TOLERANCE_DEG = 0.1
-STATIC_TF_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_STATIC_TF_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _UTM_SOUTH_M = 1e7  # added to the northing in the south
 _GEOCENTRIC_FROM_GEODETIC = Transformer.from_pipeline(
     '+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step +proj=cart +ellps=WGS84')
@@ -43,18 +44,23 @@ class OtherOrigins:
     :param map_frame_id: name of the map on /tf_static.
     """
 
-    def __init__(self, map_frame_id: str):
-        """Know of nobody yet."""
-        self._map_frame_id = map_frame_id
+    def __init__(self, node: Node, map_frame_id: str):
+        """Listen to /tf_static; what is on the topic ``datum`` is told by `hear_datum`."""
+        self._node, self._map_frame_id = node, map_frame_id
         self._datum: NavSatFix | None = None
         self._map_from: dict[str, np.ndarray] = {}  # (4, 4), by the name of the other frame
+        self._subscription = node.create_subscription(
+            TFMessage, '/tf_static', self._hear_tf, _STATIC_TF_QOS)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._node.destroy_subscription(self._subscription)
 
     def hear_datum(self, message: NavSatFix) -> None:
         """Note what the topic ``datum`` says."""
         self._datum = message
 
-    def hear_tf(self, message: TFMessage) -> None:
-        """Note the transforms from and to the map."""
+    def _hear_tf(self, message: TFMessage) -> None:
         for each in message.transforms:
             parent, child = each.header.frame_id, each.child_frame_id
             if parent == self._map_frame_id:
