@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Iterable
 
+from fg2_ros.cameras.settings import CameraSettings
 from fg2_ros.geometry.frames import PROJECTIONS, require_geodetic
 from fg2_ros.settings import MAINTAINERS, setting
 from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
@@ -220,6 +221,7 @@ class NodeSettings:
         "grid of the datum's UTM zone, 0.9996 to 1.001 m, as navsat_transform_node has it unless "
         'use_local_cartesian is set: 2.8 m of difference 7 km from the datum in the middle of a '
         'zone.', choices=PROJECTIONS, read_only=True)
+    camera: CameraSettings = CameraSettings()
     imagery: ImagerySettings = field(default_factory=ImagerySettings)
     sensors: SensorSettings = SensorSettings()
     motion: MotionSettings = MotionSettings()
