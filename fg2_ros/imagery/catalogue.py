@@ -26,12 +26,14 @@ import os
 from pathlib import Path
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from fg2_ros.geometry import mercator
 from fg2_ros.imagery.fallback import FallbackImagery
-from fg2_ros.imagery.patch import Imagery, ImageryError
+from fg2_ros.imagery.patch import Imagery, ImageryError, Label
 from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.server.opening import open_server
+from fg2_ros.imagery.stores.opening import is_remote, open_local, open_remote
 from fg2_ros.imagery.tiles.address import host_of, TileSource
 from fg2_ros.imagery.tiles.templates import wants_key
 from fg2_ros.settings import checked, setting, yaml_content
@@ -61,7 +63,7 @@ class CatalogueSource:
         MISSING, 'Whether machines may interpret it.', of=bool)
     vintage: str = setting(MISSING, 'When it was taken.', of=str)
     url: str = setting('', 'Template of the addresses.', secret=True)
-    path: str = setting('', 'Of a file, from where the catalogue is.')
+    path: str = setting('', 'Of a file, from where the catalogue is; or its URL.', secret=True)
     tile_px: int = setting(256, 'Side of a tile.', unit='px')
     min_zoom: int = setting(0, 'Coarsest zoom.')
     max_zoom: int = setting(19, 'Finest zoom.')
@@ -84,7 +86,7 @@ class CatalogueSource:
     @property
     def label(self) -> str:
         """Return what messages call it: its name, or else its host or file."""
-        return self.name or (host_of(self.url) if self.url else Path(self.path).name)
+        return self.name or (host_of(self.url) if self.url else Path(_path_of(self.path)).name)
 
     @property
     def wants_key(self) -> bool:
@@ -259,7 +261,7 @@ def open_imagery(
         members: list[Imagery] = []
         for source, cache in zip(chosen, caches):
             if source.kind == 'file':
-                member = _open_file(source)
+                member = _open_file(source, http)
             else:
                 member = open_server(
                     source.tile_source(key if source.wants_key else ''), cache, cache_bytes,
@@ -270,9 +272,12 @@ def open_imagery(
     return FallbackImagery(members, coarsest_resolution_m)
 
 
-def _open_file(source: CatalogueSource) -> Imagery:
-    from fg2_ros.imagery.stores.opening import open_local
+def _open_file(source: CatalogueSource, http: HttpSettings | None) -> Imagery:
     try:
+        if '://' in source.path:
+            return open_remote(
+                source.path, Label(source.label, source.vintage, source.attribution), http,
+                **source.raster_options)
         return open_local(source.path, name=source.label, vintage=source.vintage,
                           attribution=source.attribution, **source.raster_options)
     except ImageryError as error:
@@ -297,6 +302,8 @@ def _choose(text: str, known: dict[str, CatalogueSource], catalogue: str | Path,
             of_urls: dict) -> CatalogueSource:
     if text in known:
         return known[text]
+    if is_remote(text):
+        return _unlisted('file', path=text)
     if '://' in text:
         return _unlisted('xyz', url=text, key_env=KEY_VARIABLE, **of_urls)
     path = Path(text).expanduser()
@@ -311,6 +318,11 @@ def _choose(text: str, known: dict[str, CatalogueSource], catalogue: str | Path,
     raise ValueError(
         f'{shown!r} is neither a URL, nor a file, nor in the catalogue '
         f'{catalogue or shipped_catalogue()}, which has {", ".join(known) or "nothing"}')
+
+
+def _path_of(text: str) -> str:
+    """Return a path, of an address without what may be a key in it."""
+    return urlsplit(text).path if '://' in text else text
 
 
 def _without_keys(text: str) -> str:
@@ -341,7 +353,7 @@ def _entry(path: Path, name: str, values: Any) -> CatalogueSource:
         raise ValueError(f'{where}: the key {missing[0]} is missing')
     source = CatalogueSource(name=name, **given)
     _require_sense(where, source)
-    if source.kind != 'file':
+    if source.kind != 'file' or is_remote(source.path):
         return source
     return replace(source, path=str(path.parent / Path(source.path).expanduser()))
 
@@ -360,6 +372,9 @@ def _require_sense(where: str, source: CatalogueSource) -> None:
     if getattr(source, senseless) or not getattr(source, needed):
         raise ValueError(f'{where}: kind {source.kind} goes with a {needed}, not a {senseless}')
     if source.kind == 'file':
+        if '://' in source.path and not is_remote(source.path):
+            raise ValueError(f'{where}: of files on a server only GeoTIFFs can be read, whose '
+                             'address ends in .tif')
         _require_senseful_pixels(where, source)
         return
     if any(source.raster_options.values()) or source.nodata is not None:
