@@ -23,7 +23,7 @@ import os
 import sys
 
 from fg2_ros.ros.conversions import image_from_rgb, rgb_from_image
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 import rclpy
@@ -43,7 +43,7 @@ class FakeNode(LifecycleNode):
         """Listen to all inputs, as the node does."""
         super().__init__('fg2')
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.pose = self.create_publisher(PoseWithCovarianceStamped, '~/pose', 10)
+        self.odometry = self.create_publisher(Odometry, '~/odometry', 10)
         self.matches = self.create_publisher(Image, '~/matches', 1)
         self.datum = self.create_publisher(NavSatFix, '~/datum', latched)
         self.images = 0
@@ -64,13 +64,13 @@ class FakeNode(LifecycleNode):
 
     def on_truth(self, truth):
         """Publish the truth, moved, with a covariance that expects it."""
-        estimate = PoseWithCovarianceStamped(header=truth.header)
+        estimate = Odometry(header=truth.header)
         estimate.pose.pose = truth.pose
         estimate.pose.pose.position.x += OFFSET_M[0]
         estimate.pose.pose.position.y += OFFSET_M[1]
         estimate.pose.covariance = np.diag(
             [OFFSET_M[0] ** 2, OFFSET_M[1] ** 2, 9.0, 9.0, 9.0, 0.01]).ravel()
-        self.pose.publish(estimate)
+        self.odometry.publish(estimate)
 
 
 def main():

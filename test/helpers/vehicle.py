@@ -62,11 +62,10 @@ COVARIANCE = np.array([[0.5, 0.1, 0.02], [0.1, 0.3, -0.01], [0.02, -0.01, 0.004]
 SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0  # of what an image says; beyond that it is flat
 # Of a localizer that is never wrong.
 CALIBRATION = Calibration(
-    temper=1.0, nothing_share=0.01, agreement=0.3, agreement_m=1.0, bias_m=0.1, bias_deg=0.2,
+    temper=1.0, nothing_share=0.01, odds_begin=12.0, bias_m=0.1, bias_deg=0.2,
     measurement_temper=1.0, measurement_bias_m=0.1, measurement_bias_deg=0.2)
 EVERY_IMAGE = {  # the vehicle of most tests stands
-    'publication.min_images': 1, 'publication.apart_m': 0.0,
-    'publication.min_distance_m': 0.0, 'publication.most_agreement': 0.5}
+    'publication.min_distance_m': 0.0, 'publication.pose_every_m': 0.0}
 PATIENCE_S = 60.0
 RELIABLE = QoSProfile(depth=50)
 _NUMBERS = count(1)

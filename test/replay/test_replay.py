@@ -137,7 +137,7 @@ def localizer(drive, monkeypatch):
     as_told = run.node_settings
     monkeypatch.setattr(run, 'node_settings', lambda settings: replace(
         as_told(settings), publication=PublicationSettings(
-            min_images=1, apart_m=0.0, min_distance_m=0.0, most_agreement=0.5)))
+            min_distance_m=0.0, pose_every_m=0.0)))
     return localizer
 
 
