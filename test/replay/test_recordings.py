@@ -15,6 +15,7 @@
 """What is where in a bag: mounts on /tf, topics that cannot be read, sensors whose stamps jump."""
 
 from test.helpers import mcap_file as mcap
+from types import SimpleNamespace
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.replay.mounts import StaticMounts
@@ -124,13 +125,14 @@ class Listener:
 
     def __init__(self):
         """Hear nothing yet."""
-        self.heard, self.cleared, self.intrinsics = [], 0, self
+        self.heard, self.cleared = [], 0
+        self.cameras = SimpleNamespace(intrinsics=[], sync_s=0.0)
 
     def add_fix(self, message):
         """Take a fix."""
         self.heard.append(round(1000 * (message.latitude - 47.0)))
 
-    add_odometry = add_imu = hear = add_fix
+    add_odometry = add_imu = add_fix
 
     def clear(self):
         """Forget everything."""
