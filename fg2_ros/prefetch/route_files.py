@@ -150,6 +150,7 @@ def _documents(path: Path, problems: list[str]) -> Iterator[Any]:
 
 def _add_geometry(item: Any, found: FilePlaces) -> None:
     kind = item.get('type') if isinstance(item, dict) else None
+    kind = kind if isinstance(kind, str) else None
     if kind == 'Feature':
         if item.get('geometry') is not None:
             _add_geometry(item['geometry'], found)

@@ -220,7 +220,8 @@ def checkpoint_changed(rng: Random, data: bytes) -> bytes:
     packed = rng.random() < 0.15
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(
-            out, 'w', zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as new:
+            out, 'w', zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED,
+            compresslevel=1) as new:
         for name in archive.namelist():
             content = archive.read(name)
             if name.endswith('data.pkl') and rng.random() < 0.9:
@@ -228,7 +229,7 @@ def checkpoint_changed(rng: Random, data: bytes) -> bytes:
             elif rng.random() < 0.1:
                 content = mutated_bytes(rng, content)
             if packed and rng.random() < 0.3:
-                content += bytes(30_000_000)
+                content += bytes(10_000_000)
             if rng.random() < 0.95:
                 new.writestr(name, content)
     return out.getvalue() if rng.random() < 0.9 else mutated_bytes(rng, out.getvalue())

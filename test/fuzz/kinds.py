@@ -35,21 +35,15 @@ ZOOM = 18
 
 
 REFUSALS = (ValueError, ImageryError)  # what the package raises about its inputs
-_MEMORY = ('MemoryError', 'std::bad_alloc', 'memory allocation', "can't allocate", 'Cannot allocate')
 _LONGEST = 4000  # characters of a sentence
 
 
 def require_sentence(error: Exception) -> None:
-    """Raise an AssertionError unless a refusal says something, and took no memory to come by."""
+    """Raise an AssertionError unless a refusal says something that people can read."""
     text = str(error)
     assert text.strip(), 'nothing is said'
     assert not isinstance(error, UnicodeError), f'a codec speaks: {text}'
     assert len(text) <= _LONGEST, f'{len(text)} characters are said: {text[:300]}'
-    link: BaseException | None = error
-    while link is not None:
-        assert not isinstance(link, MemoryError) and not any(
-            words in str(link) for words in _MEMORY), f'it wanted too much memory: {text}'
-        link = link.__cause__ or link.__context__
 
 
 def attempts(*uses: Callable[[], object]) -> None:
@@ -83,7 +77,9 @@ class Kind:
     use: Callable[[Path], None]
 
     def case(self, name: str, number: int) -> bytes:
-        """Return the input of a number, always the same."""
+        """Return the input of a number, always the same; -1, -2 ... are those without a change."""
+        if number < 0:
+            return _kept(self.seeds)[number]
         rng = Random(f'{name} {number}')
         return self.changed(rng, rng.choice(_kept(self.seeds)))
 

@@ -29,9 +29,10 @@ import sys
 import tempfile
 from test.fuzz.kinds import KINDS
 from test.helpers.paths import ROOT
+import time
 
-LONGEST_S = 10.0
-START_S = 120.0  # for the libraries, on a busy machine
+HANGS_S = 40.0  # on a busy machine; by its own clock a worker is stricter
+START_S = 120.0  # for the libraries, or to make an input
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Pool:
     def __init__(self):
         """Wait for the first input."""
         self._worker: subprocess.Popen | None = None
+        self._read, self._has_ended = b'', False
         self._folder = tempfile.TemporaryDirectory()
 
     def run(self, name: str, numbers: range) -> Tally:
@@ -76,49 +78,56 @@ class Pool:
         if self._worker:
             self._worker.kill()
             self._worker.wait()
-            for stream in (self._worker.stdin, self._worker.stdout):
-                stream.close()
-            self._worker = None
+            self._forget()
         self._folder.cleanup()
+
+    def _forget(self) -> None:
+        self._worker.stdin.close()
+        self._worker.stdout.close()
+        self._worker = None
 
     def _answer(self, name: str, number: int) -> dict:
         worker = self._running()
-        worker.stdin.write(json.dumps([name, number]) + '\n')
+        worker.stdin.write(json.dumps([name, number]).encode() + b'\n')
         worker.stdin.flush()
-        line = self._line(LONGEST_S)
+        line = self._line(START_S) and self._line(HANGS_S)
         if line:
             return json.loads(line)
-        if worker.poll() is None and not self._ended():
+        if not self._has_ended:
             worker.kill()
             worker.wait()
-            end = f'it took longer than {LONGEST_S:g} s'
+            end = f'it took longer than {HANGS_S:g} s'
         else:
             code = worker.wait()
             end = f'the process died of {signal.Signals(-code).name}' if code < 0 else (
                 f'the process ended with {code}')
-        self._worker = None
-        return {'outcome': 'finding', 'text': end, 'seconds': LONGEST_S}
+        self._forget()
+        return {'outcome': 'finding', 'text': end, 'seconds': HANGS_S}
 
     def _running(self) -> subprocess.Popen:
         if self._worker is None:
             self._worker = subprocess.Popen(
-                [sys.executable, '-m', 'test.fuzz.worker', self._folder.name], cwd=ROOT, text=True,
+                [sys.executable, '-m', 'test.fuzz.worker', self._folder.name], cwd=ROOT,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env=os.environ | {'OMP_NUM_THREADS': '1'})
-            self._worker.stdin.write('["start", 0]\n')
-            self._worker.stdin.flush()
+            self._read, self._has_ended = b'', False
             if not self._line(START_S):
                 raise RuntimeError('the process that uses the inputs does not start')
         return self._worker
 
     def _line(self, timeout_s: float) -> str:
         """Return the next line of the worker, '' if it ended or takes too long."""
-        ready, _, _ = select.select([self._worker.stdout], [], [], timeout_s)
-        return self._worker.stdout.readline() if ready else ''
-
-    def _ended(self) -> bool:
-        ready, _, _ = select.select([self._worker.stdout], [], [], 0)
-        return bool(ready)
+        end_s = time.monotonic() + timeout_s
+        while b'\n' not in self._read:
+            ready, _, _ = select.select(
+                [self._worker.stdout], [], [], max(0.0, end_s - time.monotonic()))
+            more = os.read(self._worker.stdout.fileno(), 65536) if ready else b''
+            if not more:
+                self._has_ended = bool(ready)
+                return ''
+            self._read += more
+        line, _, self._read = self._read.partition(b'\n')
+        return line.decode()
 
 
 def table(tallies: dict[str, Tally]) -> Iterator[str]:

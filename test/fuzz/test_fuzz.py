@@ -44,6 +44,13 @@ def test_whatever_comes_ends_with_a_sentence(pool, tallies, tmp_path, name):
 
 
 @pytest.mark.parametrize('name', KINDS)
+def test_what_is_changed_is_good_before(pool, name):
+    """Else all changes would be in vain."""
+    count = len(KINDS[name].seeds())
+    assert pool.run(name, range(-count, 0)).outcomes == {'ok': count}
+
+
+@pytest.mark.parametrize('name', KINDS)
 def test_inputs_are_the_same_each_time_and_differ(name):
     kind = KINDS[name]
     assert kind.case(name, 5) == kind.case(name, 5)

@@ -15,8 +15,8 @@
 """
 A process that uses changed inputs, one after the other, within bounds.
 
-It reads lines of JSON (kind, number) from its input and answers each with one of what happened.
-The one who asks ends it when it takes too long.
+It reads lines of JSON (kind, number) from its input and answers each with two: when the input is
+made, and what happened. The one who asks ends it when it takes too long between the two.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ from pathlib import Path
 import resource
 import sys
 import tempfile
-from test.fuzz.kinds import KINDS, REFUSALS, require_sentence
+from test.fuzz.kinds import Kind, KINDS, REFUSALS, require_sentence
 import time
 import traceback
+from typing import Any, TextIO
 import warnings
 
-MEMORY_BYTES = 2_000_000_000
+LONGEST_S = 10.0
+MOST_BYTES = 2_000_000_000  # in use at once, beyond what the libraries have
+# What is asked for but never written to takes none of the machine's: this is only to stop it.
+ADDRESS_BYTES = 3 * MOST_BYTES
 
 
 def main() -> None:
@@ -44,12 +48,22 @@ def main() -> None:
     warnings.simplefilter('ignore')
     _load_libraries()
     _bound_memory()
+    _say(answers, 'ready')
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
         for line in sys.stdin:
             name, number = json.loads(line)
-            json.dump(_outcome(name, number, Path(folder)) if name in KINDS else {}, answers)
-            answers.write('\n')
-            answers.flush()
+            path = Path(folder) / f'input{KINDS[name].suffix}'
+            path.write_bytes(KINDS[name].case(name, number))
+            _say(answers, 'made')
+            _say(answers, _outcome(KINDS[name], path))
+            for file in Path(folder).iterdir():
+                file.unlink()
+
+
+def _say(answers: TextIO, what: Any) -> None:
+    json.dump(what, answers)
+    answers.write('\n')
+    answers.flush()
 
 
 def _load_libraries() -> None:
@@ -63,17 +77,14 @@ def _load_libraries() -> None:
 
 def _bound_memory() -> None:
     pages = int(Path('/proc/self/statm').read_text().split()[0])
-    most = pages * resource.getpagesize() + MEMORY_BYTES
+    most = pages * resource.getpagesize() + ADDRESS_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _outcome(name: str, number: int, folder: Path) -> dict:
-    """Return what became of an input: 'ok', 'refused' or a finding."""
-    kind = KINDS[name]
-    path = folder / f'input{kind.suffix}'
-    path.write_bytes(kind.case(name, number))
-    start_s, outcome, text = time.monotonic(), 'ok', ''
+def _outcome(kind: Kind, path: Path) -> dict:
+    """Return what becomes of an input: 'ok', 'refused' or a finding."""
+    start_s, before, outcome, text = time.process_time(), _most_bytes(anew=True), 'ok', ''
     try:
         try:
             kind.use(path)
@@ -83,9 +94,20 @@ def _outcome(name: str, number: int, folder: Path) -> dict:
     except BaseException as error:
         outcome, text = 'finding', f'{type(error).__name__}: {str(error)[:300]}\n' + ''.join(
             traceback.format_tb(error.__traceback__)[-3:])
-    for file in folder.iterdir():
-        file.unlink()
-    return {'outcome': outcome, 'text': text, 'seconds': time.monotonic() - start_s}
+    if (used := _most_bytes() - before) > MOST_BYTES:
+        outcome, text = 'finding', f'it took {used / 1e9:.1f} GB'
+    seconds = time.process_time() - start_s  # others may keep the processor busy meanwhile
+    if seconds > LONGEST_S:
+        outcome, text = 'finding', f'it took {seconds:.0f} s'
+    return {'outcome': outcome, 'text': text, 'seconds': seconds}
+
+
+def _most_bytes(anew: bool = False) -> int:
+    """Return the most memory that was in use at once, since it was last asked anew."""
+    if anew:
+        Path('/proc/self/clear_refs').write_text('5')
+    status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
+    return 1024 * int(status['VmHWM'].split()[0])
 
 
 if __name__ == '__main__':
