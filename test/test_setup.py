@@ -43,6 +43,7 @@ def project(tool, tmp_path, monkeypatch):
     for name in ('requirements', 'ros_overlay/tf2_msgs', 'ros_overlay/python/tf2_ros', 'fg2_ros'):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / 'requirements' / 'constraints.txt').write_text('numpy==2')
+    (tmp_path / 'ros_overlay' / 'tf2_msgs' / 'CMakeLists.txt').touch()
     (tmp_path / 'ros_overlay' / 'python' / 'tf2_ros' / '__init__.py').touch()
     steps = []
 

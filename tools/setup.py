@@ -105,7 +105,9 @@ def set_up(environment: Environment) -> bool:
     """Carry out the steps whose inputs have changed; return whether there was any."""
     packages = fingerprint(
         str(environment.root), *sorted(environment.root.glob('requirements/*.txt')))
-    messages = fingerprint(packages, *files_below(environment.root / 'ros_overlay' / 'tf2_msgs'))
+    messages = fingerprint(
+        packages, *(file for package in message_packages(environment.root)
+                    for file in files_below(package)))
     links = fingerprint(packages, Path(__file__), *overlay_packages(environment.root))
     changed = False
     for step, inputs, carry_out in (
@@ -139,20 +141,21 @@ def pip_install(environment: Environment, *arguments: str | Path) -> None:
 
 
 def build_messages(environment: Environment) -> None:
-    """Build and install `tf2_msgs`, which is not on PyPI."""
-    print('setup: building tf2_msgs ...')
-    overlay = environment.root / 'ros_overlay'
-    build = environment.folder / 'build' / 'tf2_msgs'
-    shutil.rmtree(build, ignore_errors=True)
-    cmake = environment.folder / 'bin' / 'cmake'
-    run(environment, [
-        cmake, '-S', overlay / 'tf2_msgs', '-B', build, '-DCMAKE_BUILD_TYPE=Release',
-        '-DBUILD_TESTING=OFF', f'-DCMAKE_INSTALL_PREFIX={environment.folder}',
-        f'-DCMAKE_PREFIX_PATH={environment.folder}', f'-DPython3_EXECUTABLE={environment.python}',
-        f'-DCMAKE_PROJECT_INCLUDE={overlay / "tf2_msgs" / "wheel_targets.cmake"}'])
-    run(environment, [cmake, '--build', build, '--parallel', '2'])
-    run(environment, [cmake, '--install', build])
-    shutil.rmtree(build.parent)
+    """Build and install the message packages that are not on PyPI."""
+    for package in message_packages(environment.root):
+        print(f'setup: building {package.name} ...')
+        build = environment.folder / 'build' / package.name
+        shutil.rmtree(build, ignore_errors=True)
+        cmake = environment.folder / 'bin' / 'cmake'
+        run(environment, [
+            cmake, '-S', package, '-B', build, '-DCMAKE_BUILD_TYPE=Release',
+            '-DBUILD_TESTING=OFF', f'-DCMAKE_INSTALL_PREFIX={environment.folder}',
+            f'-DCMAKE_PREFIX_PATH={environment.folder}',
+            f'-DPython3_EXECUTABLE={environment.python}',
+            f'-DCMAKE_PROJECT_INCLUDE={package.parent / "wheel_targets.cmake"}'])
+        run(environment, [cmake, '--build', build, '--parallel', '2'])
+        run(environment, [cmake, '--install', build])
+    shutil.rmtree(environment.folder / 'build')
 
 
 def link_sources(environment: Environment) -> None:
@@ -291,6 +294,11 @@ def write_script(environment: Environment, name: str, module: str) -> None:
         "if __name__ == '__main__':\n"  # worker processes import the script
         '    sys.exit(main())\n')
     script.chmod(0o755)
+
+
+def message_packages(root: Path) -> list[Path]:
+    """Return the message packages that PyPI lacks of ROS 2."""
+    return sorted(path.parent for path in root.glob('ros_overlay/*/CMakeLists.txt'))
 
 
 def overlay_packages(root: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from fg2_ros.settings import setting
 from fg2_ros.simulation.seeds import seed_range
+from fg2_ros.simulation.worlds import WORLDS
 import numpy as np
 
 
@@ -34,6 +35,9 @@ class SimulatedSettings:
         200, 'In all, spread evenly over the cities.', between=(1, 10 ** 6))
     difficulty: str = setting(
         'standard', 'Of the cities.', choices=('standard', 'hard'))
+    world: str = setting(
+        'A', 'What cities and sensors look like. A: as in training; B: other facades, roofs, '
+        'grounds, camera and aerial sensor.', choices=tuple(WORLDS))
     prior_offset_m: float = setting(
         12.0, 'Of the prior position, uniform on each axis, metres.', between=(0.0, 1e4),
         option={'name': 'prior_offset', 'metavar': 'M'})

@@ -91,7 +91,7 @@ class CurrentCity(Imagery):
 def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
     """Render frames of a city with their priors, and run the baseline on them."""
     from fg2_ros.simulation.scenes import Scene
-    scene = Scene(seed, settings.difficulty)
+    scene = Scene(seed, settings.difficulty, world=settings.world)
     orthophoto = scene.orthophoto()
     streets = RasterImagery(
         orthophoto.image, city_frame(seed), orthophoto.centre_m, orthophoto.resolution_m)

@@ -19,13 +19,16 @@ from __future__ import annotations
 import numpy as np
 from pyproj import Transformer
 
+REACH_M = 500e3  # beyond it a metre in the plane is off by 0.3 % and its north by 5 degrees
+NOWHERE_DEG = 1e-4  # around 0 N 0 E, where no vehicle drives: receivers say so without a position
+
 
 class MapFrame:
     """
     East-north-up metres around a datum on the WGS 84 ellipsoid.
 
     Points are taken on the ellipsoid (height 0); `geodetic_from_map` inverts `map_from_geodetic`
-    to well below a millimetre within 50 km of the datum.
+    to well below a millimetre within `REACH_M` of the datum, and further off both refuse.
 
     :param latitude_deg: datum latitude, -90 to 90.
     :param longitude_deg: datum longitude, -180 to 180.
@@ -59,23 +62,43 @@ class MapFrame:
         """Return (latitude, longitude) of the origin in degrees."""
         return self.latitude_deg, self.longitude_deg
 
-    def map_from_geodetic(self, latitude_deg, longitude_deg):
-        """Return (east, north) in metres of WGS 84 degrees; scalars or arrays of one shape."""
+    def map_from_geodetic(self, latitude_deg, longitude_deg, anywhere: bool = False):
+        """
+        Return (east, north) in metres of WGS 84 degrees; scalars or arrays of one shape.
+
+        :param anywhere: also beyond `REACH_M`, to compare with something that is near the datum.
+        :raises ValueError: if a place is further than that from the datum.
+        """
         latitude, longitude = np.broadcast_arrays(
             np.asarray(latitude_deg, float), np.asarray(longitude_deg, float))
-        east, north, _ = self._enu_from_geodetic.transform(
+        east, north, up = self._enu_from_geodetic.transform(
             longitude, latitude, np.zeros(latitude.shape))
+        if not anywhere:
+            self._require_near(np.sqrt(np.square(east) + np.square(north) + np.square(up)))
         return _scalars(east, north)
 
     def geodetic_from_map(self, east_m, north_m):
-        """Return (latitude, longitude) in degrees of the ellipsoid below (or above) map points."""
+        """
+        Return (latitude, longitude) in degrees of the ellipsoid below (or above) map points.
+
+        :raises ValueError: if one is further than `REACH_M` from the datum.
+        """
         east, north = np.broadcast_arrays(np.asarray(east_m, float), np.asarray(north_m, float))
+        self._require_near(np.hypot(east, north))
         up = np.zeros(east.shape)
-        for _ in range(3):  # the tangent plane leaves the ellipsoid: walk up back onto height 0
+        for _ in range(5):  # the tangent plane leaves the ellipsoid: walk up back onto height 0
             longitude, latitude, height = self._enu_from_geodetic.transform(
                 east, north, up, direction='INVERSE')
             up = up - height
         return _scalars(latitude, longitude)
+
+    def _require_near(self, distance_m) -> None:
+        furthest_m = np.max(distance_m, initial=0.0)
+        if furthest_m > REACH_M:  # NaN is passed on
+            raise ValueError(
+                f'a place {furthest_m / 1e3:.0f} km from the datum of the map '
+                f'({self.latitude_deg:.5f}, {self.longitude_deg:.5f}) is not on its plane, which '
+                f'reaches {REACH_M / 1e3:.0f} km: give it a datum near the vehicle')
 
 
 def require_geodetic(latitude_deg: float, longitude_deg: float) -> None:
@@ -84,6 +107,11 @@ def require_geodetic(latitude_deg: float, longitude_deg: float) -> None:
         raise ValueError(f'latitude {latitude_deg} is not between -90 and 90 degrees')
     if not (np.isfinite(longitude_deg) and abs(longitude_deg) <= 180):
         raise ValueError(f'longitude {longitude_deg} is not between -180 and 180 degrees')
+
+
+def is_nowhere(latitude_deg: float, longitude_deg: float) -> bool:
+    """Return whether it is 0 N 0 E, which receivers send that have no position yet."""
+    return abs(latitude_deg) < NOWHERE_DEG and abs(longitude_deg) < NOWHERE_DEG
 
 
 def _scalars(first, second):

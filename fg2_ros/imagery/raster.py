@@ -85,7 +85,8 @@ class RasterImagery(Imagery):
 
     def pixel_from_geodetic(self, latitude_deg, longitude_deg):
         """Return continuous (column, row) of the orthophoto of places in degrees."""
-        return self.pixel_from_map(*self._frame.map_from_geodetic(latitude_deg, longitude_deg))
+        return self.pixel_from_map(*self._frame.map_from_geodetic(
+            latitude_deg, longitude_deg, anywhere=True))
 
     def pixel_from_map(self, east_m, north_m):
         """Return continuous (column, row) of points in the orthophoto's own frame."""

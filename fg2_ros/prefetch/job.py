@@ -17,7 +17,8 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+import logging
 from pathlib import Path
 from typing import Any, Callable
 
@@ -32,6 +33,7 @@ from fg2_ros.prefetch.routes import Route
 from fg2_ros.prefetch.settings import PrefetchSettings, ResolutionSettings
 
 INTERRUPTED = 'interrupted; the same command goes on from here'
+_logger = logging.getLogger(__name__)
 Progress = Callable[[int, Summary], None]
 
 
@@ -43,13 +45,21 @@ class PrefetchJob:
     :param path: of the cache's file.
     :param plans: the tiles that are needed, then coarser ones where the source is known to have
         none.
+    :param coarser: what may be asked for besides, where it turns out to have none.
     """
 
     settings: PrefetchSettings
+    resolution: ResolutionSettings
     source: CatalogueSource
     route: Route
     path: Path
     plans: list[Plan]
+    coarser: Plan
+
+    @property
+    def tile_px(self) -> int:
+        """Return the side of its tiles."""
+        return self.source.tile_source().tile_px
 
     @property
     def to_fetch(self) -> int:
@@ -68,7 +78,8 @@ class PrefetchJob:
             'source': self.source.label, 'attribution': self.source.attribution,
             'terms': self.source.terms, 'cache': str(self.path), 'zooms': first.zooms,
             'tiles': first.tiles, 'held': first.held, 'lacking': first.lacking,
-            'to_fetch': self.to_fetch, 'estimated_bytes': round(self.download_bytes)}
+            'to_fetch': self.to_fetch, 'coarser_at_most': self.coarser.to_fetch,
+            'estimated_bytes': round(self.download_bytes)}
 
 
 @dataclass
@@ -114,8 +125,7 @@ def plan_prefetch(route: Route, settings: PrefetchSettings,
     path = source.cache_file(settings.cache)
     if path is None:
         raise ValueError('name a cache: its path must not be empty')
-    return PrefetchJob(
-        settings, source, route, path, _plans(source, route, path, settings.margin_m, resolution))
+    return _planned(source, route, path, settings, resolution)
 
 
 def require_permission(source: CatalogueSource, offline_allowed: bool) -> None:
@@ -135,20 +145,25 @@ def require_permission(source: CatalogueSource, offline_allowed: bool) -> None:
             'and if they allow to fetch and keep tiles, say --offline-allowed')
 
 
-def _plans(source: CatalogueSource, route: Route, path: Path, margin_m: float,
-           resolution: ResolutionSettings) -> list[Plan]:
-    tiles = source.tile_source()
+def _planned(source: CatalogueSource, route: Route, path: Path, settings: PrefetchSettings,
+             resolution: ResolutionSettings) -> PrefetchJob:
+    layout, margin_m = source.tile_source().layout, settings.margin_m
     if resolution.zoom is not None:
-        areas: tuple[TileArea, ...] = tiles_at(route, margin_m, resolution.zoom, tiles.layout),
+        areas: tuple[TileArea, ...] = tiles_at(route, margin_m, resolution.zoom, layout),
     else:
-        areas = areas_for(route, margin_m, resolution.patch()[0], tiles.layout)
+        areas = areas_for(route, margin_m, resolution.patch()[0], layout)
     if not sum(map(len, areas)):
         raise ValueError(f'the route lies outside the bounds of {source.label}')
+    zooms = {area.zoom - less for area in areas for less in range(1, COARSER_ZOOMS + 1)}
+    below = tuple(tiles_at(route, margin_m, zoom, layout) for zoom in sorted(zooms, reverse=True)
+                  if zoom >= layout.min_zoom)
     index = read_mbtiles_index(path) if path.exists() else MbtilesIndex(path)
-    plans = [make_plan(areas, index, tiles.tile_px)]
+    coarser = make_plan(below, index, layout.tile_px)
+    plans = [make_plan(areas, index, layout.tile_px)]
     for _ in range(COARSER_ZOOMS):
-        plans.append(coarser_plan(plans[-1], (), index, tiles.layout))
-    return [plan for plan in plans if plan.tiles]
+        plans.append(coarser_plan(plans[-1], (), index, coarser))
+    return PrefetchJob(settings, resolution, source, route, path,
+                       [plan for plan in plans if plan.tiles], coarser)
 
 
 def download(job: PrefetchJob, progress: Progress = lambda total, summary: None) -> PrefetchResult:
@@ -167,9 +182,10 @@ def download(job: PrefetchJob, progress: Progress = lambda total, summary: None)
     except CacheError as error:
         raise ValueError(str(error)) from None
     try:
-        http = source.http_settings(HttpSettings(contact=settings.contact))
+        http = source.http_settings(
+            HttpSettings(contact=settings.contact, rate_per_s=settings.rate_per_s))
         with closing(cache), Prefetch(tiles, http, cache) as prefetch:
-            _download_plans(job, prefetch, result, progress)
+            _follow(job, prefetch, result, progress)
             result.end = prefetch.gave_up
     except KeyboardInterrupt:
         result.end = INTERRUPTED
@@ -178,19 +194,34 @@ def download(job: PrefetchJob, progress: Progress = lambda total, summary: None)
     return result
 
 
-def _download_plans(job: PrefetchJob, prefetch: Prefetch, result: PrefetchResult,
-                    progress: Progress) -> None:
+def _follow(job: PrefetchJob, prefetch: Prefetch, result: PrefetchResult,
+            progress: Progress) -> None:
     """Fetch the tiles of the first plan, then coarser ones for what turns out to be lacking."""
-    plan, tiles, total = job.plans[0], job.source.tile_source(), 0
+    plan, begun = job.plans[0], result.summary.tried
     for _ in range(1 + COARSER_ZOOMS):
         result.plans.append(plan)
-        total += plan.to_fetch
+        total = begun + sum(each.to_fetch for each in result.plans)
         lacking = set()
         for outcome in prefetch.outcomes(plan):
             result.summary.add(outcome)
             if outcome.kind == 'absent':
                 lacking.add(outcome.tile)
             progress(total, result.summary)
-        plan = coarser_plan(plan, lacking, read_mbtiles_index(job.path), tiles.layout)
+            if prefetch.tile_px not in (0, job.tile_px):
+                prefetch.drop_rest()
+        if prefetch.tile_px not in (0, job.tile_px):
+            result.plans.clear()
+            _follow(_for_tiles_of(job, prefetch.tile_px), prefetch, result, progress)
+            return
+        plan = coarser_plan(plan, lacking, read_mbtiles_index(job.path), job.coarser)
         if prefetch.gave_up or not plan.tiles:
             return
+
+
+def _for_tiles_of(job: PrefetchJob, tile_px: int) -> PrefetchJob:
+    """Return a job for tiles of the size that they turn out to have, as the node will use them."""
+    _logger.warning(
+        '%s has tiles of %d pixels, not of %d as was said (tile_px): the plan is made anew',
+        job.source.label, tile_px, job.tile_px)
+    source = replace(job.source, tile_px=tile_px)
+    return _planned(source, job.route, job.path, job.settings, job.resolution)

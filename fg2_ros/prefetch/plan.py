@@ -42,6 +42,7 @@ class Plan:
     :param current: those that are in the cache and current.
     :param lacking: how many the source is known to lack.
     :param tile_bytes: what a tile takes, about.
+    :param tile_px: side of a tile in pixels.
     """
 
     areas: tuple[TileArea, ...]
@@ -49,6 +50,7 @@ class Plan:
     current: tuple[TileArea, ...]
     lacking: int
     tile_bytes: float
+    tile_px: int = 256
 
     @property
     def zooms(self) -> list[int]:
@@ -142,25 +144,27 @@ def make_plan(areas: tuple[TileArea, ...], holdings: MbtilesIndex, tile_px: int)
         current.append(area.where(is_current))
         lacking += int((is_absent & ~is_current).sum())
     return Plan(tuple(areas), missing=tuple(missing), current=tuple(current), lacking=lacking,
-                tile_bytes=_tile_bytes(areas, holdings, tile_px))
+                tile_bytes=_tile_bytes(areas, holdings, tile_px), tile_px=tile_px)
 
 
 def coarser_plan(plan: Plan, lacking: Collection[TileId], holdings: MbtilesIndex,
-                 layout: TileLayout) -> Plan:
+                 allowed: Plan) -> Plan:
     """
     Return the tiles, a zoom coarser, that serve where a source lacks those of a plan.
 
     :param lacking: what the source lacks, beside what the cache knows of that.
+    :param allowed: no others are returned.
     """
     lacking = holdings.absent.union(lacking)
+    kept = {area.zoom: area.keys for area in allowed.areas}
     areas = []
     for area in plan.areas:
         lacks = area.where(np.isin(area.keys, _keys(area.zoom, lacking)))
-        if area.zoom > layout.min_zoom and len(lacks):
+        if area.zoom - 1 in kept and len(lacks):
             # A patch there also needs those beside, where the finer ones are not enough for it.
             coarser = TileArea.around(area.zoom - 1, lacks.columns // 2, lacks.rows // 2)
-            areas.append(coarser.within_bounds(layout.bounds) if layout.bounds else coarser)
-    return make_plan(tuple(areas), holdings, layout.tile_px)
+            areas.append(coarser.where(np.isin(coarser.keys, kept[coarser.zoom])))
+    return make_plan(tuple(areas), holdings, allowed.tile_px)
 
 
 def _parallels(zoom: int, zooms: list[int], resolution_m: float,

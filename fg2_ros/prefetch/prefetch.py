@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+import itertools
 import logging
 import math
 import queue
@@ -36,9 +37,9 @@ from fg2_ros.imagery.tiles.address import TileId, TileSource
 from fg2_ros.imagery.tiles.decoding import TileProblem
 from fg2_ros.prefetch.plan import Plan
 
-_CONNECTIONS = 2
 _ATTEMPTS = 4  # for a tile that fails while others come
 _MOST_FAILURES = 16  # in a row, of whatever tiles: then the server is given up
+_SPREAD = 16  # tiles of a plan, far from each other, of which one may well be there
 _logger = logging.getLogger(__name__)
 
 
@@ -87,8 +88,8 @@ class Prefetch:
     """
     Fetches tiles into a cache; use as a context manager, so that it ends with what it is at.
 
-    Two tiles are fetched at a time. While the server fails it is left alone, for as long as it
-    asks; once it has failed many times in a row it is given up.
+    As many tiles are fetched at a time as there may be connections. While the server fails it is
+    left alone, for as long as it asks; once it has failed many times in a row it is given up.
 
     :param source: where the tiles come from.
     :param http: how its server is treated.
@@ -97,9 +98,12 @@ class Prefetch:
 
     def __init__(self, source: TileSource, http: HttpSettings, cache: TileCache):
         self.gave_up = ''  # why the rest was not tried
+        self.tile_px = 0  # side of the first tile that came, whatever was said of it
         self._name = source.name
         self._cache = cache
-        self._origin = TileServerClient(source, http, cache)
+        self._workers = http.connections
+        self._spread: list[TileId] = []
+        self._origin = TileServerClient(source, http, cache, lambda: self._spread)
         self._backoff = Backoff(http.backoff_s, http.max_backoff_s)
         self._notices = LogThrottle(_logger)
         self._stopping = threading.Event()
@@ -127,19 +131,27 @@ class Prefetch:
         """
         self._cache.touch(plan.held_tiles())
         self._tiles = iter(plan)
+        self._spread = list(itertools.islice(plan, 0, None, plan.to_fetch // _SPREAD + 1))
         results: queue.SimpleQueue[TileOutcome | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, args=(results,), name=f'fg2 prefetch {i}')
-            for i in range(_CONNECTIONS)]
+            for i in range(self._workers)]
         for thread in self._threads:
             thread.start()
-        working = _CONNECTIONS
+        working = self._workers
         while working:
             outcome = results.get()
             if outcome is None:
                 working -= 1
             else:
                 yield outcome
+        if not self._stopping.is_set():
+            self._origin.settle()
+
+    def drop_rest(self) -> None:
+        """Begin no further tile of the plan: its outcomes end with what is under way."""
+        with self._lock:
+            self._tiles = iter(())
 
     def _work(self, results: queue.SimpleQueue) -> None:
         try:
@@ -168,6 +180,9 @@ class Prefetch:
                 outcome = self._attempt(tile)
             except TileProblem as error:
                 problem = error
+                if problem.refused:  # others were asked for, too, before that was said
+                    self._give_up(f'{self._name} {problem}')
+                    break
                 self._note_failure(began_s, problem)
             else:
                 self._note_success()
@@ -186,6 +201,8 @@ class Prefetch:
         if not fetched.download.may_store:
             self._give_up(f'{self._name} forbids to keep its tiles (Cache-Control: no-store)')
             return TileOutcome(tile, 'failed', reason='not to be kept')
+        if fetched.image is not None:
+            self.tile_px = self.tile_px or len(fetched.image)
         self._origin.keep(tile, fetched)
         if not self._cache.status.is_sound:
             self._give_up(f'the tile cache {self._cache.status}')

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import logging
 from pathlib import Path
-from typing import Any
 
-from fg2_ros.geometry.frames import require_geodetic
+from fg2_ros.bags.bag import Bag
+from fg2_ros.geometry.frames import is_nowhere, require_geodetic
 from fg2_ros.prefetch.route_files import FilePlaces, read_geojson, read_gpx, read_kml, track
 from fg2_ros.prefetch.tracks import cleaned, WGS84
 import numpy as np
@@ -149,39 +149,35 @@ def read_route(path: str | Path) -> Route:
 
 
 def _read_bag(path: Path) -> FilePlaces:
-    """Return the tracks of all NavSatFix topics of a ROS 1 or ROS 2 bag."""
-    try:
-        import rosbags.highlevel  # noqa: F401
-    except ImportError:
-        raise ValueError('bags are read with the Python package rosbags, which is not installed: '
-                         'pip install rosbags') from None
-    try:
-        tracks = _tracks(path)
-    except Exception as error:  # with damaged bags its parsers raise almost anything
-        reason = str(error).partition('\n')[0] or type(error).__name__
-        raise ValueError(f'it is not a readable bag ({reason})') from None
+    """Return the tracks of all NavSatFix topics of a ROS 1 or ROS 2 bag, as far as it is whole."""
+    with Bag(path) as bag:
+        tracks = _tracks(bag)
+        for sentence in (*bag.notes, bag.damage):
+            if sentence:
+                _logger.warning('%s', sentence)
     if not any(map(len, tracks)):
         raise ValueError('it holds no position (sensor_msgs/NavSatFix with a fix)')
     return FilePlaces(tracks)
 
 
-def _tracks(path: Path) -> list[np.ndarray]:
+def _tracks(bag: Bag) -> list[np.ndarray]:
     """Return the fixes of each topic, without those that say themselves that they are none."""
-    from rosbags.highlevel import AnyReader
-    from rosbags.typesys import get_typestore, Stores
-    with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-        wanted = [each for each in reader.connections if each.msgtype == _FIX]
-        tracks: dict[str, list] = {each.topic: [] for each in wanted}
-        for connection, _, data in reader.messages(wanted) if wanted else ():
-            fix: Any = reader.deserialize(data, connection.msgtype)
-            stamp = fix.header.stamp
-            if fix.status.status >= 0:
-                tracks[connection.topic].append(
-                    (fix.latitude, fix.longitude, stamp.sec + stamp.nanosec * 1e-9))
+    tracks: dict[str, list] = {topic: [] for topic, kind in bag.types.items() if kind == _FIX}
+    for message in bag.messages(tracks):
+        try:
+            fix = message.decoded()
+        except ValueError as error:
+            _logger.warning('%s', error)
+            continue
+        stamp = fix.header.stamp
+        if fix.status.status >= 0 and not is_nowhere(fix.latitude, fix.longitude):
+            tracks[message.channel.topic].append(
+                (fix.latitude, fix.longitude, stamp.sec + stamp.nanosec * 1e-9))
     return [track(fixes) for fixes in tracks.values()]
 
 
 _READERS: dict[str, Callable[[Path], FilePlaces]] = {
     '.gpx': read_gpx, **dict.fromkeys(
         ('.geojson', '.json', '.geojsonl', '.geojsonseq', '.geojsons', '.ndjson'), read_geojson),
-    '.kml': read_kml, '.kmz': read_kml, '.bag': _read_bag, '.mcap': _read_bag, '.db3': _read_bag}
+    '.kml': read_kml, '.kmz': read_kml,
+    **dict.fromkeys(('.bag', '.active', '.mcap', '.db3', '.zstd'), _read_bag)}

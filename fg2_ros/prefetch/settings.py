@@ -44,6 +44,9 @@ class PrefetchSettings:
     cache_mb: float = setting(
         512.0, 'Its bound; the same as imagery.cache_mb of the node.', unit='MB',
         between=(1.0, 1e6))
+    rate_per_s: float = setting(
+        0.0, 'Most requests a second; 0: as fast as the server answers.', between=(0.0, 1e4),
+        option={'name': 'rate', 'metavar': 'PER_S'})
     contact: str = setting(
         MAINTAINERS, 'Your mail address or web page, for those who run the server.')
     offline_allowed: bool = setting(

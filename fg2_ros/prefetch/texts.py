@@ -36,6 +36,9 @@ def describe_job(job: PrefetchJob) -> str:
             f'{plan.tiles:,} of zoom {", ".join(map(str, plan.zooms))}: {plan.held:,} are there '
             f'and current, {plan.lacking:,} do not exist, {plan.to_fetch:,} to fetch'
             for plan in job.plans),
+        'Coarser': f'{job.coarser.to_fetch:,} of zoom '
+                   f'{", ".join(map(str, job.coarser.zooms))} at most, where the source turns out '
+                   'to have none finer' if job.coarser.to_fetch else '',
         'Download': f'about {megabytes(job.download_bytes)}',
         'Cache': f'{job.path}, at most {settings.cache_mb:g} MB'}
     needed_mb = sum(plan.tiles * plan.tile_bytes for plan in job.plans) / 1e6 / USABLE_SHARE
@@ -46,7 +49,7 @@ def describe_job(job: PrefetchJob) -> str:
     return '\n'.join(
         textwrap.fill(text, 99, initial_indent=f'{name:<10}', subsequent_indent=' ' * 10,
                       break_long_words=False, break_on_hyphens=False)
-        for name, text in lines.items())
+        for name, text in lines.items() if text)
 
 
 def describe_result(result: PrefetchResult) -> str:

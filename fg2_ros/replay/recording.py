@@ -18,9 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+import logging
 from pathlib import Path
 from typing import Any
 
+from fg2_ros.bags.bag import Bag, BagMessage
 from fg2_ros.replay.messages import ros_message
 
 NO_TOPIC = 'none'
@@ -35,6 +37,9 @@ KINDS = {  # of each input: the types that its topic may have
     'truth': (POSE, FIX),
 }
 NEEDED = ('image', 'fix')
+SHOWN = 5  # topics that are left out
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,7 @@ class Recorded:
 
     topic: str
     time_ns: int
-    _type_name: str
-    _data: bytes
-    _reader: Any
+    _message: BagMessage
 
     def message(self) -> Any:
         """
@@ -53,65 +56,60 @@ class Recorded:
 
         :raises ValueError: if it is damaged.
         """
+        decoded = self._message.decoded()
         try:
-            return ros_message(self._reader.deserialize(self._data, self._type_name))
-        except Exception as error:  # with damaged bytes the parsers raise almost anything
-            raise ValueError(
-                f'a message on {self.topic} is damaged ({_first_line(error)})') from None
+            return ros_message(decoded)
+        except Exception as error:  # a type of this name with other fields
+            raise ValueError(f'a message on {self.topic} is not that of ROS '
+                             f'({_first_line(error)})') from None
 
 
 class Recording:
     """
-    An open bag.
+    An open bag; what is whole of it can be read.
 
-    :param path: rosbag2 folder, .mcap, .db3 or ROS 1 .bag.
+    :param path: rosbag2 folder, .mcap, .db3, either with .zstd, or ROS 1 .bag or .bag.active.
+    :param types: names of types by topic.
+    :param left_out: why other topics are not read, by topic.
     :raises ValueError: with a sentence that names the file, if it cannot be used.
     """
 
     def __init__(self, path: Path):
-        """Read what is in it."""
+        """Find what is in it, and say what is not as it should be."""
         self.path = Path(path)
-        if not self.path.exists():
-            raise ValueError(f'there is no bag {path}')
         try:
-            from rosbags.highlevel import AnyReader
-            from rosbags.typesys import get_typestore, Stores
-        except ImportError:
-            raise ValueError('bags are read with the Python package rosbags, which is not '
-                             'installed: pip install rosbags') from None
-        try:
-            self._reader = AnyReader(
-                [self.path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
-            self._reader.open()
-        except Exception as error:  # with damaged bags its parsers raise almost anything
-            raise ValueError(f'{path} is not a readable bag ({_first_line(error)})') from None
-        self.types = {each.topic: each.msgtype for each in self._reader.connections}
+            self._bag = Bag(self.path)
+        except OSError as error:
+            raise ValueError(f'{path} cannot be read ({error})') from None
+        self.types, self.left_out = self._bag.types, self._bag.left_out
+        for sentence in (*self._bag.notes, self.damage, _left_out(self.path, self.left_out)):
+            if sentence:
+                _log.warning('%s', sentence)
 
     def close(self) -> None:
         """Close the file."""
-        self._reader.close()
+        self._bag.close()
+
+    @property
+    def damage(self) -> str:
+        """Return where and why the bag cannot be read further; '' if it is whole."""
+        return self._bag.damage
 
     def count(self, topic: str) -> int:
-        """Return the number of messages on a topic."""
-        return sum(each.msgcount for each in self._reader.connections if each.topic == topic)
+        """Return the number of messages on a topic, as far as they are whole."""
+        return self._bag.count(topic)
 
     def messages(self, topics: Iterable[str]) -> Iterator[Recorded]:
-        """
-        Yield the messages on some topics in the order in which they were recorded.
+        """Yield the messages on some topics in the order in which they were recorded."""
+        for each in self._bag.messages(topics):
+            yield Recorded(each.channel.topic, each.time_ns, each)
 
-        :raises ValueError: where the bag is damaged.
-        """
-        topics = set(topics)
-        wanted = [each for each in self._reader.connections if each.topic in topics]
-        count = 0
-        try:
-            for connection, time_ns, data in self._reader.messages(wanted) if wanted else ():
-                yield Recorded(
-                    connection.topic, time_ns, connection.msgtype, bytes(data), self._reader)
-                count += 1
-        except Exception as error:
-            raise ValueError(f'{self.path} is damaged after {count} messages '
-                             f'({_first_line(error)})') from None
+
+def _left_out(path: Path, left_out: dict[str, str]) -> str:
+    """Return a sentence on the topics that are not read; '' if there are none."""
+    listed = [f'{topic} ({why})' for topic, why in sorted(left_out.items())]
+    more = f' and {len(listed) - SHOWN} more' if len(listed) > SHOWN else ''
+    return f'left out of {path}: {", ".join(listed[:SHOWN])}{more}' if listed else ''
 
 
 @dataclass(frozen=True)
@@ -185,6 +183,9 @@ def _chosen(recording: Recording, name: str, topic: str | None, aside: set[str])
 
 
 def _checked(recording: Recording, name: str, topic: str) -> str:
+    if topic in recording.left_out:
+        raise ValueError(f'the topic {topic} of {recording.path} cannot be read: '
+                         f'{recording.left_out[topic]}')
     if topic not in recording.types:
         raise ValueError(f'there is no topic {topic} in {recording.path}; its topics are '
                          f'{_listed(recording)}')
@@ -198,7 +199,9 @@ def _either(name: str) -> str:
 
 
 def _listed(recording: Recording) -> str:
-    return ', '.join(sorted(recording.types)) or 'none'
+    listed = [f'{topic} ({kind})' for topic, kind in recording.types.items()]
+    listed += [f'{topic} (cannot be read: {why})' for topic, why in recording.left_out.items()]
+    return ', '.join(sorted(listed)) or 'none'
 
 
 def _first_line(error: Exception) -> str:

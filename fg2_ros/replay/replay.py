@@ -30,50 +30,9 @@ from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.overlays import match_overlay
 from fg2_ros.ros.pipeline import CameraImage, Pipeline
-from fg2_ros.ros.transforms import mount_in, NoTransform
+from fg2_ros.ros.stamps import Stamps
 from fg2_ros.tracker.results import Measurement, TrackedPose
 import numpy as np
-from tf2_msgs.msg import TFMessage
-from tf2_ros import Buffer
-
-STATIC = '/tf_static'
-
-
-class StaticMounts:
-    """
-    The sensors' places on the vehicle that a bag has on /tf_static.
-
-    Of a bag without it all are taken to be at the vehicle's frame.
-    """
-
-    def __init__(self, recording: Recording):
-        """
-        Read them all.
-
-        :raises ValueError: if the bag is damaged.
-        """
-        self._buffer = Buffer()
-        self._are_known = bool(recording.types.get(STATIC))
-        for recorded in recording.messages([STATIC]):
-            self._add(recorded.message())
-
-    def mount(self, base_frame: str, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
-        """
-        Return (translation (3,), quaternion (4,) x y z w) of a sensor on the vehicle.
-
-        :raises NoTransform: if it is not known.
-        """
-        if not sensor_frame:
-            raise NoTransform('the messages name no frame')
-        if not self._are_known:
-            return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
-        return mount_in(self._buffer, base_frame, sensor_frame.lstrip('/'))
-
-    def _add(self, message: TFMessage) -> None:
-        for each in message.transforms:
-            each.header.frame_id = each.header.frame_id.lstrip('/')  # ROS 1 had such names
-            each.child_frame_id = each.child_frame_id.lstrip('/')
-            self._buffer.set_transform_static(each, 'bag')
 
 
 @dataclass(frozen=True)
@@ -141,12 +100,14 @@ class Replay:
             topics.imu: pipeline.add_imu, topics.camera_info: pipeline.intrinsics.hear}
         self.unusable: Counter[str] = Counter()  # messages by topic
         self.last_trouble: dict[str, str] = {}   # by topic
+        self.end = ''  # why not all messages could be read
+        self._stamps = Stamps()
 
     def outcomes(self, every: int = 1, limit: int | None = None) -> Iterator[ReplayedImage]:
         """
         Yield what becomes of one in ``every`` images, up to ``limit`` of them.
 
-        :raises ValueError: where the bag is damaged.
+        A bag that is damaged is read as far as it is whole; `end` then says where that is.
         """
         seen = localized = 0
         for recorded in self._recording.messages(filter(None, self._topics.heard)):
@@ -160,10 +121,16 @@ class Replay:
                 localized += 1
                 if localized == limit:
                     return
+        self.end = self._recording.damage
 
     def _hear(self, recorded: Recorded) -> None:
         try:
-            self._listeners[recorded.topic](recorded.message())
+            message = recorded.message()
+            if recorded.topic != self._topics.camera_info and self._stamps.note(
+                    recorded.topic, conversions.stamp_ns(message.header.stamp)):
+                self._pipeline.clear()  # its clock was set back, or it was started again
+                self._stamps.clear()
+            self._listeners[recorded.topic](message)
         except ValueError as error:
             self.unusable[recorded.topic] += 1
             self.last_trouble[recorded.topic] = str(error)

@@ -28,10 +28,11 @@ from fg2_ros.evaluation.drive import DriveRecord
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, Imagery, ImageryError
 from fg2_ros.imagery.patch import PatchView
+from fg2_ros.replay.mounts import MOVING, STATIC, StaticMounts
 from fg2_ros.replay.outputs import (
     BAG_FOLDER, CSV_FILE, GEOJSON_FILE, PoseTable, require_new, write_bag, write_geojson)
 from fg2_ros.replay.recording import choose_topics, POSE, Recording, Topics
-from fg2_ros.replay.replay import Replay, ReplayedImage, STATIC, StaticMounts
+from fg2_ros.replay.replay import Replay, ReplayedImage
 from fg2_ros.replay.settings import ReplaySettings, TopicNames
 from fg2_ros.replay.truth import drive_record, read_fixes, read_truth, truth_figures
 from fg2_ros.ros import loading
@@ -112,8 +113,9 @@ def replay_bag(bag: Path, settings: ReplaySettings, topic_names: TopicNames = To
         topics = choose_topics(recording, asdict(topic_names))
         if for_page:
             _require_true_poses(recording, topics)
-        _require_mounts(settings, recording)
-        return _replay(settings, recording, topics, out, for_page, progress)
+        mounts = StaticMounts(recording)
+        _require_mounts(settings, recording, mounts)
+        return _replay(settings, recording, topics, mounts, out, for_page, progress)
 
 
 def _require_true_poses(recording: Recording, topics: Topics) -> None:
@@ -122,13 +124,14 @@ def _require_true_poses(recording: Recording, topics: Topics) -> None:
         raise ValueError(f'--report needs a ground truth of {POSE}: name it with --truth')
 
 
-def _require_mounts(settings: ReplaySettings, recording: Recording) -> None:
+def _require_mounts(
+        settings: ReplaySettings, recording: Recording, mounts: StaticMounts) -> None:
     """Refuse a bag that does not tell where the camera is, unless it is at the vehicle's frame."""
-    if not recording.types.get(STATIC) and settings.camera_frame != settings.base_frame:
+    if settings.camera_frame != settings.base_frame and not mounts.are_known(settings.base_frame):
         raise ValueError(
-            f'{recording.path} has no {STATIC}, which tells where the camera is on the vehicle: '
-            f'record it, or say --camera-frame {settings.base_frame} if all sensors sit there and '
-            'look ahead')
+            f'{recording.path} has no {STATIC}, nor mounts on {MOVING}, which tell where the '
+            f'camera is on the vehicle: record it, or say --camera-frame {settings.base_frame} if '
+            'all sensors sit there and look ahead')
 
 
 def node_settings(settings: ReplaySettings) -> NodeSettings:
@@ -149,9 +152,10 @@ def node_settings(settings: ReplaySettings) -> NodeSettings:
     return replace(node, localizer=replace(node.localizer, patch=patch))
 
 
-def _replay(settings: ReplaySettings, recording: Recording, topics: Topics, out: Path | None,
-            for_page: bool, progress: Progress) -> ReplayResult:
-    node, mounts = node_settings(settings), StaticMounts(recording)
+def _replay(settings: ReplaySettings, recording: Recording, topics: Topics,
+            mounts: StaticMounts, out: Path | None, for_page: bool,
+            progress: Progress) -> ReplayResult:
+    node = node_settings(settings)
     count = -(-recording.count(topics.image) // settings.every)
     count = min(count, settings.limit or count)
     with closing(loading.load_localizer(node)) as loaded:
@@ -206,9 +210,7 @@ def _localize_images(replay: Replay, settings: ReplaySettings, out: Path | None,
                 tell(accepted)
         except KeyboardInterrupt:
             return images, INTERRUPTED
-        except ValueError as error:
-            return images, str(error)
-    return images, ''
+    return images, replay.end
 
 
 def _figures(images: Sequence[ReplayedImage], replay: Replay) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fg2_ros.evaluation.drive import DriveRecord, summary
-from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.frames import is_nowhere, MapFrame
 from fg2_ros.replay.recording import datum_of, FIX, Recording, Topics
 from fg2_ros.replay.replay import ReplayedImage
 from fg2_ros.ros import conversions
@@ -81,7 +81,7 @@ def read_truth(recording: Recording, topics: Topics, pipeline: Pipeline) -> Pose
     found = list(_poses(recording, topics.truth))
     if not found:
         raise ValueError(f'there is no message on {topics.truth}')
-    datum = next(recording.messages([datum_of(topics.truth)])).message()
+    datum = next(recording.messages([datum_of(topics.truth)])).message()  # `_chosen_truth` saw it
     return _track(MapFrame(datum.latitude, datum.longitude), *zip(*found))
 
 
@@ -94,9 +94,10 @@ def read_fixes(recording: Recording, topic: str, pipeline: Pipeline) -> PoseTrac
     stamps, places, lever_m = [], [], (0.0, 0.0)
     for recorded in recording.messages([topic]):
         message = recorded.message()
-        if message.status.status >= 0 and np.isfinite([message.latitude, message.longitude]).all():
+        place = message.latitude, message.longitude
+        if message.status.status >= 0 and np.isfinite(place).all() and not is_nowhere(*place):
             stamps.append(conversions.stamp_ns(message.header.stamp))
-            places.append((message.latitude, message.longitude))
+            places.append(place)
             lever_m = tuple(pipeline.mount_of(message.header.frame_id)[0][:2])
     if not places:
         raise ValueError(f'there is no good fix on {topic}')

@@ -17,28 +17,36 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
-from fg2_ros.geometry.frames import MapFrame, require_geodetic
-from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import Pose2, wrap_angle, yaw_from_bearing
+from fg2_ros.ros.fix_guard import Position
 from fg2_ros.ros.node_settings import SensorSettings
 from fg2_ros.tracker.inputs import Odometry
-from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped, Quaternion
 from nav_msgs.msg import Odometry as OdometryMessage
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix, NavSatStatus
 from tf_transformations import (
-    euler_from_quaternion, quaternion_from_euler, quaternion_inverse, quaternion_multiply)
+    euler_from_quaternion, quaternion_from_euler, quaternion_inverse, quaternion_matrix,
+    quaternion_multiply)
 
 CHANNELS = {'rgb8': 3, 'bgr8': 3, 'mono8': 1, 'rgba8': 4, 'bgra8': 4}
 UNMEASURED_HEIGHT_M2 = 1e4  # we do not measure height: 100 m
 UNMEASURED_TWIST = 1e4  # nor velocities
 UNMEASURED_TILT_RAD2 = np.pi ** 2  # nor roll and pitch: anything is possible
+VAGUEST_YAW_RAD = 1.0  # a heading with a larger sigma says nothing
+LARGEST_ODOMETRY = 1e7  # metres or metres a second
+NOT_NORMALISED = 0.02  # of a quaternion's length: what rounding to two digits leaves
 NANOSECONDS = 1_000_000_000
 
 _bridge = CvBridge()
+
+
+class NoHeading(ValueError):
+    """A sensor has no heading to give, which is no fault."""
 
 
 def stamp_ns(stamp) -> int:
@@ -96,33 +104,19 @@ def _without_padding(message: Image, row_bytes: int) -> Image:
 
 # What the prior is made of ---------------------------------------------------------------------
 
-@dataclass(frozen=True)
-class Position:
-    """A checked GNSS position."""
-
-    latitude_deg: float
-    longitude_deg: float
-    sigma_m: float
-
-
 def position_from_fix(message: NavSatFix, settings: SensorSettings) -> Position:
     """
     Return the position of a fix with its horizontal standard deviation.
 
-    :raises ValueError: if the receiver has no fix, or says what cannot be.
+    :raises ValueError: if the receiver has no fix.
     """
     if message.status.status == NavSatStatus.STATUS_NO_FIX:  # "unknown" is many drivers' default
         raise ValueError('the GNSS receiver has no fix')
-    try:
-        require_geodetic(message.latitude, message.longitude)
-    except ValueError as error:
-        raise ValueError(f'the GNSS fix is unusable: {error}') from error
-    sigma_m = settings.default_fix_sigma_m
-    variance = (message.position_covariance[0] + message.position_covariance[4]) / 2
-    if message.position_covariance_type != NavSatFix.COVARIANCE_TYPE_UNKNOWN \
-            and np.isfinite(variance) and variance > 0:
-        sigma_m = float(np.sqrt(variance))
-    return Position(message.latitude, message.longitude, sigma_m)
+    variances = np.array([message.position_covariance[0], message.position_covariance[4]])
+    known = message.position_covariance_type != NavSatFix.COVARIANCE_TYPE_UNKNOWN \
+        and np.all(np.isfinite(variances) & (variances > 0))
+    sigma_m = float(np.sqrt(variances.mean())) if known else settings.default_fix_sigma_m
+    return Position(stamp_ns(message.header.stamp), message.latitude, message.longitude, sigma_m)
 
 
 def heading_from_imu(message: Imu, settings: SensorSettings,
@@ -131,11 +125,11 @@ def heading_from_imu(message: Imu, settings: SensorSettings,
     Return (map yaw of base_link, its standard deviation) in radians of an IMU's orientation.
 
     :param base_from_imu: (4,) quaternion x, y, z, w of the IMU's mount.
-    :raises ValueError: if the message has no orientation (`orientation_covariance[0]` is -1) or
-        the quaternion is none.
+    :raises NoHeading: if it gives none.
+    :raises ValueError: if the quaternion is none.
     """
-    if message.orientation_covariance[0] == -1:
-        raise ValueError('the IMU gives no orientation (orientation_covariance[0] is -1)')
+    if lacking := _lacking_orientation(message):
+        raise NoHeading(f'the IMU gives no orientation ({lacking}): it is no source of headings')
     orientation = quaternion_multiply(
         _checked_quaternion(message.orientation, 'IMU'), quaternion_inverse(base_from_imu))
     yaw = euler_from_quaternion(orientation)[2] + np.radians(settings.imu_yaw_offset_deg)
@@ -145,19 +139,72 @@ def heading_from_imu(message: Imu, settings: SensorSettings,
     return float(yaw), float(sigma)
 
 
-def odometry_from_message(message: OdometryMessage) -> Odometry:
-    """
-    Return the planar pose and velocity of an odometry message.
+def _lacking_orientation(message: Imu) -> str:
+    """Return how an IMU says that it does not know its yaw; '' if it says nothing like it."""
+    covariance, turn = message.orientation_covariance, message.orientation
+    for index in (0, 8):
+        if covariance[index] < 0:
+            return f'orientation_covariance[{index}] is {covariance[index]:g}'
+    if covariance[8] > VAGUEST_YAW_RAD ** 2:
+        return f'its yaw may be {np.degrees(np.sqrt(covariance[8])):.3g} degrees off'
+    # An orientation that nobody has filled in: in ROS 2 that is the identity.
+    is_default = (turn.x, turn.y, turn.z) == (0.0, 0.0, 0.0) and abs(turn.w) == 1.0
+    if is_default and not np.any(np.nan_to_num(covariance)):
+        return 'it is the identity with a covariance of zeros, which drivers leave that have none'
+    return ''
 
-    :raises ValueError: if numbers are not finite or the quaternion is none.
+
+def heading_of(orientation: Quaternion, variance: float, settings: SensorSettings,
+               base_from_sensor=(0.0, 0.0, 0.0, 1.0)) -> tuple[float, float]:
+    """
+    Return (map yaw of base_link, its standard deviation) in radians of an orientation.
+
+    :param variance: of the yaw in square radians; 0 where it is not known.
+    :param base_from_sensor: (4,) quaternion x, y, z, w of the sensor's mount.
+    :raises ValueError: if the quaternion is none, or the variance says that nothing is known.
+    """
+    if not 0 <= variance <= np.pi ** 2:
+        raise ValueError(f'a heading with a variance of {variance:g} says nothing')
+    yaw = euler_from_quaternion(_checked_quaternion(orientation, 'heading'))[2]
+    if settings.heading_axes == 'ned':
+        yaw = yaw_from_bearing(yaw)
+    yaw += np.radians(settings.heading_offset_deg) - euler_from_quaternion(base_from_sensor)[2]
+    sigma = np.sqrt(variance) or np.radians(settings.default_heading_sigma_deg)
+    return wrap_angle(yaw), float(sigma)
+
+
+def odometry_from_message(
+        message: OdometryMessage, translation_m=(0.0, 0.0, 0.0),
+        base_from_child=(0.0, 0.0, 0.0, 1.0)) -> Odometry:
+    """
+    Return the planar pose and velocity of base_link that an odometry message gives.
+
+    :param translation_m: (3,) where the frame whose motion it tells (`child_frame_id`) sits on
+        base_link.
+    :param base_from_child: (4,) quaternion x, y, z, w of how that frame is turned.
+    :raises ValueError: if numbers are not finite or absurdly large, or the quaternion is none.
     """
     pose, twist = message.pose.pose, message.twist.twist
-    yaw = euler_from_quaternion(_checked_quaternion(pose.orientation, 'odometry'))[2]
-    numbers = (pose.position.x, pose.position.y, yaw,
-               twist.linear.x, twist.linear.y, twist.angular.z)
+    numbers = np.array([_vector(pose.position), _vector(twist.linear), _vector(twist.angular)])
+    out_of_plane = ([0, 1, 2, 2], [2, 2, 0, 1])  # which those who drive in it may leave unset
+    numbers[out_of_plane] = np.nan_to_num(numbers[out_of_plane], posinf=0.0, neginf=0.0)
     if not np.all(np.isfinite(numbers)):
-        raise ValueError('the odometry is not finite')
-    return Odometry(Pose2(*numbers[:3]), Pose2(*numbers[3:]))
+        raise ValueError('the odometry is not finite: it is not used')
+    if np.abs(numbers).max() > LARGEST_ODOMETRY:
+        raise ValueError(f'the odometry holds {np.abs(numbers).max():.3g}, which is no vehicle: '
+                         'it is not used')
+    odom_from_base = quaternion_multiply(
+        _checked_quaternion(pose.orientation, 'odometry'), quaternion_inverse(base_from_child))
+    position = numbers[0] - quaternion_matrix(odom_from_base)[:3, :3] @ translation_m
+    linear, angular = (quaternion_matrix(base_from_child)[:3, :3] @ numbers[1:].T).T
+    linear = linear - np.cross(angular, translation_m)
+    yaw = euler_from_quaternion(odom_from_base)[2]
+    return Odometry(Pose2(float(position[0]), float(position[1]), float(yaw)),
+                    Pose2(float(linear[0]), float(linear[1]), float(angular[2])))
+
+
+def _vector(point) -> tuple[float, float, float]:
+    return point.x, point.y, point.z
 
 
 def pose_from_message(message: PoseWithCovariance, of: str) -> tuple[Pose2, np.ndarray]:
@@ -179,9 +226,11 @@ def pose_from_message(message: PoseWithCovariance, of: str) -> tuple[Pose2, np.n
 
 def _checked_quaternion(quaternion, of: str) -> np.ndarray:
     values = np.array([quaternion.x, quaternion.y, quaternion.z, quaternion.w])
-    length = np.linalg.norm(values)
-    if not np.isfinite(length) or length < 0.5:
-        raise ValueError(f'the orientation of the {of} is no quaternion: {values.tolist()}')
+    with np.errstate(over='ignore'):
+        length = np.linalg.norm(values)
+    if not abs(length - 1) <= NOT_NORMALISED:
+        raise ValueError(f'the orientation of the {of} is no quaternion of length 1: '
+                         f'{values.tolist()}')
     return values / length
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import re
 import threading
 import time
-from typing import Mapping
+from typing import Mapping, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from fg2_ros.imagery.status import ImageryStatus
@@ -31,7 +31,29 @@ from fg2_ros.tracker.results import BeliefState, TrackedPose
 import numpy as np
 
 REPEAT_LOG_S = 10.0
+OVER_S = 60.0  # what has not happened for so long is told anew
 _RECENT_S = 3.0
+LASTING_S = 2.0  # what does not last so long asks for nobody's help
+SEARCHING = ('start', 'mass', 'order')  # kinds of rejections that end by driving on
+COARSE = 2.0  # imagery coarser than wanted by this factor asks for a finer source
+
+
+class Trouble(NamedTuple):
+    """What is wrong, since when and when last."""
+
+    reason: str
+    since_s: float
+    last_s: float
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether it was noticed in the last seconds."""
+        return _is_recent(self.last_s)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is recent, and not of a moment only."""
+        return self.is_recent and self.last_s - self.since_s >= LASTING_S
 
 
 class Rejected(Exception):
@@ -72,8 +94,9 @@ class Health:
             self.last_reason = ''
             self.last_belief: BeliefState | None = None
             self._latencies_ms: deque[float] = deque(maxlen=200)
-            self._troubles: dict[str, tuple[str, float]] = {}  # kind: (reason, when)
+            self._troubles: dict[str, Trouble] = {}
             self._last_accepted_s = -np.inf
+            self._begin_s = time.monotonic()
 
     def pose_published(self, pose: TrackedPose, latency_s: float) -> None:
         """Note a published pose, and how long after the image's arrival it left."""
@@ -90,18 +113,34 @@ class Health:
             self.last_reason = str(rejection)
         self.trouble(rejection.kind, f'no pose: {rejection}')
 
-    def trouble(self, kind: str, reason: str) -> None:
-        """Warn about something wrong: now in the log, and in /diagnostics while it is recent."""
+    def trouble(self, kind: str, reason: str, once: bool = False) -> None:
+        """
+        Warn about something wrong: now in the log, and in /diagnostics while it is recent.
+
+        :param once: do not repeat it in the log while it lasts.
+        """
         now, pattern = time.monotonic(), re.sub(r'[-\d.]+', '#', reason)
+        silent_s = OVER_S if once else REPEAT_LOG_S
         with self._lock:
-            self._troubles[kind] = reason, now
+            before = self._troubles.get(kind)
+            since_s = before.since_s if before and before.is_recent else now
+            self._troubles[kind] = Trouble(reason, since_s, now)
             self._logged_s = {said: when for said, when in self._logged_s.items()
-                              if now - when < REPEAT_LOG_S}
-            due = pattern not in self._logged_s
-            if due:
+                              if now - when < max(OVER_S, REPEAT_LOG_S)}
+            due = now - self._logged_s.get(pattern, -np.inf) >= silent_s
+            if due or once:
                 self._logged_s[pattern] = now
         if due:
             self._logger.warning(reason)
+
+    def note(self, kind: str, sentence: str) -> None:
+        """Keep a sentence on what is lacking but needs not be there; '' once it is there."""
+        if sentence and self.notes.get(kind) != sentence:
+            self._logger.info(sentence)
+        if sentence:
+            self.notes[kind] = sentence
+        else:
+            self.notes.pop(kind, None)
 
     def report(self, name: str, stamp, arrivals: Mapping[str, Arrivals], values: dict,
                imagery: ImageryStatus | None) -> DiagnosticArray:
@@ -137,16 +176,23 @@ class Health:
             'resident memory [MB]': f'{resident_memory_mb():.0f}',
             **self.notes,
         }
+        return *self._verdict(), values
+
+    def _verdict(self) -> tuple[bytes, str]:
+        """Return level and summary: a warning only where somebody has to do something."""
         if self.setup_error:
-            return DiagnosticStatus.ERROR, self.setup_error, values
+            return DiagnosticStatus.ERROR, self.setup_error
         if self.state != 'active':
-            return DiagnosticStatus.OK, self.state, values
-        reasons = [reason for reason, when in self._recent_troubles()]
-        if reasons:
-            return DiagnosticStatus.WARN, '; '.join(reasons), values
-        if not self._is_recent(self._last_accepted_s):
-            return DiagnosticStatus.WARN, 'waiting for images', values
-        return DiagnosticStatus.OK, 'localizing', values
+            return DiagnosticStatus.OK, self.state
+        recent = {kind: each for kind, each in self._troubles.items() if each.is_recent}
+        lasting = [each.reason for kind, each in recent.items()
+                   if each.lasts and kind not in SEARCHING]
+        if lasting:
+            return DiagnosticStatus.WARN, '; '.join(lasting)
+        if _is_recent(self._last_accepted_s):
+            return DiagnosticStatus.OK, 'localizing'
+        searching = [each.reason for each in recent.values()]
+        return DiagnosticStatus.OK, '; '.join(searching) or 'waiting for images'
 
     def _belief(self) -> dict[str, str]:
         """Return how sure the last published pose was."""
@@ -164,25 +210,25 @@ class Health:
         for topic, each in arrivals.items():
             values[f'{topic} rate [Hz]'] = f'{each.rate_hz:.1f}'
             values[f'{topic} age [s]'] = f'{each.age_s:.2f}'
-        images = arrivals.get('image', Arrivals())
-        if self.state == 'active' and images.age_s > _RECENT_S:
+        images = [each for topic, each in arrivals.items() if topic.startswith('image')]
+        age_s = min((each.age_s for each in images), default=np.inf)
+        rate_hz = max((each.rate_hz for each in images), default=0.0)
+        if self.state == 'active' and not _is_recent(self._begin_s) and age_s > _RECENT_S:
             return DiagnosticStatus.WARN, 'no images', values
-        return DiagnosticStatus.OK, f'{images.rate_hz:.1f} images/s', values
+        return DiagnosticStatus.OK, f'{rate_hz:.1f} images/s', values
 
     def _imagery(self, imagery: ImageryStatus | None):
         values = _imagery_values(imagery) if imagery else {}
         trouble = self._troubles.get('imagery')
-        problem = trouble[0] if trouble and self._is_recent(trouble[1]) else ''
+        problem = trouble.reason if trouble and trouble.lasts else ''
         problem = problem or (_imagery_problem(imagery) if imagery else '')
         if problem:
             return DiagnosticStatus.WARN, problem, values
         return DiagnosticStatus.OK, 'ok' if imagery else 'not configured', values
 
-    def _recent_troubles(self) -> list[tuple[str, float]]:
-        return [entry for entry in self._troubles.values() if self._is_recent(entry[1])]
 
-    def _is_recent(self, when_s: float) -> bool:
-        return time.monotonic() - when_s <= _RECENT_S
+def _is_recent(when_s: float) -> bool:
+    return time.monotonic() - when_s <= _RECENT_S
 
 
 def resident_memory_mb() -> float:
@@ -204,7 +250,7 @@ def _imagery_problem(imagery: ImageryStatus) -> str:
     if imagery.stale:
         return f'{imagery.stale} tiles are out of date and cannot be had anew'
     patch = imagery.last_patch
-    if patch and (patch.native_resolution_m or 0.0) > 1.01 * patch.resolution_m:
+    if patch and (patch.native_resolution_m or 0.0) > COARSE * patch.resolution_m:
         return (f'the imagery of {patch.source} has {patch.native_resolution_m:.2f} m per pixel, '
                 f'coarser than the {patch.resolution_m:.2f} m that the network wants')
     return ''

@@ -22,13 +22,17 @@ from typing import Any, Callable, Iterable, NamedTuple
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.arrivals import Arrivals
+from fg2_ros.ros.clocks import Clocks
 from fg2_ros.ros.diagnostics import Health
+from fg2_ros.ros.qos import subscribe
+from fg2_ros.ros.stamps import Stamps
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
 
 NEWEST_IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 SENSOR_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-TIME_JUMP_S = 1.0  # an input whose stamps go back this far has been started again
+IMAGES = (Image, CompressedImage)
 
 
 class Input(NamedTuple):
@@ -58,15 +62,15 @@ class Inputs:
         """Listen to nothing yet."""
         self._node, self._health, self._start_again = node, health, start_again
         self._subscriptions: list = []
-        self._newest_ns: dict[str, int] = {}
+        self._stamps, self._clocks = Stamps(), Clocks()
         self.arrivals: dict[str, Arrivals] = {}
 
     def listen(self, inputs: Iterable[Input]) -> None:
         """Subscribe to topics."""
         for each in inputs:
             self.arrivals[each.topic] = Arrivals()
-            self._subscriptions.append(self._node.create_subscription(
-                each.kind, each.topic, self._guarded(each), each.qos))
+            self._subscriptions.append(subscribe(
+                self._node, each.kind, each.topic, self._guarded(each), each.qos))
 
     def close(self) -> None:
         """Listen to nothing any more."""
@@ -76,7 +80,8 @@ class Inputs:
 
     def forget_time(self) -> None:
         """Forget the stamps: time has jumped."""
-        self._newest_ns.clear()
+        self._stamps.clear()
+        self._clocks.clear()
 
     def now_ns(self) -> int:
         """
@@ -85,8 +90,14 @@ class Inputs:
         That is the ROS time, unless they have another one: a recording is played without it.
         """
         now_ns = self._node.get_clock().now().nanoseconds
-        newest_ns = max(self._newest_ns.values(), default=now_ns)
-        return now_ns if abs(now_ns - newest_ns) < TIME_JUMP_S * 1e9 else newest_ns
+        return self._stamps.now_ns(now_ns)
+
+    def clocks(self) -> dict[str, str]:
+        """Return for diagnostics how clocks differ, and warn where they do by seconds."""
+        if problem := self._clocks.problem():
+            self._health.trouble('clocks', problem, once=True)
+        return {f'{topic} stamps behind those of images [s]': f'{seconds:.2f}'
+                for topic, seconds in self._clocks.behind_s().items()}
 
     def _guarded(self, listened: Input) -> Callable[[Any], None]:
         """Return a callback that no message can make raise, for that would end the node."""
@@ -95,26 +106,26 @@ class Inputs:
         def guarded(message: Any) -> None:
             arrivals.note()
             try:
-                if listened.carries_time:
-                    self._notice_stamp(topic, message)
+                self._notice_stamp(listened, message)
                 listened.take(message)
             except (ValueError, ImageryError) as error:
-                self._health.trouble(topic, str(error))
+                self._health.trouble(topic, str(error), once=True)
             except Exception:
                 self._health.trouble(topic, f'{topic}: {traceback.format_exc()}')
         return guarded
 
-    def _notice_stamp(self, topic: str, message: Any) -> None:
+    def _notice_stamp(self, listened: Input, message: Any) -> None:
         """
-        Start again if a sender's stamps go far back: it has been started again.
+        Compare clocks, and start again if a sender's go far back: it has been started again.
 
-        :raises ValueError: if the message has no stamp.
+        :raises ValueError: if the message has no stamp, or one that cannot be.
         """
-        stamp_ns = conversions.stamp_ns(message.header.stamp)
-        if not stamp_ns:
-            raise ValueError(f'a message on {topic} has no stamp and is not used')
-        newest_ns = self._newest_ns.get(topic, stamp_ns)
-        if newest_ns - stamp_ns > TIME_JUMP_S * 1e9:
-            self._start_again(f'the stamps of {topic} went back by '
-                              f'{(newest_ns - stamp_ns) / 1e9:.1f} s')
-        self._newest_ns[topic] = max(stamp_ns, self._newest_ns.get(topic, stamp_ns))
+        stamp_ns, topic = conversions.stamp_ns(message.header.stamp), listened.topic
+        if listened.kind in IMAGES:
+            self._clocks.note_image(stamp_ns)
+        if not listened.carries_time:
+            return
+        if back_s := self._stamps.note(topic, stamp_ns):
+            self._start_again(f'the stamps of {topic} went back by {back_s:.1f} s')
+            self._stamps.note(topic, stamp_ns)
+        self._clocks.note(topic, stamp_ns)

@@ -36,7 +36,7 @@ from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import Worker
 from fg2_ros.tracker.results import TrackedPose
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 from rclpy.clock import Clock, ClockType
@@ -47,6 +47,7 @@ from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
 from std_msgs.msg import Header
 
 INITIAL_POSE_QOS = QoSProfile(depth=1)
+LAST_IMAGE_S = 0.5  # is all that the image at hand gets after Ctrl-C
 STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another clock, is of now
 
 
@@ -108,7 +109,10 @@ class Localization:
             Input(Image, 'image', self._hear_image, NEWEST_IMAGE_QOS, carries_time=False),
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
-            Input(Imu, 'imu', pipeline.add_imu),
+            Input(Imu, 'imu', self._hear_imu),
+            Input(QuaternionStamped, 'heading', pipeline.add_heading),
+            Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
+            Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
                   INITIAL_POSE_QOS, carries_time=False)]
         if self.parts.loaded.needs_intrinsics:
@@ -126,10 +130,10 @@ class Localization:
         self._start_broadcast()
 
     def stop(self) -> None:
-        """Finish the image at hand; GNSS and odometry are still listened to."""
+        """Finish the image at hand, unless Ctrl-C was pressed; sensors are still listened to."""
         self._stop_broadcast()
         if self._worker is not None:
-            self._worker.stop()
+            self._worker.stop(None if self._node.context.ok() else LAST_IMAGE_S)
             self._worker = None
 
     def close(self) -> None:
@@ -142,6 +146,20 @@ class Localization:
     def dropped(self) -> int:
         """Return how many images a newer one has replaced before they were worked on."""
         return self._worker.mailbox.dropped if self._worker is not None else 0
+
+    def state_of_inputs(self) -> dict[str, str]:
+        """Return for diagnostics what else is to be said of the inputs."""
+        settings, tracker = self.parts.settings, self.parts.pipeline.tracker
+        now_ns, (offset_m, turn_rad) = self.inputs.now_ns(), tracker.offsets()
+        values = {
+            'images dropped for newer ones': str(self.dropped), 'prior': tracker.prior(now_ns),
+            'heading from': self.parts.pipeline.headings.summary, **self.inputs.clocks(),
+            **self.parts.transforms.state(settings.odom_frame, settings.base_frame, now_ns)}
+        if offset_m is not None:
+            values['GNSS less pose [m]'] = f'{offset_m[0]:+.1f} east, {offset_m[1]:+.1f} north'
+        if turn_rad is not None:
+            values['heading less pose [deg]'] = f'{math.degrees(turn_rad):+.1f}'
+        return values
 
     def _start_broadcast(self) -> None:
         if self.parts.settings.publish_tf:
@@ -164,9 +182,20 @@ class Localization:
         before = self.parts.pipeline.map_frame
         self.parts.pipeline.add_fix(message)
         frame = self.parts.pipeline.map_frame
-        if before is None and frame is not None:
+        if frame is not None and frame != before:
+            if before is not None:
+                self._node.get_logger().warning(
+                    'the first fixes were wrong, as the later ones show: the datum moves')
             self._tell_datum(frame)
             self.parts.outputs.publish_datum(frame)
+
+    def _hear_imu(self, message: Imu) -> None:
+        try:
+            self.parts.pipeline.add_imu(message)
+        except conversions.NoHeading as error:
+            self._health.note('IMU', str(error))
+        else:
+            self._health.note('IMU', '')
 
     # What an operator asks for -----------------------------------------------------------------
 

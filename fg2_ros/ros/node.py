@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from contextlib import closing, ExitStack
 import gc
+import os
 import signal
 import sys
 import traceback
@@ -25,6 +26,7 @@ from typing import Any, Callable
 
 from diagnostic_msgs.msg import DiagnosticArray
 from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.ros.bond import Bond, bond_message
 from fg2_ros.ros.diagnostics import Health
 from fg2_ros.ros.loading import load_localizer, Loaded, trained_in_simulation, trained_on
 from fg2_ros.ros.localization import Localization, Parts
@@ -35,7 +37,8 @@ from fg2_ros.ros.parameters import Parameters
 from fg2_ros.ros.pipeline import Pipeline
 from fg2_ros.ros.services import Services
 from fg2_ros.ros.transforms import Transforms
-from fg2_ros.ros.worker import keep_memory
+from fg2_ros.ros.transitions import refuse_impossible_transitions
+from fg2_ros.ros.worker import is_at_work, keep_memory
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
 from rclpy.duration import Duration
@@ -58,10 +61,12 @@ class FG2Node(LifecycleNode):
     def __init__(self, load: Callable[[NodeSettings], Loaded] = load_localizer, **options: Any):
         """Declare the parameters; everything else is made by the transitions."""
         super().__init__('fg2', **options)
+        refuse_impossible_transitions(self)
         self._load = load
         self._user_parameters = Parameters(self, NodeSettings())
         self._health = Health(self.get_logger())
         self._localization: Localization | None = None
+        self._bond: Bond | None = None
         self._log_bridge: LogBridge | None = None
         self._jumps: JumpHandle | None = None
         self._services_offered = Services(self, lambda: self._localization)
@@ -150,21 +155,30 @@ class FG2Node(LifecycleNode):
         with ExitStack() as made:
             loaded = made.enter_context(closing(self._load(settings)))
             transforms = made.enter_context(closing(
-                Transforms(self, broadcasts=settings.publish_tf)))
+                Transforms(self, broadcasts=settings.publish_tf, tell=self._tell_of_transform)))
             outputs = made.enter_context(closing(Outputs(self, settings, transforms)))
             parts = Parts(
                 settings, loaded, transforms, outputs, Pipeline(settings, loaded, transforms))
             made.pop_all()
         return parts
 
+    def _tell_of_transform(self, sentence: str) -> None:
+        self._health.trouble('tf', sentence, once=True)
+
     def _start(self) -> None:
         self._made.start()
+        if (kind := bond_message()) is not None:
+            self._bond = Bond(self, kind)
 
     def _stop(self) -> None:
+        if self._bond is not None:
+            self._bond.close()
+            self._bond = None
         if self._localization is not None:
             self._localization.stop()
 
     def _release(self) -> None:
+        self._stop()
         if self._localization is not None:
             self._localization.close()
             self._localization = None
@@ -215,7 +229,7 @@ class FG2Node(LifecycleNode):
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),
             made.inputs.arrivals if made else {},
-            {'images dropped for newer ones': made.dropped if made else 0},
+            made.state_of_inputs() if made else {},
             made.parts.loaded.imagery.status() if made else None))
 
 
@@ -245,6 +259,9 @@ def main(args: list[str] | None = None) -> None:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        if is_at_work():  # on an image, and nothing can interrupt torch
+            sys.stderr.flush()
+            os._exit(0)
         gc.freeze()  # or else the interpreter searches all of torch for garbage before it ends
 
 

@@ -105,6 +105,17 @@ class SensorSettings:
     default_heading_sigma_deg: float = setting(
         5.0, 'Standard deviation of an IMU heading that comes without covariance.',
         unit='deg', between=(0.1, 180.0))
+    heading_axes: str = setting(
+        'enu', 'How headings on the topics heading and heading_pose count. enu: 0 is east, '
+        'counter-clockwise (REP-103); ned: 0 is north, clockwise, as nmea_navsat_driver sends '
+        'them.', choices=('enu', 'ned'))
+    heading_offset_deg: float = setting(
+        0.0, 'Added to them, counter-clockwise: how a pair of antennas is turned against the '
+        'vehicle, where TF does not say so.', unit='deg', between=(-360.0, 360.0))
+    course_min_speed_mps: float = setting(
+        3.0, 'Without any other heading the course by GNSS is one while the vehicle is faster '
+        'than this; a vehicle without odometry is taken to drive forward.', unit='m/s',
+        between=(0.0, 100.0))
     imu_yaw_offset_deg: float = setting(
         0.0, 'Added to every IMU heading. 0 for an IMU that gives ENU headings (REP-103: 0 is '
         'east); 90 for one whose 0 is north; magnetic declination goes here too.',

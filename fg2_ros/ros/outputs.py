@@ -25,6 +25,7 @@ from fg2_ros.ros import conversions
 from fg2_ros.ros.held_transform import HeldTransform
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.overlays import match_overlay
+from fg2_ros.ros.qos import advertise
 from fg2_ros.ros.transforms import OdometryPose, Transforms
 from fg2_ros.tracker.results import TrackedPose
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -62,7 +63,7 @@ class Outputs:
         self.datum = self._publisher(NavSatFix, '~/datum', LATCHED_QOS)
 
     def _publisher(self, kind, topic: str, qos: QoSProfile = RESULT_QOS):
-        self._all.append(self._node.create_lifecycle_publisher(kind, topic, qos))
+        self._all.append(advertise(self._node, kind, topic, qos))
         return self._all[-1]
 
     def close(self) -> None:

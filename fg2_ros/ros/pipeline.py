@@ -17,21 +17,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+import threading
 from typing import Protocol, TYPE_CHECKING
 
-from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
+from fg2_ros.ros.fix_guard import FixGuard, Position
+from fg2_ros.ros.headings import Headings, Yaw
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.transforms import planar_mount
+from fg2_ros.ros.velocities import Velocities
 from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 from sensor_msgs.msg import Image, Imu, NavSatFix
@@ -40,6 +45,7 @@ from std_msgs.msg import Header
 if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
 
+FOOTPRINT = 'base_footprint'  # below base_link (REP-120): the same in the plane
 SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are shown
 OVERTAKEN = 'time jumped back, or a new search began, while an image was worked on'
 
@@ -84,17 +90,26 @@ class Pipeline:
         """Start knowing nothing but the datum, if the settings have one."""
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
         self.tracker = new_tracker(settings, loaded)
+        self.headings = Headings(self.tracker)
+        self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
         self.intrinsics = Intrinsics()
+        self._fixes, self._velocities = FixGuard(), Velocities()
+        self._datum_lock = threading.Lock()
+        self._has_posed = False  # from then on the datum stays
         if settings.datum:
             self.set_datum(*settings.datum)
 
     def clear(self) -> None:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
+        self.headings.clear()
+        self._fixes.clear()
+        self._velocities.clear()
 
     def apply(self, settings: NodeSettings) -> None:
         """Go on with other settings; what is known stays."""
         self._settings = settings
+        self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
         self.tracker.reconfigure(tracker_settings(settings, self._loaded))
 
     def set_datum(self, latitude_deg: float, longitude_deg: float) -> MapFrame:
@@ -109,6 +124,7 @@ class Pipeline:
 
     def drop_datum(self) -> None:
         """Let the next fix be the origin of the map."""
+        self._has_posed = False
         self._loaded.localizer.map_frame = None
 
     @property
@@ -122,16 +138,32 @@ class Pipeline:
         """
         Remember a fix and fetch the imagery around it; the first one is the datum if none is set.
 
+        Where later ones show that the first was wrong, and there was no pose yet, they are.
+
         :raises ValueError: if it is unusable.
         """
-        place = conversions.position_from_fix(message, self._settings.sensors)
+        position = conversions.position_from_fix(message, self._settings.sensors)
         lever_m = self.mount_of(message.header.frame_id)[0][:2]
-        frame = self.map_frame or self.set_datum(place.latitude_deg, place.longitude_deg)
-        position_m = frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
-        self.tracker.add_fix(
-            conversions.stamp_ns(message.header.stamp),
-            Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
-        self._loaded.localizer.request_imagery(place.latitude_deg, place.longitude_deg)
+        admitted = self._fixes.admit(position)
+        if len(admitted) > 1:
+            self._begin_elsewhere(position)
+        frame = self.map_frame or self.set_datum(position.latitude_deg, position.longitude_deg)
+        for each in admitted:
+            place_m = frame.map_from_geodetic(each.latitude_deg, each.longitude_deg)
+            fix = Fix(np.array(place_m), each.sigma_m, tuple(lever_m))
+            self.tracker.add_fix(each.stamp_ns, fix)
+            self.headings.add_fix(each.stamp_ns, fix)
+        self._loaded.localizer.request_imagery(position.latitude_deg, position.longitude_deg)
+
+    def _begin_elsewhere(self, position: Position) -> None:
+        """Drop what the first fixes, which were wrong, have led to, unless there were poses."""
+        with self._datum_lock:
+            if self._has_posed:
+                return
+            self.tracker.clear()
+            self.headings.clear()
+            if not self._settings.datum:
+                self.set_datum(position.latitude_deg, position.longitude_deg)
 
     def add_odometry(self, message: Odometry) -> None:
         """
@@ -139,8 +171,20 @@ class Pipeline:
 
         :raises ValueError: if it is unusable.
         """
-        self.tracker.add_odometry(
-            conversions.stamp_ns(message.header.stamp), conversions.odometry_from_message(message))
+        stamp_ns = conversions.stamp_ns(message.header.stamp)
+        mount = self._mount_of_odometry(message.child_frame_id)
+        self.tracker.add_odometry(stamp_ns, self._velocities.completed(
+            stamp_ns, conversions.odometry_from_message(message, *mount)))
+
+    def _mount_of_odometry(self, frame: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the frame is that moves as an odometry says."""
+        try:
+            return self.mount_of(frame)
+        except ValueError as error:
+            if frame.lstrip('/') == FOOTPRINT:
+                return self.mount_of('')
+            raise ValueError(
+                f'the odometry is that of {frame} (child_frame_id): {error}') from None
 
     def add_imu(self, message: Imu) -> None:
         """
@@ -149,9 +193,45 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         _, base_from_imu = self.mount_of(message.header.frame_id)
-        self.tracker.add_heading(
-            conversions.stamp_ns(message.header.stamp),
-            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu))
+        self.headings.add('imu', conversions.stamp_ns(message.header.stamp), Yaw(
+            *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu)))
+
+    def add_heading(self, message: QuaternionStamped) -> None:
+        """
+        Remember the heading of a sensor whose frame TF connects with base_link.
+
+        :raises ValueError: if it is unusable.
+        """
+        _, base_from_sensor = self.mount_of(message.header.frame_id)
+        self._add_heading('heading', message.header, conversions.heading_of(
+            message.quaternion, 0.0, self._settings.sensors, base_from_sensor))
+
+    def add_heading_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """
+        Remember the heading of a pose of base_link in axes that look east and north.
+
+        :raises ValueError: if it is unusable.
+        """
+        self._add_heading('heading_pose', message.header, conversions.heading_of(
+            message.pose.pose.orientation, message.pose.covariance[35], self._settings.sensors))
+
+    def _add_heading(self, source: str, header: Header, heading: tuple[float, float]) -> None:
+        self.headings.add(source, conversions.stamp_ns(header.stamp), Yaw(*heading))
+
+    def add_second_fix(self, message: NavSatFix) -> None:
+        """
+        Remember a fix of a second antenna, which makes a heading with one of the first.
+
+        :raises ValueError: if it is unusable.
+        """
+        place = conversions.position_from_fix(message, self._settings.sensors)
+        require_geodetic(place.latitude_deg, place.longitude_deg)
+        lever_m = self.mount_of(message.header.frame_id)[0][:2]
+        if self.map_frame is not None:
+            position_m = self.map_frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
+            self.headings.add_second_fix(
+                conversions.stamp_ns(message.header.stamp),
+                Fix(np.array(position_m), place.sigma_m, tuple(lever_m)))
 
     def mount_of(self, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -180,7 +260,8 @@ class Pipeline:
 
         :raises Rejected: if nothing can be said of it, or not with confidence.
         """
-        region = self.tracker.search(image.stamp_ns, image.base_from_camera)
+        frame, region = self.map_frame, self.tracker.search(
+            image.stamp_ns, image.base_from_camera)
         if isinstance(region, Silence):
             raise rejected(region)
         try:
@@ -198,7 +279,19 @@ class Pipeline:
             raise Rejected('order', OVERTAKEN) from None
         if isinstance(result, Silence):
             raise rejected(result)
-        return with_sound_covariances(result)
+        return self._settled(with_sound_covariances(result), frame)
+
+    def _settled(self, pose: TrackedPose, frame: MapFrame | None) -> TrackedPose:
+        """
+        Return a pose, for which the datum stays from now on.
+
+        :raises Rejected: if the datum has moved meanwhile.
+        """
+        with self._datum_lock:
+            if self.map_frame != frame:
+                raise Rejected('order', 'the datum moved while an image was worked on')
+            self._has_posed = True
+        return pose
 
     def explain(self, image: CameraImage, base: Pose2) -> Estimate:
         """

@@ -18,17 +18,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import time
+from typing import Callable
 
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.ros.guarded_buffer import GuardedBuffer
 from geometry_msgs.msg import TransformStamped
 import numpy as np
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
-from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
+from tf2_ros import TransformBroadcaster, TransformException, TransformListener
 from tf_transformations import euler_from_quaternion, quaternion_from_euler, quaternion_matrix
 
 _POLL_S = 0.005
+CLOCKS_DIFFER_S = 1.0
 _FORWARD = {'body': (1.0, 0.0, 0.0), 'optical': (0.0, 0.0, 1.0)}
 
 
@@ -51,12 +53,14 @@ class Transforms:
 
     :param node: the node whose executor hears /tf.
     :param broadcasts: whether map -> odom is ours to broadcast.
+    :param tell: called with a sentence on transforms that cannot be used.
     """
 
-    def __init__(self, node: Node, broadcasts: bool):
+    def __init__(self, node: Node, broadcasts: bool,
+                 tell: Callable[[str], None] = lambda sentence: None):
         """Start to listen."""
         self._node = node
-        self._buffer = Buffer(cache_time=Duration(seconds=30))
+        self._buffer = GuardedBuffer(tell)
         self._listener = TransformListener(self._buffer, node, spin_thread=False)
         self._broadcaster = TransformBroadcaster(node) if broadcasts else None
 
@@ -96,10 +100,31 @@ class Transforms:
         except TransformException as error:
             raise NoTransform(
                 f'no transform {odom_frame} -> {base_frame} at the stamp of the image after '
-                f'{wait_s:g} s: is the odometry running?') from error
+                f'{wait_s:g} s: {self._lacking(odom_frame, base_frame, at.nanoseconds)}'
+                ) from error
         x, y, height = _translation(found)
         roll, pitch, yaw = euler_from_quaternion(_quaternion(found))
         return OdometryPose(Pose2(float(x), float(y), float(yaw)), float(height), (roll, pitch))
+
+    def _lacking(self, odom_frame: str, base_frame: str, stamp_ns: int) -> str:
+        """Return why odom -> base_link is not known at a stamp, as far as that can be told."""
+        if wrong := self._buffer.what_is_wrong(odom_frame, base_frame):
+            return wrong
+        ahead_s = self._buffer.is_ahead_by_s(base_frame, stamp_ns)
+        if abs(ahead_s) < CLOCKS_DIFFER_S:
+            return 'is the odometry running?'
+        return (f'the newest {odom_frame} -> {base_frame} is dated {abs(ahead_s):.1f} s '
+                f'{"after" if ahead_s > 0 else "before"} the image: do their clocks differ?')
+
+    def state(self, odom_frame: str, base_frame: str, now_ns: int) -> dict[str, str]:
+        """Return for diagnostics how often the odometry's transform comes, and how old it is."""
+        name, rate_hz = f'{odom_frame} -> {base_frame}', self._buffer.arrivals[base_frame].rate_hz
+        try:
+            newest = self._buffer.get_latest_common_time(odom_frame, base_frame)
+            age = f'{(now_ns - newest.nanoseconds) / 1e9:.2f}'
+        except TransformException:
+            age = 'inf'
+        return {f'{name} rate [Hz]': f'{rate_hz:.1f}', f'{name} age [s]': age}
 
     def planar(self, parent_frame: str, child_frame: str) -> Pose2:
         """
@@ -126,20 +151,23 @@ class Transforms:
         self._broadcaster.sendTransform(message)
 
 
-def mount_in(buffer: Buffer, base_frame: str, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
+def mount_in(buffer: GuardedBuffer, base_frame: str,
+             sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
     """
     Return (translation (3,), quaternion (4,) x y z w) of a sensor on the vehicle.
 
+    :param sensor_frame: may begin with a slash, as in ROS 1.
     :raises NoTransform: if the buffer does not have it.
     """
+    sensor_frame = sensor_frame.lstrip('/')
     if sensor_frame == base_frame:
         return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
     try:
         found = buffer.lookup_transform(base_frame, sensor_frame, Time())
     except TransformException as error:
-        raise NoTransform(
-            f'no transform {base_frame} -> {sensor_frame}: publish the mount of that sensor '
-            'on /tf_static') from error
+        raise NoTransform(f'no transform {base_frame} -> {sensor_frame}: ' + (
+            buffer.what_is_wrong(base_frame, sensor_frame)
+            or 'publish the mount of that sensor on /tf_static')) from error
     return _translation(found), _quaternion(found)
 
 

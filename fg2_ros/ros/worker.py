@@ -22,6 +22,7 @@ from typing import Any, Callable
 
 # Of glibc's malloc.h: what `mallopt` sets, and to what.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+NAME = 'fg2_worker'
 KEPT_BYTES, LARGEST_KEPT_BYTES = 2 ** 28, 2 ** 25  # in all, and as one block: glibc's limit
 
 
@@ -37,6 +38,11 @@ def keep_memory() -> None:
         mallopt(M_ARENA_MAX, 1)  # the other threads' arenas have no room for large blocks
         mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def is_at_work() -> bool:
+    """Return whether a worker has not ended."""
+    return any(thread.name == NAME for thread in threading.enumerate())
 
 
 class Mailbox:
@@ -86,13 +92,18 @@ class Worker:
         """Start the thread."""
         self.mailbox = Mailbox()
         self._process = process
-        self._thread = threading.Thread(target=self._run, name='fg2_worker')
+        self._thread = threading.Thread(target=self._run, name=NAME)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the item at hand and end; returns when the thread is gone."""
+    def stop(self, patience_s: float | None = None) -> bool:
+        """
+        Finish the item at hand and end; return whether the thread is gone.
+
+        :param patience_s: how long to wait for that; None for as long as it takes.
+        """
         self.mailbox.close()
-        self._thread.join()
+        self._thread.join(patience_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (item := self.mailbox.take()) is not None:

@@ -22,11 +22,13 @@ geometry and meaning, not its pixels: every colour and texture is drawn anew for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 from fg2_ros.simulation.city import City
 from fg2_ros.simulation.rasters import draw_line, draw_polygon, HALF_SIZE_M
 from fg2_ros.simulation.shapes import corners, Ground
+from fg2_ros.simulation.worlds import Sensor, World, WORLDS
 import numpy as np
 
 # hue (degrees), saturation and value ranges of the ground, by season where it matters
@@ -68,10 +70,12 @@ class Look:
     exposure: float
     tint: np.ndarray  # (3,) RGB gains
     gamma: float
+    sensor: Sensor
 
     @classmethod
-    def draw(cls, seed: int, season: str, hard: bool) -> Look:
+    def draw(cls, seed: int, season: str, hard: bool, sensor: Sensor = Sensor()) -> Look:
         """Draw a day; ``hard`` days are taken with a poor camera."""
+        quality = sensor.jpeg_quality or ((28, 60) if hard else (75, 95))
         rng = np.random.default_rng(seed)
         elevation, azimuth = np.radians(rng.uniform(22, 65)), rng.uniform(0, 2 * np.pi)
         overcast = rng.uniform(0, 1) ** 2
@@ -85,13 +89,14 @@ class Look:
             cars=rng.uniform(.25, .75), people=int(rng.integers(40, 240)),
             blur_px=rng.uniform(.5, 1.0) if hard else rng.uniform(.3, .7),
             noise=rng.uniform(.01, .03) if hard else rng.uniform(.004, .012),
-            jpeg_quality=int(rng.integers(28, 60) if hard else rng.integers(75, 95)),
+            jpeg_quality=int(rng.integers(*quality)),
             exposure=rng.uniform(.8, 1.2), tint=rng.uniform(.92, 1.08, 3),
-            gamma=rng.uniform(.85, 1.15))
+            gamma=rng.uniform(.85, 1.15), sensor=sensor)
 
     def expose(self, radiance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the (H, W, 3) uint8 image that the day's camera makes of float radiance."""
-        image = cv2.GaussianBlur(radiance.astype(np.float32), (0, 0), self.blur_px)
+        light = self.sensor.recorded(radiance.astype(np.float32))
+        image = cv2.GaussianBlur(light, (0, 0), self.blur_px)
         image = np.clip(image * (self.exposure * self.tint).astype(np.float32), 0, None)
         image = (image / (1 + .25 * image)) ** np.float32(self.gamma)
         grain = rng.standard_normal(image.shape[:2], dtype=np.float32) * self.noise
@@ -126,10 +131,11 @@ def fractal(rng: np.random.Generator, size: int, cells: tuple[int, ...]) -> np.n
     return (total - total.mean()) / total.std()
 
 
-def paint_ground(city: City, look: Look) -> np.ndarray:
+def paint_ground(city: City, look: Look, world: World = WORLDS['A']) -> np.ndarray:
     """Return the (N, N, 3) uint8 albedo of the city's ground (rows south) on a day."""
     rng = np.random.default_rng([look.seed, 1])
-    palette = np.stack([_ground_colour(rng, kind, look.season) for kind in Ground])
+    ranges: dict[Ground, Any] = {**_GROUND_HSV, **world.ground_hsv}
+    palette = np.stack([_ground_colour(rng, ranges[kind], look.season) for kind in Ground])
     albedo = (palette * 255).astype(np.uint8)[city.ground]
     shade = _weathering(rng, len(city.ground))
     _repair_streets(rng, city, shade)
@@ -138,8 +144,7 @@ def paint_ground(city: City, look: Look) -> np.ndarray:
     return albedo
 
 
-def _ground_colour(rng: np.random.Generator, kind: Ground, season: str) -> np.ndarray:
-    ranges = _GROUND_HSV[kind]
+def _ground_colour(rng: np.random.Generator, ranges: dict | tuple, season: str) -> np.ndarray:
     return colour(rng, *(ranges[season] if isinstance(ranges, dict) else ranges))
 
 

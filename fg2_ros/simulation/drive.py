@@ -27,6 +27,7 @@ from fg2_ros.simulation.sensors import (
     gauss_markov, GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss,
     simulate_imu, simulate_odometry)
 from fg2_ros.simulation.trajectory import Trajectory
+from fg2_ros.simulation.worlds import WORLDS
 import numpy as np
 
 TRAJECTORY_RATE_HZ = 100.0
@@ -56,9 +57,9 @@ class DriveSettings:
             raise ValueError('a drive needs at least one frame, a frame rate and a speed above 0')
 
     @classmethod
-    def drawn(cls, seed: int, difficulty: str = 'standard') -> DriveSettings:
-        """Return a vehicle whose camera's height and tilt are as the difficulty has them."""
-        mount = MOUNTS[difficulty]
+    def drawn(cls, seed: int, difficulty: str = 'standard', world: str = 'A') -> DriveSettings:
+        """Return a vehicle whose camera is carried as difficulty and world have it."""
+        mount = WORLDS[world].mount(MOUNTS[difficulty])
         return cls(
             camera_m=(0.2, 0.0, mount.draw_height_m(np.random.default_rng([11, seed]))),
             tilt_sigma_rad=mount.tilt_sigma_rad)

@@ -18,25 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import lru_cache
 
-from fg2_ros.simulation.shapes import Building, corners, ParkingSlot, Post, Tree
+from fg2_ros.simulation.shapes import Building, corners, ParkingSlot, Post, Surface, Tree
 import numpy as np
 import trimesh
-
-
-class Surface(IntEnum):
-    """What a triangle is made of."""
-
-    WALL = 0
-    ROOF = 1
-    CROWN = 2
-    WOOD = 3
-    CAR = 4
-    GLASS = 5
-    PERSON = 6
-    BEACON = 7
 
 
 @dataclass(frozen=True)
@@ -77,8 +63,8 @@ def prism(base: np.ndarray, low_m: float, high_m: float, side: int, top: int) ->
     return _mesh(walls + lid, [side] * 2 * len(base) + [top] * len(lid))
 
 
-def building(shape: Building) -> Mesh:
-    """Return a building with a flat or a gable roof along its longer side."""
+def building(shape: Building, hipped: bool = False) -> Mesh:
+    """Return a building with a flat roof, or a gabled or hipped one along its longer side."""
     base = corners(shape.centre, shape.size, shape.yaw_rad)
     body = prism(base, 0.0, shape.height_m, Surface.WALL, Surface.ROOF)
     if shape.roof_m <= 0:
@@ -87,9 +73,12 @@ def building(shape: Building) -> Mesh:
         base = np.roll(base, -1, axis=0)
     a, b, c, d = np.column_stack([base, np.full(4, shape.height_m)])
     ridge = np.array([0, 0, shape.roof_m])
-    e, f = (a + d) / 2 + ridge, (b + c) / 2 + ridge
+    along = (b - a) / np.linalg.norm(b - a)
+    inset = along * np.linalg.norm(d - a) / 2 if hipped else 0 * along
+    e, f = (a + d) / 2 + ridge + inset, (b + c) / 2 + ridge - inset
+    end = Surface.ROOF if hipped else Surface.WALL
     roof = _mesh([np.array([[a, b, f], [a, f, e], [c, d, e], [c, e, f], [d, a, e], [b, c, f]])],
-                 [Surface.ROOF] * 4 + [Surface.WALL] * 2)
+                 [Surface.ROOF] * 4 + [end] * 2)
     return Mesh.join([body, roof])
 
 

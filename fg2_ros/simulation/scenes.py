@@ -26,14 +26,15 @@ from fg2_ros.simulation.appearance import (
     colour, colours, ground_pyramid, Look, paint_ground, sample_ground, SEASONS)
 from fg2_ros.simulation.cameras import CameraPose, MOUNTS, PanoramaCamera, PinholeCamera
 from fg2_ros.simulation.city import City
-from fg2_ros.simulation.meshes import Beacon, Mesh, Surface
+from fg2_ros.simulation.meshes import Beacon, Mesh
 from fg2_ros.simulation.rasters import HALF_SIZE_M
-from fg2_ros.simulation.shapes import ParkingSlot
+from fg2_ros.simulation.shapes import ParkingSlot, Surface
+from fg2_ros.simulation.worlds import World, WORLDS
 import numpy as np
 
 DIFFICULTIES = ('standard', 'hard')
 _HAZE_M = 350.0
-_BLIND_ELEVATION = -0.87  # sine of where the panorama shows the vehicle itself
+_SHUTTER = np.array([.12, .3, .22], np.float32)
 _ORTHOPHOTO_BAND_ROWS = 256
 _SURFACE_HSV = {
     Surface.WALL: ((5, 60), (.02, .4), (.35, .9)),
@@ -69,24 +70,29 @@ class Scene:
     :param difficulty: 'standard', or 'hard': another season, poor cameras, a moving rig and
         traffic that hides part of the view.
     :param beacons: glowing balls added to both days.
+    :param world: what cities, vehicle and sensors look like: a name of WORLDS.
     :raises ValueError: for an unknown difficulty.
     """
 
     def __init__(self, seed: int, difficulty: str = 'standard',
-                 beacons: Sequence[Beacon] = ()):
+                 beacons: Sequence[Beacon] = (), world: str = 'A'):
         if difficulty not in DIFFICULTIES:
             raise ValueError(f'difficulty {difficulty!r} is not one of {", ".join(DIFFICULTIES)}')
         self.seed, self.difficulty = int(seed), difficulty
         self.hard = difficulty == 'hard'
+        self.world = WORLDS[world]
         self._beacons = beacons
         rng = np.random.default_rng([7, self.seed, self.hard])
         self.city = City(seed)
         first = rng.integers(len(SEASONS))
         second = (first + rng.integers(1, len(SEASONS))) % len(SEASONS) if self.hard else first
         looks = rng.integers(0, 2 ** 31, 2)
-        self.aerial_look = Look.draw(int(looks[0]), SEASONS[first], self.hard)
-        self.ground_look = Look.draw(int(looks[1]), SEASONS[second], self.hard)
-        self._lean = rng.uniform(-.06, .06, 2)  # the aerial camera never stands exactly above
+        self.aerial_look = Look.draw(
+            int(looks[0]), SEASONS[first], self.hard, self.world.aerial)
+        self.ground_look = Look.draw(
+            int(looks[1]), SEASONS[second], self.hard, self.world.camera)
+        # The aerial camera never stands exactly above.
+        self._lean = rng.uniform(-self.world.lean, self.world.lean, 2)
         self._street_day: _Day | None = None
 
     def camera_poses(self, count: int, rng: np.random.Generator) -> list[CameraPose]:
@@ -105,7 +111,7 @@ class Scene:
     def mounted(self, east_m: float, north_m: float, yaw_rad: float,
                 rng: np.random.Generator) -> CameraPose:
         """Return the pose of a camera whose height and tilt are as the difficulty has them."""
-        mount = MOUNTS['hard' if self.hard else 'standard']
+        mount = self.world.mount(MOUNTS[self.difficulty])
         height_m = mount.draw_height_m(rng)
         roll, pitch = rng.normal(0, mount.tilt_sigma_rad, 2)
         return CameraPose(
@@ -122,7 +128,7 @@ class Scene:
         return Orthophoto(image, resolution_m, (0.0, 0.0))
 
     def _day(self, look: Look, aloft: bool = False) -> _Day:
-        return _Day(self.city, look, self._beacons, aloft)
+        return _Day(self.city, look, self._beacons, self.world, aloft)
 
     def _orthophoto_band(self, day: _Day, first: int, size: int, resolution_m: float,
                          rng: np.random.Generator) -> np.ndarray:
@@ -154,18 +160,18 @@ class Scene:
         body = camera.directions()
         directions = (body.reshape(-1, 3) @ pose.rotation.T.astype(np.float32))
         start = np.broadcast_to(pose.position.astype(np.float32), directions.shape)
-        traffic = _Obstacles(_traffic_around(pose, self.hard, rng), rng)
+        traffic = _Obstacles(_traffic_around(pose, self.hard, rng), rng, self.world)
         pixel_rad = 2 * np.pi / body.shape[1]
         radiance = self._street_day.trace(start, directions, pixel_rad, traffic)
         radiance = radiance.reshape(*body.shape[:2], 3)
-        radiance[body[..., 2] < _BLIND_ELEVATION] = self._street_day.vehicle_colour
+        radiance[self.world.is_body(body)] = self._street_day.vehicle_colour
         return self.ground_look.expose(radiance, rng)
 
 
 class _Obstacles:
     """A traceable mesh with a colour and the wall axes of every triangle."""
 
-    def __init__(self, mesh: Mesh, rng: np.random.Generator):
+    def __init__(self, mesh: Mesh, rng: np.random.Generator, world: World):
         self.mesh = mesh
         self.scene = EmbreeScene()
         if len(mesh.triangles):
@@ -173,7 +179,7 @@ class _Obstacles:
         edges = np.diff(mesh.triangles, axis=1)
         normal = np.cross(edges[:, 0], edges[:, 1])
         self.normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-        self.colour = _surface_colours(mesh, rng)
+        self.colour = _surface_colours(mesh, rng, {**_SURFACE_HSV, **world.surface_hsv})
 
     def cast(self, start, directions):
         """Return (distance, triangle) of the first hits; no hit is triangle -1."""
@@ -186,18 +192,20 @@ class _Obstacles:
 class _Day:
     """The city on one day, ready for rays."""
 
-    def __init__(self, city: City, look: Look, beacons: Sequence[Beacon], aloft: bool = False):
+    def __init__(self, city: City, look: Look, beacons: Sequence[Beacon], world: World,
+                 aloft: bool = False):
         self.aloft = aloft  # seen from straight above: no haze between
         rng = np.random.default_rng([look.seed, 4])
-        self.look = look
-        self._things = _Obstacles(_standing_things(city, look, beacons, rng), rng)
+        self.look, self._style = look, world.facade
+        self._things = _Obstacles(
+            _standing_things(city, look, beacons, world.hipped, rng), rng, world)
         glowing = self._things.mesh.surface == Surface.BEACON
         self._things.colour[glowing] = np.repeat(
             np.reshape([beacon.colour for beacon in beacons], (-1, 3)),
             glowing.sum() // max(len(beacons), 1), axis=0)
         if look.season == 'winter':
             self._strip_leaves(rng)
-        self._ground = ground_pyramid(paint_ground(city, look))
+        self._ground = ground_pyramid(paint_ground(city, look, world))
         self._facade = rng.uniform(0, 1, (4096, 4)).astype(np.float32)
         self.vehicle_colour = colour(rng, (0, 360), (0, .15), (.05, .6))
 
@@ -272,17 +280,24 @@ class _Day:
 
     def _windows(self, albedo, point, normal, thing) -> np.ndarray:
         """Return wall albedo with rows of windows, doors and shop fronts."""
-        style = self._facade[thing % len(self._facade)]
+        wall, style = self._facade[thing % len(self._facade)], self._style
         along = point[:, 1] * normal[:, 0] - point[:, 0] * normal[:, 1]
-        bay = 2.0 + 2.4 * style[:, 0]
-        column, storey = along / bay, point[:, 2] / (2.7 + .7 * style[:, 3])
+        column = along / _between(style.bay_m, wall[:, 0])
+        storey = point[:, 2] / _between(style.storey_m, wall[:, 3])
         across, up = column % 1, storey % 1
-        window = (np.abs(across - .5) < .15 + .2 * style[:, 1]) & (np.abs(up - .55) < .24)
-        shop = (storey < 1) & (style[:, 2] > .6) & (np.abs(across - .5) < .42) & (up < .8)
+        half = _between(style.half_width, wall[:, 1])
+        level = np.abs(up - .55) < style.half_height
+        window = (np.abs(across - .5) < half) & level
+        shop = (storey < 1) & (wall[:, 2] > 1 - style.shops) & (np.abs(across - .5) < .42) & (
+            up < .8)
         chosen = (window & (storey >= .3)) | shop
         pane = self._facade[(np.floor(column) * 7 + np.floor(storey) * 131).astype(int) % 4096, 0]
         glass = .08 + .3 * pane[:, None] * np.array([.8, .95, 1.1], np.float32)
-        return np.where(chosen[:, None], glass, albedo * np.where(up < .06, .8, 1.)[:, None])
+        high, bright = style.band
+        albedo = albedo * np.where(up < high, bright, 1.)[:, None]
+        shutter = level & (wall[:, 2] < style.shutters) & (np.abs(across - .5) < 2 * half)
+        albedo = np.where(shutter[:, None], _SHUTTER, albedo)
+        return np.where(chosen[:, None], glass, albedo)
 
     def _light(self, point, normal) -> np.ndarray:
         """Return (K, 3) sun and sky light on faces."""
@@ -316,10 +331,10 @@ class _Day:
 
 
 def _standing_things(city: City, look: Look, beacons: Sequence[Beacon],
-                     rng: np.random.Generator) -> Mesh:
+                     hipped: bool, rng: np.random.Generator) -> Mesh:
     """Return the mesh of the city with the trees, cars and people of a day."""
     shapes = np.random.default_rng([city.seed, 5])  # crowns keep their shape over the seasons
-    parts = [meshes.building(shape) for shape in city.buildings]
+    parts = [meshes.building(shape, hipped) for shape in city.buildings]
     parts += [meshes.tree(shape, shapes, look.leaves) for shape in city.trees]
     parts += [meshes.post(shape) for shape in city.posts]
     parts += [meshes.car(_nudged(slot, rng), rng) for slot in city.slots
@@ -352,8 +367,12 @@ def _traffic_around(pose: CameraPose, hard: bool, rng: np.random.Generator) -> M
     return Mesh.join(parts)
 
 
-def _surface_colours(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
+def _between(limits: tuple[float, float], share: np.ndarray) -> np.ndarray:
+    return limits[0] + (limits[1] - limits[0]) * share
+
+
+def _surface_colours(mesh: Mesh, rng: np.random.Generator, ranges: dict) -> np.ndarray:
     """Return the (T, 3) albedo of triangles: one colour for each thing and surface."""
     things = int(mesh.thing.max()) + 1 if len(mesh.thing) else 0
-    table = np.stack([colours(rng, max(things, 1), *_SURFACE_HSV[kind]) for kind in Surface])
+    table = np.stack([colours(rng, max(things, 1), *ranges[kind]) for kind in Surface])
     return table[mesh.surface, mesh.thing].astype(np.float32)

@@ -44,6 +44,19 @@ OPEN_GROUND = [int(kind) for kind in Ground
                if kind not in (Ground.ASPHALT, Ground.PAVEMENT, Ground.KERB)]
 
 
+class Surface(IntEnum):
+    """What a triangle is made of."""
+
+    WALL = 0
+    ROOF = 1
+    CROWN = 2
+    WOOD = 3
+    CAR = 4
+    GLASS = 5
+    PERSON = 6
+    BEACON = 7
+
+
 @dataclass(frozen=True)
 class Road:
     """A street between two corners of the grid: centre line (K, 2) and widths in metres."""

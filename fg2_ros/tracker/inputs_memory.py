@@ -73,7 +73,8 @@ class InputsMemory:
         if sigma_m is None:
             near = self._fixes.between(newest[0] - AVERAGED_NS, newest[0] + AVERAGED_NS)
             sigma_m = float(np.median([fix.sigma_m for _, fix in near]))
-        reach_m = settings.reach_sigmas * max(sigma_m, settings.min_fix_sigma_m) + 2.0
+        sigma_m = max(sigma_m, settings.min_fix_sigma_m, self._spread_m(stamp_ns, newest[0]))
+        reach_m = settings.reach_sigmas * sigma_m + 2.0
         heading = self.heading(stamp_ns)
         return Place(
             lambda yaw_rad: self._position(stamp_ns, newest[0], yaw_rad),
@@ -97,6 +98,15 @@ class InputsMemory:
         """Return whether there is a fix near enough to a stamp to be compared with."""
         nearest = self._fixes.nearest(stamp_ns)
         return nearest is not None and abs(nearest[0] - stamp_ns) <= NEAR_NS
+
+    def lacking_fix(self, stamp_ns: int) -> str:
+        """Return how far away in time the nearest fix is, for a sentence; '' without any."""
+        nearest = self._fixes.nearest(stamp_ns)
+        if nearest is None:
+            return ''
+        seconds = (nearest[0] - stamp_ns) / 1e9
+        return (f'; the nearest is dated {abs(seconds):.1f} s '
+                f'{"after" if seconds > 0 else "before"} the image: do their clocks differ?')
 
     def contradictions(self, stamp_ns: int, base: Pose2, by_majority: bool) -> list[str]:
         """
@@ -153,6 +163,18 @@ class InputsMemory:
 
     def _position(self, stamp_ns: int, fix_ns: int, yaw_rad: float) -> np.ndarray:
         """Return (2,) where the fixes around one place base_link at a stamp if it has a yaw."""
+        # The median stays where it is when one fix of several is kilometres away.
+        return np.median(self._places(stamp_ns, fix_ns, yaw_rad), axis=0)
+
+    def _spread_m(self, stamp_ns: int, fix_ns: int) -> float:
+        """Return how far the fixes around one contradict each other, most of them at least."""
+        heading = self.heading(stamp_ns)
+        places = self._places(stamp_ns, fix_ns, heading[0] if heading else 0.0)
+        away = np.array(places) - np.median(places, axis=0)
+        return float(np.median(np.hypot(*away.T))) / math.sqrt(2)
+
+    def _places(self, stamp_ns: int, fix_ns: int, yaw_rad: float) -> list[np.ndarray]:
+        """Return where each fix around one places base_link at a stamp if it has a yaw."""
         fixes = self._fixes.between(fix_ns - AVERAGED_NS, fix_ns + AVERAGED_NS)
         places = []
         for from_ns, fix in fixes:
@@ -161,8 +183,7 @@ class InputsMemory:
                 away = motion.step if motion else Pose2(0.0, 0.0, 0.0)
                 antenna = away.compose(Pose2.at(fix.lever_m, 0.0))
                 places.append(fix.position_m - rotation2(yaw_rad) @ antenna[:2])
-        # The median stays where it is when one fix of several is kilometres away.
-        return np.median(places, axis=0)
+        return places
 
     def _antenna(self, item: tuple[int, Fix], stamp_ns: int,
                  yaw_rad: float) -> tuple[np.ndarray, float]:

@@ -56,6 +56,11 @@ class Remarks:
         return tuple(sentence for from_ns, sentence in self._said.values()
                      if abs(stamp_ns - from_ns) <= SAID_NS)
 
+    @property
+    def offsets(self) -> tuple[np.ndarray | None, float | None]:
+        """Return (2,) metres and radians by which GNSS and the heading differ from the pose."""
+        return self._offset_m, None if self._turn is None else float(np.angle(self._turn))
+
     def compare(self, stamp_ns: int, base: Pose2, fix: tuple[np.ndarray, float] | None,
                 heading: tuple[float, float] | None) -> None:
         """

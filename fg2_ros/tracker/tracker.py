@@ -142,6 +142,11 @@ class Tracker:
             if problem := self._odometry.add(stamp_ns, odometry):
                 self._remarks.say(stamp_ns, 'odometry', problem)
 
+    def motion(self, from_ns: int, to_ns: int) -> Motion | None:
+        """Return how the vehicle moved by odometry; None if that is not known."""
+        with self._lock:
+            return self._odometry.between(from_ns, to_ns)
+
     # Images ------------------------------------------------------------------------------------
 
     def search(
@@ -157,7 +162,8 @@ class Tracker:
             if belief is None:
                 return Silence(
                     stamp_ns, 'prior', 'no position yet: no good GNSS fix in the '
-                    f'{self.settings.prior.fix_timeout_s:g} s around the image',
+                    f'{self.settings.prior.fix_timeout_s:g} s around the image'
+                    + self._inputs.lacking_fix(stamp_ns),
                     remarks=self._remarks.at(stamp_ns))
             mount = base_from_camera.compose(Pose2(0.0, 0.0, self._mount_turn_rad))
             self._asked = _State(stamp_ns, belief, mount)
@@ -193,6 +199,20 @@ class Tracker:
                 return None
             now = self._with_inputs(stamp_ns, belief)
             return self._summary(stamp_ns, now, now.mode(), with_density)
+
+    def offsets(self) -> tuple[np.ndarray | None, float | None]:
+        """Return (2,) metres and radians by which GNSS and the heading differ from the poses."""
+        with self._lock:
+            return self._remarks.offsets
+
+    def prior(self, stamp_ns: int) -> str:
+        """Return for people what an image of a stamp would be looked for by."""
+        with self._lock:
+            if self._state is not None:
+                known = self._odometry.between(self._state.stamp_ns, stamp_ns) is not None
+                return f'the last pose, {"carried by" if known else "without"} odometry'
+            place = self._inputs.start(stamp_ns, self._sigma_m)
+            return 'none' if place is None else f'GNSS, searched over {place.reach_m:.0f} m'
 
     # Belief ------------------------------------------------------------------------------------
 

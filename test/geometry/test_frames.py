@@ -14,10 +14,10 @@
 
 """The map frame against the geocentric definition of east-north-up, everywhere on Earth."""
 
-from fg2_ros.geometry.frames import MapFrame, require_geodetic
+from fg2_ros.geometry.frames import is_nowhere, MapFrame, require_geodetic
 from hypothesis import given, strategies as st
 import numpy as np
-from pyproj import Transformer
+from pyproj import Geod, Transformer
 import pytest
 
 GEOCENTRIC = Transformer.from_crs('EPSG:4979', 'EPSG:4978', always_xy=True)
@@ -91,3 +91,28 @@ def test_a_datum_off_the_earth_is_refused(latitude, longitude):
         MapFrame(latitude, longitude)
     with pytest.raises(ValueError):
         require_geodetic(latitude, longitude)
+
+
+@pytest.mark.parametrize('azimuth_deg', [0.0, 45.0, 90.0, 200.0])
+def test_far_from_the_datum_the_way_back_is_still_exact(azimuth_deg):
+    frame = MapFrame(47.0, 8.0)
+    longitude, latitude, _ = Geod(ellps='WGS84').fwd(8.0, 47.0, azimuth_deg, 495e3)
+    again = frame.geodetic_from_map(*frame.map_from_geodetic(latitude, longitude))
+    np.testing.assert_allclose(again, (latitude, longitude), atol=1e-9)
+
+
+@pytest.mark.parametrize('place', [(0.0, 0.0), (55.0, 8.0), (-47.0, -172.0), (47.0, 20.0)])
+def test_what_lies_beyond_the_plane_is_refused(place):
+    frame = MapFrame(47.0, 8.0)
+    with pytest.raises(ValueError, match='km from the datum of the map'):
+        frame.map_from_geodetic(*place)
+    with pytest.raises(ValueError, match='km from the datum of the map'):
+        frame.map_from_geodetic(*np.transpose([frame.datum, place]))
+    with pytest.raises(ValueError, match='km from the datum of the map'):
+        frame.geodetic_from_map([0.0, 600e3], 0.0)
+    assert np.hypot(*frame.map_from_geodetic(47.0, 20.0, anywhere=True)) > 500e3
+
+
+def test_no_vehicle_is_at_zero_north_zero_east():
+    assert is_nowhere(0.0, 0.0) and is_nowhere(-0.0, 1e-9)
+    assert not is_nowhere(0.0, 9.4) and not is_nowhere(51.48, 0.0) and not is_nowhere(1.0, 0.0)

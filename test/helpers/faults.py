@@ -143,6 +143,12 @@ def transparent_palette() -> bytes:
     return file.getvalue()
 
 
+def transparent_gif() -> bytes:
+    file = io.BytesIO()
+    Image.new('P', (1, 1), 0).save(file, 'GIF', transparency=0)
+    return file.getvalue()
+
+
 def white() -> np.ndarray:
     return np.full((256, 256, 3), 255)
 
@@ -150,7 +156,9 @@ def white() -> np.ndarray:
 QUICK = {'read_timeout_s': 1.0, 'total_timeout_s': 2.0}  # time enough to see the request
 EMPTY = 'has only an empty tile there'
 FAULTS = [
-    Fault('403', 'answered 403', status(403)),
+    Fault('403', 'answered 403 to everything', status(403), requests=9),
+    Fault('403 for now', 'answered 403', status(403, Retry_After='0')),
+    Fault('400', 'answered 400, to whatever', status(400), requests=9),
     Fault('404', 'answered 404', status(404), absent=True),
     Fault('410', 'answered 410', status(410), absent=True),
     Fault('204', 'answered 204', lambda server: Reply(204), absent=True),
@@ -173,14 +181,19 @@ FAULTS = [
     Fault('truncated JPEG', 'sent a damaged image', body(half_of('JPEG'))),
     Fault('truncated WebP', 'sent a damaged image', body(half_of('WEBP'))),
     Fault('wrong content type', 'sent JSON instead of an image',
-          body(b'{"error": 7}', Content_Type='application/json; charset=utf-8')),
+          body(b'{"error": 7}', Content_Type='application/json; charset=utf-8'), requests=9),
     Fault('WMS exception', 'sent XML instead of an image',
-          body(b'<ServiceException/>', Content_Type='application/vnd.ogc.se_xml')),
+          body(b'<ServiceException/>', Content_Type='application/vnd.ogc.se_xml'), requests=9),
+    Fault('exception called PNG', 'sent XML instead of an image',
+          body(b'<?xml version="1.0"?><ows:ExceptionReport/>'), requests=9),
+    Fault('tile out of range', 'says that the tile is out of range',
+          body(b'<ExceptionReport><Exception exceptionCode="TileOutOfRange"/></ExceptionReport>',
+               Content_Type='application/xml'), absent=True),
     Fault('HTML', 'sent HTML instead of an image',
           body(b'<!doctype html><p>Log in', Content_Type='text/html')),
     Fault('HTML called PNG', 'sent HTML instead of an image', body(b'\n <!doctype html><p>')),
     Fault('text called PNG', 'sent something that is not an image', body(b'quota exceeded')),
-    Fault('empty body', 'sent nothing', body(b'')),
+    Fault('empty body', 'sent nothing', body(b''), absent=True),
     Fault('gigabyte', 'sent more than 1000000 bytes', flood('Content-Length: 1073741824\r\n'),
           http={'max_tile_bytes': 1_000_000}),
     Fault('gigabyte in chunks', 'sent more than 1000000 bytes',
@@ -189,8 +202,14 @@ FAULTS = [
           http={'max_tile_bytes': 1_000_000}),
     Fault('bomb', 'sent a tile of 9000 x 9000 pixels', body(bomb(9000))),
     Fault('large bomb', 'sent a damaged image', body(bomb(20000))),
-    Fault('compressed body', 'sent something that is not an image',
+    Fault('compressed body', 'sent more than 8000000 bytes',
           body(gzip.compress(bytes(50_000_000), 1), Content_Encoding='gzip')),
+    Fault('damaged compressed body', 'sent a damaged answer',
+          body(b'\x1f\x8b\x08' + bytes(100), Content_Encoding='gzip')),
+    Fault('half a compressed body', 'broke off its answer',
+          body(gzip.compress(GREY_TILE)[:-20], Content_Encoding='gzip')),
+    Fault('Brotli', 'packed its answer in a way that nobody asked for',
+          body(bytes(100), Content_Encoding='br')),
     Fault('wrong size', 'sent a tile of 256 x 255 pixels', image(np.zeros((255, 256, 3)))),
     Fault('redirect loop', 'redirected more than 3 times', redirect('/1/2/3'), requests=4),
     Fault('redirect to a file', 'redirected to a file address', redirect('file:///etc/passwd')),
@@ -203,6 +222,9 @@ FAULTS = [
     Fault('white', EMPTY, image(white(), 'JPEG'), absent=True),
     Fault('black', EMPTY, image(np.zeros((512, 512, 3)), 'WEBP'), absent=True),
     Fault('light grey', EMPTY, image(np.full((256, 256, 3), (221, 224, 219))), absent=True),
+    Fault('speck', EMPTY, image(np.full((1, 1, 3), 200)), absent=True),
+    Fault('transparent GIF', EMPTY, body(transparent_gif()), absent=True),
+    Fault('transparent and odd', EMPTY, image(np.zeros((100, 300, 4))), absent=True),
     Fault('placeholder', EMPTY, body(PLACEHOLDER), absent=True,
           http={'placeholders': (hashlib.sha256(PLACEHOLDER).hexdigest(),)}),
 ]

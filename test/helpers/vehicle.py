@@ -38,7 +38,7 @@ from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
 from fg2_ros.tracker.inputs import Observation, SearchPlan
 from fg2_ros.tracker.settings import Calibration, METADATA_KEY
-from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped, TransformStamped
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from nav_msgs.msg import Odometry
 import numpy as np
@@ -169,7 +169,9 @@ class Vehicle:
             Odometry: self.node.create_publisher(Odometry, 'odom', RELIABLE),
             Imu: self.node.create_publisher(Imu, 'imu', RELIABLE),
             PoseWithCovarianceStamped: self.node.create_publisher(
-                PoseWithCovarianceStamped, 'initialpose', RELIABLE)}
+                PoseWithCovarianceStamped, 'initialpose', RELIABLE),
+            QuaternionStamped: self.node.create_publisher(
+                QuaternionStamped, 'heading', RELIABLE)}
         self._clock = self.node.create_publisher(Clock, '/clock', LATCHED)
         self._tf = self.node.create_publisher(TFMessage, '/tf', RELIABLE)
         self._tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
@@ -189,13 +191,18 @@ class Vehicle:
 
     # Nodes under test --------------------------------------------------------------------------
 
-    def start(self, load=None, active: bool = True, **parameters) -> FG2Node:
-        """Start a node; with a fake localizer unless told how to load one."""
+    def start(self, load=None, active: bool = True, arguments: tuple = (),
+              **parameters) -> FG2Node:
+        """
+        Start a node; with a fake localizer unless told how to load one.
+
+        :param arguments: what follows `--ros-args` on the node's command line.
+        """
         values = EVERY_IMAGE | {
             name.replace('__', '.'): value for name, value in parameters.items()}
         node = FG2Node(
             load or (lambda settings: self.loaded()),
-            namespace=self.namespace, parameter_overrides=[
+            namespace=self.namespace, cli_args=['--ros-args', *arguments], parameter_overrides=[
                 Parameter(name, value=value) for name, value in values.items()])
         self.under_test.append(node)
         self.executor.add_node(node)

@@ -169,6 +169,18 @@ def test_a_filler_that_adds_nothing_is_not_named(chain, first, second):
     assert ask(chain).source == 'first'
 
 
+def test_a_source_without_a_pixel_is_not_named_wherever_it_stands(first, second):
+    nothing, rest = Scripted('nothing', 30, slice(0, None), resolution_m=0.9), slice(0, 40)
+    nothing.problem = ImageryGaps('nothing lacks 100%', nothing.given(VIEW))
+    for members in ([nothing, first, second], [first, nothing, second], [first, second, nothing]):
+        first.missing_rows = rest
+        patch = ask(FallbackImagery(members))
+        assert (patch.source, patch.attribution) == ('first + second', '(c) first + (c) second')
+        assert patch.native_resolution_m == 0.2
+    patch = ask(FallbackImagery([nothing, second]))
+    assert (patch.source, patch.attribution) == ('second', '(c) second')
+
+
 def test_parts_that_are_too_small_alone_are_enough_together(tmp_path):
     """One has the west of a patch, 45 % of it, the other its north-east, 28 %."""
     x, y = (int(value) for value in mercator.world_pixel_from_geodetic(*FRAME.datum, 19, 1))

@@ -92,15 +92,23 @@ def test_zooms_and_bounds_of_the_source_limit_a_plan():
 def test_coarser_tiles_serve_where_the_source_has_none(tmp_path):
     """What `TileImagery` falls back on: the parents of what is lacking, and those beside."""
     source = TileSource('http://localhost/{z}/{x}/{y}', min_zoom=ZOOM - 1)
-    area = tiles_at(STREET, 100.0, ZOOM, source.layout)
-    plan = make_plan((area,), MbtilesIndex(tmp_path), 256)
+
+    def plan_at(margin_m, zoom):
+        area = tiles_at(STREET, margin_m, zoom, source.layout)
+        return make_plan((area,), MbtilesIndex(tmp_path), 256)
+
+    plan = plan_at(100.0, ZOOM)
+    area, = plan.areas
     corner = next(iter(area))
-    coarser = coarser_plan(plan, [corner], MbtilesIndex(tmp_path), source.layout)
+    allowed = plan_at(1000.0, ZOOM - 1)
+    coarser = coarser_plan(plan, [corner], MbtilesIndex(tmp_path), allowed)
     assert coarser.zooms == [ZOOM - 1]
-    assert set(coarser) == {
-        TileId(ZOOM - 1, corner.x // 2 + i, corner.y // 2 + j)
-        for i in (-1, 0, 1) for j in (-1, 0, 1)}
-    assert coarser_plan(plan, [], MbtilesIndex(tmp_path), source.layout).tiles == 0
+    beside = {TileId(ZOOM - 1, corner.x // 2 + i, corner.y // 2 + j)
+              for i in (-1, 0, 1) for j in (-1, 0, 1)}
+    assert set(coarser) == beside
+    assert coarser_plan(plan, [], MbtilesIndex(tmp_path), allowed).tiles == 0
     known = MbtilesIndex(tmp_path, absent=frozenset([corner]))
-    assert coarser_plan(plan, [], known, source.layout).tiles == 9
-    assert coarser_plan(coarser, list(coarser), MbtilesIndex(tmp_path), source.layout).tiles == 0
+    assert coarser_plan(plan, [], known, allowed).tiles == 9
+    assert coarser_plan(coarser, list(coarser), MbtilesIndex(tmp_path), allowed).tiles == 0
+    near = plan_at(100.0, ZOOM - 1)
+    assert set(coarser_plan(plan, [corner], MbtilesIndex(tmp_path), near)) == beside & set(near)

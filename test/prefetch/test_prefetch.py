@@ -172,11 +172,11 @@ def test_one_bad_tile_does_not_keep_the_others_away(serve, cache):
 
 
 def test_a_server_that_always_fails_is_given_up_without_a_storm(serve, cache):
-    server = serve(lambda path, headers: Reply(403))
+    server = serve(lambda path, headers: Reply(500))
     source = source_of(server)
     plan = plan_of(STREET, 1000.0, source, cache)
     summary, gave_up = prefetched(source, cache, plan, backoff_s=0.01, max_backoff_s=0.02)
-    assert 'Orthos answered 403, 16 times in a row' in gave_up
+    assert 'Orthos answered 500, 16 times in a row' in gave_up
     assert len(server.paths) <= 17 < plan.tiles
     assert summary.tried < plan.tiles and summary.fetched == 0
 

@@ -351,7 +351,7 @@ def test_a_bag_without_positions(tmp_path):
 
 
 def test_without_rosbags_the_sentence_says_what_to_install(file, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'rosbags.highlevel', None)
+    monkeypatch.setitem(sys.modules, 'rosbags.typesys', None)
     with pytest.raises(ValueError, match='pip install rosbags'):
         read_route(file('drive.bag', ''))
 

@@ -28,9 +28,10 @@ def ros():
 
 @pytest.fixture(autouse=True)
 def no_hurry(monkeypatch):
-    """Let no warning be due again and no trouble be old, however long a test takes."""
+    """Let no warning be due again, no trouble be old, and each count, however long tests take."""
     monkeypatch.setattr('fg2_ros.ros.diagnostics.REPEAT_LOG_S', 1e6)
     monkeypatch.setattr('fg2_ros.ros.diagnostics._RECENT_S', 1e6)
+    monkeypatch.setattr('fg2_ros.ros.diagnostics.LASTING_S', 0.0)
 
 
 @pytest.fixture

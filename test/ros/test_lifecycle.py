@@ -15,24 +15,27 @@
 """Transitions, parameters, names, and how the node ends."""
 
 import gc
+from itertools import count
 import os
 import runpy
 import signal
 import subprocess
 import sys
 from test.helpers.paths import ROOT
-from test.helpers.processes import ended, lines_until, running
-from test.helpers.vehicle import at, FRAME, Vehicle
+from test.helpers.processes import join_all, lines_until, PATIENCE_S, running
+from test.helpers.vehicle import at, FRAME, image, Vehicle
 import threading
 import time
 
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.settings import settings_of
+from fg2_ros.simulation.tile_server import Faults, TileServer
 import pytest
 import yaml
 
 DATUM = list(FRAME.datum)
 MANUAL = ROOT / 'config' / 'fg2.yaml'
+QUIET = ['-p', 'autostart:=false']
 
 
 def test_three_cycles_leave_nothing_behind(vehicle):
@@ -153,21 +156,51 @@ def test_signal_ends_the_process_cleanly(sent):
     assert any(ends_quickly(sent) for _ in range(3)), 'and not only where the machine is busy'
 
 
-def ends_quickly(sent) -> bool:
+def test_signal_ends_a_node_at_full_load(vehicle):
+    """Ctrl-C while an image is worked on, others arrive, and tiles are fetched (N7)."""
+    with TileServer(lambda zoom, x, y: None) as tiles:
+        tiles.faults = Faults(silent=True)
+        assert any(ends_quickly(signal.SIGINT, [
+            '-r', f'__ns:={vehicle.namespace}', '-p', f'imagery.url:={tiles.url_template}',
+            '-p', 'imagery.cache_path:=""', '-p', 'localizer.patch.wait_s:=600.0',
+            '-p', 'publish_tf:=false'], lambda: until_loaded(vehicle)) for _ in range(3))
+        assert tiles.requests
+
+
+def until_loaded(vehicle: Vehicle) -> None:
+    """Send all that an image needs, and images, until they come too fast for the node."""
+    sent = count(1)
+
+    def is_busy() -> bool:
+        stamp = at(next(sent) / 100)
+        vehicle.send_mount()
+        vehicle.send_prior(stamp)
+        vehicle.send(image(stamp))
+        dropped = vehicle.diagnosed('inputs').get('images dropped for newer ones', '0')
+        return int(dropped) > 5
+    vehicle.heard['/diagnostics'].clear()
+    vehicle.until(is_busy, 'images are dropped')
+
+
+def ends_quickly(sent, more: list = QUIET, prepare=lambda: None) -> bool:
     """Return whether the node ends soon, for a machine as fast as its start shows."""
     started = time.monotonic()
     command = [
-        sys.executable, '-m', 'fg2_ros.ros.node', '--ros-args', '-p', 'autostart:=false',
-        '-p', 'typing_error:=1', '--log-level', 'debug']
+        sys.executable, '-m', 'fg2_ros.ros.node', '--ros-args', '-p', 'typing_error:=1',
+        '--log-level', 'debug', *more]
     with running(command, stderr=subprocess.PIPE) as process:
         lines = lines_until('ready', process.stderr, process)
+        rest_of_it = threading.Thread(target=lambda: lines.extend(process.stderr))
+        rest_of_it.start()  # or else a full pipe would stop the node
+        prepare()
         begin = time.monotonic()
         process.send_signal(sent)
         if sent == signal.SIGINT:
             process.send_signal(sent)
-        _, rest = ended(process)
+        join_all(rest_of_it)
+        process.wait(PATIENCE_S)
     took_s = time.monotonic() - begin
-    assert process.returncode == 0, rest
-    assert 'Traceback' not in ''.join(lines) + rest
+    assert process.returncode == 0, lines
+    assert 'Traceback' not in ''.join(lines)
     crowding = max(1.0, os.getloadavg()[0] / os.cpu_count())
     return took_s < max(2 * crowding, (begin - started) / 3)

@@ -15,8 +15,8 @@
 """What an operator may ask of a running node: initialpose and the services, over real DDS."""
 
 import math
-from types import SimpleNamespace
 from test.helpers.vehicle import at, FRAME, image, ODOMETRY, PATIENCE_S, TRUTH, Vehicle
+from types import SimpleNamespace
 
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros.services import set_datum_type

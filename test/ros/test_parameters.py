@@ -14,6 +14,7 @@
 
 """Parameters of a running node: each acts at once, or is refused with the reason."""
 
+from array import array
 from test.helpers.vehicle import at, FRAME, later, MOUNT, TRUTH
 
 from fg2_ros.ros.node_settings import NodeSettings
@@ -21,7 +22,9 @@ from fg2_ros.settings import settings_of
 from fg2_ros.tracker.settings import TrackerSettings
 import numpy as np
 import pytest
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image, NavSatFix
+import yaml
 
 DATUM = list(FRAME.datum)
 
@@ -73,6 +76,42 @@ def test_bad_values_are_refused_with_the_reason(vehicle, name, value, words):
     answer = vehicle.set_parameter(node, name, value)
     assert not answer.successful and words in answer.reason
     assert node._parts.settings == before
+
+
+def test_qos_of_every_topic_can_be_overridden(vehicle):
+    """By the parameters that ROS 2 has for it; what is no QoS is refused with the topic's name."""
+    prefix = f'qos_overrides.{vehicle.namespace}'
+    node = vehicle.start(active=False, datum=DATUM, **{
+        f'{prefix}/image.subscription.reliability': 'reliable',
+        f'{prefix}/image.subscription.depth': 3, f'{prefix}/fg2/pose.publisher.depth': 7})
+    assert vehicle.change(node, 'configure')
+    image, = (each for each in node.subscriptions if each.topic_name.endswith('/image'))
+    assert image.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    assert (image.qos_profile.depth, node._parts.outputs.pose.qos_profile.depth) == (3, 7)
+    declared = {name.partition('.')[2] for name in node._parameters if name.startswith(prefix)}
+    for each in (*node._localization.inputs.arrivals, 'fg2/pose', 'fg2/odometry', 'fg2/fix',
+                 'fg2/matches', 'fg2/datum'):
+        kind = 'publisher' if each.startswith('fg2/') else 'subscription'
+        assert f'{vehicle.namespace}/{each}.{kind}.depth' in declared
+    assert vehicle.change(node, 'cleanup') and vehicle.change(node, 'configure')
+    odd = vehicle.start(active=False, datum=DATUM, arguments=('-r', '__node:=odd'), **{
+        f'{prefix}/fix.subscription.reliability': 'perfect'})
+    assert not vehicle.change(odd, 'configure')
+    assert 'the QoS of fix: ' in vehicle.until_logged('cannot configure').msg
+
+
+def test_what_is_dumped_can_be_loaded(vehicle, tmp_path):
+    """`ros2 param dump` writes a file from which another node has the same parameters."""
+    node = vehicle.start(datum=DATUM, motion__drift_m=0.123, imagery__sources=['a', 'b'])
+    names = node.list_parameters([], 0).names
+    values = {each.name: each.value for each in node.get_parameters(names)}
+    dump = tmp_path / 'fg2.yaml'
+    dump.write_text(yaml.safe_dump({node.get_fully_qualified_name(): {'ros__parameters': {
+        name: list(value) if isinstance(value, array) else value
+        for name, value in values.items()}}}))
+    other = vehicle.start(active=False, arguments=('--params-file', str(dump)))
+    assert other._user_parameters.read() == node._parts.settings
+    assert not other._user_parameters.unknown()
 
 
 def test_publication_can_be_made_stricter_while_driving(vehicle):

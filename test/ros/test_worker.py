@@ -12,12 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the worker thread's memory costs."""
+"""What the worker thread's memory costs, and how it ends."""
 
 import ctypes
 import sys
 from test.helpers.processes import run_to_its_end
+import threading
 
+from fg2_ros.ros.worker import is_at_work, Worker
 import pytest
 
 BLOCKS_IN_A_THREAD = """
@@ -53,3 +55,18 @@ def page_faults(how: str) -> int:
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'mallopt'), reason='not glibc')
 def test_large_blocks_of_a_thread_are_kept_for_the_next():
     assert page_faults('keep') < 100 < page_faults('as is')
+
+
+def test_worker_that_nobody_can_interrupt_is_not_waited_for_without_end():
+    """After Ctrl-C the process ends although an image is being worked on."""
+    entered, proceed = threading.Event(), threading.Event()
+
+    def process(item):
+        entered.set()
+        assert proceed.wait(60.0)
+    worker = Worker(process)
+    worker.mailbox.put('an image')
+    assert entered.wait(60.0)
+    assert not worker.stop(patience_s=0.01) and is_at_work()
+    proceed.set()
+    assert worker.stop() and not is_at_work()

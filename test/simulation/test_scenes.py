@@ -18,9 +18,10 @@ import cv2
 from fg2_ros.simulation.appearance import ground_pyramid, paint_ground
 from fg2_ros.simulation.cameras import CameraPose, PanoramaCamera, PinholeCamera
 from fg2_ros.simulation.drive import DriveSettings, simulate_drive
-from fg2_ros.simulation.meshes import Beacon
+from fg2_ros.simulation.meshes import Beacon, building
 from fg2_ros.simulation.scenes import Scene
-from fg2_ros.simulation.shapes import corners, Ground
+from fg2_ros.simulation.shapes import Building, corners, Ground
+from fg2_ros.simulation.worlds import WORLDS
 import numpy as np
 import pytest
 
@@ -50,7 +51,7 @@ def test_beacons_appear_where_the_maths_says_in_both_views(difficulty):
     forward = np.array([np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)])
     right = np.array([forward[1], -forward[0]])
     beacons = []
-    for along, across, colour in ((6, 0, MAGENTA), (-4, 1, GREEN), (2, 4, CYAN)):
+    for along, across, colour in ((6, 0, MAGENTA), (-5, 1, GREEN), (2, 5, CYAN)):
         spot = [pose.east_m, pose.north_m] + along * forward + across * right
         beacons.append(Beacon((*spot, .7), .6, colour))
     scene = Scene(5, difficulty, beacons)
@@ -139,6 +140,45 @@ def is_inside(building, point) -> bool:
     """Return whether a point lies within a building's footprint."""
     outline = corners(building.centre, building.size, building.yaw_rad).astype(np.float32)
     return cv2.pointPolygonTest(outline, tuple(map(float, point)), False) > 0
+
+
+def test_another_world_has_the_same_plan_and_another_look():
+    known, other = Scene(5), Scene(5, world='B')
+    pose = open_spot(known)
+    assert np.array_equal(known.city.ground, other.city.ground)
+    for first, second in (
+            (known.panorama(pose, 256, 128), other.panorama(pose, 256, 128)),
+            (known.orthophoto(1.0).image, other.orthophoto(1.0).image)):
+        assert np.median(np.abs(first.astype(int) - second)) > 10
+
+
+def test_the_vehicle_hides_what_its_world_says():
+    """Straight down always; ahead more than to the side."""
+    world = WORLDS['B']
+    directions = PanoramaCamera(256, 128).directions()
+    hidden, elevation = world.is_body(directions), np.arcsin(directions[..., 2])
+    assert hidden[-1].all() and not hidden[elevation > 0].any()
+    for column, sine in zip((128, 64), world.body_sine):  # ahead, and to the left
+        highest = elevation[hidden[:, column], column].max()
+        assert highest == pytest.approx(np.arcsin(sine), abs=2 * np.pi / 256)
+
+
+def test_cameras_of_another_world_are_carried_as_it_says():
+    heights = [DriveSettings.drawn(seed, world='B').camera_m[2] for seed in range(50)]
+    low, high = WORLDS['B'].camera_height_m
+    assert low <= min(heights) < max(heights) <= high
+    poses = Scene(3, world='B').camera_poses(50, np.random.default_rng(0))
+    assert all(low <= pose.height_m <= high for pose in poses)
+
+
+def test_the_ridge_of_a_hipped_roof_is_shorter_by_the_width():
+    shape = Building((3.0, 4.0), (12.0, 8.0), 0.3, 6.0, 2.5)
+    for hipped in (False, True):
+        triangles = building(shape, hipped).triangles
+        corner_m = triangles.reshape(-1, 3)
+        ridge_m = corner_m[corner_m[:, 2] > shape.height_m + shape.roof_m - 1e-3]
+        length_m = np.linalg.norm(np.ptp(ridge_m[:, :2], axis=0))
+        assert length_m == pytest.approx(12.0 - 8.0 * hipped, abs=2e-3)
 
 
 def test_an_unknown_difficulty_is_named():

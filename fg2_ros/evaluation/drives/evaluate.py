@@ -104,7 +104,7 @@ def opened_stream(row: RowSettings, seed: int, cache: Path) -> SensorStream:
 
 def spec_of(row: RowSettings, seed: int) -> DriveSpec:
     """Return the drive of a seed."""
-    return DriveSpec(seed, row.difficulty, row.frames, row.rate_hz)
+    return DriveSpec(seed, row.difficulty, row.frames, row.rate_hz, row.world)
 
 
 def _described(row: RowSettings) -> dict[str, Any]:

@@ -48,23 +48,26 @@ class DriveSpec:
     :param seed: of the city and of the drive through it.
     :param frames: images of the drive.
     :param rate_hz: of the images.
+    :param world: what cities, vehicle and sensors look like.
     """
 
     seed: int
     difficulty: str = 'standard'
     frames: int = 60
     rate_hz: float = 4.0
+    world: str = 'A'
 
     @property
     def name(self) -> str:
         """Return a name for files."""
-        return f'{self.difficulty}-{self.seed}-{self.frames}x{self.rate_hz:g}hz'
+        name = f'{self.difficulty}-{self.seed}-{self.frames}x{self.rate_hz:g}hz'
+        return name if self.world == 'A' else f'{self.world}-{name}'
 
     @property
     def settings(self) -> DriveSettings:
         """Return the vehicle and its drive."""
-        return replace(DriveSettings.drawn(self.seed, self.difficulty), frames=self.frames,
-                       frame_rate_hz=self.rate_hz)
+        return replace(DriveSettings.drawn(self.seed, self.difficulty, self.world),
+                       frames=self.frames, frame_rate_hz=self.rate_hz)
 
 
 class RenderedDrive:
@@ -127,7 +130,7 @@ class RenderedDrive:
         """Render the images that are not there."""
         from fg2_ros.simulation.scenes import Scene
         self.folder.mkdir(parents=True, exist_ok=True)
-        scene = Scene(self.spec.seed, self.spec.difficulty)
+        scene = Scene(self.spec.seed, self.spec.difficulty, world=self.spec.world)
         _write(self.folder / ORTHOPHOTO, lambda: scene.orthophoto(RESOLUTION_M).image)
         height, width = PANORAMA_HW
         for index, camera in enumerate(self.drive.cameras):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from fg2_ros.settings import setting
 from fg2_ros.simulation.seeds import seed_range
+from fg2_ros.simulation.worlds import WORLDS
 
 FAULTS = (
     'none', 'yaw180', 'yaw90', 'other_city', 'other_street', 'mirrored', 'prior_30m', 'occluded',
@@ -41,6 +42,9 @@ class RowSettings:
         (2100, 2139), 'A drive in each city, first and last; seeds below 1100 were seen in '
         'training, validation and calibration.', parse=seed_range, option={'metavar': 'A-B'})
     difficulty: str = setting('standard', 'Of the cities.', choices=('standard', 'hard'))
+    world: str = setting(
+        'A', 'What cities, vehicles and sensors look like. A: as in training; B: other facades, '
+        'roofs, grounds, camera and aerial sensor.', choices=tuple(WORLDS))
     frames: int = setting(60, 'Images of each drive.', between=(3, 10 ** 4))
     rate_hz: float = setting(
         4.0, 'Of the images, a second.', between=(0.1, 50.0),

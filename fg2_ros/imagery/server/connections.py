@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Connections to tile servers: two a host in the whole process, through proxies, breakable."""
+"""Connections to tile servers: few a host in the whole process, through proxies, breakable."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 import urllib.request
 
+from fg2_ros.imagery.server.networks import kind_of, kinds_of_host, PUBLIC
 from fg2_ros.imagery.tiles.decoding import TileProblem
 import urllib3
 
-_CONNECTIONS = 2  # a host, as the usage policies of tile services ask for
 _HOSTS = 32
 _LONGEST_IDLE_S = 15.0  # mobile networks forget connections without telling either end
 _under_way = threading.local()  # .attempt: that of this thread
 _lock = threading.Lock()
-_pools: dict[str, urllib3.PoolManager] = {}  # by the proxy they go through, '' for none
+_pools: dict[tuple[str, int], urllib3.PoolManager] = {}  # by proxy ('': none) and connections
 _users: set[object] = set()
 os.register_at_fork(after_in_child=_pools.clear)  # the sockets are the parent's
 
@@ -43,6 +43,7 @@ class Attempt:
     One request with its redirects, which ends when its time is up: use as a context manager.
 
     Time-outs of sockets begin anew with every byte, so the connection is broken off from outside.
+    A redirect leads out of the network that the first server is in only into the public one.
 
     :param timeout_s: longest time it may take.
     """
@@ -51,6 +52,8 @@ class Attempt:
         """Prepare; the time begins now."""
         self.deadline_s = time.monotonic() + timeout_s
         self.broken_off = False
+        self.redirected = False
+        self._network = ''  # that the first server is in, see `networks`
         self._connection = None
         self._lock = threading.Lock()
         self._timer = threading.Timer(timeout_s, self.break_off)
@@ -78,6 +81,17 @@ class Attempt:
             if self.broken_off:
                 raise OSError('broken off')
             self._connection = connection
+
+    def require_network(self, network: str) -> None:
+        """
+        Accept the network that a server is in.
+
+        :raises TileProblem: if a redirect must not lead there.
+        """
+        if not self.redirected:
+            self._network = self._network or network
+        elif network not in (PUBLIC, self._network):
+            raise TileProblem(f'redirected into the {network} network')
 
     def let_go(self) -> None:
         """Give the connection back: another attempt may use it."""
@@ -113,24 +127,41 @@ def leave(user: object) -> None:
         pool.clear()
 
 
-def pool_for(url: str) -> urllib3.PoolManager:
+def pool_for(url: str, count: int) -> urllib3.PoolManager:
     """
     Return the connections that reach an address, as the environment's proxy settings say.
 
     These are ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy``; this machine itself
     is reached directly.
 
+    :param count: most connections to its host, of all that ask for as many together.
     :raises TileProblem: if the settings make no sense.
     """
     proxy = _proxy_for(url)
     with _lock:
-        if proxy not in _pools:
+        if (proxy, count) not in _pools:
             try:
-                _pools[proxy] = _pool(proxy)
+                _pools[proxy, count] = _pool(proxy, count)
             except (ValueError, urllib3.exceptions.HTTPError):
                 raise TileProblem('cannot be reached: the proxy address in the environment is no '
                                   'http:// or https:// address') from None
-        return _pools[proxy]
+        return _pools[proxy, count]
+
+
+def require_allowed(url: str, attempt: Attempt) -> None:
+    """
+    Look up, before it is asked for anything, where a redirect leads.
+
+    Where it really led is seen once more when there is a connection, as names may mean one thing
+    now and another then; a proxy, though, looks up names by itself.
+
+    :raises TileProblem: if it must not lead there.
+    """
+    if attempt.redirected:
+        for network in kinds_of_host(urlsplit(url).hostname or ''):
+            attempt.require_network(network)
+    elif _proxy_for(url):
+        attempt.require_network(PUBLIC)
 
 
 def keep_out_of_logs(secrets: tuple[str, ...]) -> None:
@@ -141,6 +172,11 @@ def keep_out_of_logs(secrets: tuple[str, ...]) -> None:
         _SECRET_FILTER.secrets |= set(secrets)
     for name in ('urllib3.connectionpool', 'urllib3.connection', 'urllib3.poolmanager'):
         logging.getLogger(name).addFilter(_SECRET_FILTER)
+
+
+def peer_of(connected: socket.socket) -> str:
+    """Return the numeric address at the other end of a connection."""
+    return connected.getpeername()[0]
 
 
 def _proxy_for(url: str) -> str:
@@ -155,9 +191,9 @@ def _proxy_for(url: str) -> str:
     return proxy if not proxy or '://' in proxy else f'http://{proxy}'
 
 
-def _pool(proxy: str) -> urllib3.PoolManager:
+def _pool(proxy: str, count: int) -> urllib3.PoolManager:
     options: dict[str, Any] = {
-        'num_pools': _HOSTS, 'maxsize': _CONNECTIONS, 'block': True, 'retries': False}
+        'num_pools': _HOSTS, 'maxsize': count, 'block': True, 'retries': False}
     pool: urllib3.PoolManager
     if proxy:
         parts = urlsplit(proxy)
@@ -179,6 +215,15 @@ def _noticed(pool_class: Any) -> type:
 
         used_s = -_LONGEST_IDLE_S
 
+        def _new_conn(self):
+            connected = super()._new_conn()
+            try:
+                self._require_network(connected)
+            except TileProblem:
+                connected.close()
+                raise
+            return connected
+
         def connect(self):
             _under_way.attempt.use(self)
             super().connect()
@@ -186,8 +231,14 @@ def _noticed(pool_class: Any) -> type:
 
         def putrequest(self, *args, **options):
             _under_way.attempt.use(self)
+            if self.sock is not None:  # kept from another attempt, which may have been allowed it
+                self._require_network(self.sock)
             self.used_s = time.monotonic()
             return super().putrequest(*args, **options)
+
+        def _require_network(self, connected):
+            if not self.proxy:
+                _under_way.attempt.require_network(kind_of(peer_of(connected)))
 
     class Pool(pool_class):
 

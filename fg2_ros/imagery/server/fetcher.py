@@ -35,7 +35,7 @@ from fg2_ros.imagery.server.tile_server_client import TileServerClient
 from fg2_ros.imagery.server.workers import TileWorkers
 from fg2_ros.imagery.status import CacheStatus, ImageryStatus
 from fg2_ros.imagery.tiles.address import TileId, TileSource
-from fg2_ros.imagery.tiles.decoding import TileProblem
+from fg2_ros.imagery.tiles.decoding import scaled_tile, TileProblem
 from fg2_ros.imagery.tiles.memory import TileMemory
 from fg2_ros.imagery.tiles.store import Lookup, TileLayout
 import numpy as np
@@ -83,7 +83,7 @@ class TileFetcher:
         self._settings = settings
         self._lost_cache = (cache,) if isinstance(cache, CacheStatus) else ()
         cache = cache if isinstance(cache, TileCache) else None
-        self._client = TileServerClient(source, settings, cache)
+        self._client = TileServerClient(source, settings, cache, self._wanted)
         self._backoff = Backoff(settings.backoff_s, settings.max_backoff_s)
         self._notices = LogThrottle(_logger)
         self._absences = LogThrottle(_logger, _ABSENCE_REPEATED_S)
@@ -97,17 +97,19 @@ class TileFetcher:
             0)
         self._last_error = ''
         self._stale = 0
+        self._tile_px = source.tile_px
+        self._has_seen_size = source.asks_for_size
         self._closed = False
         self._settled = threading.Condition()  # guards all of the above; told when tiles settle
         self._disk = TileWorkers(
             'fg2 tile cache', 1, self._guarded(partial(self._look_on_disk, cache)),
             self._rank) if cache else None
         self._network = TileWorkers(
-            'fg2 tile download', 2, self._guarded(self._download), self._rank)
+            'fg2 tile download', settings.connections, self._guarded(self._download), self._rank)
 
     def layout(self) -> TileLayout:
-        """Return what the source has."""
-        return self.source.layout
+        """Return what the source has, with the size of its tiles as they are seen to be."""
+        return replace(self.source.layout, tile_px=self._tile_px)
 
     def get(self, tiles: Iterable[TileId], tile_px: int, wait_s: float = 0.0) -> Lookup:
         """Return what there is of some tiles, after at most ``wait_s``; fetch what is missing."""
@@ -118,7 +120,7 @@ class TileFetcher:
             if wait_s > 0:
                 self._settled.wait_for(lambda: not self._waiting(wanted), wait_s)
             self._stale = sum(map(self._is_stale, wanted))
-            return self._lookup(wanted)
+            return self._lookup(wanted, tile_px)
 
     def request(self, tiles: Iterable[TileId]) -> None:
         """
@@ -188,12 +190,17 @@ class TileFetcher:
     def _waiting(self, tiles: list[TileId]) -> int:
         return sum(tile in self._pending and tile not in self._memory for tile in tiles)
 
-    def _lookup(self, wanted: list[TileId]) -> Lookup:
+    def _wanted(self) -> list[TileId]:
+        """Return the tiles that are being fetched, the most urgent first."""
+        with self._settled:
+            return sorted(self._pending, key=self._rank)
+
+    def _lookup(self, wanted: list[TileId], tile_px: int) -> Lookup:
         found = {}
         problem = f'{self.source.name} is closed' if self._closed else ''
         for tile in wanted:
             if tile in self._memory:
-                found[tile] = self._memory.use(tile).image
+                found[tile] = scaled_tile(self._memory.use(tile).image, tile_px)
             elif tile in self._failures:
                 problem = problem or self._failures[tile].sentence
         # A failure stands, also while the tile is tried once more, until there is better news.
@@ -265,12 +272,24 @@ class TileFetcher:
         self._client.keep(tile, fetched)
 
     def _keep(self, tile: TileId, decoded: _Decoded, counter: str, size: int = 0) -> None:
+        self._see_size(len(decoded.image))
         with self._settled:
             self._memory.put(tile, decoded)
             self._failures.pop(tile, None)
             self._counters[counter] += 1
             self._counters['downloaded_bytes'] += size
             self._settle([tile])
+
+    def _see_size(self, tile_px: int) -> None:
+        """Go by the size that the first tile has, whatever was said of it."""
+        if self._has_seen_size:
+            return
+        self._has_seen_size = True
+        if tile_px != self._tile_px:
+            _logger.warning(
+                '%s has tiles of %d pixels, not of %d as was said (tile_px): they are used as what'
+                ' they are', self.source.name, tile_px, self._tile_px)
+            self._tile_px = tile_px
 
     def _handle_problem(self, tile: TileId, problem: TileProblem, began_s: float) -> None:
         sentence = f'{self.source.name} {problem}'

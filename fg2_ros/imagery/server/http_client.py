@@ -12,21 +12,20 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One tile over HTTP: bounded in time and size, polite, and without secrets in its messages."""
+"""HTTP, bounded in time and size, polite, and without secrets in its messages."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-import re
 import threading
 import time
 from urllib.parse import unquote, urljoin, urlsplit
 
 from fg2_ros.imagery.server import connections
 from fg2_ros.imagery.server.connections import Attempt
-from fg2_ros.imagery.tiles.address import TileId, TileSource
+from fg2_ros.imagery.server.unpacking import unpacked
 from fg2_ros.imagery.tiles.decoding import TileProblem
 from fg2_ros.settings import MAINTAINERS
 from fg2_ros.version import __version__
@@ -35,7 +34,6 @@ from urllib3 import exceptions
 
 _REDIRECTS = 3
 _CHUNK_BYTES = 1 << 16
-_NO_IMAGE_TYPES = {'html': 'HTML', 'xhtml': 'HTML', 'xml': 'XML', 'json': 'JSON'}
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,8 @@ class HttpSettings:
     :param read_timeout_s: longest silence in an answer.
     :param total_timeout_s: longest time for a whole tile.
     :param max_tile_bytes: largest body that is accepted.
+    :param connections: to its host at a time.
+    :param rate_per_s: most requests a second; 0 for no such limit.
     :param contact: mail address or URL that the operator of a server finds in the User-Agent.
     :param user_agent: the whole User-Agent instead.
     :param backoff_s: pause after the first failure; it doubles with each further one ...
@@ -62,6 +62,8 @@ class HttpSettings:
     read_timeout_s: float = 10.0
     total_timeout_s: float = 20.0
     max_tile_bytes: int = 8_000_000
+    connections: int = 2
+    rate_per_s: float = 0.0
     contact: str = MAINTAINERS
     user_agent: str = ''
     backoff_s: float = 1.0
@@ -72,54 +74,68 @@ class HttpSettings:
 
 
 @dataclass(frozen=True)
-class Download:
+class Answer:
     """
     What a server answered.
 
-    :param data: the encoded tile; None if the one we have is still the current one.
-    :param etag: the tile's ETag, or ''.
-    :param fresh_s: how long it may be used before asking again; None if the server does not say.
-    :param may_store: whether it may be kept on disk.
-    :param modified: the tile's Last-Modified, or ''.
+    :param headers: by name, in whatever case.
+    :param body: unpacked; only the beginning of it if it was cut off.
     """
 
-    data: bytes | None
-    etag: str
-    fresh_s: float | None
-    may_store: bool
-    modified: str = ''
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
-class Downloader:
+@dataclass(frozen=True)
+class BodyLimit:
     """
-    Fetches tiles of one source; any number of threads may share it.
+    How much of an answer is read.
 
-    :param source: the tile pyramid.
+    :param most_bytes: of its body, packed and unpacked.
+    :param cut: whether a longer one is cut off; otherwise it is an error.
+    """
+
+    most_bytes: int
+    cut: bool = False
+
+
+class HttpClient:
+    """
+    GET requests to one source; any number of threads may share it.
+
     :param settings: time-outs, limits and who we say we are.
+    :param secrets: what no log may show.
+    :param leaks_key: says of an address whether it holds a secret.
     """
 
-    def __init__(self, source: TileSource, settings: HttpSettings):
-        self._source = source
+    def __init__(self, settings: HttpSettings, secrets: tuple[str, ...] = (),
+                 leaks_key: Callable[[str], bool] = lambda url: False):
         self._settings = settings
+        self._leaks_key = leaks_key
         self._lock = threading.Lock()
         self._attempts: set[Attempt] = set()
+        self._turn_s = 0.0  # monotonic; when the next request may begin
         self._closed = False
-        connections.keep_out_of_logs(source.secrets())
+        self._closing = threading.Event()
+        connections.keep_out_of_logs(secrets)
         connections.join(self)
 
-    def fetch(self, tile: TileId, etag: str = '', modified: str = '') -> Download:
+    def get(self, url: str, headers: Mapping[str, str],
+            limit: Callable[[int, Mapping[str, str]], BodyLimit]) -> Answer:
         """
-        Return a tile's bytes, unchecked.
+        Return what a server answers, redirects followed.
 
-        :param etag: of the copy we have; then the answer may be that it is current.
-        :param modified: Last-Modified of that copy.
+        :param headers: to be sent beside our own.
+        :param limit: says from status and headers how much is read, or raises `TileProblem`.
         :raises TileProblem: whatever goes wrong.
         """
+        self._wait_for_turn()
         attempt = Attempt(self._settings.total_timeout_s)
         self._begin(attempt)
         try:
             with attempt:
-                return self._fetch(self._source.url(tile), _conditions(etag, modified), attempt)
+                return self._get(url, headers, limit, attempt)
         except TileProblem:
             raise
         except (exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
@@ -135,9 +151,20 @@ class Downloader:
         with self._lock:
             self._closed = True
             attempts = list(self._attempts)
+        self._closing.set()
         for attempt in attempts:
             attempt.break_off()
         connections.leave(self)
+
+    def _wait_for_turn(self) -> None:
+        """Wait until the rate allows one more request."""
+        if not self._settings.rate_per_s:
+            return
+        with self._lock:
+            now_s = time.monotonic()
+            turn_s = max(now_s, self._turn_s)
+            self._turn_s = turn_s + 1 / self._settings.rate_per_s
+        self._closing.wait(turn_s - now_s)
 
     def _begin(self, attempt: Attempt) -> None:
         with self._lock:
@@ -145,27 +172,30 @@ class Downloader:
                 raise TileProblem('is closed')
             self._attempts.add(attempt)
 
-    def _fetch(self, url: str, headers: dict[str, str], attempt: Attempt) -> Download:
+    def _get(self, url: str, headers: Mapping[str, str], limit, attempt: Attempt) -> Answer:
         for _ in range(_REDIRECTS + 1):
             response = self._open(url, headers, attempt)
             try:
                 target = response.get_redirect_location()
                 if not target:
-                    return self._receive(response, attempt)
+                    return self._receive(response, limit, attempt)
                 url = self._allowed_redirect(url, target)
+                attempt.redirected = True
             finally:
                 attempt.let_go()
                 response.close()  # a connection in an unknown state is not worth keeping ...
                 response.release_conn()  # but its place in the pool is given back
         raise TileProblem(f'redirected more than {_REDIRECTS} times')
 
-    def _open(self, url: str, headers: dict[str, str],
+    def _open(self, url: str, headers: Mapping[str, str],
               attempt: Attempt) -> urllib3.BaseHTTPResponse:
         left_s, settings = attempt.remaining_s(), self._settings
         timeout = urllib3.Timeout(connect=min(left_s, settings.connect_timeout_s),
                                   read=min(left_s, settings.read_timeout_s))
         address, login = _without_login(url)
-        return connections.pool_for(address).request(
+        pool = connections.pool_for(address, settings.connections)
+        connections.require_allowed(address, attempt)
+        return pool.request(
             'GET', address, headers={**self._headers(), **headers, **login}, timeout=timeout,
             pool_timeout=left_s, retries=False, redirect=False, preload_content=False,
             decode_content=False)
@@ -174,7 +204,6 @@ class Downloader:
         contact = f' (+{self._settings.contact})' if self._settings.contact else ''
         return {
             'User-Agent': self._settings.user_agent or f'fg2_ros/{__version__}{contact}',
-            'Accept': 'image/webp,image/png,image/jpeg',
             'Accept-Encoding': 'identity'}
 
     def _allowed_redirect(self, url: str, target: str) -> str:
@@ -187,57 +216,44 @@ class Downloader:
         if new.scheme != 'https' and new.scheme != old.scheme:
             known = new.scheme in ('data', 'file', 'ftp', 'http')
             raise TileProblem(f'redirected to a {new.scheme if known else "strange"} address')
-        if elsewhere and self._source.leaks_key(target):
+        if elsewhere and self._leaks_key(target):
             raise TileProblem('redirected to another host, which would see the API key')
         return target
 
-    def _receive(self, response, attempt: Attempt) -> Download:
+    def _receive(self, response, limit, attempt: Attempt) -> Answer:
         status, headers = response.status, response.headers
-        fresh_s = _fresh_s(headers)
-        if status in (204, 404, 410):
-            self._spare_connection(response, attempt)
-            raise TileProblem(f'answered {status}', absent=True, believe_s=fresh_s)
-        if status not in (200, 304):
-            raise TileProblem(f'answered {status}',
-                              retry_after_s=_seconds(headers.get('Retry-After')))
-        if status == 200:
-            _refuse_other_types(headers.get('Content-Type', ''))
-            data = self._body(response, attempt)
-        else:
-            data = None
+        if status in (204, 304):
             _reuse(response, attempt)
-        return Download(data, headers.get('ETag', ''), fresh_s,
-                        may_store='no-store' not in headers.get('Cache-Control', '').lower(),
-                        modified=headers.get('Last-Modified', ''))
+            return Answer(status, headers, b'')
+        allowed = limit(status, headers)
+        body = _body(response, allowed, attempt)
+        encoding = headers.get('Content-Encoding', '')
+        return Answer(status, headers, unpacked(body, encoding, allowed.most_bytes, allowed.cut))
 
-    def _spare_connection(self, response, attempt: Attempt) -> None:
-        """Read the page that comes with an error if it is short: the connection stays usable."""
-        announced = response.headers.get('Content-Length', '0' if response.status == 204 else '')
-        shortest = min(_CHUNK_BYTES, self._settings.max_tile_bytes)
-        if announced.isdigit() and int(announced) <= shortest:
-            self._body(response, attempt)
 
-    def _body(self, response, attempt: Attempt) -> bytes:
-        # `read` would wait for a whole chunk, however slowly it comes. Older releases of urllib3
-        # have no `read1`, but the standard library's response inside them does.
-        read = getattr(response, 'read1', None) or response._fp.read1
-        announced, most = response.headers.get('Content-Length', ''), self._settings.max_tile_bytes
-        too_long = TileProblem(f'sent more than {most} bytes')
-        if announced.isdigit() and int(announced) > most:
+def _body(response, limit: BodyLimit, attempt: Attempt) -> bytes:
+    # `read` would wait for a whole chunk, however slowly it comes. Older releases of urllib3
+    # have no `read1`, but the standard library's response inside them does.
+    read = getattr(response, 'read1', None) or response._fp.read1
+    announced, most = response.headers.get('Content-Length', ''), limit.most_bytes
+    too_long = TileProblem(f'sent more than {most} bytes')
+    if announced.isdigit() and int(announced) > most and not limit.cut:
+        raise too_long
+    body = bytearray()
+    while chunk := read(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > most:
+            if limit.cut:
+                return bytes(body[:most])
             raise too_long
-        body = bytearray()
-        while chunk := read(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > most:
-                raise too_long
-            if time.monotonic() > attempt.deadline_s:
-                raise TileProblem('timed out')
-        if attempt.broken_off:
+        if time.monotonic() > attempt.deadline_s:
             raise TileProblem('timed out')
-        if announced.isdigit() and len(body) < int(announced):
-            raise TileProblem('broke off its answer')
-        _reuse(response, attempt)
-        return bytes(body)
+    if attempt.broken_off:
+        raise TileProblem('timed out')
+    if announced.isdigit() and len(body) < int(announced):
+        raise TileProblem('broke off its answer')
+    _reuse(response, attempt)
+    return bytes(body)
 
 
 def _reuse(response, attempt: Attempt) -> None:
@@ -245,11 +261,6 @@ def _reuse(response, attempt: Attempt) -> None:
     attempt.let_go()
     response.drain_conn()
     response.release_conn()
-
-
-def _conditions(etag: str, modified: str) -> dict[str, str]:
-    conditions = {'If-None-Match': etag, 'If-Modified-Since': modified}
-    return {name: value for name, value in conditions.items() if value}
 
 
 def _without_login(url: str) -> tuple[str, dict[str, str]]:
@@ -260,17 +271,6 @@ def _without_login(url: str) -> tuple[str, dict[str, str]]:
         return url, {}
     return (parts._replace(netloc=host).geturl(),
             urllib3.make_headers(basic_auth=unquote(login)))
-
-
-def _refuse_other_types(content_type: str) -> None:
-    """
-    Refuse what says that it is no image before any of it is read.
-
-    Many servers do not know their images for what they are, so only what is surely none counts.
-    """
-    kind = re.split(r'[/+._]', content_type.partition(';')[0].strip().lower())[-1]
-    if kind in _NO_IMAGE_TYPES:
-        raise TileProblem(f'sent {_NO_IMAGE_TYPES[kind]} instead of an image')
 
 
 def _what_happened(error: Exception) -> str:
@@ -289,35 +289,3 @@ def _what_happened(error: Exception) -> str:
     if isinstance(error, exceptions.EmptyPoolError):
         return 'is busy with other downloads'
     return 'broke off its answer'
-
-
-def _fresh_s(headers) -> float | None:
-    """Return for how long an answer is current (RFC 9111, 4.2.1); None if it does not say."""
-    control = headers.get('Cache-Control', '').lower()
-    if 'no-cache' in control:
-        return 0.0
-    max_age = re.search(r'(?<![\w-])max-age="?(\d{1,10})', control)
-    if max_age:
-        return max(0.0, float(max_age.group(1)) - (_seconds(headers.get('Age')) or 0.0))
-    if 'Expires' not in headers:
-        return None
-    now = _unix_time(headers.get('Date', '')) or time.time()  # the server's clock: it set Expires
-    until = _unix_time(headers['Expires'])
-    return max(0.0, until - now) if until is not None else 0.0  # '0' and nonsense: out of date
-
-
-def _seconds(value: str | None) -> float | None:
-    """Return the seconds from now that a header of seconds or a date means; None if neither."""
-    if value is None:
-        return None
-    if re.fullmatch(r'\d{1,10}', value.strip()):
-        return float(value)
-    until = _unix_time(value)
-    return None if until is None else max(0.0, until - time.time())
-
-
-def _unix_time(value: str) -> float | None:
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None

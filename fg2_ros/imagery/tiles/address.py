@@ -151,6 +151,11 @@ class TileSource:
             'key': quote(self.key, safe='')})
 
     @property
+    def asks_for_size(self) -> bool:
+        """Whether its address says how large the tiles are to be."""
+        return 'bbox' in _placeholders(self.url_template, self.name)
+
+    @property
     def layout(self) -> TileLayout:
         """Return what it holds."""
         return TileLayout(

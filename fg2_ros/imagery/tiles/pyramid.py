@@ -64,7 +64,14 @@ class TileImagery:
         :raises ImageryError: if more than half of the patch cannot be had.
         """
         deadline_s = time.monotonic() + wait_s
-        self._layout = layout = self.store.layout()
+        layout = self.store.layout()
+        patch = self._patch(view, layout, deadline_s)
+        if (seen := self.store.layout()).tile_px != layout.tile_px:  # the first tiles told it
+            patch = self._patch(view, seen, deadline_s)
+        return patch
+
+    def _patch(self, view: PatchView, layout: TileLayout, deadline_s: float) -> AerialPatch:
+        self._layout = layout
         zooms, problems = zooms_to_try(view, layout), []
         for zoom in zooms:
             left_s = max(0.0, deadline_s - time.monotonic())

@@ -31,7 +31,8 @@ import time
 from fg2_ros.imagery import HttpSettings, ImageryNotReady
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.server.connections import Attempt
-from fg2_ros.imagery.server.http_client import Downloader
+from fg2_ros.imagery.server.downloader import Downloader
+from fg2_ros.imagery.server.http_client import BodyLimit, HttpClient
 from fg2_ros.imagery.tiles.address import TileId, TileSource
 from fg2_ros.imagery.tiles.decoding import TileProblem
 from fg2_ros.ros.node_settings import ImagerySettings
@@ -40,6 +41,10 @@ import pytest
 
 TILE = TileId(3, 2, 1)
 KEY = 'S3CRETVALUE'
+
+
+def any_body(status, headers):
+    return BodyLimit(1_000_000)
 
 
 @pytest.fixture
@@ -402,10 +407,10 @@ def test_an_attempt_that_is_over_takes_no_connection():
 
 def test_a_connection_that_was_given_back_is_not_broken_off(serve):
     server = serve(lambda path, headers: Reply(body=GREY_TILE))
-    downloader = Downloader(TileSource(server.template), quick_http(total_timeout_s=1000.0))
+    client = HttpClient(quick_http(total_timeout_s=1000.0))
     with Attempt(1000.0) as attempt:
-        downloader._fetch(server.template.format(z=1, x=1, y=1), {}, attempt)
+        client._get(server.url, {}, any_body, attempt)
         attempt.break_off()
-    assert downloader.fetch(TILE).data == GREY_TILE
-    downloader.close()
+    assert client.get(server.url, {}, any_body).body == GREY_TILE
+    client.close()
     assert server.most_connections == 1

@@ -1,0 +1,145 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A buffer of transforms that what is wrong on /tf does not spoil for longer than it lasts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+import math
+import time
+from typing import Callable
+
+from fg2_ros.ros.arrivals import Arrivals
+from geometry_msgs.msg import TransformStamped
+from rclpy.duration import Duration
+from tf2_ros import Buffer
+
+CACHE_S = 30.0
+JUMP_NS = 5 * 10 ** 9  # stamps that go back further have been ahead of time, or start again
+NOT_NORMALISED = 0.01  # of a quaternion's length: tf2 ignores such transforms without a word
+STALE_S = 2.0  # after which somebody who closed a circle is taken to have stopped
+
+
+class GuardedBuffer(Buffer):
+    """
+    Keeps transforms as tf2 does, but for those that cannot be meant.
+
+    Rotations that are none and numbers that are not finite are left out, as are transforms that
+    would close a circle. Where the stamps of a transform go back by seconds, those kept so far
+    were ahead of time and are forgotten: tf2 would refuse the right ones until then.
+
+    :param tell: called with a sentence for each transform that is left out.
+    """
+
+    def __init__(self, tell: Callable[[str], None] = lambda sentence: None):
+        """Start empty."""
+        super().__init__(cache_time=Duration(seconds=CACHE_S))
+        self._tell = tell
+        self._parents: dict[str, str] = {}
+        self._heard_s: dict[str, float] = {}  # of moving frames
+        self._newest_ns: dict[str, int] = {}
+        self._wrong: dict[str, str] = {}  # sentences by child
+        self.arrivals: defaultdict[str, Arrivals] = defaultdict(Arrivals)  # by child
+
+    def clear(self) -> None:
+        """Forget all transforms that move."""
+        super().clear()
+        for child in self._heard_s:
+            self._parents.pop(child, None)
+        self._heard_s.clear()
+        self._newest_ns.clear()
+
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """Add a transform of its stamp."""
+        parent, child = _edge(transform)
+        self.arrivals[child].note()
+        if not self._is_sound(transform, parent, child):
+            return
+        stamp = transform.header.stamp
+        stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
+        if self._newest_ns.get(child, stamp_ns) - stamp_ns > JUMP_NS:
+            self._tell(f'the stamps of the transform {parent} -> {child} went back by '
+                       f'{(self._newest_ns[child] - stamp_ns) / 1e9:.1f} s: those before are '
+                       'forgotten')
+            self.clear()
+        self._parents[child], self._heard_s[child] = parent, time.monotonic()
+        self._newest_ns[child] = max(stamp_ns, self._newest_ns.get(child, stamp_ns))
+        super().set_transform(transform, authority)
+
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
+        """Add a transform that holds at all times."""
+        parent, child = _edge(transform)
+        if not self._is_sound(transform, parent, child):
+            return
+        self._parents[child] = parent
+        self._heard_s.pop(child, None)
+        super().set_transform_static(transform, authority)
+
+    def what_is_wrong(self, frame: str, other: str) -> str:
+        """Return what was left out on the way from two frames to their roots; '' if nothing."""
+        below = [*self._ancestors(frame), *self._ancestors(other)]
+        return '; '.join(dict.fromkeys(
+            self._wrong[child] for child in below if child in self._wrong))
+
+    def is_ahead_by_s(self, child: str, stamp_ns: int) -> float:
+        """Return how far the newest transform of a frame lies after a stamp; 0 for none."""
+        return (self._newest_ns.get(child, stamp_ns) - stamp_ns) / 1e9
+
+    def _is_sound(self, transform: TransformStamped, parent: str, child: str) -> bool:
+        """Return whether a transform can be meant; else remember and tell why not."""
+        wrong = _flaw(transform) or self._circle(parent, child)
+        if not wrong:
+            self._wrong.pop(child, None)
+            return True
+        self._wrong[child] = f'the transform {parent} -> {child} is not used: {wrong}'
+        self._tell(self._wrong[child])
+        return False
+
+    def _circle(self, parent: str, child: str) -> str:
+        """Return how a transform would close a circle; '' if it does not."""
+        if self._parents.get(child) == parent:
+            return ''
+        above = self._ancestors(parent)
+        if child not in above:
+            return ''
+        stale = [each for each in above[:above.index(child)]
+                 if time.monotonic() - self._heard_s.get(each, math.inf) > STALE_S]
+        if stale:  # whoever sent those has stopped
+            self.clear()
+            return ''
+        return f'{" -> ".join([child, *reversed(above[:above.index(child)]), child])} is a circle'
+
+    def _ancestors(self, frame: str) -> list[str]:
+        """Return a frame and those above it, the nearest first."""
+        found = [frame]
+        while (parent := self._parents.get(found[-1])) is not None and parent not in found:
+            found.append(parent)
+        return found
+
+
+def _edge(transform: TransformStamped) -> tuple[str, str]:
+    """Return parent and child without the slash that they begin with in ROS 1."""
+    return transform.header.frame_id.lstrip('/'), transform.child_frame_id.lstrip('/')
+
+
+def _flaw(transform: TransformStamped) -> str:
+    """Return why no motion can be read from a transform; '' if one can."""
+    moved, turn = transform.transform.translation, transform.transform.rotation
+    if not all(map(math.isfinite, (moved.x, moved.y, moved.z, turn.x, turn.y, turn.z, turn.w))):
+        return 'it is not finite'
+    length = math.hypot(turn.x, turn.y, turn.z, turn.w)
+    if abs(length - 1) > NOT_NORMALISED:
+        return f'its rotation is a quaternion of length {length:.3g}'
+    return ''

@@ -1,0 +1,69 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Subscriptions and publishers whose QoS a user may override (`qos_overrides` parameters)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from copy import copy
+from typing import Any, Callable, Iterator
+
+from rclpy.exceptions import ParameterException
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSPolicyKind, QoSProfile
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+from rclpy.subscription import Subscription
+
+OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
+               QoSPolicyKind.DURABILITY)
+
+
+def subscribe(node: Node, kind: type, topic: str, callback: Callable[[Any], None],
+              qos: QoSProfile) -> Subscription:
+    """
+    Return a subscription.
+
+    :param qos: where no parameter says otherwise.
+    :raises ValueError: if a parameter says what is no QoS.
+    """
+    with _explained(topic):
+        return node.create_subscription(
+            kind, topic, callback, copy(qos), qos_overriding_options=_options())
+
+
+def advertise(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile) -> Publisher:
+    """
+    Return a publisher that is silent while the node is not active.
+
+    :param qos: where no parameter says otherwise.
+    :raises ValueError: if a parameter says what is no QoS.
+    """
+    with _explained(topic):
+        return node.create_lifecycle_publisher(
+            kind, topic, copy(qos), qos_overriding_options=_options())
+
+
+def _options() -> QoSOverridingOptions:
+    return QoSOverridingOptions(OVERRIDABLE)
+
+
+@contextmanager
+def _explained(topic: str) -> Iterator[None]:
+    try:
+        yield
+    except (InvalidQosOverridesError, ParameterException, RuntimeError) as error:
+        raise ValueError(f'the QoS of {topic}: {error}') from error
