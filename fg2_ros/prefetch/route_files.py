@@ -92,7 +92,7 @@ def _xml(data: bytes) -> ElementTree.Element:
     try:  # it loads nothing from elsewhere, and expat bounds what entities may grow to
         return ElementTree.fromstring(data.removeprefix(_BOM).lstrip())
     except (ElementTree.ParseError, LookupError) as error:
-        raise ValueError(f'it is not well-formed XML ({error})') from None
+        raise ValueError(f'it is not well-formed XML ({str(error)[:200]})') from None
 
 
 def _tag(element: ElementTree.Element) -> str:

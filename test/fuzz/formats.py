@@ -247,8 +247,8 @@ def mutated_pickle(rng: Random, data: bytes) -> bytes:
         at, end = places[index:index + 2]
         new = rng.choice((
             b'', data[at:end] * 2, data[at:end] * 2000, b'K\xff', b'J' + struct.pack('<i', -1),
-            b'\x8a\x09' + bytes(8) + b'\x01', b'\x8a\x05\0\0\0\0\x40', b'N', b'(', b')', b'}', b']',
-            b'\x85', b'R', b'0', b'2', b'b', b'G\x7f\xf8' + bytes(6), b'X\xff\xff\xff\x7f',
+            b'\x8a\x09' + bytes(8) + b'\x01', b'\x8a\x05\0\0\0\0\x40', b'N', b'(', b')', b'}',
+            b']', b'\x85', b'R', b'0', b'2', b'b', b'G\x7f\xf8' + bytes(6), b'X\xff\xff\xff\x7f',
             b'ccollections\nOrderedDict\n)R', b'c__builtin__\nbytearray\n', b'(l', b'h\0', b'Q'))
         changed = changed[:at] + new + changed[end:]
         if len(changed) != len(data):
@@ -269,7 +269,8 @@ def mcap_changed(rng: Random, data: bytes) -> bytes:
         index = rng.randrange(len(records))
         kind, body = records[index]
         records[index:index + 1] = rng.choice((
-            [], [records[index]] * 2, [(rng.randrange(256), body)], [(kind, mutated_bytes(rng, body))],
+            [], [records[index]] * 2, [(rng.randrange(256), body)],
+            [(kind, mutated_bytes(rng, body))],
             [(kind, mutated_text(rng, body))] if NUMBER.search(body) else [(kind, b'')],
             [(kind, mutated_bytes(rng, body))]))
     framed = b''.join(struct.pack('<BQ', kind, len(body) if rng.random() < 0.98 else rng.choice(
@@ -281,8 +282,9 @@ def answer_changed(rng: Random, data: bytes) -> bytes:
     """
     Return what a tile server sends: a status line, headers and a body that is a changed tile.
 
-    :param data: a good tile.
+    :param data: a good answer.
     """
+    data = data.partition(b'\r\n\r\n')[2]
     body = data if rng.random() < 0.4 else mutated_bytes(rng, data)
     if rng.random() < 0.1:
         body = rng.choice((b'', b'<html>', huge_png(), json_text(extreme(rng)), bytes(100_000)))
@@ -296,11 +298,16 @@ def answer_changed(rng: Random, data: bytes) -> bytes:
             extreme_text(rng)[:60_000], *_HEADER_VALUES)).replace('\0', '').replace('\n', '')
     status = rng.choice(('200 OK', '200 OK', '200 OK', '206 Partial', '301 Moved', '302 Found',
                          '304 Not Modified', '403 Forbidden', '404 Not Found', '429 Too Many',
-                         '500 Error', '503 Busy', '100 Continue', '999 What', '-1 x', '', '204 No'))
-    head = f'HTTP/1.1 {status}\r\n' + ''.join(f'{name}: {value}\r\n'
-                                              for name, value in headers.items()) + '\r\n'
-    answer = head.encode('utf-8', 'replace') + body
-    return answer if rng.random() < 0.85 else mutated_bytes(rng, answer)
+                         '500 Error', '503 Busy', '100 Continue', '999 What', '-1 x', ''))
+    whole = answer(status, headers, body)
+    return whole if rng.random() < 0.85 else mutated_bytes(rng, whole)
+
+
+def answer(status: str, headers: dict[str, str], body: bytes) -> bytes:
+    """Return an answer of HTTP as it is sent."""
+    headers = {'Content-Length': str(len(body))} | headers
+    lines = [f'HTTP/1.1 {status}', *(f'{name}: {value}' for name, value in headers.items()), '']
+    return '\r\n'.join([*lines, '']).encode('utf-8', 'replace') + body
 
 
 _HEADERS = ('Content-Length', 'Content-Encoding', 'Transfer-Encoding', 'Retry-After', 'Location',
@@ -309,8 +316,8 @@ _HEADERS = ('Content-Length', 'Content-Encoding', 'Transfer-Encoding', 'Retry-Af
 _HEADER_VALUES = (
     'chunked', 'max-age=99999999999999999999', 'max-age=-1', f'max-age={"9" * 400}', 'max-age="x',
     'no-store', 'http://127.0.0.1:1/x', 'file:///etc/passwd', '//[', 'http://[::1', '/again',
-    'Thu, 01 Jan 1970 00:00:00 GMT', 'Thu, 99 Jan 99999 99:99:99 GMT', '"' * 1000, 'W/"x"', 'close',
-    'bytes 0-1/99999999999999999999', 'gzip', 'identity', '1e308', 'nan', 'http://metadata.invalid/')
+    'Thu, 01 Jan 1970 00:00:00 GMT', 'Thu, 99 Jan 99999 99:99:99 GMT', '"' * 1000, 'W/"x"',
+    'close', 'bytes 0-1/99999999999999999999', 'gzip', 'identity', '1e308', 'nan', '//x.invalid')
 
 
 def huge_png() -> bytes:

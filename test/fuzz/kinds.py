@@ -177,7 +177,7 @@ def pmtiles() -> list[bytes]:
 
 
 def geotiffs() -> list[bytes]:
-    """Return a GeoTIFF in Web Mercator and one in a national grid, turned."""
+    """Return a GeoTIFF in Web Mercator, and one in a national grid, turned."""
     from test.helpers.analytic_ground import AnalyticGround
     from test.helpers.local_files import ground_geotiff
     ground = AnalyticGround(*PLACE)
@@ -213,13 +213,13 @@ GPX = b"""<?xml version="1.0" encoding="UTF-8"?>
  lon="8.501"/></gpxx:RoutePointExtension></extensions></rtept><rtept lat="47.002" lon="8.5"/></rte>
 <trk><trkseg><trkpt lat="47.0" lon="8.5"><ele>400</ele><time>2026-05-01T10:00:00Z</time></trkpt>
 <trkpt lat="47.0001" lon="8.5001"><time>2026-05-01T10:00:02Z</time></trkpt></trkseg></trk></gpx>"""
-KML = b"""<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark><LineString><coordinates>
-8.5,47.0,400 8.501,47.001</coordinates></LineString></Placemark><Placemark><Polygon>
+KML = b"""<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark><LineString>
+<coordinates>8.5,47.0,400 8.501,47.001</coordinates></LineString></Placemark><Placemark><Polygon>
 <outerBoundaryIs><LinearRing><coordinates>8.5,47.0 8.501,47.0 8.501,47.001 8.5,47.0</coordinates>
 </LinearRing></outerBoundaryIs></Polygon></Placemark></Document></kml>"""
 GEOJSON = formats.json_text({'type': 'FeatureCollection', 'features': [
     {'type': 'Feature', 'properties': {}, 'geometry': {
-        'type': 'LineString', 'coordinates': [[8.5, 47.0], [8.501, 47.001, 400.0], [8.502, 47.0]]}},
+        'type': 'LineString', 'coordinates': [[8.5, 47.0], [8.501, 47.001, 400.0], [8.5, 47.1]]}},
     {'type': 'Feature', 'properties': None, 'geometry': {
         'type': 'GeometryCollection', 'geometries': [
             {'type': 'MultiPoint', 'coordinates': [[8.5, 47.0]]},
@@ -279,46 +279,51 @@ def use_catalogue(path: Path) -> None:
     attempts(*(partial(addressed, name) for name in load_catalogue(path)))
 
 
+OPTIONS = b"""out: run
+steps: 10
+rate: 1e-3
+cities: 0-3
+batch: 8
+render_only: false
+"""
+
+
 def parameters() -> list[bytes]:
-    """Return all parameters of the node, and options of a command, as YAML."""
+    """Return all parameters of the node as YAML."""
     from fg2_ros.ros.node_settings import NodeSettings
     from fg2_ros.settings import settings_of
     import yaml
     values = {name: list(value) if isinstance(value, tuple) else
               value if isinstance(value, (int, float, str)) else str(value)
               for name, (_, value) in settings_of(NodeSettings()).items()}
-    options = {'steps': 10, 'rate': 1e-3, 'cities': '0-3', 'batch': 8, 'out': 'run'}
-    return [yaml.safe_dump(values).encode(), yaml.safe_dump(options).encode()]
+    return [yaml.safe_dump(values).encode()]
 
 
 def use_parameters(path: Path) -> None:
-    """Convert and check them as the node does, and as a command does."""
-    from fg2_ros.commands.options import add_options
+    """Convert and check them as the node does."""
     from fg2_ros.ros.node_settings import NodeSettings
     from fg2_ros.settings import checked, read_yaml, settings_of, with_values
-    from fg2_ros.training.simulated.settings import SimulatedRun
     known = settings_of(NodeSettings())
+    values = {name: value for name, value in read_yaml(path).items() if name in known}
+    with_values(NodeSettings(), checked(
+        values, {name: declared for name, (declared, _) in known.items()}))
 
-    def by_node():
-        values = read_yaml(path)
-        with_values(NodeSettings(), checked(
-            {name: value for name, value in values.items() if name in known},
-            {name: declared for name, (declared, _) in known.items()}))
 
-    def by_command():
-        parser = argparse.ArgumentParser()
-        add_options(parser, lambda *parts: 0, SimulatedRun)
-        said = io.StringIO()
-        try:
-            with redirect_stderr(said):
-                args = parser.parse_args(['--config', str(path)])
-                args.run(args)
-        except SystemExit as end:
-            if end.code == 2:
-                raise ValueError(said.getvalue()) from None
-            raise
-
-    attempts(by_node, by_command)
+def use_options(path: Path) -> None:
+    """Give them to a command."""
+    from fg2_ros.commands.options import add_options
+    from fg2_ros.training.simulated.settings import SimulatedRun
+    parser = argparse.ArgumentParser()
+    add_options(parser, lambda *parts: 0, SimulatedRun)
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            args = parser.parse_args(['--config', str(path)])
+            args.run(args)
+    except SystemExit as end:
+        if end.code == 2:
+            raise ValueError(said.getvalue()) from None
+        raise
 
 
 # Networks --------------------------------------------------------------------------------------
@@ -376,8 +381,9 @@ def use_checkpoint(path: Path) -> None:
 
 
 def answers() -> list[bytes]:
-    """Return a tile."""
-    return list(_tiles().values())[:2]
+    """Return what a server answers that has a tile."""
+    return [formats.answer('200 OK', {'Content-Type': 'image/png', 'Cache-Control': 'no-cache'},
+                           tile) for tile in list(_tiles().values())[:2]]
 
 
 def use_answer(path: Path) -> None:
@@ -388,9 +394,9 @@ def use_answer(path: Path) -> None:
     answer = path.read_bytes()
     with HttpStub(lambda path, headers: Reply(take_over=lambda peer: _sent(peer, answer))) as stub:
         http = quick_http(connect_timeout_s=1.0, read_timeout_s=0.3, total_timeout_s=1.0)
-        with closing(open_server(stub.template, path.with_suffix('.mbtiles'), 10_000_000, http=http,
-                                 max_zoom=ZOOM)) as imagery:
-            attempts(lambda: imagery.patch(_view(), wait_s=0.5))
+        with closing(open_server(
+                stub.template, path.with_suffix('.mbtiles'), http=http, max_zoom=ZOOM)) as imagery:
+            attempts(lambda: imagery.patch(_view(), wait_s=1.0))
             imagery.status()
 
 
@@ -442,6 +448,7 @@ KINDS = {
     'geojsonseq': Kind('.geojsonl', lambda: [GEOJSON], sequence_changed, use_route),
     'catalogue': Kind('.yaml', lambda: [CATALOGUE], formats.yaml_changed, use_catalogue),
     'parameters': Kind('.yaml', parameters, formats.yaml_changed, use_parameters),
+    'options': Kind('.yaml', lambda: [OPTIONS], formats.yaml_changed, use_options),
     'weights': Kind('.safetensors', weights, formats.safetensors_changed, use_weights),
     'checkpoint': Kind('.pt', checkpoints, formats.checkpoint_changed, use_checkpoint),
     'tile answer': Kind('.http', answers, formats.answer_changed, use_answer)}

@@ -106,8 +106,8 @@ def _most_bytes(anew: bool = False) -> int:
     """Return the most memory that was in use at once, since it was last asked anew."""
     if anew:
         Path('/proc/self/clear_refs').write_text('5')
-    status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
-    return 1024 * int(status['VmHWM'].split()[0])
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return 1024 * int(dict(line.split(':', 1) for line in lines)['VmHWM'].split()[0])
 
 
 if __name__ == '__main__':
