@@ -44,6 +44,7 @@ _FRAME = MapFrame(47.0, 8.5)
 _ZOOM, _RESOLUTION_M = 20, 0.1
 _APART_M = 85.0  # of patches that have no tile in common
 _DIFFERENT_TILES = 8
+_SHEETS = 10  # along each side of the ground
 
 
 def imagery_timings(repeat: int = 20) -> dict[str, float]:
@@ -98,6 +99,7 @@ def _local_files(folder: Path, tiles: dict[TileId, bytes],
         yield 'PMTiles', _write_pmtiles(folder / 'tiles.pmtiles', tiles)
     if find_spec('rasterio'):
         yield 'COG', _write_cog(folder / 'ground.tif', centres)
+        yield 'sheets', _write_sheets(folder / 'sheets', folder / 'ground.tif')
 
 
 def _places(count: int) -> list[tuple[float, float]]:
@@ -170,3 +172,22 @@ def _write_cog(path: Path, centres: list[tuple[float, float]]) -> Path:
                 _RESOLUTION_M, 0.0, easting, 0.0, -_RESOLUTION_M, northing)) as dataset:
         dataset.write(np.moveaxis(image, -1, 0))
     return path
+
+
+def _write_sheets(folder: Path, whole: Path) -> Path:
+    """Cut a GeoTIFF into a hundred sheets."""
+    import rasterio
+    from rasterio.windows import Window
+    folder.mkdir()
+    with rasterio.open(whole) as source:
+        width, height = (-(-side // _SHEETS) for side in (source.width, source.height))
+        for row, column in np.ndindex(_SHEETS, _SHEETS):
+            window = Window(column * width, row * height, width, height).intersection(
+                Window(0, 0, source.width, source.height))
+            with rasterio.open(
+                    folder / f'sheet_{row}_{column}.tif', 'w', driver='GTiff', count=3,
+                    dtype='uint8', crs=source.crs, transform=source.window_transform(window),
+                    width=window.width, height=window.height, tiled=True, compress='JPEG',
+                    photometric='YCBCR', jpeg_quality=85) as sheet:
+                sheet.write(source.read(window=window))
+    return folder

@@ -56,9 +56,9 @@ class ImagerySettings:
 
     sources: tuple = setting(
         (), 'Where imagery comes from, first choice first: names of the catalogue, paths of files '
-        '(MBTiles, PMTiles, GeoTIFF, a folder of tiles) or URL templates. What one lacks comes '
-        'from the next, and everything while it fails. There is no default: choose sources whose '
-        'terms allow machine interpretation.', of=str, read_only=True, secret=True)
+        '(MBTiles, PMTiles, orthophotos, folders of sheets or tiles) or URL templates. What one '
+        'lacks comes from the next, and everything while it fails. There is no default: choose '
+        'sources whose terms allow machine interpretation.', of=str, read_only=True, secret=True)
     catalogue: str = setting(
         '', 'YAML file that describes sources by name. Empty: config/sources.yaml of the package, '
         'which is also the manual for one of your own.', read_only=True)

@@ -15,8 +15,8 @@
 """What /diagnostics says: a warning where somebody has to act, and only there."""
 
 import logging
-from types import SimpleNamespace
 from test.helpers.vehicle import at, fix, FRAME, TRUTH
+from types import SimpleNamespace
 
 from builtin_interfaces.msg import Time
 from fg2_ros.imagery.status import ImageryStatus, PatchOrigin
