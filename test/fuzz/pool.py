@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 import json
+import math
 import os
 from pathlib import Path
 import select
@@ -31,8 +32,9 @@ from test.fuzz.kinds import KINDS
 from test.helpers.paths import ROOT
 import time
 
-HANGS_S = 40.0  # on a busy machine; by its own clock a worker is stricter
-START_S = 120.0  # for the libraries, or to make an input
+HANGS_S = 12.0  # of the processor's time; a worker that comes to an end is stricter
+WAITS_S = 120.0  # if it does not even use the processor, or others do
+START_S = 600.0  # for the libraries, or to make an input
 
 
 @dataclass
@@ -81,6 +83,14 @@ class Pool:
             self._forget()
         self._folder.cleanup()
 
+    def _busy_s(self) -> float:
+        """Return how long the worker has used the processor."""
+        try:
+            fields = Path(f'/proc/{self._worker.pid}/stat').read_text().rpartition(')')[2].split()
+        except OSError:  # it has ended
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
     def _forget(self) -> None:
         self._worker.stdin.close()
         self._worker.stdout.close()
@@ -90,7 +100,7 @@ class Pool:
         worker = self._running()
         worker.stdin.write(json.dumps([name, number]).encode() + b'\n')
         worker.stdin.flush()
-        line = self._line(START_S) and self._line(HANGS_S)
+        line = self._line(START_S) and self._line(WAITS_S, HANGS_S)
         if line:
             return json.loads(line)
         if not self._has_ended:
@@ -115,17 +125,21 @@ class Pool:
                 raise RuntimeError('the process that uses the inputs does not start')
         return self._worker
 
-    def _line(self, timeout_s: float) -> str:
-        """Return the next line of the worker, '' if it ended or takes too long."""
-        end_s = time.monotonic() + timeout_s
+    def _line(self, timeout_s: float, busy_s: float = math.inf) -> str:
+        """
+        Return the next line of the worker, '' if it ended or takes too long.
+
+        :param busy_s: how long it may use the processor.
+        """
+        end_s, most_s = time.monotonic() + timeout_s, self._busy_s() + busy_s
         while b'\n' not in self._read:
-            ready, _, _ = select.select(
-                [self._worker.stdout], [], [], max(0.0, end_s - time.monotonic()))
+            ready, _, _ = select.select([self._worker.stdout], [], [], 1.0)
             more = os.read(self._worker.stdout.fileno(), 65536) if ready else b''
-            if not more:
-                self._has_ended = bool(ready)
-                return ''
             self._read += more
+            self._has_ended = bool(ready) and not more
+            if self._has_ended or not ready and (
+                    time.monotonic() > end_s or self._busy_s() > most_s):
+                return ''
         line, _, self._read = self._read.partition(b'\n')
         return line.decode()
 
