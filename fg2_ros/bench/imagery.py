@@ -84,7 +84,7 @@ def _warm_ms(repeat: int) -> float:
     centres = [(3.0 * np.sin(lap), 3.0 * np.cos(lap)) for lap in range(repeat + 1)]
     side_px = int((SIZE_M + 60.0) / _RESOLUTION_M)
     orthophoto = RasterImagery(
-        _ground(side_px, side_px), _FRAME, (0.0, 0.0), _RESOLUTION_M)
+        picture(side_px, side_px), _FRAME, (0.0, 0.0), _RESOLUTION_M)
     with TileServer(orthophoto.tile) as server:
         with closing(open_server(server.url_template, max_zoom=_ZOOM)) as imagery:
             for centre in centres:
@@ -116,13 +116,13 @@ def _tiles(centres: list[tuple[float, float]]) -> Iterator[tuple[TileId, bytes]]
     latitude_deg, longitude_deg = _FRAME.geodetic_from_map(east_m, north_m)
     x, y = mercator.world_pixel_from_geodetic(latitude_deg, longitude_deg, _ZOOM, tile_px=1)
     pictures = itertools.cycle(
-        [_jpeg(_ground(256, 256, seed)) for seed in range(_DIFFERENT_TILES)])
+        [_jpeg(picture(256, 256, seed)) for seed in range(_DIFFERENT_TILES)])
     for column in range(int(x[0]), int(x[1]) + 1):
         for row in range(int(y[1]), int(y[0]) + 1):
             yield TileId(_ZOOM, column, row), next(pictures)
 
 
-def _ground(height: int, width: int, seed: int = 0) -> np.ndarray:
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Return an (H, W, 3) uint8 picture with about the detail of an aerial one."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return cv2.convertScaleAbs(cv2.GaussianBlur(noise, (0, 0), 1.5), alpha=3.0, beta=-250.0)
@@ -162,7 +162,7 @@ def _write_cog(path: Path, centres: list[tuple[float, float]]) -> Path:
     from pyproj import Transformer
     import rasterio
     east_m, north_m = np.array(centres).max(axis=0) + 2 * SIZE_M
-    image = _ground(int(north_m / _RESOLUTION_M), int(east_m / _RESOLUTION_M))
+    image = picture(int(north_m / _RESOLUTION_M), int(east_m / _RESOLUTION_M))
     corner = _FRAME.geodetic_from_map(-SIZE_M, north_m - SIZE_M)
     easting, northing = Transformer.from_crs('EPSG:4326', 'EPSG:32632').transform(*corner)
     with rasterio.open(

@@ -66,6 +66,7 @@ class CatalogueSource:
     resolution_m: float = setting(0.0, 'Metres per pixel of the imagery itself; 0: of its zoom.')
     bounds: tuple[float, ...] = setting((), 'West, south, east and north in degrees.')
     subdomains: tuple[str, ...] = setting(('a', 'b', 'c'), 'For {s} in the URL.', of=str)
+    connections: int = setting(2, 'To its host at a time.', between=(1, 16))
     key_env: str = setting('', 'Environment variable that holds the API key.')
     placeholders: tuple[str, ...] = setting(
         (), 'SHA-256 of files that mean "no imagery here".', of=str)
@@ -106,7 +107,8 @@ class CatalogueSource:
 
     def http_settings(self, settings: HttpSettings | None = None) -> HttpSettings:
         """Return how it is asked: the settings, and which files of it mean "no imagery here"."""
-        return replace(settings or HttpSettings(), placeholders=self.placeholders)
+        return replace(settings or HttpSettings(), placeholders=self.placeholders,
+                       connections=self.connections)
 
     @property
     def raster_options(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 import time
 
@@ -28,7 +28,7 @@ from fg2_ros.localizer.aerial import AerialMemory, DescribedPatch
 from fg2_ros.localizer.estimate import Matches, PoseMode
 from fg2_ros.localizer.resize import turned
 from fg2_ros.localizer.settings import LocalizerSettings
-from fg2_ros.localizer.views import PanoramaView, PinholeView
+from fg2_ros.localizer.views import GivenImage, PanoramaView, PinholeView
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.matching import GroundDescriptors, Matching
 from fg2_ros.solver.dense import densest, Extent, Honesty
@@ -152,26 +152,37 @@ class Matcher:
         """Start fetching the imagery around a place and return at once."""
         self._aerial.request(frame, place_m)
 
+    def aerial_patch(self, frame: MapFrame, place_m: tuple[float, float]) -> AerialPatch:
+        """
+        Return the patch that serves a place.
+
+        :raises ImageryError: if there is no aerial imagery.
+        """
+        return self._aerial.patch(frame, place_m).patch
+
     def forget(self) -> None:
         """Forget all aerial patches: the imagery is another."""
         self._aerial.forget()
 
-    def view(self, image: np.ndarray, camera_k: np.ndarray | None, yaw_rad: float) -> GroundView:
-        """
-        Return what the network sees in an image that is thought to look to a map yaw.
-
-        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
-        """
+    def view(self, image: GivenImage, yaw_rad: float) -> GroundView:
+        """Return what the network sees in an image that is thought to look to a map yaw."""
         size = self.config.ground_image_hw, self.config.image_resize
         if not self._is_pinhole:
             panorama = PanoramaView.of(image, *size, yaw_rad)
             tokens = self._network.ground_tokens(self._tensor(panorama.image))
-            return GroundView(panorama, self._network.ground_descriptors(tokens))
-        assert camera_k is not None, 'a pinhole network needs the intrinsics of its image'
-        view = PinholeView.of(image, *size, camera_k, self._up_yaw(yaw_rad))
+            return GroundView(
+                panorama, self._unmasked(self._network.ground_descriptors(tokens), panorama.seen))
+        view = PinholeView.of(image, *size, self._up_yaw(yaw_rad))
         tokens = self._network.ground_tokens(self._tensor(view.image))
         intrinsics = self.uploaded(view.camera_k.astype(np.float32))[None]
         return GroundView(view, self._network.ground_descriptors(tokens, intrinsics))
+
+    def _unmasked(self, ground: GroundDescriptors, seen: np.ndarray | None) -> GroundDescriptors:
+        """Return descriptors of which those that were made of nothing have no say."""
+        if seen is None:
+            return ground
+        visible = self._network.lifting.cells_seen(self.uploaded(seen), ground.height_index)
+        return replace(ground, visible=visible, is_masked=True)
 
     def aerial(self, frame: MapFrame, middle: Pose2) -> AerialView:
         """
@@ -198,19 +209,18 @@ class Matcher:
             matching.scores, matching.probabilities, self._grid, self._settings.solver.posterior,
             matching.log_partition)
 
-    def find(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame,
-             region: SearchRegion, watch: Stopwatch) -> MatchResult:
+    def find(self, image: GivenImage, frame: MapFrame, region: SearchRegion,
+             watch: Stopwatch) -> MatchResult:
         """
         Return where an image was taken.
 
-        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
         :raises ImageryError: if there is no aerial imagery.
         """
         kept = self._aerial.patch(frame, region.middle[:2])
         watch.lap('patch')
         aerial = self._described(kept, region.middle.yaw)
         watch.lap('aerial')
-        ground = self.view(image, camera_k, region.middle.yaw)
+        ground = self.view(image, region.middle.yaw)
         view, patch = ground.view, aerial.patch
         watch.lap('ground')
         matching = self._network.match(aerial.descriptors, ground.descriptors)
@@ -285,9 +295,10 @@ class Matcher:
         aerial_m = self._grid.aerial.cpu().numpy()[aerial].astype(float)
         ground_m = self._grid.ground.cpu().numpy()[ground].astype(float)
         levels = np.linspace(*self.config.height_range_m, self.config.height_count)
-        right_up = np.stack(map_from_grid(aerial_m[:, 0], aerial_m[:, 1]), axis=-1)
+        rotation, translation = solution.rotation[0].numpy(), solution.translation[0].numpy()
         return Matches(
-            aerial_map_m=right_up @ rotation2(grid.yaw).T + grid[:2], ground_grid_m=ground_m,
+            aerial_map_m=_places_in_map(aerial_m, grid), ground_grid_m=ground_m,
+            ground_map_m=_places_in_map((ground_m - translation) @ rotation, grid),
             panorama_px=view.given_pixels(ground_m, levels[heights[ground]]),
             weight=solution.weight[0].numpy()[drawn], inlier=solution.inlier[0].numpy()[drawn])
 
@@ -309,6 +320,12 @@ class Stopwatch:
     def laps(self) -> dict[str, float]:
         """Return all laps, and 'total' since the start."""
         return self._laps | {'total': (time.perf_counter() - self._start) * 1e3}
+
+
+def _places_in_map(place_m: np.ndarray, grid: Pose2) -> np.ndarray:
+    """Return (M, 2) east and north of (M, 2) rows and columns in an aerial grid."""
+    right_up = np.stack(map_from_grid(place_m[:, 0], place_m[:, 1]), axis=-1)
+    return right_up @ rotation2(grid.yaw).T + grid[:2]
 
 
 def _modes_in_map(modes: np.ndarray, grid: Pose2, heading_rad: float) -> tuple[PoseMode, ...]:

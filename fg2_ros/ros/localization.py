@@ -28,7 +28,9 @@ from fg2_ros.geometry.se2 import Pose2, rotation2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Health, Rejected
-from fg2_ros.ros.inputs import Input, Inputs, NEWEST_IMAGE_QOS
+from fg2_ros.ros.image_inputs import ImageInputs
+from fg2_ros.ros.image_sets import ImageSet
+from fg2_ros.ros.inputs import Input, Inputs
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import frame_of, NodeSettings
 from fg2_ros.ros.outputs import Outputs
@@ -43,7 +45,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from rclpy.timer import Timer
-from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
+from sensor_msgs.msg import Imu, NavSatFix
 from std_msgs.msg import Header
 
 INITIAL_POSE_QOS = QoSProfile(depth=1)
@@ -52,9 +54,9 @@ STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another
 
 
 class Arrival(NamedTuple):
-    """An image with what is known only on its arrival."""
+    """What the cameras took at one time, with what is known only on its arrival."""
 
-    image: Image
+    image: ImageSet
     epoch: int  # grows whenever what was seen before counts no more
     monotonic_s: float
 
@@ -95,6 +97,7 @@ class Localization:
         self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
         self._is_paused = False
         self.inputs = Inputs(node, health, self.start_again)
+        self._images = ImageInputs(node, parts.settings.camera, self._hear_images)
 
     def listen(self) -> None:
         """Listen to the sensors; images are worked on only between `start` and `stop`."""
@@ -106,7 +109,7 @@ class Localization:
         """Return what is listened to."""
         pipeline = self.parts.pipeline
         inputs = [
-            Input(Image, 'image', self._hear_image, NEWEST_IMAGE_QOS, carries_time=False),
+            *self._images.listened(),
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
             Input(Imu, 'imu', self._hear_imu),
@@ -115,9 +118,8 @@ class Localization:
             Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
                   INITIAL_POSE_QOS, carries_time=False)]
-        if self.parts.loaded.needs_intrinsics:
-            inputs.append(Input(
-                CameraInfo, 'camera_info', pipeline.intrinsics.hear, carries_time=False))
+        if pipeline.cameras.need_info:
+            inputs += self._images.calibrations(pipeline.cameras.intrinsics)
         return inputs
 
     def start(self) -> None:
@@ -174,9 +176,9 @@ class Localization:
 
     # Callbacks: nothing here may take time -----------------------------------------------------
 
-    def _hear_image(self, image: Image) -> None:
+    def _hear_images(self, images: ImageSet) -> None:
         if self._worker is not None and not self._is_paused:
-            self._worker.mailbox.put(Arrival(image, self._epoch, time.monotonic()))
+            self._worker.mailbox.put(Arrival(images, self._epoch, time.monotonic()))
 
     def _hear_fix(self, message: NavSatFix) -> None:
         before = self.parts.pipeline.map_frame
@@ -284,6 +286,8 @@ class Localization:
         with self._new_epoch():
             self.parts.pipeline.clear()
         self.parts.transforms.clear()
+        self.parts.outputs.forget_path()
+        self._images.clear()
         self.inputs.forget_time()
 
     @contextmanager
@@ -328,8 +332,8 @@ class Localization:
         self._publish(arrival, pose)
         for remark in pose.remarks:
             self._health.trouble('inputs', remark)
-        if self.parts.outputs.wants_matches:
-            self._show_matches(arrival.image.header, image, pose)
+        if self.parts.outputs.are_pictures_due:
+            self._show(arrival.image.header, image, pose)
 
     def _publish(self, arrival: Arrival, pose: TrackedPose) -> None:
         """Publish where base_link is, at the stamp of the image."""
@@ -341,16 +345,19 @@ class Localization:
                 raise Rejected('order', OVERTAKEN)
             self.parts.outputs.publish_pose(header.stamp, pose, odometry, frame)
             if self.parts.settings.publish_tf:
-                self.parts.outputs.held.correct(
-                    self.inputs.now_ns() / 1e9, map_from_odom(pose.base, odometry.pose),
-                    self._was_lost)
+                held, now_s = self.parts.outputs.held, self.inputs.now_ns() / 1e9
+                jumped = self._was_lost or held.is_far(now_s, pose.base, odometry.pose)
+                held.correct(now_s, map_from_odom(pose.base, odometry.pose), jumped)
             self._was_lost = False
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
 
-    def _show_matches(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+    def _show(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+        """Publish what people look at."""
+        outputs, pipeline = self.parts.outputs, self.parts.pipeline
         try:
-            self.parts.outputs.publish_matches(
-                header, image.image, self.parts.pipeline.explain(image, pose.base))
+            found = pipeline.explain(image, pose.base) if outputs.want_matches else None
+            patch = found.patch if found else pipeline.aerial_patch(pose.base)
+            outputs.publish_pictures(header, image.image, patch, found)
         except (ImageryError, ValueError) as error:
             self._health.trouble('matches', f'the matches cannot be shown: {error}')
 

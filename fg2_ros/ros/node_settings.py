@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Iterable
 
+from fg2_ros.cameras.settings import CameraSettings
 from fg2_ros.geometry.frames import require_geodetic
 from fg2_ros.settings import MAINTAINERS, setting
 from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
@@ -199,14 +200,18 @@ class NodeSettings:
         True, 'Broadcast map -> odom. Off where an EKF owns that transform; then odom -> '
         'base_link is not needed either.', read_only=True)
     matches_rate_hz: float = setting(
-        2.0, 'At most so many pictures of the matches a second; drawing them takes time.',
-        unit='Hz', between=(0.1, 100.0))
+        2.0, 'At most so many pictures a second: ~/matches, the matches in ~/markers, ~/path and '
+        '~/aerial. Drawing them takes time.', unit='Hz', between=(0.1, 100.0))
+    path_length_m: float = setting(
+        1000.0, 'How much of the way that the vehicle has come is shown in ~/path.', unit='m',
+        between=(1.0, 1e5), read_only=True)
     relocalize_sigma_m: float = setting(
         0.0, 'How far off GNSS may be, one sigma, when ~/relocalize is called; 0 for what the '
         'fixes claim.', unit='m', between=(0.0, 1000.0))
     datum: tuple = setting(
         (), 'Origin of the map frame as [latitude, longitude] in degrees; give '
         'navsat_transform_node the same. Empty: the first good fix.', parse=datum_of)
+    camera: CameraSettings = CameraSettings()
     imagery: ImagerySettings = field(default_factory=ImagerySettings)
     sensors: SensorSettings = SensorSettings()
     motion: MotionSettings = MotionSettings()
