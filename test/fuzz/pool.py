@@ -122,6 +122,7 @@ class Pool:
                 env=os.environ | {'OMP_NUM_THREADS': '1'})
             self._read, self._has_ended = b'', False
             if not self._line(START_S):
+                self.close()
                 raise RuntimeError('the process that uses the inputs does not start')
         return self._worker
 
