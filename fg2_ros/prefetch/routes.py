@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import logging
 from pathlib import Path
+from typing import Any
 
 from fg2_ros.bags.bag import Bag
 from fg2_ros.geometry.frames import is_nowhere, require_geodetic

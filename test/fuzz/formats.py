@@ -26,11 +26,10 @@ import re
 import sqlite3
 import struct
 import tempfile
-from typing import Any
-import zipfile
-
 from test.fuzz.mutators import (
     extreme, extreme_text, INTEGERS, mutated_bytes, mutated_text, mutated_tree, NUMBER)
+from typing import Any
+import zipfile
 
 
 def json_text(tree: Any) -> bytes:
