@@ -21,13 +21,13 @@ Play a recorded drive in real time, as if its sensors were there: stamps are tho
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 import sys
 import time
 
-from fg2_ros.simulation.bag import (
-    BagMessage, decompressed, LATCHED, read_bag, restamped, START_NS, TYPES)
+from fg2_ros.simulation.bag import LATCHED, read_bag, restamped, START_NS, TYPES
 import rclpy
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
@@ -36,7 +36,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.task import Future
 
 # How many listen to what: the node to its inputs, the recorder to what it compares with.
-LISTENERS = {'/image': 1, '/fix': 2, '/odom': 1, '/imu': 1, '/tf': 2, '/ground_truth/pose': 1}
+NODE = {'/image/compressed': 1, '/fix': 1, '/odom': 1, '/imu': 1, '/tf': 1}
+NODE_AND_RECORDER = {**NODE, '/fix': 2, '/tf': 2, '/ground_truth/pose': 1}
 PATIENCE_S = 30.0
 
 
@@ -44,17 +45,19 @@ class Player:
     """
     Publishes a bag's messages as they are, apart from their stamps.
 
-    Compressed images are decoded on the way. The messages stay serialized: rclpy would need
-    longer to build them than the network for a token.
+    The messages stay serialized: rclpy would need longer to build them than the network for a
+    token.
+
+    :param listeners: how many there must be on each topic before it plays.
     """
 
-    def __init__(self, node: Node):
-        self._complete = Future()
+    def __init__(self, node: Node, listeners: Mapping[str, int]):
+        self._complete, self._listeners = Future(), listeners
         events = PublisherEventCallbacks(matched=lambda _: self._count_listeners())
         self._publishers = {
             topic: node.create_publisher(
                 _message_class(type_name), topic, _qos(topic), event_callbacks=events)
-            for topic, type_name in TYPES.items() if topic != '/image/compressed'}
+            for topic, type_name in TYPES.items()}
         self._node = node
 
     def wait_for_listeners(self) -> bool:
@@ -68,7 +71,6 @@ class Player:
         begin_ns, begin_s = time.time_ns(), time.monotonic()
         for message in read_bag(bag):
             after_ns = message.stamp_ns - START_NS
-            message = _playable(message)
             data = restamped(message, begin_ns + after_ns)
             time.sleep(max(0.0, begin_s + after_ns / 1e9 - time.monotonic()))
             self._publishers[message.topic].publish(data)
@@ -76,8 +78,8 @@ class Player:
             publisher.wait_for_all_acked(Duration(seconds=1))
 
     def _count_listeners(self) -> None:
-        counts = {topic: self._publishers[topic].get_subscription_count() for topic in LISTENERS}
-        if all(counts[topic] >= wanted for topic, wanted in LISTENERS.items()):
+        if all(self._publishers[topic].get_subscription_count() >= wanted
+               for topic, wanted in self._listeners.items()):
             self._complete.set_result(True)
 
 
@@ -85,11 +87,12 @@ def main() -> int:
     """Run the player; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('bag', type=Path)
+    parser.add_argument('--node-only', action='store_true', help='do not wait for a recorder')
     args = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node('fg2_demo_player')
     try:
-        player = Player(node)
+        player = Player(node, NODE if args.node_only else NODE_AND_RECORDER)
         if not player.wait_for_listeners():
             print(f'nobody listened for {PATIENCE_S:.0f} s', file=sys.stderr)
             return 1
@@ -102,10 +105,6 @@ def main() -> int:
     return 0
 
 
-def _playable(message: BagMessage) -> BagMessage:
-    return decompressed(message) if message.topic == '/image/compressed' else message
-
-
 def _message_class(type_name: str):
     package, _, name = type_name.split('/')
     return getattr(import_module(f'{package}.msg'), name)
@@ -114,7 +113,7 @@ def _message_class(type_name: str):
 def _qos(topic: str) -> QoSProfile:
     if topic in LATCHED:
         return QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    return QoSProfile(depth=2 if topic == '/image' else 100)
+    return QoSProfile(depth=2 if topic.startswith('/image') else 100)
 
 
 if __name__ == '__main__':

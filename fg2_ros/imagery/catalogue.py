@@ -28,12 +28,14 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from fg2_ros.geometry import mercator
 from fg2_ros.imagery.fallback import FallbackImagery
 from fg2_ros.imagery.patch import Imagery, ImageryError, Label
 from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.server.opening import open_server
 from fg2_ros.imagery.stores.opening import is_remote, open_local, open_remote
 from fg2_ros.imagery.tiles.address import host_of, TileSource
+from fg2_ros.imagery.tiles.templates import wants_key
 from fg2_ros.settings import checked, setting, yaml_content
 
 KEY_VARIABLE = 'FG2_IMAGERY_KEY'  # holds the API key of a URL that is in no catalogue
@@ -72,6 +74,8 @@ class CatalogueSource:
     key_env: str = setting('', 'Environment variable that holds the API key.')
     placeholders: tuple[str, ...] = setting(
         (), 'SHA-256 of files that mean "no imagery here".', of=str)
+    place: str = setting('', 'Where it is, for people.')
+    checked: str = setting('', 'When and how address and terms were checked.')
     crs: str = setting('', 'Coordinate system of a file that does not say it.')
     bands: tuple[int, ...] = setting((), 'Bands of a file to be red, green and blue.', of=int)
     range: tuple[float, ...] = setting(  # noqa: A003 the catalogue's own word
@@ -86,7 +90,23 @@ class CatalogueSource:
     @property
     def wants_key(self) -> bool:
         """Whether its address has a place for an API key."""
-        return '{key}' in self.url
+        return wants_key(self.url)
+
+    def covers(self, latitude_deg: float, longitude_deg: float) -> bool:
+        """Return whether a place lies within its bounds; of a source without, nobody knows: no."""
+        if not self.bounds:
+            return False
+        west, south, east, north = self.bounds
+        across = (longitude_deg - west) % 360 <= ((east - west) % 360 or 360)
+        return south <= latitude_deg <= north and across
+
+    def finest_resolution_m(self) -> float:
+        """Return the metres per pixel in the middle of its bounds; 0 if that is not known."""
+        if not self.url or not self.bounds:
+            return self.resolution_m
+        middle_deg = (self.bounds[1] + self.bounds[3]) / 2
+        of_zoom_m = mercator.ground_resolution_m(middle_deg, self.max_zoom, self.tile_px)
+        return max(of_zoom_m, self.resolution_m)
 
     def tile_source(self, key: str = '') -> TileSource:
         """
@@ -101,7 +121,9 @@ class CatalogueSource:
         if self.wants_key and not key:
             raise ValueError(f'{self.label} wants an API key: put it into the environment variable'
                              f' {self.key_env}')
-        url = self.url.replace('{y}', '{-y}') if self.kind == 'tms' else self.url
+        url = self.url
+        if self.kind == 'tms':
+            url = re.sub(r'\{(y|TileRow)\}', '{-y}', url, flags=re.IGNORECASE)
         return TileSource(
             url, name=self.name, key=key, tile_px=self.tile_px, min_zoom=self.min_zoom,
             max_zoom=self.max_zoom, resolution_m=self.resolution_m, subdomains=self.subdomains,
@@ -152,14 +174,27 @@ def shipped_catalogue() -> Path:
     raise ValueError('config/sources.yaml was not installed with the package: name a catalogue')
 
 
+def user_catalogue() -> Path:
+    """Return the path of the user's own catalogue, which need not exist."""
+    base = os.environ.get('XDG_CONFIG_HOME') or '~/.config'
+    return Path(base).expanduser() / 'fg2_ros' / 'sources.yaml'
+
+
 def load_catalogue(path: str | Path = '') -> dict[str, CatalogueSource]:
     """
     Return the sources of a catalogue by their names.
 
-    :param path: a YAML file; the one that comes with the package by default.
+    :param path: a YAML file; by default the one that comes with the package, and the user's own,
+        which wins.
     :raises ValueError: with a sentence that names the file, the source and the key at fault.
     """
-    path = Path(path).expanduser() if path else shipped_catalogue()
+    if path:
+        return _read(Path(path).expanduser())
+    own = user_catalogue()
+    return _read(shipped_catalogue()) | (_read(own) if own.is_file() else {})
+
+
+def _read(path: Path) -> dict[str, CatalogueSource]:
     try:
         entries = yaml_content(path.read_text(encoding='utf-8-sig'))
     except OSError as error:
@@ -179,7 +214,7 @@ def choose_sources(sources: str | Sequence[str], catalogue: str | Path = '',
     Return the sources that are meant by names of the catalogue, URL templates and paths.
 
     :param sources: one or several.
-    :param catalogue: the YAML file that explains the names; the package's own by default.
+    :param catalogue: the YAML file that explains the names; see `load_catalogue`.
     :param of_urls: ``tile_px``, ``min_zoom`` and ``max_zoom`` of the URLs.
     :raises ValueError: if one is nothing of these, or its terms forbid machine interpretation.
     """
@@ -204,7 +239,7 @@ def open_imagery(
 
     :param sources: names of the catalogue, URL templates or paths, first choice first; what one
         lacks comes from the next.
-    :param catalogue: the YAML file that explains the names; the package's own by default.
+    :param catalogue: the YAML file that explains the names; see `load_catalogue`.
     :param cache_path: folder in which each source with an address has an MBTiles file, or such a
         file; '' for none. Tiles that must not be kept are not.
     :param cache_bytes: bound of each of the files.

@@ -17,23 +17,26 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass
+import re
 
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
+from fg2_ros.cameras.compressed import decoded
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle, yaw_from_bearing
 from fg2_ros.ros.fix_guard import Position
+from fg2_ros.ros.image_encodings import ENCODINGS, rgb_of
 from fg2_ros.ros.node_settings import SensorSettings
 from fg2_ros.tracker.inputs import Odometry
 from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped, Quaternion
 from nav_msgs.msg import Odometry as OdometryMessage
 import numpy as np
-from sensor_msgs.msg import Image, Imu, NavSatFix, NavSatStatus
+from sensor_msgs.msg import CompressedImage, Image, Imu, NavSatFix, NavSatStatus
 from tf_transformations import (
     euler_from_quaternion, quaternion_from_euler, quaternion_inverse, quaternion_matrix,
     quaternion_multiply)
 
-CHANNELS = {'rgb8': 3, 'bgr8': 3, 'mono8': 1, 'rgba8': 4, 'bgra8': 4}
 UNMEASURED_HEIGHT_M2 = 1e4  # we do not measure height: 100 m
 UNMEASURED_TWIST = 1e4  # nor velocities
 UNMEASURED_TILT_RAD2 = np.pi ** 2  # nor roll and pitch: anything is possible
@@ -61,25 +64,24 @@ def stamp_message(nanoseconds: int) -> Time:
 
 # Images ----------------------------------------------------------------------------------------
 
-def rgb_from_image(message: Image) -> np.ndarray:
+def rgb_from_image(message: Image | CompressedImage) -> np.ndarray:
     """
-    Return a (H, W, 3) uint8 RGB array of an image message with any row step.
+    Return a (H, W, 3) uint8 RGB array of an image message, be it compressed or not.
 
-    :raises ValueError: if the encoding is not one of `CHANNELS`, or the data are too few.
+    What image_transport says in the format of a compressed one is heeded: a Bayer pattern, and
+    red and blue that were taken for each other.
+
+    :raises ValueError: if its encoding or format is not known, or it is damaged.
     """
-    if message.encoding not in CHANNELS:
-        raise ValueError(f'image encoding {message.encoding!r} is not supported: use one of '
-                         f'{", ".join(CHANNELS)}')
-    if message.width == 0 or message.height == 0:
-        raise ValueError(f'the image is empty: {message.width} x {message.height} pixels')
-    row_bytes = message.width * CHANNELS[message.encoding]
-    if message.step < row_bytes:
-        raise ValueError(f'the image has {message.step} bytes a row (step), '
-                         f'{message.width} {message.encoding} pixels need {row_bytes}')
-    if len(message.data) < message.step * message.height:
-        raise ValueError(f'the image is truncated: {len(message.data)} bytes instead of '
-                         f'{message.step * message.height}')
-    return _bridge.imgmsg_to_cv2(_without_padding(message, row_bytes), 'rgb8')
+    if isinstance(message, Image):
+        return rgb_of(message)
+    label = message.format
+    pattern = re.search(r'compressed (bayer_\w+?)(8|16)\b', label)
+    if pattern and f'{pattern[1]}8' in ENCODINGS:
+        grey = decoded(message.data, label, grey=True)
+        return rgb_of(_bridge.cv2_to_imgmsg(grey, f'{pattern[1]}8'))
+    rgb = decoded(message.data, label)
+    return np.ascontiguousarray(rgb[..., ::-1]) if 'compressed rgb' in label else rgb
 
 
 def image_from_rgb(rgb: np.ndarray, header) -> Image:
@@ -88,18 +90,6 @@ def image_from_rgb(rgb: np.ndarray, header) -> Image:
     message = Image(header=header, height=height, width=width, encoding='rgb8', step=3 * width)
     message.data = array('B', np.ascontiguousarray(rgb).tobytes())
     return message
-
-
-def _without_padding(message: Image, row_bytes: int) -> Image:
-    """Return the message with its rows packed: cv_bridge takes steps of whole pixels only."""
-    if message.step == row_bytes:
-        return message
-    rows = np.frombuffer(message.data, np.uint8, message.step * message.height)
-    rows = rows.reshape(message.height, message.step)[:, :row_bytes]
-    packed = Image(header=message.header, height=message.height, width=message.width,
-                   encoding=message.encoding, is_bigendian=message.is_bigendian, step=row_bytes)
-    packed.data = array('B', rows.tobytes())
-    return packed
 
 
 # What the prior is made of ---------------------------------------------------------------------
@@ -117,6 +107,29 @@ def position_from_fix(message: NavSatFix, settings: SensorSettings) -> Position:
         and np.all(np.isfinite(variances) & (variances > 0))
     sigma_m = float(np.sqrt(variances.mean())) if known else settings.default_fix_sigma_m
     return Position(stamp_ns(message.header.stamp), message.latitude, message.longitude, sigma_m)
+
+
+@dataclass(frozen=True)
+class Altitude:
+    """Height above the ellipsoid."""
+
+    height_m: float
+    variance_m2: float
+
+
+def altitude_from_fix(message: NavSatFix, antenna_m: float) -> Altitude | None:
+    """
+    Return the altitude of base_link by a fix; None if the fix has none.
+
+    :param antenna_m: height of the antenna above base_link.
+    """
+    if not np.isfinite(message.altitude):
+        return None
+    variance = message.position_covariance[8]
+    is_known = (message.position_covariance_type != NavSatFix.COVARIANCE_TYPE_UNKNOWN
+                and np.isfinite(variance) and variance > 0)
+    return Altitude(message.altitude - float(antenna_m),
+                    float(variance) if is_known else UNMEASURED_HEIGHT_M2)
 
 
 def heading_from_imu(message: Imu, settings: SensorSettings,
@@ -270,24 +283,29 @@ def odometry_message(header, child_frame: str, pose: PoseWithCovariance) -> Odom
     return message
 
 
-def fix_message(header, pose: Pose2, covariance: np.ndarray, frame: MapFrame) -> NavSatFix:
+def fix_message(header, pose: Pose2, covariance: np.ndarray, frame: MapFrame,
+                altitude: Altitude | None = None) -> NavSatFix:
     """
-    Return the geodetic position of base_link; the altitude is NaN, which says unmeasured.
+    Return the geodetic position of base_link.
 
     :param header: the image's stamp and the base frame.
+    :param altitude: passed on from the receiver; None for NaN, which says unmeasured.
     """
     latitude, longitude = frame.geodetic_from_map(pose.x, pose.y)
-    full = np.diag([0.0, 0.0, UNMEASURED_HEIGHT_M2])
+    altitude = altitude or Altitude(float('nan'), UNMEASURED_HEIGHT_M2)
+    full = np.diag([0.0, 0.0, altitude.variance_m2])
     full[:2, :2] = covariance[:2, :2]
     return NavSatFix(
-        header=header, latitude=latitude, longitude=longitude, altitude=float('nan'),
+        header=header, status=NavSatStatus(status=NavSatStatus.STATUS_FIX),
+        latitude=latitude, longitude=longitude, altitude=altitude.height_m,
         position_covariance=full.ravel(),
         position_covariance_type=NavSatFix.COVARIANCE_TYPE_KNOWN)
 
 
 def datum_message(header, frame: MapFrame) -> NavSatFix:
     """Return the origin of the map frame, on the ellipsoid."""
-    return NavSatFix(header=header, latitude=frame.latitude_deg, longitude=frame.longitude_deg)
+    return NavSatFix(header=header, status=NavSatStatus(status=NavSatStatus.STATUS_FIX),
+                     latitude=frame.latitude_deg, longitude=frame.longitude_deg)
 
 
 def sound_covariance(covariance: np.ndarray) -> np.ndarray:

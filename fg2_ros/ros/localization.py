@@ -28,10 +28,13 @@ from fg2_ros.geometry.se2 import Pose2, rotation2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Health, Rejected
-from fg2_ros.ros.inputs import Input, Inputs, NEWEST_IMAGE_QOS
+from fg2_ros.ros.image_inputs import ImageInputs
+from fg2_ros.ros.image_sets import ImageSet
+from fg2_ros.ros.inputs import Input, Inputs
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import frame_of, NodeSettings
-from fg2_ros.ros.outputs import Outputs
+from fg2_ros.ros.other_origins import OtherOrigins
+from fg2_ros.ros.outputs import LATCHED_QOS, Outputs
 from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import Worker
@@ -43,7 +46,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from rclpy.timer import Timer
-from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
+from sensor_msgs.msg import Imu, NavSatFix
 from std_msgs.msg import Header
 
 INITIAL_POSE_QOS = QoSProfile(depth=1)
@@ -52,9 +55,9 @@ STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another
 
 
 class Arrival(NamedTuple):
-    """An image with what is known only on its arrival."""
+    """What the cameras took at one time, with what is known only on its arrival."""
 
-    image: Image
+    image: ImageSet
     epoch: int  # grows whenever what was seen before counts no more
     monotonic_s: float
 
@@ -95,6 +98,8 @@ class Localization:
         self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
         self._is_paused = False
         self.inputs = Inputs(node, health, self.start_again)
+        self.other_origins = OtherOrigins(node, parts.settings.map_frame)
+        self._images = ImageInputs(node, parts.settings.camera, self._hear_images)
 
     def listen(self) -> None:
         """Listen to the sensors; images are worked on only between `start` and `stop`."""
@@ -106,7 +111,7 @@ class Localization:
         """Return what is listened to."""
         pipeline = self.parts.pipeline
         inputs = [
-            Input(Image, 'image', self._hear_image, NEWEST_IMAGE_QOS, carries_time=False),
+            *self._images.listened(),
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
             Input(Imu, 'imu', self._hear_imu),
@@ -114,10 +119,11 @@ class Localization:
             Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
             Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
-                  INITIAL_POSE_QOS, carries_time=False)]
-        if self.parts.loaded.needs_intrinsics:
-            inputs.append(Input(
-                CameraInfo, 'camera_info', pipeline.intrinsics.hear, carries_time=False))
+                  INITIAL_POSE_QOS, carries_time=False),
+            Input(NavSatFix, 'datum', self.other_origins.hear_datum, LATCHED_QOS,
+                  carries_time=False)]
+        if pipeline.cameras.need_info:
+            inputs += self._images.calibrations(pipeline.cameras.intrinsics)
         return inputs
 
     def start(self) -> None:
@@ -140,6 +146,7 @@ class Localization:
         """Give everything back."""
         self.stop()
         self.inputs.close()
+        self.other_origins.close()
         self.parts.close()
 
     @property
@@ -174,9 +181,9 @@ class Localization:
 
     # Callbacks: nothing here may take time -----------------------------------------------------
 
-    def _hear_image(self, image: Image) -> None:
+    def _hear_images(self, images: ImageSet) -> None:
         if self._worker is not None and not self._is_paused:
-            self._worker.mailbox.put(Arrival(image, self._epoch, time.monotonic()))
+            self._worker.mailbox.put(Arrival(images, self._epoch, time.monotonic()))
 
     def _hear_fix(self, message: NavSatFix) -> None:
         before = self.parts.pipeline.map_frame
@@ -285,6 +292,7 @@ class Localization:
             self.parts.pipeline.clear()
         self.parts.transforms.clear()
         self.parts.outputs.forget_path()
+        self._images.clear()
         self.inputs.forget_time()
 
     @contextmanager
@@ -297,6 +305,12 @@ class Localization:
             self._was_lost = True
         if self._worker is not None:
             self._worker.mailbox.clear()
+
+    def notice_other_origins(self) -> None:
+        """Warn if others place the origin of the map elsewhere."""
+        complaint = self.other_origins.complaint(self.parts.pipeline.map_frame)
+        if complaint:
+            self._health.trouble('datum', complaint)
 
     def _tell_datum(self, frame: MapFrame) -> None:
         latitude_deg, longitude_deg = frame.datum
@@ -340,11 +354,12 @@ class Localization:
             frame = self.parts.pipeline.map_frame
             if arrival.epoch != self._epoch or frame is None:
                 raise Rejected('order', OVERTAKEN)
-            self.parts.outputs.publish_pose(header.stamp, pose, odometry, frame)
+            self.parts.outputs.publish_pose(
+                header.stamp, pose, odometry, frame, self.parts.pipeline.altitude)
             if self.parts.settings.publish_tf:
-                self.parts.outputs.held.correct(
-                    self.inputs.now_ns() / 1e9, map_from_odom(pose.base, odometry.pose),
-                    self._was_lost)
+                held, now_s = self.parts.outputs.held, self.inputs.now_ns() / 1e9
+                jumped = self._was_lost or held.is_far(now_s, pose.base, odometry.pose)
+                held.correct(now_s, map_from_odom(pose.base, odometry.pose), jumped)
             self._was_lost = False
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
 
