@@ -28,9 +28,12 @@ from fg2_ros.imagery.stores.projection import applied, Projection
 from fg2_ros.imagery.stores.raster_files import RasterFile
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
 
+_DAMAGE = (  # before rasterio 1.4 the second is no kin of the first
+    RasterioError, RasterioIOError, CPLE_BaseError, MemoryError, OverflowError, UnicodeDecodeError)
 _MOST_UNTILED_PIXELS = 150_000_000  # PNG and JPEG are read from their beginning
 _FEWEST_PIXELS, _MOST_PIXELS = 1e-4, 1e7  # along a patch's side
 
@@ -54,8 +57,8 @@ class Orthophoto:
             try:
                 self._overviews = {
                     factor: level for level, factor in enumerate(full.overviews(1)) if factor > 1}
-                self._pixel_from_crs = ~full.transform
                 self._projection = Projection(full, file.path, options.crs)
+                self._pixel_from_crs = ~full.transform
                 factor = max(self._overviews, default=1)
                 coarsest = self._fetched(factor, (0, 0, *self.size(factor)))
                 self.bands = bands or bands_of(self._level(1), coarsest, options)
@@ -178,6 +181,6 @@ def explained(path: Path) -> Iterator[None]:
     """Name the file when it cannot be read."""
     try:
         yield
-    except (RasterioError, RasterioIOError) as error:  # before rasterio 1.4 the latter is no kin
+    except _DAMAGE as error:
         raise FileProblem(
             f'{path} is damaged or cannot be read: {error.__cause__ or error}') from None

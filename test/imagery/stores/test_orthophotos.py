@@ -232,9 +232,11 @@ def test_archives_of_no_use_are_named(tmp_path):
     zeros = GRID.write(tmp_path / 'z.tif', np.zeros((6000, 6000, 1), np.uint8), sparse_ok=False)
     whole = zipped(tmp_path / 'c.zip', GRID.write(tmp_path / 'a.tif', PIXELS)).read_bytes()
     (tmp_path / 'd.zip').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'e.zip').write_bytes(whole[:100] + bytes(range(200)) + whole[300:])
     for path, reason in ((zipped(tmp_path / 'a.zip', tmp_path / 'notes.txt'), 'no orthophotos'),
                          (zipped(tmp_path / 'b.zip', zeros), 'packed too tightly'),
-                         (tmp_path / 'd.zip', 'cannot be read as a zip archive')):
+                         (tmp_path / 'd.zip', 'cannot be read as a zip archive'),
+                         (tmp_path / 'e.zip', 'cannot be read as a zip archive')):
         with pytest.raises(ImageryError, match=reason) as error:
             open_local(path)
         assert str(path) in str(error.value)
