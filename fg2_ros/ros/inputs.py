@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+import time
 import traceback
 from typing import Any, Callable, Iterable, NamedTuple
 
@@ -64,6 +66,7 @@ class Inputs:
         self._subscriptions: list = []
         self._stamps, self._clocks = Stamps(), Clocks()
         self.arrivals: dict[str, Arrivals] = {}
+        self.callbacks_ms: deque[float] = deque(maxlen=1000)  # of the processor
 
     def listen(self, inputs: Iterable[Input]) -> None:
         """Subscribe to topics."""
@@ -104,6 +107,7 @@ class Inputs:
         topic, arrivals = listened.topic, self.arrivals[listened.topic]
 
         def guarded(message: Any) -> None:
+            began_s = time.thread_time()
             arrivals.note()
             try:
                 self._notice_stamp(listened, message)
@@ -112,6 +116,7 @@ class Inputs:
                 self._health.trouble(topic, str(error), once=True)
             except Exception:
                 self._health.trouble(topic, f'{topic}: {traceback.format_exc()}')
+            self.callbacks_ms.append(1e3 * (time.thread_time() - began_s))
         return guarded
 
     def _notice_stamp(self, listened: Input, message: Any) -> None:
