@@ -23,7 +23,7 @@ HEIGHT_PX = 512
 MAX_LINES = 60
 ELLIPSE_95 = 5.991 ** 0.5  # chi-squared of two degrees of freedom
 POSE_RGB, PRIOR_RGB, TRUTH_RGB = (255, 220, 0), (80, 170, 255), (255, 255, 255)
-_INLIER_RGB, _OUTLIER_RGB = (60, 220, 90), (230, 70, 60)
+INLIER_RGB, OUTLIER_RGB = (60, 220, 90), (230, 70, 60)
 _ARROW_PX = 24
 _SUBPIXEL_BITS = 4
 
@@ -50,7 +50,7 @@ class MatchPicture:
         strongest = np.argsort(weight)[::-1][:MAX_LINES]
         top = max(float(np.max(weight, initial=0.0)), 1e-12)
         for index in strongest[::-1]:  # the strongest on top
-            colour = np.array(_INLIER_RGB if inlier[index] else _OUTLIER_RGB)
+            colour = np.array(INLIER_RGB if inlier[index] else OUTLIER_RGB)
             shade = 0.4 + 0.6 * float(weight[index]) / top
             cv2.line(
                 self.image, _fixed(np.asarray(ground_px[index]) * self._ground_scale),

@@ -34,7 +34,7 @@ _TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', 
                Path: 'a path'}
 _MOST_NODES = 1_000_000  # of a YAML file
 _MOST_SHOWN = 80  # characters of a value
-_PLURALS = {float: 'numbers', str: 'texts'}
+_PLURALS = {int: 'whole numbers', float: 'numbers', str: 'texts'}
 
 
 def setting(default: Any, text: str, *, unit: str = '', between: tuple | None = None,

@@ -31,8 +31,8 @@ import pytest
 
 LONGEST_TEST_S = 1200  # on a busy machine; whoever waits longer waits for what never comes
 OPTIONAL = (  # neither needed by all that the package does nor installed by rosdep
-    'embreex', 'onnx', 'onnxruntime', 'onnxscript', 'pmtiles', 'rasterio', 'rclpy', 'rosbags',
-    'safetensors', 'tensorboardX', 'tf2_msgs', 'torch', 'trimesh')
+    'embreex', 'mcap', 'onnx', 'onnxruntime', 'onnxscript', 'pmtiles', 'rasterio', 'rclpy',
+    'rosbags', 'safetensors', 'tensorboardX', 'tf2_msgs', 'torch', 'trimesh')
 MISSING = {name for name in OPTIONAL if find_spec(name) is None}
 LAST_DOMAIN = 101  # beyond it, the ports of a domain collide with those Linux hands out
 SHARED_MEMORY = Path('/dev/shm')

@@ -54,7 +54,8 @@ DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
     'markupsafe': 'python3-jinja2', 'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy',
     'pyproj': 'python3-pyproj', 'scipy': 'python3-scipy', 'tqdm': 'python3-tqdm',
     'urllib3': 'python3-urllib3', 'yaml': 'python3-yaml', 'embreex': 'simulation.txt',
-    'onnx': 'export.txt', 'onnxruntime': 'export.txt', 'onnxscript': 'export.txt',
+    'mcap': 'simulation.txt', 'onnx': 'export.txt', 'onnxruntime': 'export.txt',
+    'onnxscript': 'export.txt',
     'pmtiles': 'imagery.txt', 'rasterio': 'imagery.txt', 'rosbags': 'simulation.txt',
     'trimesh': 'simulation.txt', 'tensorboardX': 'training.txt', 'safetensors': 'vehicle.txt',
     'torch': 'vehicle.txt'}

@@ -25,16 +25,16 @@ import re
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fg2_ros.bags import mcap, ros1, sqlite
+from fg2_ros.bags import mcap_file, ros1_file, sqlite_file
 from fg2_ros.bags.compression import decompress_file, ZSTD_MAGIC
 from fg2_ros.bags.decoding import Decoders, why_not_read
 from fg2_ros.bags.file import BagFile, Channel
-import yaml
+from fg2_ros.settings import yaml_content
 
 METADATA = 'metadata.yaml'
 ENDINGS = ('.mcap', '.db3', '.mcap.zstd', '.db3.zstd', '.bag', '.bag.active')
-FORMATS = ((mcap.MAGIC, mcap.McapFile), (sqlite.MAGIC, sqlite.SqliteFile),
-           (ros1.MAGIC, ros1.Ros1File))
+FORMATS = ((mcap_file.MAGIC, mcap_file.McapFile), (sqlite_file.MAGIC, sqlite_file.SqliteFile),
+           (ros1_file.MAGIC, ros1_file.open_ros1))
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class Bag:
         self._cut: list[str] = []
         self._files: list[BagFile] = []
         try:
-            for each in self._paths():
-                self._files.append(self._opened(each))
+            self._open_all(self._paths())
         except BaseException:
             self.close()
             raise
@@ -150,7 +149,7 @@ class Bag:
         if missing := [each.name for each in named if not each.exists()]:
             self.notes.append(f'{", ".join(missing)} of {self.path} is missing: what was in it '
                               'is left out')
-        if not named:
+        if not paths:  # perhaps the files were renamed
             paths = sorted((each for each in self.path.iterdir()
                             if each.name.endswith(ENDINGS)), key=_by_number)
         if not paths:
@@ -167,13 +166,25 @@ class Bag:
                               f'down: its files are read without it; {mends}')
             return []
         try:
-            names = yaml.safe_load(metadata.read_text('utf-8'))[
+            names = yaml_content(metadata.read_text('utf-8'))[
                 'rosbag2_bagfile_information']['relative_file_paths']
             return [self.path / PurePath(each).name for each in names]
-        except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             self.notes.append(f'{metadata} is damaged ({type(error).__name__}): the files are '
                               f'read without it; {mends}')
             return []
+
+    def _open_all(self, paths: list[Path]) -> None:
+        """Open files; what cannot be read of several costs only itself."""
+        for each in paths:
+            try:
+                self._files.append(self._opened(each))
+            except ValueError as error:
+                if len(paths) == 1:
+                    raise
+                self._cut.append(str(error))
+        if not self._files:
+            raise ValueError('; '.join(self._cut))
 
     def _opened(self, path: Path) -> BagFile:
         whole, why = path, ''

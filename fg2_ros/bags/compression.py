@@ -21,7 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-LARGEST_BYTES = 1 << 30  # of a chunk or a message
+LARGEST_BYTES = 1 << 29  # of a chunk or a message: raw panoramas are smaller
 ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 _PIECE = 1 << 20
 

@@ -16,9 +16,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+from fg2_ros.bags.compression import message_bytes
 from fg2_ros.bags.file import Channel
 
 ENCODINGS = {'cdr', 'ros1'}
@@ -37,19 +38,15 @@ class Decoders:
 
     def __init__(self) -> None:
         """
-        Know the types of ROS 2 Jazzy and ROS 1 Noetic.
+        Know no type yet.
 
         :raises ValueError: if rosbags is not installed.
         """
         try:
-            from rosbags.typesys import get_typestore, Stores
+            import rosbags.typesys  # noqa: F401
         except ImportError:
             raise ValueError('bags are read with the Python package rosbags, which is not '
                              'installed: pip install rosbags') from None
-        self._known = {'cdr': get_typestore(Stores.ROS2_JAZZY),
-                       'ros1': get_typestore(Stores.ROS1_NOETIC)}
-        self._empty = lambda: get_typestore(Stores.EMPTY)
-        self._decoders: dict[Channel, Callable[[bytes], Any]] = {}
 
     def decoded(self, channel: Channel, data: bytes) -> Any:
         """
@@ -58,44 +55,44 @@ class Decoders:
         :raises ValueError: if it is damaged, or of a type of which nothing is known.
         """
         try:
-            if channel not in self._decoders:
-                self._decoders[channel] = self._decoder(channel)
-            return self._decoders[channel](data)
+            store = _store(channel.type_name, channel.encoding, channel.definition_kind,
+                           channel.definition)
+            if channel.encoding == 'cdr':
+                return store.deserialize_cdr(message_bytes(data), channel.type_name)
+            return store.deserialize_ros1(data, channel.type_name)
         except Exception as error:  # with damaged bytes the parsers raise almost anything
             reason = str(error).partition('\n')[0] or type(error).__name__
             raise ValueError(f'a message on {channel.topic} is damaged ({reason})') from None
 
-    def _decoder(self, channel: Channel) -> Callable[[bytes], Any]:
-        store = self._store(channel)
-        decode = store.deserialize_cdr if channel.encoding == 'cdr' else store.deserialize_ros1
-        return lambda data: decode(data, channel.type_name)
 
-    def _store(self, channel: Channel) -> Any:
-        """Return what knows a channel's type: by the bag's own definition, if it can be read."""
-        known = self._known[channel.encoding]
-        try:
-            types = _types(channel)
-            if channel.type_name not in types:
-                return known
-            store = self._empty()
+@lru_cache(maxsize=256)
+def _store(type_name: str, encoding: str, kind: str, definition: str) -> Any:
+    """Return what knows a type: by the bag's own definition, if it can be read."""
+    from rosbags.typesys import get_typestore, Stores
+    try:
+        types = _types(type_name, kind, definition)
+        if type_name in types:
+            store = get_typestore(Stores.EMPTY)
             store.register(types)
-        except Exception:  # such as a service's, which has two parts
-            return known
-        return store
+            return store
+    except Exception:  # such as a service's, which has two parts
+        pass
+    return get_typestore(Stores.ROS2_JAZZY if encoding == 'cdr' else Stores.ROS1_NOETIC)
 
 
-def _types(channel: Channel) -> dict[str, Any]:
-    """Return the types that a channel's definition defines."""
+def _types(type_name: str, kind: str, definition: str) -> dict[str, Any]:
+    """Return the types that a definition defines."""
     from rosbags.typesys import get_types_from_idl, get_types_from_msg
-    if not channel.definition.strip():
+    if not definition.strip():
         return {}
-    if channel.definition_kind in ('ros2msg', 'ros1msg'):
-        return get_types_from_msg(channel.definition, channel.type_name)
-    if channel.definition_kind not in ('ros2idl', 'omgidl'):
+    if kind in ('ros2msg', 'ros1msg'):
+        return get_types_from_msg(definition, type_name)
+    if kind not in ('ros2idl', 'omgidl'):
         return {}
     types: dict[str, Any] = {}
-    for part in channel.definition.split(HEAD_OF_IDL):
-        # Each part but those of a bare definition begins with its name.
-        text = part.partition('\n')[2] if part is not channel.definition else part
-        types.update(get_types_from_idl(text) if text.strip() else {})
+    parts = [definition]
+    if definition.startswith(HEAD_OF_IDL):  # several, each after a line with its name
+        parts = [part.partition('\n')[2] for part in definition.split(HEAD_OF_IDL)[1:]]
+    for part in parts:
+        types.update(get_types_from_idl(part))
     return types

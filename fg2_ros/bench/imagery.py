@@ -44,6 +44,7 @@ _FRAME = MapFrame(47.0, 8.5)
 _ZOOM, _RESOLUTION_M = 20, 0.1
 _APART_M = 85.0  # of patches that have no tile in common
 _DIFFERENT_TILES = 8
+_SHEETS = 10  # along each side of the ground
 
 
 def imagery_timings(repeat: int = 20) -> dict[str, float]:
@@ -83,7 +84,7 @@ def _warm_ms(repeat: int) -> float:
     centres = [(3.0 * np.sin(lap), 3.0 * np.cos(lap)) for lap in range(repeat + 1)]
     side_px = int((SIZE_M + 60.0) / _RESOLUTION_M)
     orthophoto = RasterImagery(
-        _ground(side_px, side_px), _FRAME, (0.0, 0.0), _RESOLUTION_M)
+        picture(side_px, side_px), _FRAME, (0.0, 0.0), _RESOLUTION_M)
     with TileServer(orthophoto.tile) as server:
         with closing(open_server(server.url_template, max_zoom=_ZOOM)) as imagery:
             for centre in centres:
@@ -98,6 +99,7 @@ def _local_files(folder: Path, tiles: dict[TileId, bytes],
         yield 'PMTiles', _write_pmtiles(folder / 'tiles.pmtiles', tiles)
     if find_spec('rasterio'):
         yield 'COG', _write_cog(folder / 'ground.tif', centres)
+        yield 'sheets', _write_sheets(folder / 'sheets', folder / 'ground.tif')
 
 
 def _places(count: int) -> list[tuple[float, float]]:
@@ -114,13 +116,13 @@ def _tiles(centres: list[tuple[float, float]]) -> Iterator[tuple[TileId, bytes]]
     latitude_deg, longitude_deg = _FRAME.geodetic_from_map(east_m, north_m)
     x, y = mercator.world_pixel_from_geodetic(latitude_deg, longitude_deg, _ZOOM, tile_px=1)
     pictures = itertools.cycle(
-        [_jpeg(_ground(256, 256, seed)) for seed in range(_DIFFERENT_TILES)])
+        [_jpeg(picture(256, 256, seed)) for seed in range(_DIFFERENT_TILES)])
     for column in range(int(x[0]), int(x[1]) + 1):
         for row in range(int(y[1]), int(y[0]) + 1):
             yield TileId(_ZOOM, column, row), next(pictures)
 
 
-def _ground(height: int, width: int, seed: int = 0) -> np.ndarray:
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Return an (H, W, 3) uint8 picture with about the detail of an aerial one."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return cv2.convertScaleAbs(cv2.GaussianBlur(noise, (0, 0), 1.5), alpha=3.0, beta=-250.0)
@@ -160,7 +162,7 @@ def _write_cog(path: Path, centres: list[tuple[float, float]]) -> Path:
     from pyproj import Transformer
     import rasterio
     east_m, north_m = np.array(centres).max(axis=0) + 2 * SIZE_M
-    image = _ground(int(north_m / _RESOLUTION_M), int(east_m / _RESOLUTION_M))
+    image = picture(int(north_m / _RESOLUTION_M), int(east_m / _RESOLUTION_M))
     corner = _FRAME.geodetic_from_map(-SIZE_M, north_m - SIZE_M)
     easting, northing = Transformer.from_crs('EPSG:4326', 'EPSG:32632').transform(*corner)
     with rasterio.open(
@@ -170,3 +172,22 @@ def _write_cog(path: Path, centres: list[tuple[float, float]]) -> Path:
                 _RESOLUTION_M, 0.0, easting, 0.0, -_RESOLUTION_M, northing)) as dataset:
         dataset.write(np.moveaxis(image, -1, 0))
     return path
+
+
+def _write_sheets(folder: Path, whole: Path) -> Path:
+    """Cut a GeoTIFF into a hundred sheets."""
+    import rasterio
+    from rasterio.windows import Window
+    folder.mkdir()
+    with rasterio.open(whole) as source:
+        width, height = (-(-side // _SHEETS) for side in (source.width, source.height))
+        for row, column in np.ndindex(_SHEETS, _SHEETS):
+            window = Window(column * width, row * height, width, height).intersection(
+                Window(0, 0, source.width, source.height))
+            with rasterio.open(
+                    folder / f'sheet_{row}_{column}.tif', 'w', driver='GTiff', count=3,
+                    dtype='uint8', crs=source.crs, transform=source.window_transform(window),
+                    width=window.width, height=window.height, tiled=True, compress='JPEG',
+                    photometric='YCBCR', jpeg_quality=85) as sheet:
+                sheet.write(source.read(window=window))
+    return folder

@@ -22,6 +22,7 @@ from typing import Any, Callable
 from fg2_ros.bench import comparison, full_size
 from fg2_ros.bench.imagery import imagery_timings
 from fg2_ros.bench.settings import BenchSettings
+from fg2_ros.bench.slow_server import slow_server_drives
 from fg2_ros.bench.timing import Bench
 from fg2_ros.bench.tracking import measure_posterior, measure_tracking
 from fg2_ros.network import FG2Config
@@ -44,6 +45,8 @@ def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precis
     :param tell: gets what is measured line by line, for people.
     :raises ValueError: if weights, device or precision cannot be used.
     """
+    if settings.slow_servers:
+        return {'slow_servers': drive_along_slow_servers(tell)}
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     place = usable_device(device)
@@ -113,6 +116,21 @@ def time_imagery(tell: Tell) -> dict[str, float]:
     for name, value in timings.items():
         tell(f'{name:<20}{value:>7.1f} ms')
     return timings
+
+
+def drive_along_slow_servers(tell: Tell) -> list[dict[str, Any]]:
+    """Return how much of drives had imagery, and how fine, at each speed and delay."""
+    tell('speed    a tile    ticks   served   finest   median resolution   requests')
+    drives = slow_server_drives()
+    for each in drives:
+        tell(f'{each.speed_mps:2.0f} m/s {each.delay_s * 1e3:6.0f} ms '
+             f'{len(each.resolutions_m):8d} '
+             f'{each.served_share:8.1%} {each.finest_share:8.1%} {each.resolution_m:13.2f} m/px '
+             f'{each.requests:10d}')
+    return [{'speed_mps': each.speed_mps, 'delay_s': each.delay_s,
+             'ticks': len(each.resolutions_m), 'served_share': each.served_share,
+             'finest_share': each.finest_share, 'median_resolution_m': each.resolution_m,
+             'requests': each.requests} for each in drives]
 
 
 def compare_full_size(

@@ -33,6 +33,8 @@ class BenchSettings:
     city_seed: int = setting(2000, 'Of the simulated city.', between=(0, 10 ** 6))
     compile: bool = setting(  # noqa: A003, as torch calls it
         False, 'Run the network through torch.compile.')
+    slow_servers: bool = setting(
+        False, 'Only drive along slow tile servers, and say how much of it had imagery (minutes).')
     full: bool = setting(
         False, 'Also compare the full-size head, self-attention and published RANSAC with naive '
         'ones, and measure a full-size frame (minutes on a CPU).')

@@ -36,7 +36,8 @@ from fg2_ros.settings import checked, setting, yaml_content
 
 KEY_VARIABLE = 'FG2_IMAGERY_KEY'  # holds the API key of a URL that is in no catalogue
 TILE_KINDS = ('xyz', 'tms', 'quadkey', 'wmts', 'wms')
-_FILE_SUFFIXES = ('.mbtiles', '.pmtiles', '.tif', '.tiff')
+_FILE_SUFFIXES = ('.mbtiles', '.pmtiles', '.tif', '.tiff', '.vrt', '.jp2', '.gpkg', '.png', '.jpg',
+                  '.jpeg', '.zip')
 _logger = logging.getLogger(__name__)
 
 
@@ -65,9 +66,15 @@ class CatalogueSource:
     resolution_m: float = setting(0.0, 'Metres per pixel of the imagery itself; 0: of its zoom.')
     bounds: tuple[float, ...] = setting((), 'West, south, east and north in degrees.')
     subdomains: tuple[str, ...] = setting(('a', 'b', 'c'), 'For {s} in the URL.', of=str)
+    connections: int = setting(2, 'To its host at a time.', between=(1, 16))
     key_env: str = setting('', 'Environment variable that holds the API key.')
     placeholders: tuple[str, ...] = setting(
         (), 'SHA-256 of files that mean "no imagery here".', of=str)
+    crs: str = setting('', 'Coordinate system of a file that does not say it.')
+    bands: tuple[int, ...] = setting((), 'Bands of a file to be red, green and blue.', of=int)
+    range: tuple[float, ...] = setting(  # noqa: A003 the catalogue's own word
+        (), 'Values of a file shown as black and white.')
+    nodata: float | None = setting(None, 'Value of a file that means nothing.', of=float)
 
     @property
     def label(self) -> str:
@@ -100,7 +107,14 @@ class CatalogueSource:
 
     def http_settings(self, settings: HttpSettings | None = None) -> HttpSettings:
         """Return how it is asked: the settings, and which files of it mean "no imagery here"."""
-        return replace(settings or HttpSettings(), placeholders=self.placeholders)
+        return replace(settings or HttpSettings(), placeholders=self.placeholders,
+                       connections=self.connections)
+
+    @property
+    def raster_options(self) -> dict[str, Any]:
+        """Return what is said of the pixels of a file, see `stores.bands.RasterOptions`."""
+        return {'crs': self.crs, 'bands': self.bands, 'shown_range': self.range,
+                'nodata': self.nodata}
 
     def cache_file(self, cache_path: str | Path) -> Path | None:
         """
@@ -224,7 +238,7 @@ def _open_file(source: CatalogueSource) -> Imagery:
     from fg2_ros.imagery.stores.opening import open_local
     try:
         return open_local(source.path, name=source.label, vintage=source.vintage,
-                          attribution=source.attribution)
+                          attribution=source.attribution, **source.raster_options)
     except ImageryError as error:
         raise ValueError(str(error)) from None
 
@@ -310,7 +324,10 @@ def _require_sense(where: str, source: CatalogueSource) -> None:
     if getattr(source, senseless) or not getattr(source, needed):
         raise ValueError(f'{where}: kind {source.kind} goes with a {needed}, not a {senseless}')
     if source.kind == 'file':
+        _require_senseful_pixels(where, source)
         return
+    if any(source.raster_options.values()) or source.nodata is not None:
+        raise ValueError(f'{where}: crs, bands, range and nodata go with kind file only')
     if source.wants_key and not source.key_env:
         raise ValueError(f'{where}: key_env must name the environment variable that holds the key')
     for kind, placeholder in (('wms', '{bbox'), ('quadkey', '{q')):
@@ -320,3 +337,12 @@ def _require_sense(where: str, source: CatalogueSource) -> None:
         source.tile_source('a key')
     except ValueError as error:
         raise ValueError(f'{where}: {error}') from None
+
+
+def _require_senseful_pixels(where: str, source: CatalogueSource) -> None:
+    if len(source.bands) not in (0, 1, 3) or min(source.bands, default=1) < 1:
+        raise ValueError(f'{where}: bands are three numbers, of the red, the green and the blue '
+                         'band, or one of a grey band, from 1')
+    if source.range and (len(source.range) != 2 or not source.range[0] < source.range[1]
+                         or not all(map(math.isfinite, source.range))):
+        raise ValueError(f'{where}: range is two numbers, the values shown as black and white')

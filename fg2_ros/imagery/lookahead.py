@@ -80,8 +80,9 @@ class Lookahead:
     """
     Ask for the patch that is needed now, then for what lies around it and ahead.
 
-    The patch of now goes first, then the nearest. More is asked for only when all that was asked
-    for before has come, so a slow server is never behind by more than one outlook.
+    The patch of now goes first, then the nearest. All is asked for anew as the vehicle moves on,
+    and what nobody asks for again is given up: so a slow server is never behind by more than some
+    seconds.
 
     :param imagery: asked in the background; local imagery has nothing to do.
     :param size_m: side of a patch.
@@ -112,8 +113,7 @@ class Lookahead:
         :raises ImageryError: if there can be no imagery at the place.
         """
         self._motion.see(frame, place_m)
-        idle = not self._imagery.status().pending
-        if idle and self._is_due(frame, place_m):
+        if self._is_due(frame, place_m):
             self._looked = self._clock(), frame, place_m
             for wish_m in reversed(self._outlook(place_m)):  # the last one asked for is done first
                 self._wish(frame, wish_m)

@@ -81,6 +81,7 @@ class ImageryStatus:
     :param stale: tiles of the last patch that are out of date and cannot be had anew.
     :param offline: whether its last attempt failed.
     :param last_error: the last failure, a sentence.
+    :param doubts: why its places may be wrong, sentences.
     :param caches: its caches on disk.
     :param members: the sources it consists of.
     :param last_patch: where its last patch came from, if it consists of several.
@@ -99,6 +100,7 @@ class ImageryStatus:
     stale: int = 0
     offline: bool = False
     last_error: str = ''
+    doubts: tuple[str, ...] = ()
     caches: tuple[CacheStatus, ...] = ()
     members: tuple[ImageryStatus, ...] = ()
     last_patch: PatchOrigin | None = None
@@ -122,5 +124,6 @@ def combined(members: Sequence[ImageryStatus],
     return ImageryStatus(
         ', '.join(member.source for member in members), **sums, offline=bool(failing),
         last_error=errors[0] if errors else '',
+        doubts=tuple(doubt for member in members for doubt in member.doubts),
         caches=tuple(sorted(caches, key=lambda cache: cache.is_open)), members=tuple(members),
         last_patch=last_patch)

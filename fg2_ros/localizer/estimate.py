@@ -90,6 +90,7 @@ class Matches:
     :param aerial_map_m: (M, 2) east, north in the map frame.
     :param ground_grid_m: (M, 2) (row, column) in the ground grid: of the north-aligned panorama,
         or of the pinhole camera, which looks to -row.
+    :param ground_map_m: (M, 2) east, north of the same in the map frame, by the pose found.
     :param panorama_px: (M, 2) continuous (column, row) in the given image; of a pinhole camera
         they may lie outside it.
     :param weight: (M,) matching probabilities.
@@ -98,6 +99,7 @@ class Matches:
 
     aerial_map_m: np.ndarray
     ground_grid_m: np.ndarray
+    ground_map_m: np.ndarray
     panorama_px: np.ndarray
     weight: np.ndarray
     inlier: np.ndarray

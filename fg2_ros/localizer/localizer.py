@@ -23,7 +23,7 @@ from typing import Any
 
 from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import Imagery, ImageryError, NoImagery
+from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, NoImagery
 from fg2_ros.localizer.checks import (
     require_image, require_intrinsics, require_panorama, require_panoramic, require_prior)
 from fg2_ros.localizer.estimate import Estimate, MapPrior, Prior
@@ -142,6 +142,15 @@ class Localizer:
         frame = self.map_frame or MapFrame(latitude_deg, longitude_deg)
         self._matcher.request_imagery(
             frame, frame.map_from_geodetic(latitude_deg, longitude_deg))
+
+    def aerial_patch(self, place_m: tuple[float, float]) -> AerialPatch:
+        """
+        Return the aerial patch by which images near a place of the map are localized.
+
+        :raises ImageryError: if there is no aerial imagery.
+        :raises ValueError: if there is no map_frame.
+        """
+        return self._matcher.aerial_patch(self._frame, place_m)
 
     @torch.inference_mode()
     def estimate(

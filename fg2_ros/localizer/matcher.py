@@ -152,6 +152,14 @@ class Matcher:
         """Start fetching the imagery around a place and return at once."""
         self._aerial.request(frame, place_m)
 
+    def aerial_patch(self, frame: MapFrame, place_m: tuple[float, float]) -> AerialPatch:
+        """
+        Return the patch that serves a place.
+
+        :raises ImageryError: if there is no aerial imagery.
+        """
+        return self._aerial.patch(frame, place_m).patch
+
     def forget(self) -> None:
         """Forget all aerial patches: the imagery is another."""
         self._aerial.forget()
@@ -285,9 +293,10 @@ class Matcher:
         aerial_m = self._grid.aerial.cpu().numpy()[aerial].astype(float)
         ground_m = self._grid.ground.cpu().numpy()[ground].astype(float)
         levels = np.linspace(*self.config.height_range_m, self.config.height_count)
-        right_up = np.stack(map_from_grid(aerial_m[:, 0], aerial_m[:, 1]), axis=-1)
+        rotation, translation = solution.rotation[0].numpy(), solution.translation[0].numpy()
         return Matches(
-            aerial_map_m=right_up @ rotation2(grid.yaw).T + grid[:2], ground_grid_m=ground_m,
+            aerial_map_m=_places_in_map(aerial_m, grid), ground_grid_m=ground_m,
+            ground_map_m=_places_in_map((ground_m - translation) @ rotation, grid),
             panorama_px=view.given_pixels(ground_m, levels[heights[ground]]),
             weight=solution.weight[0].numpy()[drawn], inlier=solution.inlier[0].numpy()[drawn])
 
@@ -309,6 +318,12 @@ class Stopwatch:
     def laps(self) -> dict[str, float]:
         """Return all laps, and 'total' since the start."""
         return self._laps | {'total': (time.perf_counter() - self._start) * 1e3}
+
+
+def _places_in_map(place_m: np.ndarray, grid: Pose2) -> np.ndarray:
+    """Return (M, 2) east and north of (M, 2) rows and columns in an aerial grid."""
+    right_up = np.stack(map_from_grid(place_m[:, 0], place_m[:, 1]), axis=-1)
+    return right_up @ rotation2(grid.yaw).T + grid[:2]
 
 
 def _modes_in_map(modes: np.ndarray, grid: Pose2, heading_rad: float) -> tuple[PoseMode, ...]:

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 import itertools
@@ -39,6 +39,7 @@ from fg2_ros.prefetch.plan import Plan
 
 _ATTEMPTS = 4  # for a tile that fails while others come
 _MOST_FAILURES = 16  # in a row, of whatever tiles: then the server is given up
+_LOOK_AGAIN_S = 0.2
 _SPREAD = 16  # tiles of a plan, far from each other, of which one may well be there
 _logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Prefetch:
 
     As many tiles are fetched at a time as there may be connections. While the server fails it is
     left alone, for as long as it asks; once it has failed many times in a row it is given up.
+    Several may fill one cache at the same time: each tile is fetched by one of them.
 
     :param source: where the tiles come from.
     :param http: how its server is treated.
@@ -102,6 +104,7 @@ class Prefetch:
         self._name = source.name
         self._cache = cache
         self._workers = http.connections
+        self._lease_s = http.total_timeout_s + 10.0
         self._spread: list[TileId] = []
         self._origin = TileServerClient(source, http, cache, lambda: self._spread)
         self._backoff = Backoff(http.backoff_s, http.max_backoff_s)
@@ -109,6 +112,7 @@ class Prefetch:
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # guards what follows
         self._tiles: Iterator[TileId] = iter(())
+        self._elsewhere: deque[TileId] = deque()  # that somebody else is fetching
         self._failures = 0
         self._threads: list[threading.Thread] = []
 
@@ -152,13 +156,19 @@ class Prefetch:
         """Begin no further tile of the plan: its outcomes end with what is under way."""
         with self._lock:
             self._tiles = iter(())
+            self._elsewhere.clear()
 
     def _work(self, results: queue.SimpleQueue) -> None:
         try:
             while not self._stopping.is_set():
-                with self._lock:
-                    tile = next(self._tiles, None)
-                outcome = self._outcome(tile) if tile is not None else None
+                tile, is_again = self._next()
+                if tile is None:
+                    return
+                if not self._cache.lease(tile, self._lease_s):
+                    self._look_again_later(tile, is_again)
+                    continue
+                outcome = self._of_others(tile) or self._outcome(tile)
+                self._cache.give_back(tile)
                 if outcome is None:
                     return
                 results.put(outcome)
@@ -168,6 +178,27 @@ class Prefetch:
             self._give_up(f'{self._name}: {type(error).__name__} while a tile was handled')
         finally:
             results.put(None)
+
+    def _next(self) -> tuple[TileId | None, bool]:
+        """Return the next tile, and whether others were fetching it when it was its turn."""
+        with self._lock:
+            tile = next(self._tiles, None)
+            if tile is None and self._elsewhere:
+                return self._elsewhere.popleft(), True
+            return tile, False
+
+    def _look_again_later(self, tile: TileId, is_again: bool) -> None:
+        with self._lock:
+            self._elsewhere.append(tile)
+        if is_again:  # nothing else is left to do
+            self._stopping.wait(_LOOK_AGAIN_S)
+
+    def _of_others(self, tile: TileId) -> TileOutcome | None:
+        """Return what became of a tile that others have fetched since it was planned."""
+        known = self._cache.get(tile)
+        if known is not None and known.expires > time.time():
+            return TileOutcome(tile, 'current')
+        return TileOutcome(tile, 'absent') if self._cache.get_absence(tile) else None
 
     def _outcome(self, tile: TileId) -> TileOutcome | None:
         """Return what becomes of a tile, after some attempts; None if it is broken off."""

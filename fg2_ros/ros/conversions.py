@@ -147,11 +147,16 @@ def _lacking_orientation(message: Imu) -> str:
             return f'orientation_covariance[{index}] is {covariance[index]:g}'
     if covariance[8] > VAGUEST_YAW_RAD ** 2:
         return f'its yaw may be {np.degrees(np.sqrt(covariance[8])):.3g} degrees off'
-    # An orientation that nobody has filled in: in ROS 2 that is the identity.
-    is_default = (turn.x, turn.y, turn.z) == (0.0, 0.0, 0.0) and abs(turn.w) == 1.0
-    if is_default and not np.any(np.nan_to_num(covariance)):
+    if is_left_out(turn, covariance):
         return 'it is the identity with a covariance of zeros, which drivers leave that have none'
     return ''
+
+
+def is_left_out(orientation: Quaternion, covariance: np.ndarray) -> bool:
+    """Return whether nobody has filled an orientation in: in ROS 2 it is then the identity."""
+    q = orientation
+    return (q.x, q.y, q.z) == (0.0, 0.0, 0.0) and abs(q.w) == 1.0 and not np.any(
+        np.nan_to_num(covariance))
 
 
 def heading_of(orientation: Quaternion, variance: float, settings: SensorSettings,

@@ -253,14 +253,15 @@ def _imagery_problem(imagery: ImageryStatus) -> str:
     if patch and (patch.native_resolution_m or 0.0) > COARSE * patch.resolution_m:
         return (f'the imagery of {patch.source} has {patch.native_resolution_m:.2f} m per pixel, '
                 f'coarser than the {patch.resolution_m:.2f} m that the network wants')
-    return ''
+    return imagery.doubts[0] if imagery.doubts else ''
 
 
 def _imagery_values(imagery: ImageryStatus) -> dict:
     """Return how the imagery does as diagnostics show it: flat, with units."""
     values = {'source': imagery.source, **imagery.counters,
               'cache': '; '.join(map(str, imagery.caches)) or 'none',
-              'offline': imagery.offline, 'last_error': imagery.last_error}
+              'offline': imagery.offline, 'last_error': imagery.last_error,
+              'doubts': '; '.join(imagery.doubts) or 'none'}
     if imagery.last_patch:
         patch = imagery.last_patch
         native_m = patch.native_resolution_m

@@ -284,6 +284,7 @@ class Localization:
         with self._new_epoch():
             self.parts.pipeline.clear()
         self.parts.transforms.clear()
+        self.parts.outputs.forget_path()
         self.inputs.forget_time()
 
     @contextmanager
@@ -328,8 +329,8 @@ class Localization:
         self._publish(arrival, pose)
         for remark in pose.remarks:
             self._health.trouble('inputs', remark)
-        if self.parts.outputs.wants_matches:
-            self._show_matches(arrival.image.header, image, pose)
+        if self.parts.outputs.are_pictures_due:
+            self._show(arrival.image.header, image, pose)
 
     def _publish(self, arrival: Arrival, pose: TrackedPose) -> None:
         """Publish where base_link is, at the stamp of the image."""
@@ -347,10 +348,13 @@ class Localization:
             self._was_lost = False
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
 
-    def _show_matches(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+    def _show(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
+        """Publish what people look at."""
+        outputs, pipeline = self.parts.outputs, self.parts.pipeline
         try:
-            self.parts.outputs.publish_matches(
-                header, image.image, self.parts.pipeline.explain(image, pose.base))
+            found = pipeline.explain(image, pose.base) if outputs.want_matches else None
+            patch = found.patch if found else pipeline.aerial_patch(pose.base)
+            outputs.publish_pictures(header, image.image, patch, found)
         except (ImageryError, ValueError) as error:
             self._health.trouble('matches', f'the matches cannot be shown: {error}')
 

@@ -56,9 +56,9 @@ class ImagerySettings:
 
     sources: tuple = setting(
         (), 'Where imagery comes from, first choice first: names of the catalogue, paths of files '
-        '(MBTiles, PMTiles, GeoTIFF, a folder of tiles) or URL templates. What one lacks comes '
-        'from the next, and everything while it fails. There is no default: choose sources whose '
-        'terms allow machine interpretation.', of=str, read_only=True, secret=True)
+        '(MBTiles, PMTiles, orthophotos, folders of sheets or tiles) or URL templates. What one '
+        'lacks comes from the next, and everything while it fails. There is no default: choose '
+        'sources whose terms allow machine interpretation.', of=str, read_only=True, secret=True)
     catalogue: str = setting(
         '', 'YAML file that describes sources by name. Empty: config/sources.yaml of the package, '
         'which is also the manual for one of your own.', read_only=True)
@@ -199,8 +199,11 @@ class NodeSettings:
         True, 'Broadcast map -> odom. Off where an EKF owns that transform; then odom -> '
         'base_link is not needed either.', read_only=True)
     matches_rate_hz: float = setting(
-        2.0, 'At most so many pictures of the matches a second; drawing them takes time.',
-        unit='Hz', between=(0.1, 100.0))
+        2.0, 'At most so many pictures a second: ~/matches, the matches in ~/markers, ~/path and '
+        '~/aerial. Drawing them takes time.', unit='Hz', between=(0.1, 100.0))
+    path_length_m: float = setting(
+        1000.0, 'How much of the way that the vehicle has come is shown in ~/path.', unit='m',
+        between=(1.0, 1e5), read_only=True)
     relocalize_sigma_m: float = setting(
         0.0, 'How far off GNSS may be, one sigma, when ~/relocalize is called; 0 for what the '
         'fixes claim.', unit='m', between=(0.0, 1000.0))

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.ros import conversions
+from fg2_ros.imagery.patch import AerialPatch
+from fg2_ros.ros import conversions, display
 from fg2_ros.ros.held_transform import HeldTransform
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.overlays import match_overlay
@@ -29,12 +30,13 @@ from fg2_ros.ros.qos import advertise
 from fg2_ros.ros.transforms import OdometryPose, Transforms
 from fg2_ros.tracker.results import TrackedPose
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from nav_msgs.msg import Odometry
+from nav_msgs.msg import OccupancyGrid, Odometry, Path
 import numpy as np
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, NavSatFix
 from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 
 if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
@@ -55,11 +57,16 @@ class Outputs:
         self._node, self._settings, self._transforms = node, settings, transforms
         self._all: list = []
         self.held = HeldTransform(settings.transform.blend_s, settings.transform.timeout_s)
-        self._next_matches_s = 0.0
+        self._next_pictures_s = 0.0
         self.pose = self._publisher(PoseWithCovarianceStamped, '~/pose')
         self.odometry = self._publisher(Odometry, '~/odometry')
         self.fix = self._publisher(NavSatFix, '~/fix')
         self.matches = self._publisher(Image, '~/matches')
+        self.path = self._publisher(Path, '~/path')
+        self.markers = self._publisher(MarkerArray, '~/markers')
+        self.aerial = self._publisher(OccupancyGrid, '~/aerial', LATCHED_QOS)
+        self._trace = display.PathTrace(settings.path_length_m)
+        self._height_m = 0.0  # of base_link in the map, as the odometry has it
         self.datum = self._publisher(NavSatFix, '~/datum', LATCHED_QOS)
 
     def _publisher(self, kind, topic: str, qos: QoSProfile = RESULT_QOS):
@@ -73,7 +80,7 @@ class Outputs:
 
     def apply(self, settings: NodeSettings) -> None:
         """Go on with other settings."""
-        self._settings, self._next_matches_s = settings, 0.0
+        self._settings, self._next_pictures_s = settings, 0.0
         self.held.change(settings.transform.blend_s, settings.transform.timeout_s)
 
     def publish_pose(
@@ -90,10 +97,16 @@ class Outputs:
             self.pose.publish(conversions.pose_message(
                 in_map, pose.measurement.base, pose.measurement.covariance, odometry.height_m,
                 odometry.tilt_rad))
-        self.odometry.publish(conversions.odometry_message(
-            in_map, self._settings.base_frame, conversions.pose_message(
-                in_map, pose.base, pose.covariance, odometry.height_m, odometry.tilt_rad).pose))
+        believed = conversions.pose_message(
+            in_map, pose.base, pose.covariance, odometry.height_m, odometry.tilt_rad).pose
+        self.odometry.publish(
+            conversions.odometry_message(in_map, self._settings.base_frame, believed))
         self.fix.publish(conversions.fix_message(of_base, pose.base, pose.covariance, frame))
+        self._height_m = odometry.height_m
+        self._trace.add(in_map, believed.pose)
+        if is_watched(self.markers):
+            self.markers.publish(MarkerArray(markers=[
+                display.ellipse_marker(in_map, believed.pose, pose.covariance)]))
 
     def broadcast(self, now_ns: int) -> bool:
         """
@@ -116,13 +129,48 @@ class Outputs:
             stamp=self._node.get_clock().now().to_msg(), frame_id=self._settings.map_frame)
         self.datum.publish(conversions.datum_message(header, frame))
 
-    @property
-    def wants_matches(self) -> bool:
-        """Whether anybody looks at the matches, and a picture of them is due."""
-        return (time.monotonic() >= self._next_matches_s
-                and self.matches.get_subscription_count() > 0)
+    def forget_path(self) -> None:
+        """Forget the way that the vehicle has come: the map or the time is another."""
+        self._trace.clear()
+        header = Header(
+            stamp=self._node.get_clock().now().to_msg(), frame_id=self._settings.map_frame)
+        self.path.publish(self._trace.message(header))
+        self.markers.publish(display.nothing_marked(header))
 
-    def publish_matches(self, header: Header, image: np.ndarray, estimate: Estimate) -> None:
-        """Draw and publish the matches; the next ones are due by `matches_rate_hz`."""
-        self._next_matches_s = time.monotonic() + 1 / self._settings.matches_rate_hz
-        self.matches.publish(conversions.image_from_rgb(match_overlay(image, estimate), header))
+    @property
+    def are_pictures_due(self) -> bool:
+        """Whether anybody looks at pictures, and the next are due."""
+        return time.monotonic() >= self._next_pictures_s and any(
+            map(is_watched, (self.matches, self.markers, self.path, self.aerial)))
+
+    @property
+    def want_matches(self) -> bool:
+        """Whether anybody looks at matches, which take as long as localizing an image alone."""
+        return is_watched(self.matches) or is_watched(self.markers)
+
+    def publish_pictures(self, header: Header, image: np.ndarray, patch: AerialPatch,
+                         estimate: Estimate | None) -> None:
+        """
+        Publish what people look at; the next are due by `matches_rate_hz`.
+
+        :param header: of the image.
+        :param estimate: with the matches; None if nobody looks at them.
+        """
+        self._next_pictures_s = time.monotonic() + 1 / self._settings.matches_rate_hz
+        in_map = Header(stamp=header.stamp, frame_id=self._settings.map_frame)
+        self.path.publish(self._trace.message(in_map))
+        if is_watched(self.aerial):
+            self.aerial.publish(display.aerial_layer(in_map, patch, self._height_m))
+        if estimate is None:
+            return
+        if is_watched(self.matches):
+            self.matches.publish(
+                conversions.image_from_rgb(match_overlay(image, estimate), header))
+        self.markers.publish(MarkerArray(markers=[
+            display.match_marker(in_map, estimate.matches, self._height_m),
+            display.attribution_marker(in_map, patch, self._height_m)]))
+
+
+def is_watched(publisher: LifecyclePublisher) -> bool:
+    """Return whether anybody listens."""
+    return publisher.get_subscription_count() > 0

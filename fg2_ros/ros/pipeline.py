@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 import threading
 from typing import Protocol, TYPE_CHECKING
 
-from fg2_ros.geometry.frames import MapFrame, require_geodetic
+from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.imagery.patch import AerialPatch, ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
-from fg2_ros.ros.fix_guard import FixGuard, Position
+from fg2_ros.ros.fix_guard import FixGuard, Position, require_position
 from fg2_ros.ros.headings import Headings, Yaw
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
@@ -212,8 +212,12 @@ class Pipeline:
 
         :raises ValueError: if it is unusable.
         """
+        pose = message.pose
+        if conversions.is_left_out(pose.pose.orientation, pose.covariance):
+            raise ValueError('the pose has the identity for its orientation and a covariance of '
+                             'zeros, which is what is left in if there is none: no heading')
         self._add_heading('heading_pose', message.header, conversions.heading_of(
-            message.pose.pose.orientation, message.pose.covariance[35], self._settings.sensors))
+            pose.pose.orientation, pose.covariance[35], self._settings.sensors))
 
     def _add_heading(self, source: str, header: Header, heading: tuple[float, float]) -> None:
         self.headings.add(source, conversions.stamp_ns(header.stamp), Yaw(*heading))
@@ -225,7 +229,7 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         place = conversions.position_from_fix(message, self._settings.sensors)
-        require_geodetic(place.latitude_deg, place.longitude_deg)
+        require_position(place)
         lever_m = self.mount_of(message.header.frame_id)[0][:2]
         if self.map_frame is not None:
             position_m = self.map_frame.map_from_geodetic(place.latitude_deg, place.longitude_deg)
@@ -303,6 +307,14 @@ class Pipeline:
         from fg2_ros.localizer import MapPrior
         prior = MapPrior(base.compose(image.base_from_camera), SHOWN_M, SHOWN_RAD)
         return self._loaded.localizer.estimate(image.image, prior, image.camera_k)
+
+    def aerial_patch(self, base: Pose2) -> AerialPatch:
+        """
+        Return the aerial patch that images at a pose are compared with.
+
+        :raises ImageryError: if there is none.
+        """
+        return self._loaded.localizer.aerial_patch(base[:2])
 
     def _pixels(self, image: Image) -> np.ndarray:
         try:

@@ -148,6 +148,20 @@ def test_a_definition_that_cannot_be_read_is_in_nobodys_way(tmp_path, definition
             next(bag.messages(['/do/_service_event'])).decoded()
 
 
+def test_definitions_may_be_idl_and_messages_packed_one_by_one(tmp_path):
+    text = 'module std_msgs { module msg { struct String { string data; }; }; };'
+    message = TYPESTORE.types[STRING](data='hello')
+    data = bytes(TYPESTORE.serialize_cdr(message, STRING))
+    for definition in (text, f'{"=" * 80}\nIDL: {STRING}\n{text}'):
+        path = tmp_path / 'drive.mcap'
+        path.write_bytes(
+            mcap.header() + mcap.schema(1, STRING, 'ros2idl', definition)
+            + mcap.channel(1, 1, '/said') + mcap.message(1, BEGIN_NS, data)
+            + mcap.message(1, BEGIN_NS + 1, zstd.compress(data)) + mcap.footer())
+        with Bag(path) as bag:
+            assert [each.decoded().data for each in bag.messages(['/said'])] == ['hello'] * 2
+
+
 def test_what_mcap_convert_makes_of_ros_1_is_read(tmp_path):
     path = tmp_path / 'drive.mcap'
     definition = ROS1.generate_msgdef(FIX)[0]
@@ -249,6 +263,16 @@ def test_files_of_a_split_bag_are_one_drive_also_if_one_is_missing(tmp_path):
     assert notes == [f'drive_4.mcap of {folder} is missing: what was in it is left out']
     (folder / 'metadata.yaml').unlink()
     assert read(folder)[0] == found
+
+
+def test_files_that_were_renamed_and_one_that_is_empty_cost_nothing_else(tmp_path):
+    folder = split(tmp_path / 'drive')
+    for each in folder.glob('*.mcap'):
+        each.rename(folder / each.name.replace('drive', 'monday'))
+    (folder / 'monday_11.mcap').write_bytes(b'')
+    found, damage, notes = read(folder)
+    assert found == list(range(COUNT)) and 'monday_11.mcap is not a readable bag' in damage
+    assert len(notes) == 1 and 'drive_0.mcap' in notes[0]
 
 
 def test_what_is_no_bag_gets_a_sentence(tmp_path):

@@ -24,7 +24,8 @@ def test_every_kind_of_source_is_timed():
     pytest.importorskip('rasterio')
     timings = bench.imagery_timings(repeat=2)
     assert set(timings) == {
-        'warm patch', 'local MBTiles patch', 'local PMTiles patch', 'local COG patch'}
+        'warm patch', 'local MBTiles patch', 'local PMTiles patch', 'local COG patch',
+        'local sheets patch'}
     assert all(value > 0 for value in timings.values())
 
 

@@ -124,16 +124,22 @@ class FakeLocalizer:
             return np.full(grid.shape, np.nan if self.says_nan else 0.0, np.float32)
         return log_likelihood(grid, self.truth.compose(MOUNT))
 
+    def aerial_patch(self, place_m) -> AerialPatch:
+        """Return a grey patch whose middle is 2 m east and 1 m south of a place."""
+        return AerialPatch(
+            np.full((64, 64, 3), 90, np.uint8),
+            PatchView(self.map_frame, (place_m[0] + 2, place_m[1] - 1), 50.0, 64), None, 'fake',
+            attribution='Fake Imagery')
+
     def estimate(self, panorama, prior, camera_k=None) -> Estimate:
         """Return the camera's true pose."""
         camera = self.truth.compose(MOUNT)
         latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
-        patch = AerialPatch(
-            np.full((64, 64, 3), 90, np.uint8),
-            PatchView(self.map_frame, (camera.x + 2, camera.y - 1), 50.0, 64), None, 'fake')
+        patch = self.aerial_patch(camera[:2])
         matches = Matches(
             aerial_map_m=np.array([[camera.x, camera.y], [camera.x + 9, camera.y + 4]]),
-            ground_grid_m=np.zeros((2, 2)), panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),
+            ground_grid_m=np.zeros((2, 2)), ground_map_m=np.full((2, 2), camera[:2]),
+            panorama_px=np.array([[10.0, 20.0], [50.0, 40.0]]),
             weight=np.array([1.0, 0.4]), inlier=np.array([True, False]))
         return Estimate(
             accepted=True, rejection='', east_m=camera.x, north_m=camera.y,

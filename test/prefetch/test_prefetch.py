@@ -14,7 +14,9 @@
 
 """Tiles fetched into a cache, from servers that behave and that do not."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+import socket
 from test.helpers.http_stub import address, encoded, GREY_TILE, quick_http, Reply
 import threading
 import time
@@ -23,6 +25,7 @@ from fg2_ros.imagery.cache.cache import TileCache
 from fg2_ros.imagery.server.tile_server_client import TileServerClient
 from fg2_ros.imagery.stores.mbtiles_index import read_mbtiles_index
 from fg2_ros.imagery.tiles.address import TileId, TileSource
+from fg2_ros.imagery.tiles.mbtiles import row_of
 from fg2_ros.prefetch.plan import make_plan, tiles_at
 from fg2_ros.prefetch.prefetch import Prefetch, Summary
 from fg2_ros.prefetch.routes import Route
@@ -250,3 +253,50 @@ def test_a_full_disk_ends_it(serve, cache):
     _, gave_up = prefetched(source, cache, plan_of(STREET, 1000.0, source, cache))
     assert str(cache.path) in gave_up and 'full' in gave_up
     assert len(server.paths) <= 4
+
+
+def test_two_that_fill_one_cache_ask_for_each_tile_once(serve, tmp_path):
+    """Also for those that the other one is just fetching, and for those that do not exist."""
+    server = serve(lambda path, headers: server.stopping.wait(0.01) or (
+        Reply(404) if address(path)[1] % 3 == 0 else Reply(body=GREY_TILE)))
+    source, path = source_of(server), tmp_path / 'tiles.mbtiles'
+    caches = [TileCache(path, 50_000_000, 'test') for _ in range(2)]
+    plans = [plan_of(STREET, 600.0, source, cache) for cache in caches]
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(
+            lambda cache, plan: prefetched(source, cache, plan)[0], caches, plans)
+    asked = [TileId(*address(path)) for path in server.paths]
+    assert sorted(asked) == sorted(plans[0]) and len(asked) > 30
+    assert first.tried == second.tried == plans[0].tiles and first.failed == second.failed == 0
+    assert first.absent == second.absent == sum(tile.x % 3 == 0 for tile in plans[0])
+    assert first.fetched > 0 < second.fetched
+    for cache in caches:
+        cache.close()
+
+
+@pytest.mark.parametrize('owner', [
+    f'{socket.gethostname()} 4194999 gone', 'elsewhere 1 gone', 'nonsense'])
+def test_tiles_of_one_that_crashed_are_taken_over(owner, grey_server, cache):
+    """A process that is no more has none; of others nobody knows, but their time is over."""
+    source = source_of(grey_server)
+    plan = plan_of(STREET, 100.0, source, cache)
+    until = time.time() + (20 if '4194999' in owner else -1)
+    with cache._database as database:
+        database.executemany('INSERT INTO fg2_leases VALUES (?, ?, ?, ?, ?)', [
+            (*row_of(tile), owner, until) for tile in plan])
+    summary, gave_up = prefetched(source, cache, plan)
+    assert summary.fetched == plan.tiles and not gave_up
+    assert cache._database.execute('SELECT count(*) FROM fg2_leases').fetchone() == (0,)
+
+
+def test_a_lease_is_kept_from_others_until_it_is_given_back(tmp_path):
+    mine, others = (TileCache(tmp_path / 'c.mbtiles', 10_000_000, 'test') for _ in range(2))
+    tile = TileId(ZOOM, 5, 6)
+    assert mine.lease(tile, 60.0) and mine.lease(tile, 60.0) and not others.lease(tile, 60.0)
+    mine.give_back(tile)
+    assert others.lease(tile, 60.0) and not mine.lease(tile, 60.0)
+    with others._database as database:
+        database.execute('UPDATE fg2_leases SET until = ?', (time.time() + 1e6,))
+    assert mine.lease(tile, 60.0), 'the clock was put back'
+    mine.close()
+    others.close()

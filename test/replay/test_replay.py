@@ -99,7 +99,8 @@ class TruthfulLocalizer:
             np.full((64, 64, 3), 90, np.uint8),
             PatchView(self.map_frame, (camera.x, camera.y), 50.0, 64), None, 'raster')
         matches = Matches(
-            np.array([camera[:2]]), np.zeros((1, 2)), np.array([[10.0, 20.0]]),
+            np.array([camera[:2]]), np.zeros((1, 2)), np.array([camera[:2]]),
+            np.array([[10.0, 20.0]]),
             np.ones(1), np.ones(1, bool))
         return Estimate(
             True, '', camera.x, camera.y, *self.map_frame.geodetic_from_map(*camera[:2]),

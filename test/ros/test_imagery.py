@@ -222,6 +222,7 @@ def test_a_map_frame_elsewhere_has_no_imagery(write):
     ({'last_patch': PatchOrigin('a', '', '', 0.1, 0.5)}, '', b'\1',
      'the imagery of a has 0.50 m per pixel, coarser than the 0.10 m that the network wants'),
     ({'last_patch': PatchOrigin('a', '', '', 0.1, None)}, '', b'\0', 'ok'),
+    ({'doubts': ('a.tif lies wrong', 'b.tif too')}, '', b'\1', 'a.tif lies wrong'),
     ({'last_patch': PatchOrigin('a', '', '', 0.1, 0.1)}, '', b'\0', 'ok')])
 def test_diagnostics_say_what_is_wrong_with_the_imagery(known, trouble, level, message):
     """The gravest first; the values are flat."""

@@ -26,7 +26,7 @@ import time
 from typing import TypeVar
 import zlib
 
-from fg2_ros.imagery.cache import file
+from fg2_ros.imagery.cache import file, leases
 from fg2_ros.imagery.cache.file import CacheError
 from fg2_ros.imagery.cache.room import delete_tile, Room
 from fg2_ros.imagery.cache.schema import describe, identify, prepare, SELECT_TILE
@@ -96,6 +96,7 @@ class TileCache:
         self.path = Path(path)
         self._room = Room(self.path, max_bytes)
         self._metadata = {'fg2_source': source, 'attribution': attribution}
+        self._owner = leases.new_owner()
         self._lock = threading.Lock()
         self._used: dict[TileId, float] = {}
         self._last_use = 0.0  # Unix time, of any tile
@@ -167,6 +168,22 @@ class TileCache:
                              (time.time(), _ABSENCES_KEPT))
 
         self._write(write)
+
+    def lease(self, tile: TileId, lasts_s: float) -> bool:
+        """
+        Return whether a tile is ours to fetch: nobody else who fills this file is at it.
+
+        It is until it is given back or so much time has passed. Where the file cannot be written,
+        everything is ours.
+        """
+        taken: list[bool] = []
+        self._write(lambda database: taken.append(
+            leases.take(database, row_of(tile), self._owner, lasts_s)))
+        return all(taken)
+
+    def give_back(self, tile: TileId) -> None:
+        """Let others fetch a tile again, if they still need to."""
+        self._write(lambda database: leases.give_back(database, row_of(tile)))
 
     def refresh(self, tile: TileId, expires: float) -> None:
         """Note that the server says a tile is still current."""

@@ -22,7 +22,7 @@ from pathlib import Path
 import sqlite3
 
 from fg2_ros.geometry import mercator
-from fg2_ros.imagery.cache import file
+from fg2_ros.imagery.cache import file, leases
 from fg2_ros.imagery.cache.file import CacheError
 from fg2_ros.imagery.tiles.address import host_of, TileId
 from fg2_ros.imagery.tiles.decoding import tile_format
@@ -42,7 +42,7 @@ _TABLES = """
     CREATE TABLE IF NOT EXISTS fg2_absent (
         zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, what TEXT, expires REAL,
         PRIMARY KEY (zoom_level, tile_column, tile_row));
-"""
+""" + leases.TABLE
 _LATER_COLUMNS = {'modified': 'TEXT', 'checksum': 'INTEGER'}  # files of version 0.1 lack them
 
 SELECT_TILE = (

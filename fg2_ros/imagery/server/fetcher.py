@@ -16,11 +16,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 import logging
+import math
 import threading
 import time
 from traceback import format_tb
@@ -43,6 +44,8 @@ import numpy as np
 _ABSENCE_REPEATED_S = 600.0  # in the log; at the edge of a source it is nothing special
 _FAILURES_REMEMBERED = 4096
 _JOIN_S = 2.0
+_WANTED_S = 4.0  # a tile nobody asked for again for so long, while others were, is given up
+_NEWEST_SHARE = 0.2  # of the last download in the time that one usually takes
 _logger = logging.getLogger(__name__)
 
 
@@ -52,6 +55,14 @@ class _Decoded:
     etag: str
     expires: float  # Unix time
     modified: str
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """Why a tile is pending; the smallest rank is the most urgent."""
+
+    rank: tuple[int, int, int]  # coarse zooms first (few tiles, of use for long), then the newest
+    asked_s: float  # monotonic
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,10 @@ class TileFetcher:
         self._cache = cache
         self._memory: TileMemory[_Decoded] = TileMemory(memory_bytes)
         self._requests = 0
-        self._pending: dict[TileId, tuple[int, int]] = {}  # the smallest are the most urgent
+        self._pending: dict[TileId, _Wish] = {}
+        self._awaited: Counter[TileId] = Counter()  # by those who wait in `get`
+        self._under_way: dict[TileId, float] = {}  # when each download began, monotonic
+        self._download_s = 0.0  # that a tile usually takes
         self._failures: OrderedDict[TileId, _Failure] = OrderedDict()
         self._counters: dict[str, Any] = dict.fromkeys(
             ('hits', 'misses', 'disk_hits', 'downloads', 'downloaded_bytes', 'absent', 'errors'),
@@ -118,7 +132,9 @@ class TileFetcher:
         with self._settled:
             self._counters['hits'] += sum(tile in self._memory for tile in wanted)
             if wait_s > 0:
+                self._awaited.update(wanted)
                 self._settled.wait_for(lambda: not self._waiting(wanted), wait_s)
+                self._awaited -= Counter(wanted)
             self._stale = sum(map(self._is_stale, wanted))
             return self._lookup(wanted, tile_px)
 
@@ -131,17 +147,36 @@ class TileFetcher:
         """
         self._fetch(filter(self.source.covers, tiles))
 
+    def lacks(self, tiles: Iterable[TileId]) -> int:
+        """Return how many of some tiles would have to be fetched; see `TileStore.lacks`."""
+        wanted = filter(self.source.covers, tiles)
+        with self._settled:
+            return sum(tile not in self._memory and tile not in self._failures for tile in wanted)
+
+    @property
+    def tile_s(self) -> float:
+        """Return the seconds in which one more tile comes, as far as is known."""
+        with self._settled:
+            began_s = min(self._under_way.values(), default=math.inf)
+            waited_s = max(0.0, time.monotonic() - began_s)
+            return max(self._download_s, waited_s) / self._settings.connections
+
     def _fetch(self, tiles: Iterable[TileId]) -> None:
         with self._settled:
             if self._closed:
                 return
             self._requests += 1
-            missing = []
+            missing, now_s = [], time.monotonic()
             for i, tile in enumerate(tiles):
                 if tile not in self._pending and self._worth_fetching(tile):
                     missing.append(tile)
                 if tile in self._pending or tile in missing[-1:]:
-                    self._pending[tile] = -self._requests, i
+                    self._pending[tile] = _Wish((tile.zoom, -self._requests, i), now_s)
+            stale = [tile for tile, wish in self._pending.items()
+                     if now_s - wish.asked_s > _WANTED_S and not self._awaited[tile]]
+        for each in (self._disk, self._network):
+            if each and stale:
+                self._give_up(each.drop(stale))
         absent = [tile for tile in missing if tile not in self._memory]
         outdated = [tile for tile in missing if tile in self._memory]
         self._give_up((self._disk or self._network).push(absent))
@@ -172,8 +207,9 @@ class TileFetcher:
                 memory_tiles=len(self._memory), stale=self._stale,
                 offline=self._backoff.failing, last_error=self._last_error, caches=caches)
 
-    def _rank(self, tile: TileId) -> tuple[int, int]:
-        return self._pending.get(tile, (0, 0))  # the least urgent if nobody waits for it
+    def _rank(self, tile: TileId) -> tuple[int, int, int]:
+        wish = self._pending.get(tile)
+        return wish.rank if wish else (tile.zoom, 0, 0)  # the least urgent if nobody waits for it
 
     def _worth_fetching(self, tile: TileId) -> bool:
         failure = self._failures.get(tile)
@@ -252,6 +288,7 @@ class TileFetcher:
             return
         began_s = time.monotonic()
         with self._settled:
+            self._under_way[tile] = began_s
             known = self._memory.get(tile)
             self._counters['misses'] += known is None
         try:
@@ -261,6 +298,9 @@ class TileFetcher:
             self._handle_problem(tile, problem, began_s)
             return
         self._server_works()
+        took_s = time.monotonic() - began_s
+        self._download_s += (took_s - self._download_s) * (
+            _NEWEST_SHARE if self._download_s else 1.0)
         download = fetched.download
         expires = max(fetched.expires, time.time() + self._settings.revalidate_s)
         if fetched.image is not None:
@@ -354,4 +394,5 @@ class TileFetcher:
     def _settle(self, tiles: Iterable[TileId]) -> None:
         for tile in tiles:
             self._pending.pop(tile, None)
+            self._under_way.pop(tile, None)
         self._settled.notify_all()

@@ -63,6 +63,13 @@ class TileWorkers:
             self._changed.notify_all()
             return dropped
 
+    def drop(self, tiles: Iterable[TileId]) -> list[TileId]:
+        """Give up those of some tiles that no thread has begun, and return them."""
+        with self._changed:
+            dropped = self._waiting.intersection(tiles)
+            self._waiting -= dropped
+            return list(dropped)
+
     def clear(self) -> list[TileId]:
         """Give up and return all tiles that no thread has begun."""
         with self._changed:

@@ -108,6 +108,20 @@ class FolderOfTiles(TileFile):
                         yield Path(file.path)
 
 
+def holds_tiles(folder: Path) -> bool:
+    """
+    Return whether a folder is one of tiles: it has folders named by zooms, or says that it is.
+
+    :raises FileProblem: if it cannot be read.
+    """
+    try:
+        zooms = [zoom for zoom in _numbers(folder) if zoom <= MAX_ZOOM]
+        return (folder / 'tilemapresource.xml').exists() or any(
+            next(_numbers(folder / str(zoom)), None) is not None for zoom in zooms)
+    except OSError as error:
+        raise FileProblem(f'{folder} cannot be read: {error.strerror}') from None
+
+
 def _start_of(path: Path) -> bytes:
     """Return a file, of one too large to be a tile only the beginning."""
     with path.open('rb') as file:

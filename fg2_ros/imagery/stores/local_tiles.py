@@ -82,6 +82,15 @@ class LocalTiles:
     def request(self, tiles: Sequence[TileId]) -> None:
         """Do nothing: files are read when a patch is asked for."""
 
+    def lacks(self, tiles: Sequence[TileId]) -> int:
+        """Return that nothing is ever waited for."""
+        return 0
+
+    @property
+    def tile_s(self) -> float:
+        """Return that it takes no time worth waiting for."""
+        return 0.0
+
     def status(self) -> ImageryStatus:
         """Return how it does, at once, also while tiles are read."""
         return self._reads.status(memory_tiles=len(self._memory))

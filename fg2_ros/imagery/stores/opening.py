@@ -18,42 +18,47 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fg2_ros.imagery.patch import FileProblem, Imagery, Label
 from fg2_ros.imagery.stores.base import TileFile
-from fg2_ros.imagery.stores.folder import FolderOfTiles
+from fg2_ros.imagery.stores.folder import FolderOfTiles, holds_tiles
 from fg2_ros.imagery.stores.local_tiles import LocalTiles
 from fg2_ros.imagery.stores.mbtiles import MbtilesFile
+from fg2_ros.imagery.stores.raster_files import driver_of, start_of
 from fg2_ros.imagery.tiles.pyramid import TileImagery
 
 _SQLITE, _PMTILES = b'SQLite format 3\0', b'PMTiles'
 _OLD_PMTILES = b'PM\1\0', b'PM\2\0'
-_TIFF = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
 
 
-def open_local(path: str | Path, name: str = '', vintage: str = '',
-               attribution: str = '') -> Imagery:
+def open_local(path: str | Path, name: str = '', vintage: str = '', attribution: str = '',
+               **options: Any) -> Imagery:
     """
-    Open MBTiles, PMTiles, a GeoTIFF or a folder of tiles ``{z}/{x}/{y}`` as imagery.
+    Open a file or folder as imagery; what it is, is found out from what is in it.
+
+    MBTiles, PMTiles and a folder of tiles ``{z}/{x}/{y}`` are tile pyramids. Orthophotos are
+    GeoTIFFs, VRT files of them, JPEG 2000, GeoPackages, PNG and JPEG with a world file, zip
+    archives of these, and folders of such sheets.
 
     The file may be replaced while it is in use, and MBTiles may be written by other processes.
-    PMTiles need the package ``pmtiles``, GeoTIFFs ``rasterio``.
+    PMTiles need the package ``pmtiles``, orthophotos ``rasterio``.
 
     :param path: the file or folder.
     :param name: what messages call it; by default the file's name.
     :param vintage: when the pictures were taken.
     :param attribution: whom to name where they are shown; by default what the file says.
+    :param options: those of `bands.RasterOptions`, for orthophotos.
     :raises ImageryError: if it cannot be used; the message names it.
     """
     path = Path(path).expanduser()
     label = Label(name or path.name, vintage, attribution)
     if path.is_dir():
-        return _tiles(FolderOfTiles(path), label)
-    try:
-        with path.open('rb') as file:
-            start = file.read(16)
-    except OSError as error:
-        raise FileProblem(f'{path} cannot be read: {error.strerror}') from None
+        return (_tiles(FolderOfTiles(path), label) if holds_tiles(path)
+                else _orthophotos(path, label, options))
+    start = start_of(path)
+    if driver_of(start):
+        return _orthophotos(path, label, options)
     if start.startswith(_SQLITE):
         return _tiles(MbtilesFile(path), label)
     if start.startswith(_OLD_PMTILES):
@@ -61,9 +66,8 @@ def open_local(path: str | Path, name: str = '', vintage: str = '',
                           ' makes one of version 3 of it, which can be read')
     if start.startswith(_PMTILES):
         return _tiles(_pmtiles(path), label)
-    if start.startswith(_TIFF):
-        return _geotiff(path, label)
-    raise FileProblem(f'{path} is neither MBTiles nor PMTiles nor a GeoTIFF')
+    raise FileProblem(f'{path} is neither MBTiles nor PMTiles nor an orthophoto: GeoTIFF, VRT, JPEG'
+                      ' 2000, GeoPackage, PNG or JPEG with a world file, or a zip archive of them')
 
 
 def _tiles(file: TileFile, label: Label) -> TileImagery:
@@ -85,10 +89,11 @@ def _pmtiles(path: Path) -> TileFile:
     return PmtilesFile(path)
 
 
-def _geotiff(path: Path, label: Label) -> Imagery:
+def _orthophotos(path: Path, label: Label, options: dict[str, Any]) -> Imagery:
     try:
-        from fg2_ros.imagery.stores.geotiff import GeotiffImagery
+        from fg2_ros.imagery.stores.bands import RasterOptions
+        from fg2_ros.imagery.stores.orthophotos import OrthophotoImagery
     except ImportError as error:
-        raise FileProblem(f'{path} is a GeoTIFF: to read it, "apt install python3-rasterio" or'
-                          f' "pip install rasterio" ({error})') from None
-    return GeotiffImagery(path, label)
+        raise FileProblem(f'{path} holds orthophotos: to read them, "apt install python3-rasterio"'
+                          f' or "pip install rasterio" ({error})') from None
+    return OrthophotoImagery(path, label, RasterOptions(**options))

@@ -76,10 +76,11 @@ def log_bytes(path: Path) -> int:
         return 0
 
 
-def tables_of(database: sqlite3.Connection) -> set[str]:
-    """Return the names of tables and views."""
-    return {name for name, in database.execute(
-        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
+def tables_of(database: sqlite3.Connection, views: bool = True) -> set[str]:
+    """Return the names of tables, and of views, which take as long as they like."""
+    return {name for name, kind in database.execute(
+        "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')")
+        if views or kind == 'table'}
 
 
 def metadata_of(database: sqlite3.Connection) -> dict[str, str]:

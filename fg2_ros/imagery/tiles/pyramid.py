@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
 import logging
 import math
 import time
@@ -30,6 +32,9 @@ from fg2_ros.imagery.tiles.mosaic import (
     best_zoom, Footprint, footprint, patch_from_tiles, zooms_to_try)
 from fg2_ros.imagery.tiles.store import TileLayout, TileStore
 
+_SLOW_S = 1.0  # imagery that comes later than that: coarser one is asked for, too
+_OVERVIEW = 3.0  # times as wide as a patch is what is asked for at the coarsest of these zooms
+_OUTRUN, _OUTRUN_S = 3, 10.0  # so many places in such a time whose imagery came too late
 _logger = logging.getLogger(__name__)
 
 
@@ -37,7 +42,9 @@ class TileImagery:
     """
     Patches of a Web Mercator tile pyramid; implements `fg2_ros.imagery.patch.Imagery`.
 
-    Where a place has less than half of the tiles at the zoom wanted, coarser ones serve.
+    Where a place has less than half of the tiles at the zoom wanted, coarser ones serve. They do
+    as well until the finer ones are there, and are asked for first, where the server is so slow
+    that a vehicle would have to wait.
 
     :param store: the tiles; closed with the source.
     :param coarsest_m: imagery with more metres per pixel is not fetched.
@@ -50,6 +57,7 @@ class TileImagery:
         self._notices = LogThrottle(_logger)
         self._layout: TileLayout | None = None  # of the last patch
         self._coarser = 0  # zooms below the wanted one that it was found at
+        self._late: deque[tuple[float, tuple[float, float]]] = deque(maxlen=_OUTRUN)
 
     @property
     def name(self) -> str:
@@ -77,7 +85,10 @@ class TileImagery:
             left_s = max(0.0, deadline_s - time.monotonic())
             try:
                 patch = self._patch_at(view, layout, zoom, left_s)
-            except (ImageryNotReady, FileProblem):
+            except ImageryNotReady as not_ready:
+                self._note_late(view)
+                return self._coarser_in_memory(view, layout, zoom, not_ready)
+            except FileProblem:
                 raise
             except ImageryError as problem:
                 problems.append(problem)  # while a server fails its cache may have coarser ones
@@ -95,7 +106,9 @@ class TileImagery:
         layout = self._layout or self.store.layout()
         require_within(view, layout.bounds, self.name)
         zoom = max(best_zoom(view, layout) - self._coarser, layout.min_zoom)
-        self.store.request(self._needed(view, layout, zoom).addresses)
+        needed = self._needed(view, layout, zoom).addresses
+        self.store.request(needed)
+        self._request_coarser(view, layout, zoom, self.store.lacks(needed), 0.0)
 
     def status(self) -> ImageryStatus:
         """Return how it does; see `Imagery.status`."""
@@ -108,6 +121,7 @@ class TileImagery:
     def _patch_at(self, view: PatchView, layout: TileLayout, zoom: int,
                   wait_s: float) -> AerialPatch:
         needed = self._needed(view, layout, zoom)
+        self._request_coarser(view, layout, zoom, self.store.lacks(needed.addresses), wait_s)
         lookup = self.store.get(needed.addresses, layout.tile_px, wait_s)
         if lookup.pending:
             raise ImageryNotReady(f'{lookup.pending} of {len(needed.addresses)} tiles of '
@@ -121,6 +135,42 @@ class TileImagery:
         return require_enough(AerialPatch(
             image, view, valid, label.name, label.vintage, label.attribution,
             _resolution_m(view, layout, zoom)), lookup.problem or OUTSIDE)
+
+    def _request_coarser(self, view: PatchView, layout: TileLayout, zoom: int, lacking: int,
+                         wait_s: float) -> None:
+        """Ask for coarser tiles if those that are lacking will come too late, or others did."""
+        is_slow = lacking * self.store.tile_s > max(_SLOW_S, wait_s)
+        zooms = self._coarser_zooms(view, layout, zoom) if is_slow or self._is_outrun() else []
+        around = replace(view, size_m=_OVERVIEW * view.size_m)
+        self.store.request([tile for each in zooms[-1:]
+                            for tile in footprint(around, layout, each).addresses])
+        for each in zooms if is_slow else zooms[-1:]:
+            self.store.request(footprint(view, layout, each).addresses)
+
+    def _note_late(self, view: PatchView) -> None:
+        """Note that the imagery of a place was not there in time."""
+        if not self._late or self._late[-1][1] != view.centre_m:
+            self._late.append((time.monotonic(), view.centre_m))
+
+    def _is_outrun(self) -> bool:
+        """Return whether the vehicle has been at several places before their imagery was there."""
+        return len(self._late) == _OUTRUN and time.monotonic() - self._late[0][0] < _OUTRUN_S
+
+    def _coarser_in_memory(self, view: PatchView, layout: TileLayout, zoom: int,
+                           not_ready: ImageryNotReady) -> AerialPatch:
+        """Return the patch at the finest of the coarser zooms that is there, or raise."""
+        for each in self._coarser_zooms(view, layout, zoom):
+            if not self.store.lacks(self._needed(view, layout, each).addresses):
+                try:
+                    return self._patch_at(view, layout, each, 0.0)
+                except ImageryError as problem:
+                    _logger.debug('no coarser imagery meanwhile: %s', problem)
+        raise not_ready
+
+    def _coarser_zooms(self, view: PatchView, layout: TileLayout, zoom: int) -> list[int]:
+        """Return the zooms that may serve until a zoom is there, the finest first."""
+        return [each for each in zooms_to_try(view, layout)
+                if each < zoom and _resolution_m(view, layout, each) <= self._coarsest_m]
 
     def _needed(self, view: PatchView, layout: TileLayout, zoom: int) -> Footprint:
         require_fine_enough(_resolution_m(view, layout, zoom), self._coarsest_m, self.name)

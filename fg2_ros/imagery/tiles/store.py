@@ -71,6 +71,13 @@ class TileStore(Protocol):
     def request(self, tiles: Sequence[TileId]) -> None:
         """Start fetching tiles and return at once."""
 
+    def lacks(self, tiles: Sequence[TileId]) -> int:
+        """Return how many of some tiles would have to be fetched, without asking for any."""
+
+    @property
+    def tile_s(self) -> float:
+        """Return the seconds in which one more tile usually comes; 0 if that is not known."""
+
     def status(self) -> ImageryStatus:
         """Return how it does, at once."""
 

@@ -80,6 +80,11 @@ def test_opacity_is_the_mask(write, expected):
     assert_west_is_missing(patch_of(path), expected)
 
 
+def test_what_is_half_opaque_is_imagery(write, expected):
+    rgba = np.dstack([picture(), np.where(west_missing(), 128, 0).astype(np.uint8)])
+    assert_west_is_missing(patch_of(write(rgba, colours=[RED, GREEN, BLUE, OPACITY])), expected)
+
+
 def test_an_internal_mask_is_the_mask(write, expected):
     assert_west_is_missing(patch_of(write(picture(), mask=west_missing())), expected)
 

@@ -235,8 +235,8 @@ def noisy_tiles():
 
 
 @pytest.mark.parametrize('start, reason', [
-    (b'hello world, this is no imagery', 'neither MBTiles nor PMTiles nor a GeoTIFF'),
-    (b'', 'neither MBTiles nor PMTiles nor a GeoTIFF'),
+    (b'hello world, this is no imagery', 'neither MBTiles nor PMTiles nor an orthophoto'),
+    (b'', 'neither MBTiles nor PMTiles nor an orthophoto'),
     (b'SQLite format 3\0' + bytes(84), 'cannot be read as MBTiles'),
     (b'PMTiles\x03' + b'\xff' * 200, 'is damaged or cannot be read'),
     (b'PMTiles\x02' + bytes(200), 'is not of PMTiles version 3'),
@@ -273,7 +273,8 @@ def tile_of(side_px: int) -> bytes:
 def test_a_missing_package_is_named_with_how_to_get_it(kind, module, tmp_path, monkeypatch):
     path = WRITERS[kind](tmp_path / 'a', grey(99))
     for name in list(sys.modules):
-        if name.startswith(('fg2_ros.imagery.stores.pmtiles', 'fg2_ros.imagery.stores.geotiff')):
+        if name.startswith(('fg2_ros.imagery.stores.pmtiles', 'fg2_ros.imagery.stores.ortho',
+                            'fg2_ros.imagery.stores.bands')):
             monkeypatch.delitem(sys.modules, name)
     for name in (module, f'{module}.tile'):
         monkeypatch.setitem(sys.modules, name, None)

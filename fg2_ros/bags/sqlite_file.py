@@ -23,7 +23,6 @@ import shutil
 import sqlite3
 from tempfile import TemporaryDirectory
 
-from fg2_ros.bags.compression import message_bytes
 from fg2_ros.bags.file import Channel, Message, type_name_of
 
 MAGIC = b'SQLite format 3\0'
@@ -73,10 +72,7 @@ class SqliteFile:
             f'SELECT timestamp, topic_id, data FROM messages WHERE topic_id IN ({asked}) '
             f'ORDER BY {order}', *channel_ids)
         for time_ns, channel_id, data in rows:
-            try:
-                yield Message(time_ns, channel_id, message_bytes(bytes(data)))
-            except ValueError as error:
-                self.damage = self.damage or self._damage(str(error))
+            yield Message(time_ns, channel_id, bytes(data))
 
     def _opened(self) -> sqlite3.Connection:
         """Return the database; a copy of it if it was not closed."""
