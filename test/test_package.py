@@ -36,6 +36,7 @@ ROS_MODULES = {
     'tf2_msgs', 'tf2_py', 'tf2_ros', 'tf_transformations', 'visualization_msgs'}
 FORBIDDEN = {  # folder or file of fg2_ros: what it must not import, at any depth of its code
     'geometry': ROS_MODULES | {'torch'},
+    'cameras': ROS_MODULES | {'torch'},
     'imagery': ROS_MODULES | {'torch'},
     'network': ROS_MODULES,
     'solver': ROS_MODULES,

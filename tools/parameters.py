@@ -31,7 +31,8 @@ MANUAL = Path(__file__).resolve().parent.parent / 'config' / 'fg2.yaml'
 WIDTH = 99
 START = '/**:\n'
 TITLES = {
-    '': 'The node', 'imagery': 'Aerial imagery', 'sensors': 'What messages leave out',
+    '': 'The node', 'camera': 'Cameras', 'imagery': 'Aerial imagery',
+    'sensors': 'What messages leave out',
     'motion': 'Odometry', 'prior': 'GNSS and headings',
     'publication': 'When a pose is published', 'transform': 'map -> odom',
     'localizer': 'Localizer', 'localizer.patch': 'Aerial patches kept between images',

@@ -26,8 +26,7 @@ from pathlib import Path
 import sys
 import time
 
-from fg2_ros.simulation.bag import (
-    BagMessage, decompressed, LATCHED, read_bag, restamped, START_NS, TYPES)
+from fg2_ros.simulation.bag import LATCHED, read_bag, restamped, START_NS, TYPES
 import rclpy
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
@@ -36,7 +35,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.task import Future
 
 # How many listen to what: the node to its inputs, the recorder to what it compares with.
-LISTENERS = {'/image': 1, '/fix': 2, '/odom': 1, '/imu': 1, '/tf': 2, '/ground_truth/pose': 1}
+LISTENERS = {'/image/compressed': 1, '/fix': 2, '/odom': 1, '/imu': 1, '/tf': 2,
+             '/ground_truth/pose': 1}
 PATIENCE_S = 30.0
 
 
@@ -44,8 +44,8 @@ class Player:
     """
     Publishes a bag's messages as they are, apart from their stamps.
 
-    Compressed images are decoded on the way. The messages stay serialized: rclpy would need
-    longer to build them than the network for a token.
+    The messages stay serialized: rclpy would need longer to build them than the network for a
+    token.
     """
 
     def __init__(self, node: Node):
@@ -54,7 +54,7 @@ class Player:
         self._publishers = {
             topic: node.create_publisher(
                 _message_class(type_name), topic, _qos(topic), event_callbacks=events)
-            for topic, type_name in TYPES.items() if topic != '/image/compressed'}
+            for topic, type_name in TYPES.items()}
         self._node = node
 
     def wait_for_listeners(self) -> bool:
@@ -68,7 +68,6 @@ class Player:
         begin_ns, begin_s = time.time_ns(), time.monotonic()
         for message in read_bag(bag):
             after_ns = message.stamp_ns - START_NS
-            message = _playable(message)
             data = restamped(message, begin_ns + after_ns)
             time.sleep(max(0.0, begin_s + after_ns / 1e9 - time.monotonic()))
             self._publishers[message.topic].publish(data)
@@ -102,10 +101,6 @@ def main() -> int:
     return 0
 
 
-def _playable(message: BagMessage) -> BagMessage:
-    return decompressed(message) if message.topic == '/image/compressed' else message
-
-
 def _message_class(type_name: str):
     package, _, name = type_name.split('/')
     return getattr(import_module(f'{package}.msg'), name)
@@ -114,7 +109,7 @@ def _message_class(type_name: str):
 def _qos(topic: str) -> QoSProfile:
     if topic in LATCHED:
         return QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    return QoSProfile(depth=2 if topic == '/image' else 100)
+    return QoSProfile(depth=2 if topic.startswith('/image') else 100)
 
 
 if __name__ == '__main__':

@@ -25,8 +25,9 @@ from fg2_ros.evaluation.drive import DriveRecord
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.simulation.bag_messages import TYPESTORE
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.srv import GetState
+from nav_msgs.msg import Odometry
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -68,7 +69,7 @@ class Recorder(Node):
                 (NavSatFix, '/ground_truth/datum', self._on_datum, LATCHED),
                 (NavSatFix, '/fix', self._on_fix, RELIABLE),
                 (TFMessage, '/tf', self._on_tf, RELIABLE),
-                (PoseWithCovarianceStamped, f'{NODE}/pose', self._on_pose, RELIABLE),
+                (Odometry, f'{NODE}/odometry', self._on_odometry, RELIABLE),
                 (NavSatFix, f'{NODE}/datum', self._on_node_datum, LATCHED),
                 (DiagnosticArray, '/diagnostics', self._on_diagnostics, RELIABLE)):
             self.create_subscription(kind, topic, callback, qos)
@@ -157,7 +158,7 @@ class Recorder(Node):
 
     # Callbacks ---------------------------------------------------------------------------------
 
-    def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
+    def _on_odometry(self, message: Odometry) -> None:
         stamp = _stamp_ns(message)
         latency_ms = (time.time_ns() - stamp) / 1e6
         covariance = np.reshape(message.pose.covariance, (6, 6))[PLANAR]

@@ -26,9 +26,12 @@ from __future__ import annotations
 import numpy as np
 
 
-def pixel_from_direction(direction: np.ndarray, width: int, height: int):
-    """Return continuous (column, row) of (..., 3) directions in the panorama's frame."""
-    x, y, z = np.moveaxis(np.asarray(direction, float), -1, 0)
+def pixel_from_direction(direction: np.ndarray, width: float, height: float):
+    """Return continuous (column, row) of (..., 3) directions; float32 ones are faster."""
+    direction = np.asarray(direction)
+    if direction.dtype != np.float32:
+        direction = direction.astype(float)
+    x, y, z = np.moveaxis(direction, -1, 0)
     column = (0.5 - np.arctan2(y, x) / (2 * np.pi)) % 1.0 * width
     row = (0.5 - np.arctan2(z, np.hypot(x, y)) / np.pi) * height
     return column, row

@@ -22,6 +22,8 @@ from fg2_ros.localizer.estimate import MapPrior
 from fg2_ros.network import FG2Config
 import numpy as np
 
+LEAST_SEEN = 0.1  # of a panorama that is masked
+
 
 def require_panoramic(*configs: FG2Config) -> None:
     """Raise ValueError unless all configurations are for panoramas."""
@@ -55,6 +57,17 @@ def require_panorama(panorama: np.ndarray) -> None:
     if abs(width - 2 * height) > 0.02 * width:
         raise ValueError(
             f'the panorama must be twice as wide as high (equirectangular), not {width}x{height}')
+
+
+def require_mask(seen: np.ndarray | None) -> None:
+    """Raise ValueError with a sentence unless an array says of enough of a panorama it is seen."""
+    if seen is None:
+        return
+    if not isinstance(seen, np.ndarray) or seen.dtype != bool or seen.ndim != 2 or not seen.size:
+        raise ValueError('what is seen of a panorama must be a (height, width) bool array')
+    if seen.mean() < LEAST_SEEN:
+        raise ValueError(f'only {seen.mean():.0%} of the panorama are a picture: masked are its '
+                         'black bars, what camera.masks says, and where no camera looks')
 
 
 def require_intrinsics(camera_k: np.ndarray | None) -> None:

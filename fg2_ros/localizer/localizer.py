@@ -25,11 +25,13 @@ from fg2_ros.geometry.frames import MapFrame, require_geodetic
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, NoImagery
 from fg2_ros.localizer.checks import (
-    require_image, require_intrinsics, require_panorama, require_panoramic, require_prior)
+    require_image, require_intrinsics, require_mask, require_panorama, require_panoramic,
+    require_prior)
 from fg2_ros.localizer.estimate import Estimate, MapPrior, Prior
 from fg2_ros.localizer.matcher import Matcher, MatchResult, SearchRegion, Stopwatch
 from fg2_ros.localizer.observer import Observer
 from fg2_ros.localizer.settings import LocalizerSettings
+from fg2_ros.localizer.views import GivenImage
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.inference import compile_for_inference, optimise_for_inference, share_backbone
 from fg2_ros.network.weights import (
@@ -155,22 +157,24 @@ class Localizer:
     @torch.inference_mode()
     def estimate(
             self, image: np.ndarray, prior: Prior | MapPrior,
-            camera_k: np.ndarray | None = None) -> Estimate:
+            camera_k: np.ndarray | None = None, seen: np.ndarray | None = None) -> Estimate:
         """
         Return where an image was taken.
 
         :param image: (H, W, 3) uint8 RGB: an equirectangular panorama (W = 2 H), or what a
             rectified pinhole camera took if the weights are for one.
         :param camera_k: (3, 3) intrinsics of the pinhole camera in pixels of the image.
+        :param seen: (h, w) bool over the panorama, of any size, which parts are a picture: the
+            others have no say. None: all.
         :raises ImageryError: if there is no aerial imagery; ImageryNotReady (one of them) while
             it is being fetched.
         :raises ValueError: if the image, the intrinsics or the prior cannot be used.
         """
-        self._require_image(image, camera_k)
+        given = self._checked(image, camera_k, seen)
         prior = self._in_map(prior)
         watch = Stopwatch()
         if not prior.has_heading:
-            first = self._first_run(image, prior)
+            first = self._first_run(given, prior)
             watch.lap('heading')
             if problem := self._problem_of_first_run(first, prior):
                 return self._estimate(
@@ -179,19 +183,24 @@ class Localizer:
         limits = self._settings.acceptance
         region = SearchRegion(
             prior.pose, limits.radius_m(prior.sigma_m), limits.angle_rad(prior.yaw_sigma_rad))
-        found = self._matcher.find(image, camera_k, self._frame, region, watch)
+        found = self._matcher.find(given, self._frame, region, watch)
         if self._is_unexpected(found, region):
-            found = self._second_look(image, camera_k, region, found, watch)
+            found = self._second_look(given, region, found, watch)
         return self._estimate(found, self._rejection(found, prior, limits), watch)
 
-    def _require_image(self, image: np.ndarray, camera_k: np.ndarray | None) -> None:
+    def _checked(self, image: np.ndarray, camera_k: np.ndarray | None,
+                 seen: np.ndarray | None) -> GivenImage:
         if self.needs_intrinsics:
             require_image(image, 'image')
             require_intrinsics(camera_k)
+            if seen is not None:
+                raise ValueError('the weights are for a pinhole camera, whose images have no mask')
         else:
             require_panorama(image)
+            require_mask(seen)
             if camera_k is not None:
                 raise ValueError('the weights are for panoramas, which have no intrinsics')
+        return GivenImage(image, camera_k, seen)
 
     def _in_map(self, prior: Prior | MapPrior) -> MapPrior:
         """Return a usable prior in the map, whose origin is at the first one if it has none."""
@@ -205,15 +214,16 @@ class Localizer:
         return prior
 
     def observe(self, image: np.ndarray, region: inputs.SearchPlan, base_from_camera: Pose2,
-                camera_k: np.ndarray | None = None) -> inputs.Observation:
+                camera_k: np.ndarray | None = None,
+                seen: np.ndarray | None = None) -> inputs.Observation:
         """
-        Return what an image says of the poses in a region of the map.
+        Return what an image says of the poses in a region of the map; see `estimate`.
 
         :raises ImageryError: if there is no aerial imagery.
         :raises ValueError: if the image cannot be used, or there is no map_frame.
         """
-        self._require_image(image, camera_k)
-        return self._observer.observe(image, camera_k, self._frame, region, base_from_camera)
+        given = self._checked(image, camera_k, seen)
+        return self._observer.observe(given, self._frame, region, base_from_camera)
 
     def _is_unexpected(self, found: MatchResult, region: SearchRegion) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)
@@ -222,25 +232,24 @@ class Localizer:
         return found.ok and largest_rad < math.pi and (
             away_rad > largest_rad or away_m > self._settings.patch.recentre_m)
 
-    def _second_look(self, image: np.ndarray, camera_k: np.ndarray | None, region: SearchRegion,
-                     first: MatchResult, watch: Stopwatch) -> MatchResult:
+    def _second_look(self, image: GivenImage, region: SearchRegion, first: MatchResult,
+                     watch: Stopwatch) -> MatchResult:
         """Return what is found with a pose in the middle; the first pose if that is nothing."""
         try:
             second = self._matcher.find(
-                image, camera_k, self._frame, replace(region, expected=first.pose), watch)
+                image, self._frame, replace(region, expected=first.pose), watch)
         except ImageryError:
             return first
         return second if second.ok else first
 
-    def _first_run(
-            self, panorama: np.ndarray, prior: MapPrior) -> MatchResult:
+    def _first_run(self, panorama: GivenImage, prior: MapPrior) -> MatchResult:
         """Look for a pose with any heading."""
         assert self._heading_finder is not None, 'priors without a heading are refused before'
         start_rad = prior.pose.yaw if math.isfinite(prior.pose.yaw) else math.pi / 2
         region = SearchRegion(
             prior.pose._replace(yaw=start_rad), self._settings.acceptance.radius_m(prior.sigma_m),
             math.inf)
-        return self._heading_finder.find(panorama, None, self._frame, region, Stopwatch())
+        return self._heading_finder.find(panorama, self._frame, region, Stopwatch())
 
     def _problem_of_first_run(self, first: MatchResult, prior: MapPrior) -> str:
         """Return why no heading came of the first run, or ''; the second is asked for more."""

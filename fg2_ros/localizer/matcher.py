@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 import time
 
@@ -28,7 +28,7 @@ from fg2_ros.localizer.aerial import AerialMemory, DescribedPatch
 from fg2_ros.localizer.estimate import Matches, PoseMode
 from fg2_ros.localizer.resize import turned
 from fg2_ros.localizer.settings import LocalizerSettings
-from fg2_ros.localizer.views import PanoramaView, PinholeView
+from fg2_ros.localizer.views import GivenImage, PanoramaView, PinholeView
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.matching import GroundDescriptors, Matching
 from fg2_ros.solver.dense import densest, Extent, Honesty
@@ -164,22 +164,25 @@ class Matcher:
         """Forget all aerial patches: the imagery is another."""
         self._aerial.forget()
 
-    def view(self, image: np.ndarray, camera_k: np.ndarray | None, yaw_rad: float) -> GroundView:
-        """
-        Return what the network sees in an image that is thought to look to a map yaw.
-
-        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
-        """
+    def view(self, image: GivenImage, yaw_rad: float) -> GroundView:
+        """Return what the network sees in an image that is thought to look to a map yaw."""
         size = self.config.ground_image_hw, self.config.image_resize
         if not self._is_pinhole:
             panorama = PanoramaView.of(image, *size, yaw_rad)
             tokens = self._network.ground_tokens(self._tensor(panorama.image))
-            return GroundView(panorama, self._network.ground_descriptors(tokens))
-        assert camera_k is not None, 'a pinhole network needs the intrinsics of its image'
-        view = PinholeView.of(image, *size, camera_k, self._up_yaw(yaw_rad))
+            return GroundView(
+                panorama, self._unmasked(self._network.ground_descriptors(tokens), panorama.seen))
+        view = PinholeView.of(image, *size, self._up_yaw(yaw_rad))
         tokens = self._network.ground_tokens(self._tensor(view.image))
         intrinsics = self.uploaded(view.camera_k.astype(np.float32))[None]
         return GroundView(view, self._network.ground_descriptors(tokens, intrinsics))
+
+    def _unmasked(self, ground: GroundDescriptors, seen: np.ndarray | None) -> GroundDescriptors:
+        """Return descriptors of which those that were made of nothing have no say."""
+        if seen is None:
+            return ground
+        visible = self._network.lifting.cells_seen(self.uploaded(seen), ground.height_index)
+        return replace(ground, visible=visible, is_masked=True)
 
     def aerial(self, frame: MapFrame, middle: Pose2) -> AerialView:
         """
@@ -206,19 +209,18 @@ class Matcher:
             matching.scores, matching.probabilities, self._grid, self._settings.solver.posterior,
             matching.log_partition)
 
-    def find(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame,
-             region: SearchRegion, watch: Stopwatch) -> MatchResult:
+    def find(self, image: GivenImage, frame: MapFrame, region: SearchRegion,
+             watch: Stopwatch) -> MatchResult:
         """
         Return where an image was taken.
 
-        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
         :raises ImageryError: if there is no aerial imagery.
         """
         kept = self._aerial.patch(frame, region.middle[:2])
         watch.lap('patch')
         aerial = self._described(kept, region.middle.yaw)
         watch.lap('aerial')
-        ground = self.view(image, camera_k, region.middle.yaw)
+        ground = self.view(image, region.middle.yaw)
         view, patch = ground.view, aerial.patch
         watch.lap('ground')
         matching = self._network.match(aerial.descriptors, ground.descriptors)

@@ -23,6 +23,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import grid_from_map, Pose2, rotation2, wrap_angle
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.matcher import AerialView, GroundView, Matcher
+from fg2_ros.localizer.views import GivenImage
 from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
 from fg2_ros.tracker.inputs import Observation, SearchPlan
 import numpy as np
@@ -44,13 +45,11 @@ class Observer:
         self._matcher = matcher
 
     @torch.inference_mode()
-    def observe(self, image: np.ndarray, camera_k: np.ndarray | None, frame: MapFrame,
-                region: SearchPlan, base_from_camera: Pose2) -> Observation:
+    def observe(self, image: GivenImage, frame: MapFrame, region: SearchPlan,
+                base_from_camera: Pose2) -> Observation:
         """
         Return what an image says of the poses in a region.
 
-        :param image: (H, W, 3) uint8 RGB.
-        :param camera_k: (3, 3) intrinsics; needed by a pinhole network only.
         :raises ImageryError: if there is no aerial imagery for any of them; where there is none
             for some, nothing is said of these.
         """
@@ -69,7 +68,7 @@ class Observer:
                 volumes.append(None)
                 continue
             if yaw_rad not in views:
-                views[yaw_rad] = self._matcher.view(image, camera_k, yaw_rad)
+                views[yaw_rad] = self._matcher.view(image, yaw_rad)
             key = id(aerial.descriptors), yaw_rad
             if key not in likelihoods:
                 likelihoods[key] = self._matcher.likelihood(aerial, views[yaw_rad])

@@ -26,9 +26,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
+import cv2
 from fg2_ros.geometry.panorama import north_aligned, pixel_from_direction
 from fg2_ros.localizer.resize import resized
 import numpy as np
+
+WHOLE = 0.99  # share of a network's pixel that must have been seen
+
+
+@dataclass(frozen=True, eq=False)
+class GivenImage:
+    """
+    An image as it was given.
+
+    :param pixels: (H, W, 3) uint8 RGB.
+    :param camera_k: (3, 3) intrinsics of a pinhole camera; None for a panorama.
+    :param seen: (h, w) bool over a panorama, of any size, which parts are a picture; None: all.
+    """
+
+    pixels: np.ndarray
+    camera_k: np.ndarray | None = None
+    seen: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -36,18 +54,20 @@ class PanoramaView:
     """
     A panorama, resized and rolled.
 
-    :param image: (h, w, 3) uint8 at the network's size.
+    :param image: (h, w, 3) uint8 at the network's size; black where nothing was seen.
     :param heading_rad: map yaw of the given image's centre column that the roll stands for.
     :param given_hw: height and width of the given image.
+    :param seen: (h, w) bool, which parts are a picture; None: all.
     """
 
     image: np.ndarray
     heading_rad: float
     given_hw: tuple[int, int]
+    seen: np.ndarray | None = None
     camera_k = None
 
     @classmethod
-    def of(cls, panorama: np.ndarray, hw: tuple[int, int], how: str, yaw_rad: float
+    def of(cls, given: GivenImage, hw: tuple[int, int], how: str, yaw_rad: float
            ) -> PanoramaView:
         """
         Return the view of a panorama whose centre column looks to a map yaw.
@@ -55,8 +75,15 @@ class PanoramaView:
         :param hw: of the network's images.
         :param how: see `resized`.
         """
-        rolled, heading_rad = north_aligned(resized(panorama, hw, how), yaw_rad)
-        return cls(rolled, heading_rad, panorama.shape[:2])
+        image, seen = resized(given.pixels, hw, how), None
+        if given.seen is not None:
+            share = cv2.resize(
+                given.seen.astype(np.float32), hw[::-1], interpolation=cv2.INTER_AREA)
+            seen = share > WHOLE
+            image = np.where(seen[..., None], image, np.uint8(0))
+            seen, _ = north_aligned(seen, yaw_rad)
+        rolled, heading_rad = north_aligned(image, yaw_rad)
+        return cls(rolled, heading_rad, given.pixels.shape[:2], seen)
 
     def given_pixels(self, ground_m: np.ndarray, height_m: np.ndarray) -> np.ndarray:
         """
@@ -89,11 +116,12 @@ class PinholeView:
     given_hw: tuple[int, int]
 
     @classmethod
-    def of(cls, image: np.ndarray, hw: tuple[int, int], how: str, camera_k: np.ndarray,
-           heading_rad: float) -> PinholeView:
-        """Return the view of an image with given intrinsics; see `PanoramaView.of`."""
-        return cls(
-            resized(image, hw, how), heading_rad, np.asarray(camera_k, float), image.shape[:2])
+    def of(cls, given: GivenImage, hw: tuple[int, int], how: str, heading_rad: float
+           ) -> PinholeView:
+        """Return the view of an image with intrinsics; see `PanoramaView.of`."""
+        assert given.camera_k is not None, 'a pinhole network needs the intrinsics of its image'
+        return cls(resized(given.pixels, hw, how), heading_rad,
+                   np.asarray(given.camera_k, float), given.pixels.shape[:2])
 
     @property
     def camera_k(self) -> np.ndarray:

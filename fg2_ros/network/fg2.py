@@ -93,7 +93,8 @@ class FG2Network(nn.Module):
         scores = match_scores(
             aerial_descriptors, ground.descriptors, self.config.temperature,
             ground.visible if hidden else None)
-        return Matching(scores, self.dustbin_score, ground.height_index, ground.visible)
+        return Matching(
+            scores, self.dustbin_score, ground.height_index, ground.visible, ground.is_masked)
 
     def head(
             self, ground_tokens: Tensor, aerial_tokens: Tensor,

@@ -155,6 +155,21 @@ class GroundLifting(nn.Module):
         bev_map = bev.transpose(1, 2).unflatten(2, (rows, -1))
         return bev_map, height_index.unflatten(1, (rows, -1)), visible
 
+    def cells_seen(self, seen: Tensor, height_index: Tensor) -> Tensor:
+        """
+        Return the (B, rows * columns) cells whose feature comes from a part that was seen.
+
+        That is where a cell's chosen height is in the panorama.
+
+        :param seen: (h, w) bool over the panorama.
+        :param height_index: (B, rows, columns) of the chosen heights.
+        """
+        height, width = seen.shape
+        column, row = self.panorama_columns.unbind(-1)
+        column, row = (column * width).long() % width, (row * height).long().clamp(0, height - 1)
+        return seen[row, column].expand(len(height_index), -1, -1).gather(
+            2, height_index.flatten(1)[..., None]).squeeze(-1)
+
     def _apply(self, fn, recurse: bool = True) -> GroundLifting:
         """Move or convert the weights; the grids stay float32, for half precision blurs them."""
         super()._apply(fn, recurse)

@@ -31,6 +31,7 @@ class GroundDescriptors:
     descriptors: Tensor  # (B, cells, d), unit length, row-major
     height_index: Tensor  # (B, rows, columns), the height that made each cell's feature
     visible: Tensor  # (B, cells) bool
+    is_masked: bool = False  # whether parts of a panorama were no picture
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,16 @@ class Matching:
     dustbin_score: Tensor  # scalar
     height_index: Tensor  # (B, rows, columns) of the ground grid
     visible: Tensor  # (B, ground cells) bool
+    is_masked: bool = False  # whether parts of a panorama were no picture
 
     @property
     def probabilities(self) -> Tensor:
-        """Return the dual softmax of the scores, (B, aerial cells, ground cells), no dustbins."""
+        """
+        Return the dual softmax of the scores, (B, aerial cells, ground cells), no dustbins.
+
+        It is zero for cells of which a panorama has no picture; yet they compete with the others,
+        which are not surer of themselves for their absence.
+        """
         return self._softmaxes[0]
 
     @property
@@ -54,7 +61,10 @@ class Matching:
 
     @cached_property
     def _softmaxes(self) -> tuple[Tensor, Tensor]:
-        return dual_softmax(self.scores, self.dustbin_score)
+        probabilities, log_partition = dual_softmax(self.scores, self.dustbin_score)
+        if self.is_masked:
+            probabilities.mul_(self.visible[:, None])
+        return probabilities, log_partition
 
 
 def match_scores(

@@ -21,10 +21,7 @@ from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
-import cv2
-from fg2_ros.ros.conversions import image_from_rgb
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
 
 
 def ros_message(message: Any) -> Any:
@@ -53,18 +50,3 @@ def _value(value: Any, is_sequence: bool) -> Any:
     if isinstance(value, np.ndarray) and is_sequence:
         return array(value.dtype.char, value.tobytes())
     return value
-
-
-def decoded_image(message: Image | CompressedImage) -> Image:
-    """
-    Return the raw image of one that may be compressed.
-
-    :raises ValueError: if it cannot be decoded.
-    """
-    if isinstance(message, Image):
-        return message
-    data = np.frombuffer(message.data, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if pixels is None:
-        raise ValueError(f'a compressed image is damaged, or no readable {message.format!r}')
-    return image_from_rgb(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), message.header)

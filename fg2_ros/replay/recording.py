@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 import logging
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 
 from fg2_ros.bags.bag import Bag, BagMessage
 from fg2_ros.replay.messages import ros_message
+from fg2_ros.ros.image_sets import info_topic_of
 
 NO_TOPIC = 'none'
 TRUTH = '/ground_truth/pose'
@@ -114,7 +115,12 @@ def _left_out(path: Path, left_out: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Topics:
-    """The topic of each input; '' for one that there is not."""
+    """
+    The topic of each input; '' for one that there is not.
+
+    :param ring: image and camera_info of each camera of a ring, the first one included; () for a
+        lone camera.
+    """
 
     image: str
     fix: str
@@ -122,11 +128,18 @@ class Topics:
     imu: str = ''
     camera_info: str = ''
     truth: str = ''
+    ring: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cameras(self) -> tuple[tuple[str, str], ...]:
+        """Return image and camera_info of each camera."""
+        return self.ring or ((self.image, self.camera_info),)
 
     @property
     def heard(self) -> tuple[str, ...]:
         """All that the node would hear."""
-        return self.image, self.fix, self.odom, self.imu, self.camera_info
+        return (self.fix, self.odom, self.imu, *(
+            topic for camera in self.cameras for topic in camera))
 
 
 def datum_of(truth: str) -> str:
@@ -134,19 +147,34 @@ def datum_of(truth: str) -> str:
     return truth.rpartition('/')[0] + '/datum'
 
 
-def choose_topics(recording: Recording, wanted: dict[str, str | None]) -> Topics:
+def choose_topics(recording: Recording, wanted: dict[str, str | None],
+                  ring: Sequence[str] = ()) -> Topics:
     """
     Return the topics of a bag's inputs.
 
     :param wanted: by input, as `KINDS` has them: a topic, 'none', or None for the only one of its
         type. The truth is `TRUTH`, if it is there, unless something else is wanted.
+    :param ring: topics of the images of a ring of cameras, as a node would be told; compressed
+        images may be beside them, and camera_info must be.
     :raises ValueError: with a sentence, if something is lacking or ambiguous.
     """
     truth = _chosen_truth(recording, wanted.get('truth'))
     aside = {truth, datum_of(truth), datum_of(TRUTH)}
-    return Topics(truth=truth, **{
+    cameras = tuple(_camera_of_ring(recording, topic) for topic in ring)
+    if cameras:
+        wanted = wanted | dict(zip(('image', 'camera_info'), cameras[0]))
+    return Topics(truth=truth, ring=cameras, **{
         name: _chosen(recording, name, wanted.get(name), aside)
         for name in KINDS if name != 'truth'})
+
+
+def _camera_of_ring(recording: Recording, topic: str) -> tuple[str, str]:
+    """Return the topics of images and camera_info of a camera that a node knows by a name."""
+    name = '/' + topic.lstrip('/')
+    compressed = f'{name}/compressed'
+    image = compressed if compressed in recording.types and name not in recording.types else name
+    return (_checked(recording, 'image', image),
+            _checked(recording, 'camera_info', info_topic_of(name)))
 
 
 def _chosen_truth(recording: Recording, topic: str | None) -> str:

@@ -24,10 +24,10 @@ import time
 import cv2
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
-from fg2_ros.replay.messages import decoded_image
 from fg2_ros.replay.recording import Recorded, Recording, Topics
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Rejected
+from fg2_ros.ros.image_sets import ImageSet, ImageSets
 from fg2_ros.ros.overlays import match_overlay
 from fg2_ros.ros.pipeline import CameraImage, Pipeline
 from fg2_ros.ros.stamps import Stamps
@@ -97,7 +97,11 @@ class Replay:
         self._overlay_every = overlay_every
         self._listeners = {
             topics.fix: pipeline.add_fix, topics.odom: pipeline.add_odometry,
-            topics.imu: pipeline.add_imu, topics.camera_info: pipeline.intrinsics.hear}
+            topics.imu: pipeline.add_imu}
+        self._cameras = {image: index for index, (image, _) in enumerate(topics.cameras)}
+        self._infos = {info: intrinsics.hear for (_, info), intrinsics in zip(
+            topics.cameras, pipeline.cameras.intrinsics)}
+        self._sets = ImageSets(len(self._cameras), pipeline.cameras.sync_s)
         self.unusable: Counter[str] = Counter()  # messages by topic
         self.last_trouble: dict[str, str] = {}   # by topic
         self.end = ''  # why not all messages could be read
@@ -111,13 +115,16 @@ class Replay:
         """
         seen = localized = 0
         for recorded in self._recording.messages(filter(None, self._topics.heard)):
-            if recorded.topic != self._topics.image:
+            if recorded.topic not in self._cameras:
                 self._hear(recorded)
+                continue
+            taken = self._taken(recorded)
+            if taken is None:
                 continue
             seen += 1
             if (seen - 1) % every == 0:
                 draws = self._overlay_every > 0 and localized % self._overlay_every == 0
-                yield self._outcome(recorded, draws)
+                yield self._outcome(recorded, taken, draws)
                 localized += 1
                 if localized == limit:
                     return
@@ -126,22 +133,38 @@ class Replay:
     def _hear(self, recorded: Recorded) -> None:
         try:
             message = recorded.message()
-            if recorded.topic != self._topics.camera_info and self._stamps.note(
-                    recorded.topic, conversions.stamp_ns(message.header.stamp)):
+            if recorded.topic in self._infos:
+                self._infos[recorded.topic](message)
+                return
+            if self._stamps.note(recorded.topic, conversions.stamp_ns(message.header.stamp)):
                 self._pipeline.clear()  # its clock was set back, or it was started again
                 self._stamps.clear()
             self._listeners[recorded.topic](message)
         except ValueError as error:
-            self.unusable[recorded.topic] += 1
-            self.last_trouble[recorded.topic] = str(error)
+            self._note_unusable(recorded, error)
 
-    def _outcome(self, recorded: Recorded, draws: bool) -> ReplayedImage:
+    def _taken(self, recorded: Recorded) -> Recorded | ImageSet | None:
+        """Return an image, or what a ring of cameras has taken at one time if it is complete."""
+        if len(self._cameras) == 1:
+            return recorded
+        try:
+            return self._sets.add(self._cameras[recorded.topic], 'bag', recorded.message())
+        except ValueError as error:
+            self._note_unusable(recorded, error)
+            return None
+
+    def _note_unusable(self, recorded: Recorded, error: ValueError) -> None:
+        self.unusable[recorded.topic] += 1
+        self.last_trouble[recorded.topic] = str(error)
+
+    def _outcome(self, recorded: Recorded, taken: Recorded | ImageSet,
+                 draws: bool) -> ReplayedImage:
         begin_s = time.perf_counter()
         stamp_ns = recorded.time_ns
         try:
-            message = recorded.message()
+            message = taken if isinstance(taken, ImageSet) else taken.message()
             stamp_ns = conversions.stamp_ns(message.header.stamp)
-            image = self._pipeline.camera_image(decoded_image(message))
+            image = self._pipeline.camera_image(message)
             pose = self._pipeline.track(image)
         except Rejected as rejected:
             kind, rejection = rejected.kind, str(rejected)

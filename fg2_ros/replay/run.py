@@ -24,6 +24,7 @@ import logging
 from pathlib import Path
 from typing import Any, Callable
 
+from fg2_ros.cameras.settings import camera_settings
 from fg2_ros.evaluation.drive import DriveRecord
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, Imagery, ImageryError
@@ -110,7 +111,8 @@ def replay_bag(bag: Path, settings: ReplaySettings, topic_names: TopicNames = To
     if out:
         require_new(out)
     with closing(Recording(bag)) as recording:
-        topics = choose_topics(recording, asdict(topic_names))
+        cameras = camera_settings(settings.camera)
+        topics = choose_topics(recording, asdict(topic_names), cameras.topics)
         if for_page:
             _require_true_poses(recording, topics)
         mounts = StaticMounts(recording)
@@ -144,6 +146,7 @@ def node_settings(settings: ReplaySettings) -> NodeSettings:
         weights=str(settings.weights), device=settings.device, precision=settings.precision,
         base_frame=settings.base_frame,
         camera_frame=settings.camera_frame, camera_axes=settings.camera_axes,
+        camera=camera_settings(settings.camera),
         imagery=ImagerySettings(
             sources=settings.source, catalogue=settings.catalogue, cache_path=settings.cache))
     if not hasattr(node.localizer, 'patch'):
@@ -160,7 +163,7 @@ def _replay(settings: ReplaySettings, recording: Recording, topics: Topics,
     count = min(count, settings.limit or count)
     with closing(loading.load_localizer(node)) as loaded:
         _tell_what_is_missing(topics, loaded)
-        pipeline = Pipeline(node, loaded, mounts)
+        pipeline = Pipeline(node, loaded, mounts, [image for image, _ in topics.cameras])
         replay = Replay(recording, topics, pipeline,
                         overlay_every=-(-count // OVERLAYS) if for_page else 0)
         images, end = _localize_images(replay, settings, out, lambda done: progress(count, done))

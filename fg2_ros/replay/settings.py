@@ -68,5 +68,8 @@ class ReplaySettings:
         option={'metavar': 'FRAME'})
     camera_axes: str = setting(
         'body', "Of the camera's frame.", choices=('body', 'optical'))
+    camera: Path | None = setting(
+        None, 'Parameter file of a node (fg2.yaml), of which the settings camera.* are taken: '
+        'what kind of camera it is.', of=Path, option={'metavar': 'FILE.yaml'})
     every: int = setting(1, 'Only each Nth image.', between=(1, 10 ** 9))
     limit: int | None = setting(None, 'At most N images.', of=int, between=(1, 10 ** 9))

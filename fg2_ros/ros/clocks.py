@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 from collections import deque
-import math
 
 import numpy as np
 
@@ -35,12 +34,12 @@ class Clocks:
 
     def __init__(self) -> None:
         """Start with nothing noted."""
-        self._image_ns: int | None = None
-        self._behind_s: dict[str, deque[float]] = {}
+        self.clear()
 
     def clear(self) -> None:
         """Forget everything: time has jumped."""
-        self.__init__()  # type: ignore[misc]
+        self._image_ns: int | None = None
+        self._behind_s: dict[str, deque[float]] = {}
 
     def note_image(self, stamp_ns: int) -> None:
         """Note the stamp of an image that has just arrived."""
@@ -61,7 +60,7 @@ class Clocks:
         """Return a sentence on topics that steadily differ; '' if none does."""
         found = [f'{topic} by {abs(seconds):.1f} s {"behind" if seconds > 0 else "ahead"}'
                  for topic, seconds in sorted(self.behind_s().items())
-                 if math.fabs(seconds) > STEADY_S]
+                 if abs(seconds) > STEADY_S]
         if not found:
             return ''
         return f'clocks differ from that of the images: {", ".join(found)}'

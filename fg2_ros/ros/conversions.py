@@ -17,23 +17,25 @@
 from __future__ import annotations
 
 from array import array
+import re
 
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
+from fg2_ros.cameras.compressed import decoded
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle, yaw_from_bearing
 from fg2_ros.ros.fix_guard import Position
+from fg2_ros.ros.image_encodings import ENCODINGS, rgb_of
 from fg2_ros.ros.node_settings import SensorSettings
 from fg2_ros.tracker.inputs import Odometry
 from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped, Quaternion
 from nav_msgs.msg import Odometry as OdometryMessage
 import numpy as np
-from sensor_msgs.msg import Image, Imu, NavSatFix, NavSatStatus
+from sensor_msgs.msg import CompressedImage, Image, Imu, NavSatFix, NavSatStatus
 from tf_transformations import (
     euler_from_quaternion, quaternion_from_euler, quaternion_inverse, quaternion_matrix,
     quaternion_multiply)
 
-CHANNELS = {'rgb8': 3, 'bgr8': 3, 'mono8': 1, 'rgba8': 4, 'bgra8': 4}
 UNMEASURED_HEIGHT_M2 = 1e4  # we do not measure height: 100 m
 UNMEASURED_TWIST = 1e4  # nor velocities
 UNMEASURED_TILT_RAD2 = np.pi ** 2  # nor roll and pitch: anything is possible
@@ -61,25 +63,24 @@ def stamp_message(nanoseconds: int) -> Time:
 
 # Images ----------------------------------------------------------------------------------------
 
-def rgb_from_image(message: Image) -> np.ndarray:
+def rgb_from_image(message: Image | CompressedImage) -> np.ndarray:
     """
-    Return a (H, W, 3) uint8 RGB array of an image message with any row step.
+    Return a (H, W, 3) uint8 RGB array of an image message, be it compressed or not.
 
-    :raises ValueError: if the encoding is not one of `CHANNELS`, or the data are too few.
+    What image_transport says in the format of a compressed one is heeded: a Bayer pattern, and
+    red and blue that were taken for each other.
+
+    :raises ValueError: if its encoding or format is not known, or it is damaged.
     """
-    if message.encoding not in CHANNELS:
-        raise ValueError(f'image encoding {message.encoding!r} is not supported: use one of '
-                         f'{", ".join(CHANNELS)}')
-    if message.width == 0 or message.height == 0:
-        raise ValueError(f'the image is empty: {message.width} x {message.height} pixels')
-    row_bytes = message.width * CHANNELS[message.encoding]
-    if message.step < row_bytes:
-        raise ValueError(f'the image has {message.step} bytes a row (step), '
-                         f'{message.width} {message.encoding} pixels need {row_bytes}')
-    if len(message.data) < message.step * message.height:
-        raise ValueError(f'the image is truncated: {len(message.data)} bytes instead of '
-                         f'{message.step * message.height}')
-    return _bridge.imgmsg_to_cv2(_without_padding(message, row_bytes), 'rgb8')
+    if isinstance(message, Image):
+        return rgb_of(message)
+    label = message.format
+    pattern = re.search(r'compressed (bayer_\w+?)(8|16)\b', label)
+    if pattern and f'{pattern[1]}8' in ENCODINGS:
+        grey = decoded(message.data, label, grey=True)
+        return rgb_of(_bridge.cv2_to_imgmsg(grey, f'{pattern[1]}8'))
+    rgb = decoded(message.data, label)
+    return np.ascontiguousarray(rgb[..., ::-1]) if 'compressed rgb' in label else rgb
 
 
 def image_from_rgb(rgb: np.ndarray, header) -> Image:
@@ -88,18 +89,6 @@ def image_from_rgb(rgb: np.ndarray, header) -> Image:
     message = Image(header=header, height=height, width=width, encoding='rgb8', step=3 * width)
     message.data = array('B', np.ascontiguousarray(rgb).tobytes())
     return message
-
-
-def _without_padding(message: Image, row_bytes: int) -> Image:
-    """Return the message with its rows packed: cv_bridge takes steps of whole pixels only."""
-    if message.step == row_bytes:
-        return message
-    rows = np.frombuffer(message.data, np.uint8, message.step * message.height)
-    rows = rows.reshape(message.height, message.step)[:, :row_bytes]
-    packed = Image(header=message.header, height=message.height, width=message.width,
-                   encoding=message.encoding, is_bigendian=message.is_bigendian, step=row_bytes)
-    packed.data = array('B', rows.tobytes())
-    return packed
 
 
 # What the prior is made of ---------------------------------------------------------------------

@@ -65,7 +65,7 @@ class GuardedBuffer(Buffer):
         """Add a transform of its stamp."""
         parent, child = _edge(transform)
         self.arrivals[child].note()
-        if not self._is_sound(transform, parent, child):
+        if not self._is_sound(transform, parent, child, is_static=False):
             return
         stamp = transform.header.stamp
         stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
@@ -81,7 +81,7 @@ class GuardedBuffer(Buffer):
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
         """Add a transform that holds at all times."""
         parent, child = _edge(transform)
-        if not self._is_sound(transform, parent, child):
+        if not self._is_sound(transform, parent, child, is_static=True):
             return
         self._parents[child] = parent
         self._heard_s.pop(child, None)
@@ -97,9 +97,10 @@ class GuardedBuffer(Buffer):
         """Return how far the newest transform of a frame lies after a stamp; 0 for none."""
         return (self._newest_ns.get(child, stamp_ns) - stamp_ns) / 1e9
 
-    def _is_sound(self, transform: TransformStamped, parent: str, child: str) -> bool:
+    def _is_sound(self, transform: TransformStamped, parent: str, child: str,
+                  is_static: bool) -> bool:
         """Return whether a transform can be meant; else remember and tell why not."""
-        wrong = _flaw(transform) or self._circle(parent, child)
+        wrong = _flaw(transform) or self._circle(parent, child, is_static)
         if not wrong:
             self._wrong.pop(child, None)
             return True
@@ -107,19 +108,23 @@ class GuardedBuffer(Buffer):
         self._tell(self._wrong[child])
         return False
 
-    def _circle(self, parent: str, child: str) -> str:
-        """Return how a transform would close a circle; '' if it does not."""
-        if self._parents.get(child) == parent:
-            return ''
+    def _circle(self, parent: str, child: str, is_static: bool) -> str:
+        """Return how a transform would close a circle; '' if it does not, or is right to."""
         above = self._ancestors(parent)
-        if child not in above:
+        if self._parents.get(child) == parent or child not in above:
             return ''
-        stale = [each for each in above[:above.index(child)]
-                 if time.monotonic() - self._heard_s.get(each, math.inf) > STALE_S]
-        if stale:  # whoever sent those has stopped
-            self.clear()
-            return ''
-        return f'{" -> ".join([child, *reversed(above[:above.index(child)]), child])} is a circle'
+        others = above[:above.index(child)]
+        circle = f'{" -> ".join([child, *reversed(others), child])} is a circle'
+        if is_static or any(map(self._is_fresh, [child, *others])):
+            return circle
+        # Whoever sent the others has stopped, or they are static ones that cannot be taken back.
+        self._tell(f'the transforms close a circle: {circle}; {parent} -> {child} is believed')
+        self.clear()
+        return ''
+
+    def _is_fresh(self, child: str) -> bool:
+        """Return whether a frame moves and somebody says where it is."""
+        return time.monotonic() - self._heard_s.get(child, -math.inf) <= STALE_S
 
     def _ancestors(self, frame: str) -> list[str]:
         """Return a frame and those above it, the nearest first."""

@@ -17,8 +17,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
+
+BLENDED_M = 5.0  # further than poses that follow one another differ
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,12 @@ class HeldTransform:
         """
         before = None if jumped else self.at(now_s)
         self._correction = _Correction(before or after, after, now_s)
+
+    def is_far(self, now_s: float, parent_from_base: Pose2, child_from_base: Pose2) -> bool:
+        """Return whether the held value places something metres from where it is to be."""
+        held = self.at(now_s)
+        return held is not None and math.dist(
+            held.compose(child_from_base)[:2], parent_from_base[:2]) > BLENDED_M
 
     def at(self, now_s: float) -> Pose2 | None:
         """Return the value at a time; None if there was none, or none for too long."""

@@ -32,7 +32,6 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-NEWEST_IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 SENSOR_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 IMAGES = (Image, CompressedImage)
 
@@ -43,6 +42,7 @@ class Input(NamedTuple):
 
     :param take: called with each message; a ValueError says why it cannot be used.
     :param carries_time: whether its stamps are those of the sensors' clock, one after the other.
+    :param name: under which it is told of; '' for that of the topic.
     """
 
     kind: type
@@ -50,6 +50,7 @@ class Input(NamedTuple):
     take: Callable[[Any], None]
     qos: QoSProfile = SENSOR_QOS
     carries_time: bool = True
+    name: str = ''
 
 
 class Inputs:
@@ -71,7 +72,7 @@ class Inputs:
     def listen(self, inputs: Iterable[Input]) -> None:
         """Subscribe to topics."""
         for each in inputs:
-            self.arrivals[each.topic] = Arrivals()
+            self.arrivals.setdefault(each.name or each.topic, Arrivals())
             self._subscriptions.append(subscribe(
                 self._node, each.kind, each.topic, self._guarded(each), each.qos))
 
@@ -104,7 +105,8 @@ class Inputs:
 
     def _guarded(self, listened: Input) -> Callable[[Any], None]:
         """Return a callback that no message can make raise, for that would end the node."""
-        topic, arrivals = listened.topic, self.arrivals[listened.topic]
+        topic = listened.name or listened.topic
+        arrivals = self.arrivals[topic]
 
         def guarded(message: Any) -> None:
             began_s = time.thread_time()

@@ -28,7 +28,9 @@ from fg2_ros.geometry.se2 import Pose2, rotation2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Health, Rejected
-from fg2_ros.ros.inputs import Input, Inputs, NEWEST_IMAGE_QOS
+from fg2_ros.ros.image_inputs import ImageInputs
+from fg2_ros.ros.image_sets import ImageSet
+from fg2_ros.ros.inputs import Input, Inputs
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import frame_of, NodeSettings
 from fg2_ros.ros.outputs import Outputs
@@ -43,7 +45,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from rclpy.timer import Timer
-from sensor_msgs.msg import CameraInfo, Image, Imu, NavSatFix
+from sensor_msgs.msg import Imu, NavSatFix
 from std_msgs.msg import Header
 
 INITIAL_POSE_QOS = QoSProfile(depth=1)
@@ -52,9 +54,9 @@ STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another
 
 
 class Arrival(NamedTuple):
-    """An image with what is known only on its arrival."""
+    """What the cameras took at one time, with what is known only on its arrival."""
 
-    image: Image
+    image: ImageSet
     epoch: int  # grows whenever what was seen before counts no more
     monotonic_s: float
 
@@ -95,6 +97,7 @@ class Localization:
         self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
         self._is_paused = False
         self.inputs = Inputs(node, health, self.start_again)
+        self._images = ImageInputs(node, parts.settings.camera, self._hear_images)
 
     def listen(self) -> None:
         """Listen to the sensors; images are worked on only between `start` and `stop`."""
@@ -106,7 +109,7 @@ class Localization:
         """Return what is listened to."""
         pipeline = self.parts.pipeline
         inputs = [
-            Input(Image, 'image', self._hear_image, NEWEST_IMAGE_QOS, carries_time=False),
+            *self._images.listened(),
             Input(NavSatFix, 'fix', self._hear_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
             Input(Imu, 'imu', self._hear_imu),
@@ -115,9 +118,8 @@ class Localization:
             Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
                   INITIAL_POSE_QOS, carries_time=False)]
-        if self.parts.loaded.needs_intrinsics:
-            inputs.append(Input(
-                CameraInfo, 'camera_info', pipeline.intrinsics.hear, carries_time=False))
+        if pipeline.cameras.need_info:
+            inputs += self._images.calibrations(pipeline.cameras.intrinsics)
         return inputs
 
     def start(self) -> None:
@@ -174,9 +176,9 @@ class Localization:
 
     # Callbacks: nothing here may take time -----------------------------------------------------
 
-    def _hear_image(self, image: Image) -> None:
+    def _hear_images(self, images: ImageSet) -> None:
         if self._worker is not None and not self._is_paused:
-            self._worker.mailbox.put(Arrival(image, self._epoch, time.monotonic()))
+            self._worker.mailbox.put(Arrival(images, self._epoch, time.monotonic()))
 
     def _hear_fix(self, message: NavSatFix) -> None:
         before = self.parts.pipeline.map_frame
@@ -285,6 +287,7 @@ class Localization:
             self.parts.pipeline.clear()
         self.parts.transforms.clear()
         self.parts.outputs.forget_path()
+        self._images.clear()
         self.inputs.forget_time()
 
     @contextmanager
@@ -342,9 +345,9 @@ class Localization:
                 raise Rejected('order', OVERTAKEN)
             self.parts.outputs.publish_pose(header.stamp, pose, odometry, frame)
             if self.parts.settings.publish_tf:
-                self.parts.outputs.held.correct(
-                    self.inputs.now_ns() / 1e9, map_from_odom(pose.base, odometry.pose),
-                    self._was_lost)
+                held, now_s = self.parts.outputs.held, self.inputs.now_ns() / 1e9
+                jumped = self._was_lost or held.is_far(now_s, pose.base, odometry.pose)
+                held.correct(now_s, map_from_odom(pose.base, odometry.pose), jumped)
             self._was_lost = False
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
 

@@ -28,6 +28,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros.bond import Bond, bond_message
 from fg2_ros.ros.diagnostics import Health
+from fg2_ros.ros.image_inputs import resolved_topics
 from fg2_ros.ros.loading import load_localizer, Loaded, trained_in_simulation, trained_on
 from fg2_ros.ros.localization import Localization, Parts
 from fg2_ros.ros.log_bridge import LogBridge
@@ -157,8 +158,9 @@ class FG2Node(LifecycleNode):
             transforms = made.enter_context(closing(
                 Transforms(self, broadcasts=settings.publish_tf, tell=self._tell_of_transform)))
             outputs = made.enter_context(closing(Outputs(self, settings, transforms)))
-            parts = Parts(
-                settings, loaded, transforms, outputs, Pipeline(settings, loaded, transforms))
+            topics = resolved_topics(self, settings.camera)
+            parts = Parts(settings, loaded, transforms, outputs,
+                          Pipeline(settings, loaded, transforms, topics))
             made.pop_all()
         return parts
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Iterable
 
+from fg2_ros.cameras.settings import CameraSettings
 from fg2_ros.geometry.frames import require_geodetic
 from fg2_ros.settings import MAINTAINERS, setting
 from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
@@ -210,6 +211,7 @@ class NodeSettings:
     datum: tuple = setting(
         (), 'Origin of the map frame as [latitude, longitude] in degrees; give '
         'navsat_transform_node the same. Empty: the first good fix.', parse=datum_of)
+    camera: CameraSettings = CameraSettings()
     imagery: ImagerySettings = field(default_factory=ImagerySettings)
     sensors: SensorSettings = SensorSettings()
     motion: MotionSettings = MotionSettings()

@@ -16,21 +16,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import threading
-from typing import Protocol, TYPE_CHECKING
+from typing import Sequence, TYPE_CHECKING
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import AerialPatch, ImageryError
 from fg2_ros.ros import conversions
+from fg2_ros.ros.camera_images import CameraImage, Cameras, Mounts
 from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.fix_guard import FixGuard, Position, require_position
 from fg2_ros.ros.headings import Headings, Yaw
-from fg2_ros.ros.intrinsics import Intrinsics
+from fg2_ros.ros.image_sets import AnyImage, ImageSet
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
-from fg2_ros.ros.transforms import planar_mount
 from fg2_ros.ros.velocities import Velocities
 from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.results import Silence, TrackedPose
@@ -39,7 +39,7 @@ from fg2_ros.tracker.tracker import Tracker
 from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
 import numpy as np
-from sensor_msgs.msg import Image, Imu, NavSatFix
+from sensor_msgs.msg import Imu, NavSatFix
 from std_msgs.msg import Header
 
 if TYPE_CHECKING:
@@ -50,33 +50,6 @@ SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are sh
 OVERTAKEN = 'time jumped back, or a new search began, while an image was worked on'
 
 
-class Mounts(Protocol):
-    """Knows where the sensors are on the vehicle."""
-
-    def mount(self, base_frame: str, sensor_frame: str) -> tuple[np.ndarray, np.ndarray]:
-        """
-        Return (translation (3,), quaternion (4,) x y z w) of a sensor on the vehicle.
-
-        :raises NoTransform: if it is not known.
-        """
-
-
-@dataclass(frozen=True)
-class CameraImage:
-    """
-    An image with all that is to be known of its camera.
-
-    :param image: (H, W, 3) uint8 RGB.
-    :param base_from_camera: where the camera is on the vehicle, in the plane.
-    :param camera_k: (3, 3) intrinsics of a pinhole camera; None for a panorama.
-    """
-
-    stamp_ns: int
-    image: np.ndarray
-    base_from_camera: Pose2
-    camera_k: np.ndarray | None = None
-
-
 class Pipeline:
     """
     Takes the messages of a vehicle and tracks it from image to image.
@@ -84,18 +57,23 @@ class Pipeline:
     Messages may be added from one thread while another one tracks.
 
     :param mounts: asked whenever a sensor's place on the vehicle is needed.
+    :param topics: of the images, if they have other names than the settings say.
+    :raises ValueError: if settings make no sense.
     """
 
-    def __init__(self, settings: NodeSettings, loaded: Loaded, mounts: Mounts):
+    def __init__(self, settings: NodeSettings, loaded: Loaded, mounts: Mounts,
+                 topics: Sequence[str] = ()):
         """Start knowing nothing but the datum, if the settings have one."""
         self._settings, self._loaded, self._mounts = settings, loaded, mounts
         self.tracker = new_tracker(settings, loaded)
         self.headings = Headings(self.tracker)
         self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
-        self.intrinsics = Intrinsics()
         self._fixes, self._velocities = FixGuard(), Velocities()
         self._datum_lock = threading.Lock()
         self._has_posed = False  # from then on the datum stays
+        self.cameras = Cameras(
+            settings, loaded.needs_intrinsics, loaded.localizer.config.ground_image_hw[0], mounts,
+            topics)
         if settings.datum:
             self.set_datum(*settings.datum)
 
@@ -105,6 +83,7 @@ class Pipeline:
         self.headings.clear()
         self._fixes.clear()
         self._velocities.clear()
+        self.cameras.attitude.clear()
 
     def apply(self, settings: NodeSettings) -> None:
         """Go on with other settings; what is known stays."""
@@ -188,11 +167,12 @@ class Pipeline:
 
     def add_imu(self, message: Imu) -> None:
         """
-        Remember the heading of an IMU.
+        Remember the heading of an IMU, and roll and pitch.
 
         :raises ValueError: if it is unusable.
         """
         _, base_from_imu = self.mount_of(message.header.frame_id)
+        self.cameras.attitude.hear(message, base_from_imu)
         self.headings.add('imu', conversions.stamp_ns(message.header.stamp), Yaw(
             *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu)))
 
@@ -248,15 +228,13 @@ class Pipeline:
 
     # Images ------------------------------------------------------------------------------------
 
-    def camera_image(self, message: Image) -> CameraImage:
+    def camera_image(self, message: AnyImage | ImageSet) -> CameraImage:
         """
-        Return the pixels of an image and where its camera is.
+        Return the pixels of an image, or of a set of them, and where the camera is.
 
         :raises Rejected: if something is lacking, or the image cannot be used.
         """
-        return CameraImage(
-            conversions.stamp_ns(message.header.stamp), self._pixels(message),
-            self._camera_mount(message.header), self._camera_k(message))
+        return self.cameras.image_of(message)
 
     def track(self, image: CameraImage) -> TrackedPose:
         """
@@ -270,7 +248,7 @@ class Pipeline:
             raise rejected(region)
         try:
             observation = self._loaded.localizer.observe(
-                image.image, region, image.base_from_camera, image.camera_k)
+                image.image, region, image.base_from_camera, image.camera_k, image.seen)
         except ImageryError as error:
             raise Rejected('imagery', str(error)) from error
         except ValueError as error:
@@ -306,7 +284,8 @@ class Pipeline:
         """
         from fg2_ros.localizer import MapPrior
         prior = MapPrior(base.compose(image.base_from_camera), SHOWN_M, SHOWN_RAD)
-        return self._loaded.localizer.estimate(image.image, prior, image.camera_k)
+        return self._loaded.localizer.estimate(
+            image.image, prior, image.camera_k, image.seen)
 
     def aerial_patch(self, base: Pose2) -> AerialPatch:
         """
@@ -315,32 +294,6 @@ class Pipeline:
         :raises ImageryError: if there is none.
         """
         return self._loaded.localizer.aerial_patch(base[:2])
-
-    def _pixels(self, image: Image) -> np.ndarray:
-        try:
-            return conversions.rgb_from_image(image)
-        except ValueError as error:
-            raise Rejected('image', str(error)) from error
-
-    def _camera_mount(self, header: Header) -> Pose2:
-        frame = self._settings.camera_frame or header.frame_id
-        if not frame:
-            raise Rejected('transform', 'the images name no frame (header.frame_id is empty): '
-                           'set the parameter camera_frame')
-        try:
-            mount = self._mounts.mount(self._settings.base_frame, frame)
-            return planar_mount(*mount, self._settings.camera_axes)
-        except ValueError as error:
-            raise Rejected('transform', str(error)) from error
-
-    def _camera_k(self, image: Image) -> np.ndarray | None:
-        """Return the intrinsics of a pinhole camera; None for a panorama."""
-        if not self._loaded.needs_intrinsics:
-            return None
-        try:
-            return self.intrinsics.of(image)
-        except ValueError as error:
-            raise Rejected('camera_info', str(error)) from error
 
 
 def rejected(silence: Silence) -> Rejected:

@@ -27,11 +27,10 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
 from tf2_ros import TransformBroadcaster, TransformException, TransformListener
-from tf_transformations import euler_from_quaternion, quaternion_from_euler, quaternion_matrix
+from tf_transformations import euler_from_quaternion, quaternion_from_euler
 
 _POLL_S = 0.005
 CLOCKS_DIFFER_S = 1.0
-_FORWARD = {'body': (1.0, 0.0, 0.0), 'optical': (0.0, 0.0, 1.0)}
 
 
 class NoTransform(ValueError):
@@ -169,22 +168,6 @@ def mount_in(buffer: GuardedBuffer, base_frame: str,
             buffer.what_is_wrong(base_frame, sensor_frame)
             or 'publish the mount of that sensor on /tf_static')) from error
     return _translation(found), _quaternion(found)
-
-
-def planar_mount(translation: np.ndarray, quaternion: np.ndarray, axes: str = 'body') -> Pose2:
-    """
-    Return base_from_camera in the plane; its yaw is where the panorama's centre column looks.
-
-    :param axes: of the camera's frame, 'body' or 'optical'.
-    :raises ValueError: if the centre column looks up or down.
-    """
-    forward = quaternion_matrix(quaternion)[:3, :3] @ _FORWARD[axes]
-    if np.hypot(forward[0], forward[1]) < 0.7:
-        raise ValueError(
-            "the camera's mount has the panorama's centre column look up or down: "
-            f'is camera_axes = {axes!r} right for its frame?')
-    return Pose2(float(translation[0]), float(translation[1]),
-                 float(np.arctan2(forward[1], forward[0])))
 
 
 def map_from_odom(map_from_base: Pose2, odom_from_base: Pose2) -> Pose2:

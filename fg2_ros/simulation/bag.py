@@ -23,7 +23,6 @@ from pathlib import Path
 import struct
 from typing import Any
 
-import cv2
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.simulation import bag_messages as msgs
 from fg2_ros.simulation.bag_messages import TYPESTORE
@@ -94,24 +93,6 @@ def read_bag(path: Path) -> Iterator[BagMessage]:
     with Reader(path) as reader:
         for connection, stamp_ns, data in reader.messages():
             yield BagMessage(connection.topic, connection.msgtype, stamp_ns, bytes(data))
-
-
-def decompressed(message: BagMessage) -> BagMessage:
-    """
-    Return the raw ``sensor_msgs/Image`` (bgr8) of a compressed one, on the topic above it.
-
-    :raises ValueError: if the image cannot be decoded.
-    """
-    compressed: Any = TYPESTORE.deserialize_cdr(message.data, message.type_name)
-    pixels = cv2.imdecode(compressed.data, cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ValueError(f'an image on {message.topic} is not a readable {compressed.format}')
-    stamp = compressed.header.stamp
-    image = msgs.raw_image(stamp.sec * 10 ** 9 + stamp.nanosec, pixels, 'bgr8')
-    image.header.frame_id = compressed.header.frame_id
-    topic = message.topic.removesuffix('/compressed')
-    data = TYPESTORE.serialize_cdr(image, TYPES['/image'])
-    return BagMessage(topic, TYPES['/image'], message.stamp_ns, bytes(data))
 
 
 def restamped(message: BagMessage, stamp_ns: int) -> bytes:

@@ -20,16 +20,19 @@ import math
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.evidence import agreement, Recent, strength
+from fg2_ros.tracker.evidence import log_odds, Recent
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.results import BeliefState
 from fg2_ros.tracker.settings import TrackerSettings
 import numpy as np
+from scipy.special import expit
 
-SUPPORT = 0.85  # agreement of an image that is in favour of a belief
 USUALLY_SEARCHED = 4  # boxes: the four headings of a start
 USUAL_SIGMAS = 2.0  # of GNSS from a place that is found
-CHANCES = 0.4  # times more distance for each doubling of what was searched
+CONTRADICTION = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
+KEPT = 0.5  # agreement down to which a pose that is published stays so
+CLEAR = 0.01  # with less agreement than this the place is wrong
+SUPPORT = 0.85  # part of an image's best likelihood that is in favour of a belief
 
 
 class Doubts:
@@ -43,11 +46,28 @@ class Doubts:
         """Start with nothing searched."""
         self.settings, self._inputs = settings, inputs
         self.searched = 0  # boxes, since a pose was published
-        self._contradicted_ns: int | None = None
+        self._against: list[str] = []
+        self.contradicted_ns: int | None = None  # since when
 
     def begin_again(self) -> None:
         """Forget since when the belief is contradicted: it is given up."""
-        self._contradicted_ns = None
+        self._against, self.contradicted_ns = [], None
+
+    def agreement(self, stamp_ns: int, base: Pose2, recent: list[Recent]) -> float:
+        """
+        Return the probability that a pose is right, by how well images agree with it.
+
+        :param recent: the images of the last metres.
+        :return: NaN without images.
+        """
+        images = self._since_contradiction(recent)
+        if not images:
+            return math.nan
+        odds = log_odds(base, images, self.settings.calibration)
+        odds -= CONTRADICTION * len(self._against)
+        if self.searched:
+            odds -= self._surprise(stamp_ns, base)
+        return float(expit(odds))
 
     def of(self, summary: BeliefState, belief: Belief, mode: Mode, valid_share: float,
            recent: list[Recent]) -> tuple[str, str] | None:
@@ -61,7 +81,7 @@ class Doubts:
         if valid_share < settings.min_valid_share:
             return 'imagery', (f'only {valid_share:.0%} of the aerial patch shows '
                                'imagery')
-        if doubt := self._too_early(summary, recent) or self._disagreement(summary, recent):
+        if doubt := self._disagreement(summary, recent):
             return doubt
         if mode.mass < settings.min_mass:
             other, mass = belief.second(mode)
@@ -75,85 +95,62 @@ class Doubts:
                              f'{settings.max_sigma_m:.1f} m are allowed')
         return None
 
-    def is_clear(self, summary: BeliefState, recent: list[Recent]) -> bool:
-        """Return whether images disagree so much with a belief that it is no matter of luck."""
-        since = self._since_contradiction(recent)
-        return not agreement(summary.mean, since) >= self.settings.calibration.agreement
+    def compare_inputs(self, stamp_ns: int, base: Pose2, newest: list[Recent]) -> None:
+        """
+        Note how inputs contradict a pose, and since when.
 
-    def _too_early(
-            self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
-        """Return (kind, sentence) if there are too few images to tell whether they agree."""
-        settings = self.settings.publication
-        is_long = length_m(recent) >= settings.min_distance_m
-        tells = self._telling_m(summary, recent) >= settings.min_distance_m or (
-            summary.agreement < self._level(summary, recent))
-        if len(recent) >= settings.min_images and is_long and tells:
-            return None
-        return 'start', (
-            f'only {len(recent)} images over {length_m(recent):.0f} m so far, '
-            f'{settings.min_images} over {settings.min_distance_m:g} m are needed, over more '
-            'where images match weakly')
+        One fix alone does so only if the newest image is not in favour of the pose either.
+        """
+        is_supported = all(
+            image.at(base.compose(step)) - image.mean >= SUPPORT * (image.best - image.mean)
+            for image, step, _ in newest)
+        self._against = self._inputs.contradictions(stamp_ns, base, by_majority=is_supported)
+        if not self._against:
+            self.contradicted_ns = None
+        elif self.contradicted_ns is None:
+            self.contradicted_ns = stamp_ns
 
-    def _telling_m(self, summary: BeliefState, images: list[Recent]) -> float:
-        """Return the distance that images tell as much over as strongly matching ones."""
-        told_m = self.settings.calibration.telling_m(
-            length_m(images), strength(summary.mean, images))
-        # The more has been searched, the likelier something agrees by chance.
-        chances = 1 + CHANCES * math.log2(max(self.searched / USUALLY_SEARCHED, 1.0))
-        return told_m / chances / self._surprise(summary)
+    def _surprise(self, stamp_ns: int, base: Pose2) -> float:
+        """
+        Return what a place that is not yet published needs more, in the logarithm of the odds.
 
-    def _surprise(self, summary: BeliefState) -> float:
-        """Return how much more must agree for a place that GNSS makes unlikely; 1 for others."""
-        offset = self._inputs.offset_m(summary.stamp_ns, summary.mean)
-        if not self.searched or offset is None:
-            return 1.0  # it was agreed on before
-        return 1 + max(float(np.hypot(*offset[0])) / offset[1] - USUAL_SIGMAS, 0.0)
-
-    def _level(self, summary: BeliefState, images: list[Recent]) -> float:
-        """Return the agreement that images must reach."""
-        level = self.settings.calibration.agreement_over(self._telling_m(summary, images))
-        return min(level, self.settings.publication.most_agreement)
+        The more places are searched, the likelier one agrees by chance; and the less likely, the
+        further it is from GNSS.
+        """
+        chances = math.log(max(self.searched / USUALLY_SEARCHED, 1.0))
+        offset = self._inputs.offset_m(stamp_ns, base)
+        if offset is None:
+            return chances
+        sigmas = float(np.hypot(*offset[0])) / offset[1]
+        return chances + float(np.clip(0.5 * (sigmas ** 2 - USUAL_SIGMAS ** 2), 0, CONTRADICTION))
 
     def _disagreement(
             self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
         """Return (kind, sentence) if images do not agree enough with a belief."""
-        level = self._level(summary, recent)
-        if summary.agreement < level:
-            return 'agreement', (
-                f'the images of the last {length_m(recent):.0f} m agree with no '
-                f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
-                'needed): is the heading right, and do images and imagery show the same place?')
-        contradictions = self._contradictions(summary, recent[-1:])
+        settings = self.settings.publication
+        contradictions = self._against
         if len(contradictions) > 1:
             return 'agreement', ' and '.join(contradictions)
-        if not contradictions:
-            return None
-        since = self._since_contradiction(recent)
-        agreed, telling_m = agreement(summary.mean, since), self._telling_m(summary, since)
-        if telling_m < self.settings.publication.min_distance_m or (
-                agreed < self._level(summary, since)):
+        level = settings.min_agreement if self.searched or contradictions else KEPT
+        driven_m = length_m(self._since_contradiction(recent))
+        is_short = driven_m < settings.min_distance_m
+        if contradictions and (is_short or summary.agreement < level):
             return 'agreement', (
-                f'{contradictions[0]}, and the images over {length_m(since):.0f} m since then '
-                f'do not outweigh it (agreement {agreed:.2f})')
+                f'{contradictions[0]}, and the images over {driven_m:.0f} m since then '
+                f'do not outweigh it (agreement {summary.agreement:.2f})')
+        if is_short and self.searched:
+            return 'start', (
+                f'only images over {driven_m:.0f} m so far, over {settings.min_distance_m:g} m '
+                'are needed')
+        if not summary.agreement >= level:
+            return 'agreement', (
+                f'the images of the last {driven_m:.0f} m agree with no '
+                f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
+                'needed): is the heading right, and do images and imagery show the same place?')
         return None
 
-    def _contradictions(self, summary: BeliefState, newest: list[Recent]) -> list[str]:
-        """
-        Return how inputs contradict a belief, and note since when.
-
-        One fix alone does so only if the newest image is not in favour of the belief either.
-        """
-        is_supported = agreement(summary.mean, newest) >= SUPPORT
-        contradictions = self._inputs.contradictions(
-            summary.stamp_ns, summary.mean, by_majority=is_supported)
-        if not contradictions:
-            self._contradicted_ns = None
-        elif self._contradicted_ns is None:
-            self._contradicted_ns = summary.stamp_ns
-        return contradictions
-
     def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:
-        since_ns = self._contradicted_ns
+        since_ns = self.contradicted_ns
         return recent if since_ns is None else [
             each for each in recent if each.image.stamp_ns >= since_ns]
 

@@ -60,11 +60,13 @@ class InputsMemory:
         """Remember a heading."""
         self._headings.add(stamp_ns, (yaw_rad, sigma_rad))
 
-    def start(self, stamp_ns: int, sigma_m: float | None = None) -> Place | None:
+    def start(self, stamp_ns: int, sigma_m: float | None = None,
+              since_ns: int = 0) -> Place | None:
         """
         Return where a search begins; None if there is no fix.
 
         :param sigma_m: of the position; None for what the fixes claim.
+        :param since_ns: odometry does not carry older fixes.
         """
         settings = self.settings
         newest = self._fixes.nearest(stamp_ns)
@@ -73,11 +75,12 @@ class InputsMemory:
         if sigma_m is None:
             near = self._fixes.between(newest[0] - AVERAGED_NS, newest[0] + AVERAGED_NS)
             sigma_m = float(np.median([fix.sigma_m for _, fix in near]))
-        sigma_m = max(sigma_m, settings.min_fix_sigma_m, self._spread_m(stamp_ns, newest[0]))
+        sigma_m = max(sigma_m, settings.min_fix_sigma_m,
+                      self._spread_m(stamp_ns, newest[0], since_ns))
         reach_m = settings.reach_sigmas * sigma_m + 2.0
         heading = self.heading(stamp_ns)
         return Place(
-            lambda yaw_rad: self._position(stamp_ns, newest[0], yaw_rad),
+            lambda yaw_rad: self._position(stamp_ns, newest[0], since_ns, yaw_rad),
             min(reach_m, settings.largest_reach_m), heading and heading[0])
 
     def heading(self, stamp_ns: int) -> tuple[float, float] | None:
@@ -161,21 +164,23 @@ class InputsMemory:
         off = wrap_angle(grid.middle.yaw + grid.turns_rad - heading[0]) / heading[1]
         return self._tailed(off ** 2)[:, None, None]
 
-    def _position(self, stamp_ns: int, fix_ns: int, yaw_rad: float) -> np.ndarray:
+    def _position(self, stamp_ns: int, fix_ns: int, since_ns: int, yaw_rad: float) -> np.ndarray:
         """Return (2,) where the fixes around one place base_link at a stamp if it has a yaw."""
         # The median stays where it is when one fix of several is kilometres away.
-        return np.median(self._places(stamp_ns, fix_ns, yaw_rad), axis=0)
+        return np.median(self._places(stamp_ns, fix_ns, since_ns, yaw_rad), axis=0)
 
-    def _spread_m(self, stamp_ns: int, fix_ns: int) -> float:
+    def _spread_m(self, stamp_ns: int, fix_ns: int, since_ns: int) -> float:
         """Return how far the fixes around one contradict each other, most of them at least."""
         heading = self.heading(stamp_ns)
-        places = self._places(stamp_ns, fix_ns, heading[0] if heading else 0.0)
+        places = self._places(stamp_ns, fix_ns, since_ns, heading[0] if heading else 0.0)
         away = np.array(places) - np.median(places, axis=0)
         return float(np.median(np.hypot(*away.T))) / math.sqrt(2)
 
-    def _places(self, stamp_ns: int, fix_ns: int, yaw_rad: float) -> list[np.ndarray]:
+    def _places(self, stamp_ns: int, fix_ns: int, since_ns: int,
+                yaw_rad: float) -> list[np.ndarray]:
         """Return where each fix around one places base_link at a stamp if it has a yaw."""
-        fixes = self._fixes.between(fix_ns - AVERAGED_NS, fix_ns + AVERAGED_NS)
+        first_ns = max(fix_ns - AVERAGED_NS, min(since_ns, fix_ns))
+        fixes = self._fixes.between(first_ns, fix_ns + AVERAGED_NS)
         places = []
         for from_ns, fix in fixes:
             motion = self._odometry.between(stamp_ns, from_ns)

@@ -32,10 +32,11 @@ class BeliefState:
     :param mean: mean around the mode.
     :param covariance: (3, 3) of (east m, north m, yaw rad) around the mean, of the mode only.
     :param mass: probability of the mode against everything that is considered.
-    :param agreement: how well the last images agree with the mode, 1 at best; NaN before there
-        were enough of them.
+    :param agreement: probability, by how well the last images agree with the mode, that it is
+        the right place and none that looks alike; NaN without images.
     :param strength: by how much the last images prefer the mode to other poses.
     :param length_m: of the path along which the last images were taken.
+    :param features: which agreement is found from, see `fg2_ros.tracker.evidence.features`.
     :param density: of places and headings, probabilities that sum to 1, for pictures.
     """
 
@@ -47,6 +48,7 @@ class BeliefState:
     agreement: float
     strength: float = 0.0
     length_m: float = 0.0
+    features: tuple[float, ...] = ()
     density: tuple[PoseVolume, ...] = ()
 
 
@@ -56,8 +58,7 @@ class Measurement:
     What an image alone says near the belief's mode, for a filter of somebody else's.
 
     :param base: pose of base_link in the map.
-    :param covariance: (3, 3) of (east m, north m, yaw rad), inflated because neighbouring images
-        err alike.
+    :param covariance: (3, 3) of (east m, north m, yaw rad).
     """
 
     base: Pose2
@@ -71,7 +72,8 @@ class TrackedPose:
 
     :param base: pose of base_link in the map, from the belief.
     :param covariance: (3, 3) of (east m, north m, yaw rad).
-    :param measurement: this image's own for `~/pose`; None where it says too little.
+    :param measurement: this image's own for `~/pose`; None where it says too little, or where
+        the vehicle has not driven far enough since the last.
     :param remarks: sentences on inputs that do not fit: an IMU that is off by degrees, a GNSS
         receiver that is off by metres, odometry that has jumped.
     """

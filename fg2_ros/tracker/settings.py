@@ -23,7 +23,6 @@ from typing import Any
 from fg2_ros.settings import setting
 import numpy as np
 
-STRONG = 0.65  # times the usual strength: weaker images tell less of what agrees by chance
 METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
 
 
@@ -90,11 +89,12 @@ class Calibration:
     :param nothing_share: of images that say nothing of the pose.
     :param correlation_m: images this far apart along the drive err independently.
     :param memory_m: distance after which what was believed weighs 1/e.
-    :param agreement: level that right poses exceed over long distances.
-    :param agreement_m: over this distance the excess of the level over that falls to 1/e: a short
-        stretch of a street looks like others and must agree better.
-    :param strength: images that match less strongly than this err by ``bias_m``; the square of
-        how much more strongly they match makes it less.
+    :param odds_begin: logarithm of the odds that a place is right before any image.
+    :param odds_gain: what an image that agrees fully adds to it.
+    :param odds_shortfall: what one takes away that falls short entirely of its own best place.
+    :param odds_strength: what images add that match e times as strongly as usual.
+    :param strength: the usual one; images that match less strongly err by ``bias_m``, the square
+        of how much more strongly they match makes it less.
     :param bias_m: sigma of position errors that no number of images averages out.
     :param bias_deg: the same of the heading.
     :param measurement_temper: `temper` of a single image's measurement.
@@ -107,8 +107,10 @@ class Calibration:
     nothing_share: float = 0.1
     correlation_m: float = 8.0
     memory_m: float = 60.0
-    agreement: float = 0.74
-    agreement_m: float = 31.0
+    odds_begin: float = 1.0
+    odds_gain: float = 2.5
+    odds_shortfall: float = 20.0
+    odds_strength: float = 1.0
     strength: float = 20.0
     bias_m: float = 1.5
     bias_deg: float = 1.5
@@ -138,13 +140,11 @@ class Calibration:
             _require_sense(name, value, isinstance(known[name].default, str))
         return cls(**values)
 
-    def telling_m(self, distance_m: float, strength: float) -> float:
-        """Return the distance that images tell as much over as strongly matching ones."""
-        return distance_m * min(max(strength, 0.0) / (STRONG * self.strength), 1.0)
-
-    def agreement_over(self, telling_m: float) -> float:
-        """Return the level that the images of a distance must reach."""
-        return self.agreement + (1 - self.agreement) * math.exp(-telling_m / self.agreement_m)
+    @property
+    def odds_weights(self) -> np.ndarray:
+        """Return the (4,) weights of `fg2_ros.tracker.evidence.features`."""
+        return np.array([
+            self.odds_begin, self.odds_gain, -self.odds_shortfall, self.odds_strength])
 
     def share(self, strength: float) -> float:
         """Return how much of the position's bias is left where images match so strongly."""
@@ -171,8 +171,9 @@ class Calibration:
 # claims millimetres.
 _LIMITS = {
     'temper': (0.01, 10.0), 'nothing_share': (1e-4, 0.9), 'correlation_m': (0.1, 1000.0),
-    'memory_m': (1.0, 1e5), 'agreement': (0.01, 0.99), 'agreement_m': (0.1, 1000.0),
-    'strength': (0.01, 1e5), 'bias_m': (5e-4, 100.0), 'bias_deg': (5e-4, 90.0),
+    'memory_m': (1.0, 1e5), 'odds_begin': (-50.0, 50.0), 'odds_gain': (1e-3, 100.0),
+    'odds_shortfall': (1e-3, 1e4), 'odds_strength': (1e-3, 100.0), 'strength': (0.01, 1e5),
+    'bias_m': (5e-4, 100.0), 'bias_deg': (5e-4, 90.0),
     'measurement_temper': (0.01, 10.0), 'measurement_bias_m': (5e-4, 100.0),
     'measurement_bias_deg': (5e-4, 90.0)}
 
@@ -197,24 +198,20 @@ class PublicationSettings:
     min_mass: float = setting(
         0.95, 'Probability that the likeliest place must have against all others that are '
         'considered.', between=(0.0, 1.0))
-    min_images: int = setting(
-        5, 'Images, apart from each other, that must have been seen since the start.',
-        between=(1, 100))
-    min_distance_m: float = setting(
-        14.0, 'They must lie this far apart, end to end: a street looks like a street.',
-        unit='m', between=(0.0, 1000.0))
-    most_agreement: float = setting(
-        1.0, 'However few images there are, they need not agree better with the pose than this.',
+    min_agreement: float = setting(
+        0.8, 'Probability that the place is the right one and none that looks alike, by how well '
+        'the last images agree with it. A published pose stays so down to 0.5.',
         between=(0.0, 1.0))
-    apart_m: float = setting(
-        1.0, 'Images nearer to the one before are not counted anew: they err alike.',
-        unit='m', between=(0.0, 100.0))
-    window_m: float = setting(
-        50.0, 'The images of the last so many metres must agree with the pose.',
-        unit='m', between=(1.0, 1000.0))
+    min_distance_m: float = setting(
+        10.0, 'Images over this distance must have been seen before the first pose: a street '
+        'looks like a street.', unit='m', between=(0.0, 1000.0))
     doubt_m: float = setting(
-        24.0, 'After this distance without agreement the search starts again.',
-        unit='m', between=(1.0, 1000.0))
+        60.0, 'After this distance without agreement the search starts again; sooner if images '
+        'clearly disagree.', unit='m', between=(1.0, 1000.0))
+    pose_every_m: float = setting(
+        3.0, '~/pose, for a filter that takes each as independent, is published after this '
+        'distance: images that are nearer to each other err alike.',
+        unit='m', between=(0.0, 1000.0))
     max_sigma_m: float = setting(
         5.0, "A larger standard deviation along the position ellipse's major axis is not "
         'published.', unit='m', between=(0.01, 1e6))

@@ -26,15 +26,15 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.doubts import Doubts, length_m
-from fg2_ros.tracker.evidence import agreement, log_factors, Recent, strength, Testimony
+from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m
+from fg2_ros.tracker.evidence import features, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.measurement import measured
-from fg2_ros.tracker.motion import Motion, OdometryChain
+from fg2_ros.tracker.motion import Link, Motion, OdometryChain
 from fg2_ros.tracker.region import focused, region_of
 from fg2_ros.tracker.remarks import Remarks
-from fg2_ros.tracker.results import BeliefState, Silence, TrackedPose
+from fg2_ros.tracker.results import BeliefState, Measurement, Silence, TrackedPose
 from fg2_ros.tracker.settings import TrackerSettings
 import numpy as np
 
@@ -42,7 +42,9 @@ UNLIKELY = 1e-4  # a box with less mass is no longer looked at
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
-PATIENCE = 4  # times the distance of doubt, if the disagreement is not clear
+APART_M = 1.0  # images nearer to the one before are not judged anew: they err alike
+JUDGED = 64  # images at most
+CLEAR_M = 4.0  # of road over which images can clearly disagree
 
 
 class _State(NamedTuple):
@@ -79,10 +81,13 @@ class Tracker:
         self._images: deque[Testimony]
         self._sigma_m: float | None
         self._agreed_ns: int | None
+        self._measured: Link | None
         self._image_used_ns: int | None
         self._inputs_used_ns: int | None
         self._lost: str
         self._mount_turn_rad: float
+        self._failures: int
+        self._moved_ns: int  # since when odometry may be wrong: the vehicle was carried off
         self.clear()
 
     def reconfigure(self, settings: TrackerSettings) -> None:
@@ -187,9 +192,12 @@ class Tracker:
             belief, now = belief.kept(now.likely(UNLIKELY)), now.kept(now.likely(UNLIKELY))
             self._remember(testimony)
             mode = now.mode()
-            self._newest_ns = stamp_ns
-            self._state = _State(stamp_ns, focused(belief, mode, self._cell_m))
-            return self._answer(stamp_ns, now, mode, observation)
+            self._newest_ns, self._state = stamp_ns, _State(stamp_ns, belief)
+            answer = self._answer(stamp_ns, now, mode, observation)
+            if self._state is not None and not self._doubts.searched:
+                # Before images agree, one that errs must not narrow the search.
+                self._state = _State(stamp_ns, focused(belief, mode, self._cell_m))
+            return answer
 
     def belief(self, stamp_ns: int, with_density: bool = False) -> BeliefState | None:
         """Return the belief, carried to a stamp by odometry; None if there is none."""
@@ -218,25 +226,32 @@ class Tracker:
 
     def _begin_again(self) -> None:
         self._state = self._asked = None
-        self._images = deque(maxlen=64)
+        self._images = deque(maxlen=JUDGED)
         self._sigma_m = None
-        self._agreed_ns = None
+        self._agreed_ns = self._measured = None
         self._doubts.begin_again()
         self._begin_ns = 0
         self._image_used_ns = self._inputs_used_ns = None
         self._remarks.compare_anew()
-        self._lost, self._mount_turn_rad = '', 0.0
+        self._lost, self._mount_turn_rad, self._failures = '', 0.0, 0
+        self._moved_ns = 0
 
     def _search_again(self, sentence: str) -> None:
         """Begin again because of a doubt; by turns with the camera thought to look backward."""
         found_once, mount_turn_rad = self._agreed_ns is not None, self._mount_turn_rad
-        sigma_m = self._sigma_m
+        sigma_m, failures = self._sigma_m, 0 if found_once else self._failures + 1
+        moved_ns = self._doubts.contradicted_ns
         self._begin_again()
+        self._moved_ns = moved_ns or 0
         self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
-        self._mount_turn_rad = mount_turn_rad if found_once else math.pi - mount_turn_rad
+        self._failures = failures
+        if found_once:
+            self._mount_turn_rad = mount_turn_rad
+        elif failures > 1:  # one may be a matter of luck
+            self._mount_turn_rad = math.pi - mount_turn_rad
 
     def _first_belief(self, stamp_ns: int) -> Belief | None:
-        place = self._inputs.start(stamp_ns, self._sigma_m)
+        place = self._inputs.start(stamp_ns, self._sigma_m, self._moved_ns)
         if place is None:
             return None
         self._begin_ns = stamp_ns
@@ -311,15 +326,16 @@ class Tracker:
         """Keep an image for the test of agreement if it was taken apart from the last one."""
         before = self._images[-1].odometry if self._images else None
         if before and testimony.odometry and self._odometry.motion(
-                before, testimony.odometry).driven_m < self.settings.publication.apart_m:
+                before, testimony.odometry).driven_m < APART_M:
             return
         self._images.append(testimony)
 
     def _answer(self, stamp_ns: int, belief: Belief, mode: Mode,
                 observation: Observation) -> TrackedPose | Silence:
+        recent = self._recent(stamp_ns)
+        self._doubts.compare_inputs(stamp_ns, mode.mean, recent[-1:])
         summary = self._summary(stamp_ns, belief, mode)
-        doubt = self._doubts.of(
-            summary, belief, mode, observation.valid_share, self._recent(stamp_ns))
+        doubt = self._doubts.of(summary, belief, mode, observation.valid_share, recent)
         if doubt is not None:
             doubt = self._start_again_if_lost(summary, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
@@ -328,10 +344,20 @@ class Tracker:
         if self._mount_turn_rad:
             self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
         return TrackedPose(
-            stamp_ns, summary.mean, summary.covariance,
-            measured(observation, summary.mean, self.settings.calibration, summary.strength),
-            summary,
-            self._remarks.at(stamp_ns))
+            stamp_ns, summary.mean, summary.covariance, self._measurement(summary, observation),
+            summary, self._remarks.at(stamp_ns))
+
+    def _measurement(self, summary: BeliefState, observation: Observation) -> Measurement | None:
+        """Return the image's own pose if the vehicle has driven far enough since the last one."""
+        here, before = self._odometry.at(summary.stamp_ns), self._measured
+        if here and before and self._odometry.motion(before, here).driven_m < (
+                self.settings.publication.pose_every_m):
+            return None
+        found = measured(
+            observation, summary.mean, self.settings.calibration, summary.strength)
+        if found is not None:
+            self._measured = here
+        return found
 
     def _summary(self, stamp_ns: int, belief: Belief, mode: Mode,
                  with_density: bool = False) -> BeliefState:
@@ -343,7 +369,8 @@ class Tracker:
         return BeliefState(
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
-            agreement(mode.mean, recent), preference, length_m(recent), density)
+            self._doubts.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
+            tuple(features(mode.mean, recent, self.settings.calibration.strength)), density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""
@@ -353,8 +380,7 @@ class Tracker:
                 recent.append(Recent(image, Pose2(0.0, 0.0, 0.0), 0.0))
             elif here and image.odometry:
                 motion = self._odometry.motion(here, image.odometry)
-                if motion.driven_m <= self.settings.publication.window_m:
-                    recent.append(Recent(image, motion.step, motion.driven_m))
+                recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
 
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
@@ -373,8 +399,8 @@ class Tracker:
             return 'agreement', f'{self._lost} A new search has begun: {sentence}'
         if kind == 'agreement':
             stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
-            is_clear = self._doubts.is_clear(summary, self._recent(stamp_ns))
             driven_m = self._motion(since_ns, stamp_ns).driven_m
-            if driven_m > self.settings.publication.doubt_m * (1 if is_clear else PATIENCE):
+            if driven_m > self.settings.publication.doubt_m or (
+                    driven_m > CLEAR_M and summary.agreement < CLEAR):
                 self._search_again(sentence)
         return kind, sentence

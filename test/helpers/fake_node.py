@@ -22,13 +22,14 @@ or 'refuse' to become active.
 import os
 import sys
 
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from fg2_ros.ros.conversions import image_from_rgb, rgb_from_image
+from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 import numpy as np
 import rclpy
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image, Imu, NavSatFix
+from sensor_msgs.msg import CompressedImage, Image, Imu, NavSatFix
 from tf2_msgs.msg import TFMessage
 
 BEHAVIOUR = os.environ.get('FAKE_NODE', 'localize')
@@ -42,11 +43,11 @@ class FakeNode(LifecycleNode):
         """Listen to all inputs, as the node does."""
         super().__init__('fg2')
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.pose = self.create_publisher(PoseWithCovarianceStamped, '~/pose', 10)
+        self.odometry = self.create_publisher(Odometry, '~/odometry', 10)
         self.matches = self.create_publisher(Image, '~/matches', 1)
         self.datum = self.create_publisher(NavSatFix, '~/datum', latched)
         self.images = 0
-        self.create_subscription(Image, 'image', self.on_image, 10)
+        self.create_subscription(CompressedImage, 'image/compressed', self.on_image, 10)
         self.create_subscription(PoseStamped, 'ground_truth/pose', self.on_truth, 10)
         self.create_subscription(NavSatFix, 'ground_truth/datum', self.datum.publish, latched)
         for kind, topic in ((NavSatFix, 'fix'), (Odometry, 'odom'), (Imu, 'imu'),
@@ -58,19 +59,18 @@ class FakeNode(LifecycleNode):
         if BEHAVIOUR == 'crash':
             print('the fake node has had enough', file=sys.stderr)
             os._exit(3)
-        assert image.encoding == 'bgr8' and len(image.data) == 3 * image.width * image.height
-        image.encoding = 'rgb8'
-        self.matches.publish(image)
+        assert image.format == 'jpeg'
+        self.matches.publish(image_from_rgb(rgb_from_image(image), image.header))
 
     def on_truth(self, truth):
         """Publish the truth, moved, with a covariance that expects it."""
-        estimate = PoseWithCovarianceStamped(header=truth.header)
+        estimate = Odometry(header=truth.header)
         estimate.pose.pose = truth.pose
         estimate.pose.pose.position.x += OFFSET_M[0]
         estimate.pose.pose.position.y += OFFSET_M[1]
         estimate.pose.covariance = np.diag(
             [OFFSET_M[0] ** 2, OFFSET_M[1] ** 2, 9.0, 9.0, 9.0, 0.01]).ravel()
-        self.pose.publish(estimate)
+        self.odometry.publish(estimate)
 
 
 def main():

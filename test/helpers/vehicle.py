@@ -49,7 +49,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, Imu, NavSatFix
+from sensor_msgs.msg import CompressedImage, Image, Imu, NavSatFix
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from tf_transformations import quaternion_from_euler
@@ -62,11 +62,10 @@ COVARIANCE = np.array([[0.5, 0.1, 0.02], [0.1, 0.3, -0.01], [0.02, -0.01, 0.004]
 SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0  # of what an image says; beyond that it is flat
 # Of a localizer that is never wrong.
 CALIBRATION = Calibration(
-    temper=1.0, nothing_share=0.01, agreement=0.3, agreement_m=1.0, bias_m=0.1, bias_deg=0.2,
+    temper=1.0, nothing_share=0.01, odds_begin=12.0, bias_m=0.1, bias_deg=0.2,
     measurement_temper=1.0, measurement_bias_m=0.1, measurement_bias_deg=0.2)
 EVERY_IMAGE = {  # the vehicle of most tests stands
-    'publication.min_images': 1, 'publication.apart_m': 0.0,
-    'publication.min_distance_m': 0.0, 'publication.most_agreement': 0.5}
+    'publication.min_distance_m': 0.0, 'publication.pose_every_m': 0.0}
 PATIENCE_S = 60.0
 RELIABLE = QoSProfile(depth=50)
 _NUMBERS = count(1)
@@ -96,6 +95,7 @@ class FakeLocalizer:
         self.truth = TRUTH
         self.regions = []
         self.panoramas = []
+        self.masks = []
         self.requests = []
         self.raises = None
         self.sees_nothing = self.says_nan = False
@@ -107,9 +107,10 @@ class FakeLocalizer:
         """Note the place."""
         self.requests.append((latitude_deg, longitude_deg))
 
-    def observe(self, panorama, region, base_from_camera, camera_k=None) -> Observation:
+    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None) -> Observation:
         """Return the likelihood of the camera's poses, which is greatest at the true one."""
         self.panoramas.append(panorama)
+        self.masks.append(seen)
         self.regions.append(region)
         self.entered.set()
         assert self.proceed.wait(PATIENCE_S)
@@ -131,7 +132,7 @@ class FakeLocalizer:
             PatchView(self.map_frame, (place_m[0] + 2, place_m[1] - 1), 50.0, 64), None, 'fake',
             attribution='Fake Imagery')
 
-    def estimate(self, panorama, prior, camera_k=None) -> Estimate:
+    def estimate(self, panorama, prior, camera_k=None, seen=None) -> Estimate:
         """Return the camera's true pose."""
         camera = self.truth.compose(MOUNT)
         latitude, longitude = self.map_frame.geodetic_from_map(camera.x, camera.y)
@@ -171,6 +172,8 @@ class Vehicle:
         self.localizer = FakeLocalizer()
         self._publishers = {
             Image: self.node.create_publisher(Image, 'image', RELIABLE),
+            CompressedImage: self.node.create_publisher(
+                CompressedImage, 'image/compressed', RELIABLE),
             NavSatFix: self.node.create_publisher(NavSatFix, 'fix', RELIABLE),
             Odometry: self.node.create_publisher(Odometry, 'odom', RELIABLE),
             Imu: self.node.create_publisher(Imu, 'imu', RELIABLE),
@@ -325,8 +328,11 @@ class Vehicle:
 
     def send_mount(self) -> None:
         """Publish the camera's mount."""
-        self._tf_static.publish(TFMessage(transforms=[
-            transform('base_link', 'camera', Time(), MOUNT)]))
+        self.send_transforms([transform('base_link', 'camera', Time(), MOUNT)])
+
+    def send_transforms(self, transforms: list[TransformStamped]) -> None:
+        """Publish static transforms."""
+        self._tf_static.publish(TFMessage(transforms=transforms))
 
     def send_odometry_tf(self, stamp: Time, pose: Pose2 = ODOMETRY) -> None:
         """Publish odom -> base_link just before, at, and just after a stamp."""
@@ -426,11 +432,16 @@ def odometry(stamp: Time, pose: Pose2 = ODOMETRY) -> Odometry:
     return message
 
 
-def transform(parent: str, child: str, stamp: Time, pose: Pose2) -> TransformStamped:
-    """Return a planar transform."""
+def transform(parent: str, child: str, stamp: Time, pose: Pose2,
+              optical_deg: float | None = None) -> TransformStamped:
+    """Return a planar transform; of optical axes, if it is said to which yaw they look."""
     message = TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child)
     message.transform.translation.x, message.transform.translation.y = pose.x, pose.y
     _set_yaw(message.transform.rotation, pose.yaw)
+    if optical_deg is not None:
+        rotation = message.transform.rotation
+        rotation.x, rotation.y, rotation.z, rotation.w = map(float, quaternion_from_euler(
+            -math.pi / 2, 0.0, math.radians(optical_deg) - math.pi / 2))
     return message
 
 

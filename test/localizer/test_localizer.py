@@ -100,6 +100,8 @@ def test_matches_point_at_the_same_things():
     error = np.degrees(wrap_angle(seen - np.arctan2(away[far, 1], away[far, 0])))
     assert np.median(np.abs(error)) < 4
     assert np.abs(np.mean(error)) < 2
+    missed_m = np.hypot(*(matches.ground_map_m - matches.aerial_map_m)[matches.inlier].T)
+    assert missed_m.max() <= LocalizerSettings().solver.inlier_threshold_m
     assert len(matches.weight) == len(matches.inlier) == len(matches.ground_grid_m)
 
 

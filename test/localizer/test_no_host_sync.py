@@ -25,6 +25,7 @@ from test.helpers.truthful_network import FRAME, orthophoto
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.localizer import LocalizerSettings
 from fg2_ros.localizer.matcher import Matcher, SearchRegion, Stopwatch
+from fg2_ros.localizer.views import GivenImage
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.attention import DeformableAttention
 from fg2_ros.network.inference import optimise_for_inference
@@ -150,7 +151,8 @@ def test_the_matcher_uploads_only_and_waits_for_the_pose(camera, uploads):
         uploads.clear()
         guess = SearchRegion(Pose2(east_m, 0.0, 1.0), 5.0, 0.3)
         with NoCopying(), NoWaiting(), pytest.raises(Arrived):
-            matcher.find(image, camera_k, FRAME, guess, Stopwatch())
+            matcher.find(
+                GivenImage(image, camera_k), FRAME, guess, Stopwatch())
         assert uploads == expected
 
 

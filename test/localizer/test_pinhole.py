@@ -22,7 +22,7 @@ from test.helpers.truthful_network import (
 
 from fg2_ros.geometry.se2 import rotation2, wrap_angle
 from fg2_ros.localizer import Localizer, LocalizerSettings, PatchSettings
-from fg2_ros.localizer.views import PinholeView
+from fg2_ros.localizer.views import GivenImage, PinholeView
 import numpy as np
 import pytest
 import torch
@@ -189,8 +189,8 @@ def test_a_yaw_outside_the_gate_is_rejected():
 def test_intrinsics_follow_the_image_to_the_network():
     """The published network's, for a KITTI image; axes are scaled each on its own."""
     given_k = np.array([[721.5377, 0, 609.5593], [0, 721.5377, 172.854], [0, 0, 1]])
-    view = PinholeView.of(
-        np.ones((375, 1242, 3), np.uint8), (364, 1232), 'bilinear', given_k, 0.0)
+    given = GivenImage(np.ones((375, 1242, 3), np.uint8), given_k)
+    view = PinholeView.of(given, (364, 1232), 'bilinear', 0.0)
     expected = [[715.72821, 0, 604.65143], [0, 700.37262, 167.78362], [0, 0, 1]]
     np.testing.assert_allclose(view.camera_k, expected, rtol=1e-6)
     assert view.image.shape == (364, 1232, 3)

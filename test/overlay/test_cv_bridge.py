@@ -86,6 +86,18 @@ def test_mono16_becomes_mono8_by_scaling(bridge):
     assert bridge.imgmsg_to_cv2(message, 'rgb8').tolist() == [[[v] * 3 for v in (0, 1, 255)]]
 
 
+@pytest.mark.parametrize('encoding, order', [
+    ('yuv422', [1, 0, 3, 0]), ('yuv422_yuy2', [0, 1, 0, 3])])
+@pytest.mark.parametrize('target', PIXELS)
+def test_video_becomes_colours(bridge, encoding, order, target):
+    """Of BT.601 and the range of video; grey is the brightness as it is."""
+    values = [round(16 + 219 * GREY / 255), 91, None, 175]
+    rows = [bytes(values[index] for index in order) * 3] * 4
+    result = bridge.imgmsg_to_cv2(message_of(encoding, rows, 6, 12), target)
+    expected = PIXELS[target] if target != 'mono8' else values[:1]
+    assert np.abs(np.atleast_3d(result).astype(int) - np.array(expected)).max() <= 3
+
+
 @pytest.mark.parametrize(('encoding', 'channels'), [('8UC1', 1), ('8UC3', 3), ('8UC4', 4)])
 def test_generic_encodings_pass_through(bridge, encoding, channels):
     pixels = np.arange(2 * 3 * channels, dtype=np.uint8).reshape(2, 3, channels)

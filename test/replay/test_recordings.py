@@ -142,7 +142,8 @@ def test_one_stamp_an_hour_ahead_does_not_spoil_the_rest(tmp_path):
     stamps = [*range(5), 36_000, *range(6, 10), *range(-600, -590)]
     listener = Listener()
     replay = Replay(recorded(tmp_path / 'bag', [
-        ('/fix', index, FIX, msgs.nav_sat_fix(time_ns(tenth), 'gps', 47.0 + index / 1000, 8.0, 3.0))
+        ('/fix', index, FIX,
+         msgs.nav_sat_fix(time_ns(tenth), 'gps', 47.0 + index / 1000, 8.0, 3.0))
         for index, tenth in enumerate(stamps)]), Topics('/image', '/fix'), listener)
     assert not list(replay.outcomes())
     assert listener.heard == [each for each in range(20) if each != 5]

@@ -43,6 +43,7 @@ from rosbags.convert import convert
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
+from scipy.spatial.transform import Rotation
 
 FRAME = MapFrame(47.0, 8.0)
 FRAMES = 8
@@ -82,7 +83,7 @@ class TruthfulLocalizer:
         place = FRAME.geodetic_from_map(*(np.array(camera[:2]) + OFFSET_M))
         return Pose2(*self.map_frame.map_from_geodetic(*place), camera.yaw), index
 
-    def observe(self, image, region, base_from_camera, camera_k=None):
+    def observe(self, image, region, base_from_camera, camera_k=None, seen=None):
         """Return the likelihood of the camera's poses."""
         camera, index = self.camera(image)
         self.regions.append(region)
@@ -92,7 +93,7 @@ class TruthfulLocalizer:
             PoseVolume(look.grid, log_likelihood(look.grid, camera)) for look in region.looks),
             base_from_camera)
 
-    def estimate(self, image, prior, camera_k=None):
+    def estimate(self, image, prior, camera_k=None, seen=None):
         """Return the camera's pose."""
         camera, _ = self.camera(image)
         patch = AerialPatch(
@@ -136,7 +137,7 @@ def localizer(drive, monkeypatch):
     as_told = run.node_settings
     monkeypatch.setattr(run, 'node_settings', lambda settings: replace(
         as_told(settings), publication=PublicationSettings(
-            min_images=1, apart_m=0.0, min_distance_m=0.0, most_agreement=0.5)))
+            min_distance_m=0.0, pose_every_m=0.0)))
     return localizer
 
 
@@ -406,3 +407,69 @@ def test_the_settings_are_those_of_a_node(bag, tmp_path, monkeypatch):
     assert settings.imagery.sources == ('a.tif', 'b') and settings.imagery.cache_path == 'tiles'
     assert settings.localizer.patch == replace(settings.localizer.patch, wait_s=7.0)
     assert settings.camera_axes == 'optical' and settings.base_frame == 'base_link'
+
+
+FACES = [(0, 0, 0), (0, 0, 90), (0, 0, 180), (0, 0, -90), (0, -90, 0), (0, 90, 0)]
+OPTICAL = Rotation.from_euler('xyz', (-90, 0, -90), degrees=True)
+
+
+def ring_messages():
+    """Yield images, calibrations and mounts of six cameras that look to the faces of a cube."""
+    for face, angles in enumerate(FACES):
+        name, turn = f'face{face}', Rotation.from_euler('xyz', angles, degrees=True) * OPTICAL
+        mount = msgs.transform(START_NS, 'base_link', name, (CAMERA.x, CAMERA.y, 2.0))
+        mount.transform.rotation = msgs.quaternion(*turn.as_euler('xyz'))
+        yield '/tf_static', START_NS, 'tf2_msgs/msg/TFMessage', msgs.transforms(mount)
+        for index, stamp_ns in enumerate(frame_stamps()):
+            header = msgs.header(stamp_ns, name)
+            if index == 0:
+                yield f'/{name}/camera_info', START_NS, CAMERA_INFO, camera_info(header)
+            image = msgs.raw_image(stamp_ns, panorama(index)[:, :32])
+            image.header.frame_id = name
+            yield f'/{name}/image_raw', stamp_ns + face, 'sensor_msgs/msg/Image', image
+
+
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+
+
+def camera_info(header):
+    """Return the calibration of a camera that sees a face of a cube in 32 x 32 pixels."""
+    return msgs.message(
+        'sensor_msgs/CameraInfo', header=header, height=32, width=32, distortion_model='plumb_bob',
+        d=np.zeros(5), k=np.array([16.0, 0, 15.5, 0, 16, 15.5, 0, 0, 1]), r=np.eye(3).ravel(),
+        p=np.array([16.0, 0, 15.5, 0, 0, 16, 15.5, 0, 0, 0, 1, 0]), binning_x=0, binning_y=0,
+        roi=msgs.message('sensor_msgs/RegionOfInterest', x_offset=0, y_offset=0, height=0,
+                         width=0, do_rectify=False))
+
+
+def ring_parameters(folder):
+    """Write a parameter file of a node with these cameras."""
+    path = folder / 'fg2.yaml'
+    topics = [f'face{face}/image_raw' for face in range(len(FACES))]
+    path.write_text(json.dumps({'/**': {'ros__parameters': {
+        'camera': {'layout': 'ring', 'topics': topics}}}}))
+    return path
+
+
+def test_a_ring_of_cameras_is_replayed_as_a_node_would_be_told(bag, drive, localizer, tmp_path):
+    whole = rewritten(bag, tmp_path / 'ring', drop=('/image/compressed',), extra=ring_messages())
+    code, figures, lines = replayed(whole, tmp_path, '--camera', str(ring_parameters(tmp_path)))
+    assert code == 0 and figures['images'] == FRAMES
+    assert [int(line['stamp_ns']) for line in lines] == frame_stamps()
+    assert figures['accepted'] > 0 and figures['median_error_m'] < 0.7
+
+
+def test_a_ring_that_is_not_in_the_bag_is_named(bag, localizer, tmp_path, capsys):
+    words = refusal(capsys, bag, '--camera', str(ring_parameters(tmp_path)))
+    assert 'there is no topic /face0/image_raw' in words
+
+
+@pytest.mark.parametrize('content, words', [
+    ('camera: {layout: ring}', 'has no parameters camera.* of a node'),
+    ('/**: {ros__parameters: {camera: {laiout: ring}}}', 'camera.unknown setting laiout'),
+    ('/**: {ros__parameters: {camera: {layout: cube}}}', "camera.layout = 'cube' is not one of")])
+def test_a_parameter_file_that_makes_no_sense_is_named(
+        bag, localizer, tmp_path, capsys, content, words):
+    path = tmp_path / 'wrong.yaml'
+    path.write_text(content)
+    assert words in refusal(capsys, bag, '--camera', str(path))

@@ -40,7 +40,7 @@ def require_recovery(vehicle: Vehicle, kind: str, words: str) -> None:
 
 def bad_image(kind: str):
     """Return an image that cannot be used."""
-    message = image(at(1.0), encoding='yuv422' if kind == 'encoding' else 'rgb8')
+    message = image(at(1.0), encoding='32FC1' if kind == 'encoding' else 'rgb8')
     if kind == 'truncated':
         message.data = message.data[:-1]
     if kind == 'empty':
@@ -52,7 +52,7 @@ def bad_image(kind: str):
 
 
 @pytest.mark.parametrize('kind, words', [
-    ('encoding', "encoding 'yuv422' is not supported"),
+    ('encoding', "encoding '32FC1' is not supported"),
     ('truncated', 'truncated: 6143 bytes instead of 6144'),
     ('empty', 'the image is empty'),
     ('step', '191 bytes a row')])

@@ -20,7 +20,7 @@ from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 
 RAW = [300.0, 0.0, 160.0, 0.0, 310.0, 120.0, 0.0, 0.0, 1.0]
 RECTIFIED = [200.0, 0.0, 150.0, 0.0, 0.0, 210.0, 110.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -37,7 +37,7 @@ def heard(info, width=320, height=240):
     """Return fx, fy, cx, cy of an image after a calibration was heard."""
     intrinsics = Intrinsics()
     intrinsics.hear(info)
-    matrix = intrinsics.of(Image(width=width, height=height))
+    matrix = intrinsics.of(width, height).matrix
     assert matrix[2].tolist() == [0, 0, 1] and matrix[0, 1] == matrix[1, 0] == 0
     return [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]
 
@@ -70,9 +70,9 @@ def test_no_calibration(broken):
     intrinsics.hear(calibration())
     with pytest.raises(ValueError, match='not that of a calibrated camera'):
         intrinsics.hear(broken)
-    assert intrinsics.of(Image(width=320, height=240))[0, 0] == 200
+    assert intrinsics.of(320, 240).matrix[0, 0] == 200
     with pytest.raises(ValueError, match='there was no camera_info yet'):
-        Intrinsics().of(Image(width=320, height=240))
+        Intrinsics().of(320, 240)
 
 
 class FakePinholeLocalizer(FakeLocalizer):
@@ -83,7 +83,7 @@ class FakePinholeLocalizer(FakeLocalizer):
         super().__init__()
         self.intrinsics = []
 
-    def observe(self, panorama, region, base_from_camera, camera_k=None):
+    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None):
         """Return the likelihood of the camera's poses."""
         self.intrinsics.append(camera_k)
         return super().observe(panorama, region, base_from_camera)
@@ -102,7 +102,7 @@ def test_the_node_gives_the_localizer_the_intrinsics(vehicle):
     publisher.publish(calibration(p=[0.0] * 12, k=[0.0] * 9))
     vehicle.until_logged('not that of a calibrated camera')
     publisher.publish(calibration(width=128, height=64))
-    intrinsics = node._parts.pipeline.intrinsics
+    intrinsics = node._parts.pipeline.cameras.intrinsics[0]
     vehicle.until(lambda: intrinsics._newest is not None, 'the calibration has arrived')
     vehicle.send_all(at(2.0))
     vehicle.pose_at(at(2.0))

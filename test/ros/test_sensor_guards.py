@@ -70,7 +70,7 @@ class Eyes:
         """Note the place."""
         self.asked.append((latitude_deg, longitude_deg))
 
-    def observe(self, image, region, base_from_camera, camera_k=None):
+    def observe(self, image, region, base_from_camera, camera_k=None, seen=None):
         """Return the likelihood of poses."""
         return Observation(tuple(
             PoseVolume(look.grid, log_likelihood(look.grid, self.camera))

@@ -93,7 +93,7 @@ class PatchingLocalizer(FakeLocalizer):
         super().__init__()
         self.imagery = imagery
 
-    def observe(self, panorama, region, base_from_camera, camera_k=None):
+    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None):
         """Wait for a patch before anything is said."""
         self.imagery.patch(PATCH, wait_s=20.0)
         return super().observe(panorama, region, base_from_camera)

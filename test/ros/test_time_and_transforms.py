@@ -111,6 +111,16 @@ def test_the_right_transform_comes_after_the_one_that_closed_the_circle(buffer, 
     assert x_of(buffer, 'odom', 'base_link', 2.55) == pytest.approx(2.55)
 
 
+def test_a_static_transform_that_closed_the_circle_first_does_not_win(buffer, said):
+    """It cannot be taken back by whoever sent it; the odometry is heard."""
+    buffer.set_transform_static(transform('base_link', 'camera', x_m=1.0), 'test')
+    buffer.set_transform_static(transform('base_link', 'odom'), 'test')
+    drive(buffer, 1.0, 2.0)
+    assert x_of(buffer, 'odom', 'base_link', 1.55) == pytest.approx(1.55)
+    assert mount_in(buffer, 'base_link', 'camera')[0][0] == 1.0
+    assert len(said) == 1 and 'odom -> base_link is believed' in said[0]
+
+
 @pytest.mark.parametrize('rotation, words', [
     ((0, 0, 0, 0), 'length 0'), ((0, 0, math.nan, 1), 'not finite'), ((0, 0, 2, 0), 'length 2')])
 @pytest.mark.parametrize('parent, child', [('base_link', 'camera'), ('/base_link', '/camera')])

@@ -38,7 +38,7 @@ def test_weights_without_one_are_trusted_less():
     ({'nothing_share': 1.5}, 'nothing_share'), ({'bias_deg': True}, 'bias_deg'),
     ({'temper': 1e-12}, 'temper'), ({'temper': 1e12}, 'temper'), ({'bias_m': -1.0}, 'bias_m'),
     ({'measurement_bias_m': 1e-12}, 'measurement_bias_m'), ({'strength': 10 ** 400}, 'strength'),
-    ({'memory_m': 1e308}, 'memory_m'), ({'agreement': 1.0}, 'agreement'),
+    ({'memory_m': 1e308}, 'memory_m'), ({'odds_gain': 0.0}, 'odds_gain'),
     ({'fitted_on': 3}, 'fitted_on'), ({'unheard_of': 1.0}, 'unheard_of')])
 def test_nonsense_is_refused_by_name(change, named):
     """The sentence names the value."""
@@ -51,6 +51,6 @@ def test_a_calibration_that_is_no_table_is_refused():
     with pytest.raises(ValueError, match='table'):
         Calibration.of({'tracker': [1, 2]})
     values = Calibration().to_dict()
-    del values['agreement']
-    with pytest.raises(ValueError, match='agreement'):
+    del values['odds_gain']
+    with pytest.raises(ValueError, match='odds_gain'):
         Calibration.of({'tracker': values})

@@ -17,11 +17,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 import tempfile
 
 from fg2_ros.evaluation.drives.calibration import calibrated, Sample, samples_of
+from fg2_ros.evaluation.drives.faults import FAULTS, FaultSources
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing
 from fg2_ros.evaluation.drives.stream import SensorStream, stream_of
 from fg2_ros.evaluation.drives.vehicle import Vehicle
@@ -31,6 +32,8 @@ from fg2_ros.simulation.cameras import MOUNTS
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 from tqdm import tqdm
+
+WRONG = 'prior_30m', 'other_street', 'mirrored'
 
 
 def calibrate_on_drives(
@@ -56,10 +59,19 @@ def calibrate_on_drives(
         streams = [stream_of(open_drive(spec, folder)) for spec in specs]
         with tqdm(desc='following', unit='drive', dynamic_ncols=True) as bar:
             return calibrated(
-                streams, lambda index, stream, settings: _followed(
+                streams, _wrong(specs, folder), lambda index, stream, settings: _followed(
                     index, stream, settings, vehicle, bar),
                 f'simulated cities {city_seeds[0]}-{city_seeds[1]}, {" and ".join(MOUNTS)}, '
                 f'{frames} images each at {rate_hz:g} Hz')
+
+
+def _wrong(specs: list[DriveSpec], folder: Path) -> list[SensorStream]:
+    """Return drives with fixes of another place, or with images of another street."""
+    found = []
+    for spec, fault in zip(specs, cycle(WRONG)):
+        drive = open_drive(spec, folder)
+        found.append(FAULTS[fault](stream_of(drive), FaultSources(drive, drive)))
+    return found
 
 
 def _followed(index: int, stream: SensorStream, settings: TrackerSettings, vehicle: Vehicle,

@@ -24,17 +24,19 @@ from fg2_ros.evaluation.drives.stream import SensorStream
 from fg2_ros.evaluation.metrics import pose_error
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker.results import BeliefState, Silence, TrackedPose
-from fg2_ros.tracker.settings import Calibration, TrackerSettings
+from fg2_ros.tracker.settings import Calibration, PublicationSettings, TrackerSettings
 import numpy as np
+from scipy.optimize import minimize
 
 TEMPERS = (0.7, 1.0, 1.4)
 # Errors that these samples make are those of the method, not those of a wrong lock.
 RIGHT_MASS, RIGHT_M, RIGHT_RAD = 0.95, 3.0, math.radians(10.0)
-LEAST_LENGTH_M = 14.0
+WRONG_M, WRONG_RAD = 5.0, math.radians(20.0)
+LEAST_LENGTH_M = 10.0
 NO_BIAS = 1e-3  # a calibration's values are above zero
-UNTESTED = 0.3  # a level of agreement that hides few samples
-AGREEMENT_QUANTILE = 0.01  # of right samples that may be silenced
-LEAST_AGREEMENT, MOST_AGREEMENT = 0.5, 0.9
+UNTESTED = 30.0  # odds under which the search never begins again
+LEAST_WRONG = 20  # samples without which the default odds are kept
+MISTRUST = 0.02  # of weights of the odds: few drives are seen
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
 
@@ -47,6 +49,7 @@ class Sample:
     :param measured: error of the image's own measurement; None if it had none.
     :param measured_spread: (3, 3) of it.
     :param distance_m: driven so far.
+    :param features: (4,) of `fg2_ros.tracker.evidence.features`, for a usual strength of 1.
     """
 
     drive: int
@@ -56,23 +59,35 @@ class Sample:
     measured: np.ndarray | None
     measured_spread: np.ndarray | None
     mass: float
-    agreement: float
+    features: np.ndarray
     strength: float
     length_m: float
 
     @property
+    def is_sure(self) -> bool:
+        """Whether the belief is sure of a place, after some distance."""
+        return self.mass >= RIGHT_MASS and self.length_m >= LEAST_LENGTH_M
+
+    @property
     def is_right(self) -> bool:
-        """Whether the belief is at the right place, and sure of it."""
-        return (self.mass >= RIGHT_MASS and self.length_m >= LEAST_LENGTH_M
-                and math.hypot(*self.error[:2]) < RIGHT_M and abs(self.error[2]) < RIGHT_RAD)
+        """Whether it is sure of the right place: its errors are those of the method."""
+        return self.is_sure and (
+            math.hypot(*self.error[:2]) < RIGHT_M and abs(self.error[2]) < RIGHT_RAD)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it is sure of a wrong place."""
+        return self.is_sure and (
+            math.hypot(*self.error[:2]) > WRONG_M or abs(self.error[2]) > WRONG_RAD)
 
 
 def trial_settings(calibration: Calibration) -> TrackerSettings:
     """Return the settings of a tracker whose spreads are to be compared with its errors."""
-    return TrackerSettings(calibration=replace(
-        calibration, agreement=UNTESTED, bias_m=NO_BIAS, bias_deg=NO_BIAS,
-        measurement_temper=calibration.temper, measurement_bias_m=NO_BIAS,
-        measurement_bias_deg=NO_BIAS))
+    return TrackerSettings(
+        publication=PublicationSettings(pose_every_m=0.0), calibration=replace(
+            calibration, odds_begin=UNTESTED, strength=1.0, bias_m=NO_BIAS, bias_deg=NO_BIAS,
+            measurement_temper=calibration.temper, measurement_bias_m=NO_BIAS,
+            measurement_bias_deg=NO_BIAS))
 
 
 def samples_of(drive: int, answers: Iterable[tuple[Pose2, TrackedPose | Silence]]
@@ -92,7 +107,7 @@ def samples_of(drive: int, answers: Iterable[tuple[Pose2, TrackedPose | Silence]
     return samples
 
 
-def calibrated(drives: Sequence[SensorStream],
+def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStream],
                followed: Callable[[int, SensorStream, TrackerSettings], list[Sample]],
                fitted_on: str, first: Calibration = Calibration(temper=1.0, nothing_share=0.05),
                tempers: Sequence[float] = TEMPERS) -> Calibration:
@@ -100,27 +115,29 @@ def calibrated(drives: Sequence[SensorStream],
     Return the calibration under which beliefs on drives are honest, and sharpest.
 
     :param drives: with nothing wrong.
+    :param wrong_drives: on which no belief can be right, to learn how wrong places look.
     :param followed: lets a tracker of some settings follow a drive and returns its samples.
     :param fitted_on: which drives these are, in words.
     """
-    def run(calibration: Calibration) -> list[Sample]:
-        return [sample for index, stream in enumerate(drives)
+    def run(streams: Sequence[SensorStream], calibration: Calibration) -> list[Sample]:
+        return [sample for index, stream in enumerate(streams)
                 for sample in followed(index, stream, trial_settings(calibration))]
-    samples = run(first)
+    samples = run(drives, first)
     base = replace(first, correlation_m=correlation_m(samples),
                    nothing_share=nothing_share(samples), fitted_on=fitted_on)
     fits = []
     for temper in tempers:
         calibration = replace(base, temper=temper)
-        samples = run(calibration)
+        samples = run(drives, calibration)
         fitted = fit(calibration, samples)
-        fits.append((log_score(fitted, samples), fitted))
-    return max(fits, key=lambda each: each[0])[1]
+        fits.append((log_score(fitted, samples), fitted, samples))
+    _, best, samples = max(fits, key=lambda each: each[0])
+    return odds(best, samples, run(wrong_drives, best))
 
 
 def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
     """
-    Return a calibration with its biases and its level of agreement fitted to samples.
+    Return a calibration with its strength and its biases fitted to samples.
 
     :raises ValueError: if too few samples are right.
     """
@@ -130,7 +147,6 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
                          'calibrate by')
     found = replace(
         calibration, strength=float(np.median([sample.strength for sample in right])))
-    found = replace(found, agreement=_agreement(found, right))
     shares = np.array([found.share(sample.strength) for sample in right])
     own = [(sample.measured, sample.measured_spread, found.share(sample.strength))
            for sample in right
@@ -194,19 +210,38 @@ def _sample(drive: int, distance_m: float, truth: Pose2, answer: TrackedPose | S
     return Sample(
         drive, distance_m, np.array(pose_error(belief.mean, truth)), belief.covariance,
         None if measurement is None else np.array(pose_error(measurement.base, truth)),
-        None if measurement is None else measurement.covariance, belief.mass, belief.agreement,
+        None if measurement is None else measurement.covariance, belief.mass,
+        np.array(belief.features),
         belief.strength, belief.length_m)
 
 
-def _agreement(calibration: Calibration, right: Sequence[Sample]) -> float:
-    """Return the asymptotic level of agreement that nearly all right samples exceed."""
-    told_m = np.array([
-        calibration.telling_m(sample.length_m, sample.strength) for sample in right])
-    told = told_m >= LEAST_LENGTH_M
-    extra = np.exp(-told_m[told] / calibration.agreement_m)
-    level = (np.array([sample.agreement for sample in right])[told] - extra) / (1 - extra)
-    lowest = float(np.quantile(level, AGREEMENT_QUANTILE)) if len(level) else 1.0
-    return float(np.clip(lowest, LEAST_AGREEMENT, MOST_AGREEMENT))
+def odds(calibration: Calibration, samples: Sequence[Sample], of_wrong: Sequence[Sample]
+         ) -> Calibration:
+    """
+    Return a calibration whose odds tell right and wrong places apart best: by regression.
+
+    :param samples: of drives with nothing wrong.
+    :param of_wrong: of drives on which no belief can be right.
+    """
+    right = [sample for sample in samples if sample.is_right]
+    wrong = [sample for sample in of_wrong if sample.is_wrong]
+    if len(wrong) < LEAST_WRONG:
+        return calibration
+    features = np.array([sample.features for sample in (*right, *wrong)])
+    features[:, 3] -= math.log(calibration.strength)
+    sign = np.repeat([1.0, -1.0], [len(right), len(wrong)])
+    # Right and wrong places are thought to be as many.
+    share = np.repeat([0.5 / len(right), 0.5 / len(wrong)], [len(right), len(wrong)])
+    scale = np.append(1.0, features[:, 1:].std(0) + 1e-6)
+
+    def surprise(weights: np.ndarray) -> float:
+        missed = np.logaddexp(0, -sign * (features @ (weights / scale)))
+        return float(share @ missed + MISTRUST / len(sign) * weights[1:] @ weights[1:])
+    begin, gain, shortfall, strength = minimize(
+        surprise, [0.0, 1.0, -1.0, 1.0],
+        bounds=[(None, None), (1e-3, None), (None, -1e-3), (1e-3, None)]).x / scale
+    return replace(calibration, odds_begin=begin, odds_gain=gain,
+                   odds_shortfall=-shortfall, odds_strength=strength)
 
 
 def _bias(errors: Sequence[np.ndarray], spreads: Sequence[np.ndarray],

@@ -66,8 +66,8 @@ def open_local(path: str | Path, name: str = '', vintage: str = '', attribution:
                           ' makes one of version 3 of it, which can be read')
     if start.startswith(_PMTILES):
         return _tiles(_pmtiles(path), label)
-    raise FileProblem(f'{path} is neither MBTiles nor PMTiles nor an orthophoto: GeoTIFF, VRT, JPEG'
-                      ' 2000, GeoPackage, PNG or JPEG with a world file, or a zip archive of them')
+    raise FileProblem(f'{path} is neither MBTiles nor PMTiles nor an orthophoto: GeoTIFF, VRT, '
+                      'JPEG 2000, GeoPackage, PNG or JPEG with a world file, or a zip archive of them')
 
 
 def _tiles(file: TileFile, label: Label) -> TileImagery:

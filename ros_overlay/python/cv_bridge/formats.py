@@ -29,8 +29,9 @@ COLOUR = {  # encoding: colour, bits of a channel
     'bayer_gbrg8': ('BayerGR', 8), 'bayer_grbg8': ('BayerGB', 8),
     'bayer_rggb16': ('BayerBG', 16), 'bayer_bggr16': ('BayerRG', 16),
     'bayer_gbrg16': ('BayerGR', 16), 'bayer_grbg16': ('BayerGB', 16),
+    'yuv422': ('YUV_UYVY', 8), 'yuv422_yuy2': ('YUV_YUY2', 8),
 }
-CHANNELS = {'RGB': 3, 'BGR': 3, 'RGBA': 4, 'BGRA': 4}
+CHANNELS = {'RGB': 3, 'BGR': 3, 'RGBA': 4, 'BGRA': 4, 'YUV_UYVY': 2, 'YUV_YUY2': 2}
 DTYPE_OF_DEPTH = {
     '8U': 'uint8', '8S': 'int8', '16U': 'uint16', '16S': 'int16', '32S': 'int32',
     '32F': 'float32', '64F': 'float64'}
@@ -87,7 +88,9 @@ def recolour(image: np.ndarray, source: str, target: str) -> np.ndarray:
     from_colour, to_colour = COLOUR[source][0], COLOUR[target][0]
     if from_colour == to_colour:
         return image
-    code = getattr(cv2, f'COLOR_{from_colour}2{to_colour}', None)
+    family, _, order = from_colour.partition('_')
+    name = f'COLOR_{family}2{to_colour}' + (f'_{order}' if order else '')
+    code = getattr(cv2, name, None)
     if code is None:
         raise CvBridgeError(f'Unsupported conversion from [{source}] to [{target}]')
     try:
@@ -100,6 +103,8 @@ def rescale(image: np.ndarray, source: str, target: str) -> np.ndarray:
     """Return an image in the depth of another encoding; 8 and 16 bits keep their full range."""
     dtype = np.dtype(layout_of(target)[0])
     bits = tuple(8 * np.dtype(layout_of(name)[0]).itemsize for name in (source, target))
+    if (image.dtype, dtype) == (np.uint16, np.uint8):
+        return cv2.convertScaleAbs(image, alpha=SCALE[bits])
     scaled = image * SCALE[bits] if bits in SCALE else image
     if np.issubdtype(dtype, np.integer) and scaled.dtype != dtype:
         limits = np.iinfo(dtype)

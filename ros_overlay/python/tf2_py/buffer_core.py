@@ -197,7 +197,8 @@ class BufferCore:
         raise self._loop()
 
     def _latest_common_ns(self, target: str, source: str) -> int:
-        above_source, above_target = self._latest_path(source), self._latest_path(target)
+        above_source = self._latest_path(source, {target})
+        above_target = self._latest_path(target, set(above_source))
         common = next((frame for frame in above_source if frame in above_target), None)
         if common is None:
             raise unconnected(target, source)
@@ -206,13 +207,13 @@ class BufferCore:
             if stamp != LATEST]
         return min(stamps, default=LATEST)
 
-    def _latest_path(self, frame: str) -> dict[str, int]:
-        """Return the frames from ``frame`` up to its root, each with its newest stamp."""
+    def _latest_path(self, frame: str, stops: set[str]) -> dict[str, int]:
+        """Return the frames from ``frame`` up to a stop or its root, each with its newest stamp."""
         path = {}
         while frame not in path:
             sample = self._caches[frame].latest() if frame in self._caches else None
             path[frame] = sample.stamp_ns if sample else LATEST
-            if sample is None:
+            if sample is None or frame in stops:
                 return path
             frame = sample.parent
         raise self._loop()

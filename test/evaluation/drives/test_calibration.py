@@ -18,12 +18,13 @@ from dataclasses import replace
 import math
 
 from fg2_ros.evaluation.drives.calibration import (
-    calibrated, correlation_m, fit, log_score, nothing_share, Sample, trial_settings)
+    calibrated, correlation_m, fit, log_score, nothing_share, odds, Sample, trial_settings)
 from fg2_ros.tracker.settings import Calibration
 import numpy as np
 import pytest
 
 SPREAD_M, BIAS_M, BIAS_DEG = 0.2, 0.3, 0.5
+WRONG = np.array([20.0, 0.0, 0.0])
 
 
 def sample(rng, drive=0, distance_m=0.0, strength=10.0, **change):
@@ -36,8 +37,8 @@ def sample(rng, drive=0, distance_m=0.0, strength=10.0, **change):
     spread = np.diag([SPREAD_M, SPREAD_M, 0.001]) ** 2
     values = {
         'drive': drive, 'distance_m': distance_m, 'error': draw(), 'spread': spread,
-        'measured': draw(), 'measured_spread': spread, 'mass': 1.0, 'agreement': 0.95,
-        'strength': strength, 'length_m': 30.0} | change
+        'measured': draw(), 'measured_spread': spread, 'mass': 1.0, 'strength': strength,
+        'features': np.array([1.0, 2.0, 0.01, math.log(strength)]), 'length_m': 30.0} | change
     return Sample(**values)
 
 
@@ -58,15 +59,35 @@ def test_biases_are_found():
     assert found.strength == pytest.approx(10.0)
 
 
-def test_right_places_with_a_low_agreement_lower_the_level():
-    """So that nearly all of them would have been published."""
-    samples = many(400)
-    high = fit(Calibration(), samples).agreement
-    low = fit(Calibration(), [replace(each, agreement=0.8) for each in samples])
-    assert low.agreement < high
-    assert low.agreement_over(30.0) <= 0.8
-    assert low.telling_m(30.0, 10.0) == pytest.approx(30.0)
-    assert low.telling_m(30.0, 3.25) == pytest.approx(15.0)
+def features(rng, shortfall, strength, count):
+    """Return (count, 4) of `fg2_ros.tracker.evidence.features` over different distances."""
+    weight = rng.uniform(0.4, 3.0, count)
+    return np.stack([np.ones(count), weight, weight * np.square(rng.normal(0, shortfall, count)),
+                     np.log(strength) + rng.normal(0, 0.2, count)], 1)
+
+
+def test_odds_tell_right_and_wrong_places_apart():
+    """Right ones fall short by little and match strongly; over short distances nobody is sure."""
+    rng = np.random.default_rng(4)
+    right, wrong = features(rng, 0.1, 25.0, 300), features(rng, 0.5, 12.0, 300)
+    found = odds(Calibration(strength=25.0),
+                 [sample(rng, features=each) for each in right],
+                 [sample(rng, error=WRONG, features=each) for each in wrong])
+    usual = np.array([0.0, 0.0, 0.0, math.log(25.0)])
+    of_right, of_wrong = ((each - usual) @ found.odds_weights for each in (right, wrong))
+    assert np.mean(of_right > 0) > 0.95 and np.mean(of_wrong < 0) > 0.95
+    assert found.odds_gain > 0 and found.odds_shortfall > 0 and found.odds_strength > 0
+    assert odds(Calibration(), many(50), many(5, error=WRONG)) == Calibration()
+
+
+def test_odds_of_places_that_look_alike_stay_near_even():
+    """Where nothing tells them apart, the odds claim nothing."""
+    rng = np.random.default_rng(5)
+    same = [sample(rng, features=each) for each in features(rng, 0.2, 20.0, 600)]
+    found = odds(Calibration(strength=20.0), same[:300],
+                 [replace(each, error=WRONG) for each in same[300:]])
+    usual = np.array([0.0, 0.0, 0.0, math.log(20.0)])
+    assert max(abs((each.features - usual) @ found.odds_weights) for each in same) < 1.5
 
 
 def test_wrong_places_teach_nothing():
@@ -110,7 +131,7 @@ def test_the_temper_of_the_sharpest_honest_belief_wins():
         off = abs(math.log(settings.calibration.temper / 1.4))
         return [sample(rng, index, 2.0 * step, error=rng.normal(0, 1, 3) * (
             0.2 * (1 + off), 0.2 * (1 + off), 0.005)) for step in range(200)]
-    found = calibrated([None] * 5, followed, 'five drives')
+    found = calibrated([None] * 5, [], followed, 'five drives')
     assert found.temper == 1.4
     assert found.fitted_on == 'five drives'
     assert Calibration.of({'tracker': found.to_dict()}) == found
@@ -120,5 +141,5 @@ def test_a_trial_claims_no_more_than_the_spread():
     """What is fitted afterwards must not be in it already."""
     trial = trial_settings(Calibration(temper=1.2)).calibration
     assert trial.bias_m < 0.01 and trial.measurement_bias_m < 0.01
-    assert trial.agreement < 0.5
+    assert trial_settings(Calibration()).publication.pose_every_m == 0
     assert math.isfinite(log_score(trial, many(50)))

@@ -1,0 +1,112 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The odds that images are of a place and not of one that looks alike."""
+
+import math
+
+from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.tracker import evidence
+from fg2_ros.tracker.doubts import Doubts
+from fg2_ros.tracker.evidence import features, log_odds, Recent
+from fg2_ros.tracker.inputs import Fix, Observation
+from fg2_ros.tracker.inputs_memory import InputsMemory
+from fg2_ros.tracker.motion import OdometryChain
+from fg2_ros.tracker.settings import Calibration, TrackerSettings
+import numpy as np
+import pytest
+
+CALIBRATION = Calibration(odds_begin=0.0, odds_gain=3.0, odds_shortfall=40.0, odds_strength=5.0,
+                          strength=20.0)
+HERE = Pose2(0.0, 0.0, 0.0)
+UNMOVED = Pose2(0.0, 0.0, 0.0)  # steps are left out: all images are asked about one pose
+GRID = PoseGrid(HERE, 1.0, math.radians(2.0), (3, 31, 31))
+
+
+def image(driven_m, strength=20.0, shortfall=0.0):
+    """Return an image that was taken some metres ago; its best place may be elsewhere."""
+    east, north = np.meshgrid(GRID.easts_m, GRID.norths_m)
+    peak = (1 - shortfall) * np.exp(-0.5 * (east ** 2 + north ** 2))
+    if shortfall:
+        peak = peak + np.exp(-0.5 * ((east - 9.0) ** 2 + north ** 2))
+    values = np.broadcast_to(strength * peak, GRID.shape).astype(np.float32)
+    testimony = evidence.Testimony.of(0, Observation((PoseVolume(GRID, values),)), None)
+    return Recent(testimony, UNMOVED, driven_m)
+
+
+def road(length_m, every_m=2.0, **change):
+    """Return images along a road that ends here."""
+    return [image(driven_m, **change)
+            for driven_m in np.arange(length_m, -1e-9, -every_m)]
+
+
+def odds(images):
+    """Return the logarithm of the odds at the pose where images have their peaks."""
+    return log_odds(HERE, images, CALIBRATION)
+
+
+def test_the_further_images_agree_the_likelier_the_place():
+    """And it levels out, for what is long ago fades."""
+    values = [odds(road(length_m)) for length_m in (0.0, 10.0, 20.0, 100.0, 200.0)]
+    assert values == sorted(values)
+    assert values[-1] - values[-2] < 0.4 < 1.0 < values[1] - values[0]
+
+
+def test_the_road_counts_not_the_number_of_images():
+    """A camera that is four times as fast proves little more."""
+    assert odds(road(20.0, every_m=0.5)) == pytest.approx(odds(road(20.0, every_m=2.0)), abs=0.7)
+    standing = [image(0.0) for _ in range(50)]
+    assert odds(standing) == pytest.approx(odds(standing[:1]))
+
+
+def test_some_images_that_fall_short_by_much_weigh_more_than_many_by_little():
+    """So a street that looks alike for the most part is told from the right one."""
+    right = road(30.0, shortfall=0.1)
+    alike = [image(each.driven_m, shortfall=0.4 if index % 4 == 0 else 0.0)
+             for index, each in enumerate(right)]
+    assert np.mean([each.image.at(HERE) for each in alike]) == pytest.approx(
+        np.mean([each.image.at(HERE) for each in right]))
+    assert odds(alike) < odds(right) - 1.0
+
+
+def test_images_that_match_weakly_are_worth_less():
+    """By the logarithm of how much more weakly than usual."""
+    assert odds(road(20.0, strength=10.0)) == pytest.approx(
+        odds(road(20.0)) - 5.0 * math.log(2), abs=1e-3)
+
+
+def test_a_pose_that_no_image_looked_at_is_unlikely():
+    """The images say no more of it than of any other."""
+    assert log_odds(Pose2(500.0, 0.0, 0.0), road(20.0), CALIBRATION) < -20.0
+    assert np.isfinite(features(HERE, [], 20.0)).all()
+
+
+def agreement_of(searched, fix_m):
+    """Return what a judge says who has searched some boxes, with a fix so far away."""
+    inputs = InputsMemory(TrackerSettings().prior, OdometryChain(TrackerSettings().motion))
+    inputs.add_fix(0, Fix(np.array([fix_m, 0.0]), 3.0))
+    doubts = Doubts(TrackerSettings(calibration=CALIBRATION), inputs)
+    doubts.searched = searched
+    doubts.compare_inputs(0, HERE, [])
+    return doubts.agreement(0, HERE, road(12.0))
+
+
+def test_more_must_agree_where_more_was_searched_and_far_from_gnss():
+    """By chance one of many places agrees; and a fix far away is a witness against it."""
+    usual = agreement_of(4, 0.0)
+    assert usual == agreement_of(0, 0.0) == agreement_of(4, 5.0)
+    assert agreement_of(81, 0.0) < usual
+    assert agreement_of(4, 60.0) < agreement_of(4, 8.0) < usual
+    assert 0.0 <= agreement_of(81, 1000.0) < agreement_of(81, 0.0) < 1.0
