@@ -45,8 +45,8 @@ ESTIMATE_S = 0.02
 SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0
 PARAMETERS = {
     'autostart': False, 'simulated_camera': True, 'datum': list(DATUM_DEG),
-    'publication.min_images': 1, 'publication.apart_m': 0.0, 'publication.min_distance_m': 0.0,
-    'publication.most_agreement': 0.5,
+    'publication.min_distance_m': 0.0, 'publication.min_mass': 0.0,
+    'publication.pose_every_m': 0.0,
     f'qos_overrides.{NAMESPACE}/image.subscription.reliability': 'reliable'}  # on busy machines
 
 
@@ -69,7 +69,8 @@ class TimedLocalizer:
         """Need none."""
 
     def observe(self, image: np.ndarray, region: SearchPlan, base_from_camera: Pose2,
-                camera_k: np.ndarray | None = None) -> Observation:
+                camera_k: np.ndarray | None = None,
+                seen: np.ndarray | None = None) -> Observation:
         """Return how likely the poses are."""
         began_s = time.thread_time()
         volumes = tuple(PoseVolume(look.grid, _log_likelihood(look.grid)) for look in region.looks)
