@@ -15,8 +15,8 @@
 """
 A vehicle that sends images and all else that the node needs, for `fg2 bench --node`.
 
-``python -m fg2_ros.bench.camera WIDTH RATE COUNT`` waits for the node, sends, and ends. RATE 0 sends
-the next image when the node has published the pose of the last one.
+``python -m fg2_ros.bench.camera WIDTH RATE COUNT`` waits for the node, sends, and ends. RATE 0
+sends the next image when the node has published the pose of the last one.
 """
 
 from __future__ import annotations

@@ -125,14 +125,14 @@ def _memory(images: int) -> dict[str, float]:
 
 class RunningNode:
     """
-    An active node in this process, which another process sends to; its figures are there at the end.
+    An active node in this process, which another one sends to; its figures are there at the end.
 
     :param seconds: that its localizer waits for an image.
     """
 
     def __init__(self, seconds: float):
         """Make it."""
-        self.localizer = TimedLocalizer(seconds)
+        self.localizer: Any = TimedLocalizer(seconds)
         self.worker_s = self.executor_s = 0.0  # of the processor
         self.images = self.poses = self.worked = 0
         self.callbacks_ms: list[float] = []
