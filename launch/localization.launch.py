@@ -15,14 +15,29 @@
 """Launch the localization node; `ros2 launch ... localization.launch.py -s` lists arguments."""
 
 from pathlib import Path
+import shlex
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
+import yaml
 
 INPUTS = ('image', 'camera_info', 'fix', 'odom', 'imu')
+OVERRIDES = {  # parameter: what the argument of this name, with underscores, is for
+    'weights': 'Weights file.',
+    'device': 'Where the network runs: auto, cpu, cuda or cuda:N.',
+    'imagery.sources': 'Catalogue names, files or URLs of the imagery, separated by spaces.',
+    'datum': 'Origin of the map: [latitude, longitude] or [latitude, longitude, 0.0].',
+    'map_projection': 'local or utm.',
+    'publish_tf': 'Whether to broadcast map -> odom.',
+    'simulated_camera': 'Whether the images come from a simulation.',
+    'map_frame': 'Frame of the poses.',
+    'odom_frame': 'Frame of the odometry.',
+    'base_frame': 'Frame of the vehicle.',
+    'camera_frame': 'Frame of the camera.'}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -34,14 +49,18 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'params_file', default_value=str(parameters), description='Parameters (the manual).'),
         DeclareLaunchArgument(
-            'use_sim_time', default_value='false', description='Take the time from /clock.'),
+            'use_sim_time', default_value='false', choices=['true', 'false'],
+            description='Take the time from /clock.'),
+        *(DeclareLaunchArgument(
+            name.replace('.', '_'), default_value='',
+            description=f'{text} Empty: as params_file says.')
+          for name, text in OVERRIDES.items()),
         DeclareLaunchArgument(
-            'weights', default_value='', description='Weights file; empty: as params_file says.'),
+            'autostart', default_value='true', choices=['true', 'false'],
+            description='Configure and activate at start.'),
         DeclareLaunchArgument(
-            'imagery_sources', default_value='',
-            description='Catalogue name, file or URL of the imagery; empty: as params_file says.'),
-        DeclareLaunchArgument(
-            'autostart', default_value='true', description='Configure and activate at start.'),
+            'respawn', default_value='false', choices=['true', 'false'],
+            description='Start the node again, 2 s after it has ended.'),
         DeclareLaunchArgument(
             'log_level', default_value='info', description='debug, info, warn, error or fatal.'),
         *(DeclareLaunchArgument(f'{topic}_topic', default_value=topic,
@@ -53,15 +72,24 @@ def generate_launch_description() -> LaunchDescription:
 def localization_node(context: LaunchContext) -> list:
     """Return the node; arguments left empty do not override the parameters file."""
     def argument(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
+        return LaunchConfiguration(name.replace('.', '_')).perform(context)
 
-    overrides = {'use_sim_time': argument('use_sim_time').lower() == 'true',
-                 'autostart': argument('autostart').lower() == 'true'}
-    overrides |= {
-        name: argument(name.replace('.', '_')) for name in ('weights', 'imagery.sources')
-        if argument(name.replace('.', '_'))}
+    overrides = {name: argument(name) == 'true' for name in ('use_sim_time', 'autostart')}
+    overrides |= {name: value_of(name, argument(name)) for name in OVERRIDES if argument(name)}
     return [LifecycleNode(
         package='fg2_ros', executable='fg2_node', name='fg2', namespace=argument('namespace'),
         parameters=[argument('params_file'), overrides],
         remappings=[(topic, argument(f'{topic}_topic')) for topic in INPUTS],
-        arguments=['--ros-args', '--log-level', argument('log_level')], output='screen')]
+        arguments=['--ros-args', '--log-level', argument('log_level')],
+        respawn=argument('respawn') == 'true', respawn_delay=2.0, output='screen')]
+
+
+def value_of(parameter: str, argument: str) -> Any:
+    """Return what an argument says as the type of its parameter."""
+    if parameter == 'imagery.sources':
+        return shlex.split(argument)
+    if parameter == 'datum':
+        return [float(each) for each in yaml.safe_load(argument)]
+    if parameter in ('publish_tf', 'simulated_camera'):
+        return argument.lower() == 'true'
+    return argument

@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from test.helpers.launching import LAUNCH
 from test.helpers.paths import ROOT
 from test.helpers.processes import ended, lines_until, run_to_its_end, running
 
@@ -109,26 +110,11 @@ def test_the_installed_command_runs(workspace, prefix):
     assert version.strip() == fg2_ros.__version__
 
 
-LAUNCH = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-service = LaunchService()
-service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
-    PythonLaunchDescriptionSource(sys.argv[1]),
-    launch_arguments=[tuple(argument.split(':=')) for argument in sys.argv[2:]])]))
-sys.exit(service.run())
-"""
-
-
 def test_launch_file_starts_an_active_node_that_ends_without_a_complaint(workspace, prefix):
     pytest.importorskip('launch_ros')
-    script = workspace / 'run_launch.py'
-    script.write_text(LAUNCH)
     command = [
         'bash', '-c', 'source install/setup.bash && exec "$@"', 'bash', sys.executable,
-        str(script), str(prefix / 'share/fg2_ros/launch/localization.launch.py'),
+        '-c', LAUNCH, str(prefix / 'share/fg2_ros/launch/localization.launch.py'),
         'imagery_sources:=http://127.0.0.1:9/{z}/{x}/{y}.jpg', 'namespace:=car',
         'image_topic:=/front/panorama', 'sigterm_timeout:=120']
     with running(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

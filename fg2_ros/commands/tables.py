@@ -43,6 +43,13 @@ def group_table(groups: dict[str, dict]) -> str:
     return '\n'.join(lines)
 
 
+def columns(head: list[str], rows: list[list[str]]) -> str:
+    """Return texts below each other, as wide as they need to be."""
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    return '\n'.join('  '.join(text.ljust(width) for text, width in zip(row, widths)).rstrip()
+                     for row in [head, *rows])
+
+
 def _text(name: str, value: Any) -> str:
     if value is None:
         return '-'

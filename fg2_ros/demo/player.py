@@ -21,6 +21,7 @@ Play a recorded drive in real time, as if its sensors were there: stamps are tho
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 import sys
@@ -35,8 +36,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.task import Future
 
 # How many listen to what: the node to its inputs, the recorder to what it compares with.
-LISTENERS = {'/image/compressed': 1, '/fix': 2, '/odom': 1, '/imu': 1, '/tf': 2,
-             '/ground_truth/pose': 1}
+NODE = {'/image/compressed': 1, '/fix': 1, '/odom': 1, '/imu': 1, '/tf': 1}
+NODE_AND_RECORDER = {**NODE, '/fix': 2, '/tf': 2, '/ground_truth/pose': 1}
 PATIENCE_S = 30.0
 
 
@@ -46,10 +47,12 @@ class Player:
 
     The messages stay serialized: rclpy would need longer to build them than the network for a
     token.
+
+    :param listeners: how many there must be on each topic before it plays.
     """
 
-    def __init__(self, node: Node):
-        self._complete = Future()
+    def __init__(self, node: Node, listeners: Mapping[str, int]):
+        self._complete, self._listeners = Future(), listeners
         events = PublisherEventCallbacks(matched=lambda _: self._count_listeners())
         self._publishers = {
             topic: node.create_publisher(
@@ -75,8 +78,8 @@ class Player:
             publisher.wait_for_all_acked(Duration(seconds=1))
 
     def _count_listeners(self) -> None:
-        counts = {topic: self._publishers[topic].get_subscription_count() for topic in LISTENERS}
-        if all(counts[topic] >= wanted for topic, wanted in LISTENERS.items()):
+        if all(self._publishers[topic].get_subscription_count() >= wanted
+               for topic, wanted in self._listeners.items()):
             self._complete.set_result(True)
 
 
@@ -84,11 +87,12 @@ def main() -> int:
     """Run the player; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('bag', type=Path)
+    parser.add_argument('--node-only', action='store_true', help='do not wait for a recorder')
     args = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node('fg2_demo_player')
     try:
-        player = Player(node)
+        player = Player(node, NODE if args.node_only else NODE_AND_RECORDER)
         if not player.wait_for_listeners():
             print(f'nobody listened for {PATIENCE_S:.0f} s', file=sys.stderr)
             return 1

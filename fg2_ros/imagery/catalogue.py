@@ -26,12 +26,16 @@ import os
 from pathlib import Path
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
+from fg2_ros.geometry import mercator
 from fg2_ros.imagery.fallback import FallbackImagery
-from fg2_ros.imagery.patch import Imagery, ImageryError
+from fg2_ros.imagery.patch import Imagery, ImageryError, Label
 from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.server.opening import open_server
+from fg2_ros.imagery.stores.opening import is_remote, open_local, open_remote
 from fg2_ros.imagery.tiles.address import host_of, TileSource
+from fg2_ros.imagery.tiles.templates import wants_key
 from fg2_ros.settings import checked, setting, yaml_content
 
 KEY_VARIABLE = 'FG2_IMAGERY_KEY'  # holds the API key of a URL that is in no catalogue
@@ -59,7 +63,7 @@ class CatalogueSource:
         MISSING, 'Whether machines may interpret it.', of=bool)
     vintage: str = setting(MISSING, 'When it was taken.', of=str)
     url: str = setting('', 'Template of the addresses.', secret=True)
-    path: str = setting('', 'Of a file, from where the catalogue is.')
+    path: str = setting('', 'Of a file, from where the catalogue is; or its URL.', secret=True)
     tile_px: int = setting(256, 'Side of a tile.', unit='px')
     min_zoom: int = setting(0, 'Coarsest zoom.')
     max_zoom: int = setting(19, 'Finest zoom.')
@@ -70,6 +74,9 @@ class CatalogueSource:
     key_env: str = setting('', 'Environment variable that holds the API key.')
     placeholders: tuple[str, ...] = setting(
         (), 'SHA-256 of files that mean "no imagery here".', of=str)
+    place: str = setting('', 'Where it is, for people.')
+    checked: str = setting('', 'When and how address and terms were checked.')
+    terms_read: str = setting('', 'The day on which the terms were read.')
     crs: str = setting('', 'Coordinate system of a file that does not say it.')
     bands: tuple[int, ...] = setting((), 'Bands of a file to be red, green and blue.', of=int)
     range: tuple[float, ...] = setting(  # noqa: A003 the catalogue's own word
@@ -79,12 +86,28 @@ class CatalogueSource:
     @property
     def label(self) -> str:
         """Return what messages call it: its name, or else its host or file."""
-        return self.name or (host_of(self.url) if self.url else Path(self.path).name)
+        return self.name or (host_of(self.url) if self.url else Path(_path_of(self.path)).name)
 
     @property
     def wants_key(self) -> bool:
         """Whether its address has a place for an API key."""
-        return '{key}' in self.url
+        return wants_key(self.url)
+
+    def covers(self, latitude_deg: float, longitude_deg: float) -> bool:
+        """Return whether a place lies within its bounds; of a source without, nobody knows: no."""
+        if not self.bounds:
+            return False
+        west, south, east, north = self.bounds
+        across = (longitude_deg - west) % 360 <= ((east - west) % 360 or 360)
+        return south <= latitude_deg <= north and across
+
+    def finest_resolution_m(self) -> float:
+        """Return the metres per pixel in the middle of its bounds; 0 if that is not known."""
+        if not self.url or not self.bounds:
+            return self.resolution_m
+        middle_deg = (self.bounds[1] + self.bounds[3]) / 2
+        of_zoom_m = mercator.ground_resolution_m(middle_deg, self.max_zoom, self.tile_px)
+        return max(of_zoom_m, self.resolution_m)
 
     def tile_source(self, key: str = '') -> TileSource:
         """
@@ -99,7 +122,9 @@ class CatalogueSource:
         if self.wants_key and not key:
             raise ValueError(f'{self.label} wants an API key: put it into the environment variable'
                              f' {self.key_env}')
-        url = self.url.replace('{y}', '{-y}') if self.kind == 'tms' else self.url
+        url = self.url
+        if self.kind == 'tms':
+            url = re.sub(r'\{(y|TileRow)\}', '{-y}', url, flags=re.IGNORECASE)
         return TileSource(
             url, name=self.name, key=key, tile_px=self.tile_px, min_zoom=self.min_zoom,
             max_zoom=self.max_zoom, resolution_m=self.resolution_m, subdomains=self.subdomains,
@@ -150,14 +175,27 @@ def shipped_catalogue() -> Path:
     raise ValueError('config/sources.yaml was not installed with the package: name a catalogue')
 
 
+def user_catalogue() -> Path:
+    """Return the path of the user's own catalogue, which need not exist."""
+    base = os.environ.get('XDG_CONFIG_HOME') or '~/.config'
+    return Path(base).expanduser() / 'fg2_ros' / 'sources.yaml'
+
+
 def load_catalogue(path: str | Path = '') -> dict[str, CatalogueSource]:
     """
     Return the sources of a catalogue by their names.
 
-    :param path: a YAML file; the one that comes with the package by default.
+    :param path: a YAML file; by default the one that comes with the package, and the user's own,
+        which wins.
     :raises ValueError: with a sentence that names the file, the source and the key at fault.
     """
-    path = Path(path).expanduser() if path else shipped_catalogue()
+    if path:
+        return _read(Path(path).expanduser())
+    own = user_catalogue()
+    return _read(shipped_catalogue()) | (_read(own) if own.is_file() else {})
+
+
+def _read(path: Path) -> dict[str, CatalogueSource]:
     try:
         entries = yaml_content(path.read_text(encoding='utf-8-sig'))
     except OSError as error:
@@ -177,7 +215,7 @@ def choose_sources(sources: str | Sequence[str], catalogue: str | Path = '',
     Return the sources that are meant by names of the catalogue, URL templates and paths.
 
     :param sources: one or several.
-    :param catalogue: the YAML file that explains the names; the package's own by default.
+    :param catalogue: the YAML file that explains the names; see `load_catalogue`.
     :param of_urls: ``tile_px``, ``min_zoom`` and ``max_zoom`` of the URLs.
     :raises ValueError: if one is nothing of these, or its terms forbid machine interpretation.
     """
@@ -202,7 +240,7 @@ def open_imagery(
 
     :param sources: names of the catalogue, URL templates or paths, first choice first; what one
         lacks comes from the next.
-    :param catalogue: the YAML file that explains the names; the package's own by default.
+    :param catalogue: the YAML file that explains the names; see `load_catalogue`.
     :param cache_path: folder in which each source with an address has an MBTiles file, or such a
         file; '' for none. Tiles that must not be kept are not.
     :param cache_bytes: bound of each of the files.
@@ -223,7 +261,7 @@ def open_imagery(
         members: list[Imagery] = []
         for source, cache in zip(chosen, caches):
             if source.kind == 'file':
-                member = _open_file(source)
+                member = _open_file(source, http)
             else:
                 member = open_server(
                     source.tile_source(key if source.wants_key else ''), cache, cache_bytes,
@@ -234,9 +272,12 @@ def open_imagery(
     return FallbackImagery(members, coarsest_resolution_m)
 
 
-def _open_file(source: CatalogueSource) -> Imagery:
-    from fg2_ros.imagery.stores.opening import open_local
+def _open_file(source: CatalogueSource, http: HttpSettings | None) -> Imagery:
     try:
+        if '://' in source.path:
+            return open_remote(
+                source.path, Label(source.label, source.vintage, source.attribution), http,
+                **source.raster_options)
         return open_local(source.path, name=source.label, vintage=source.vintage,
                           attribution=source.attribution, **source.raster_options)
     except ImageryError as error:
@@ -261,6 +302,8 @@ def _choose(text: str, known: dict[str, CatalogueSource], catalogue: str | Path,
             of_urls: dict) -> CatalogueSource:
     if text in known:
         return known[text]
+    if is_remote(text):
+        return _unlisted('file', path=text)
     if '://' in text:
         return _unlisted('xyz', url=text, key_env=KEY_VARIABLE, **of_urls)
     path = Path(text).expanduser()
@@ -275,6 +318,11 @@ def _choose(text: str, known: dict[str, CatalogueSource], catalogue: str | Path,
     raise ValueError(
         f'{shown!r} is neither a URL, nor a file, nor in the catalogue '
         f'{catalogue or shipped_catalogue()}, which has {", ".join(known) or "nothing"}')
+
+
+def _path_of(text: str) -> str:
+    """Return a path, of an address without what may be a key in it."""
+    return urlsplit(text).path if '://' in text else text
 
 
 def _without_keys(text: str) -> str:
@@ -305,7 +353,7 @@ def _entry(path: Path, name: str, values: Any) -> CatalogueSource:
         raise ValueError(f'{where}: the key {missing[0]} is missing')
     source = CatalogueSource(name=name, **given)
     _require_sense(where, source)
-    if source.kind != 'file':
+    if source.kind != 'file' or is_remote(source.path):
         return source
     return replace(source, path=str(path.parent / Path(source.path).expanduser()))
 
@@ -324,6 +372,9 @@ def _require_sense(where: str, source: CatalogueSource) -> None:
     if getattr(source, senseless) or not getattr(source, needed):
         raise ValueError(f'{where}: kind {source.kind} goes with a {needed}, not a {senseless}')
     if source.kind == 'file':
+        if '://' in source.path and not is_remote(source.path):
+            raise ValueError(f'{where}: of files on a server only GeoTIFFs can be read, whose '
+                             'address ends in .tif')
         _require_senseful_pixels(where, source)
         return
     if any(source.raster_options.values()) or source.nodata is not None:

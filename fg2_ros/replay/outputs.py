@@ -137,4 +137,4 @@ def write_bag(path: Path, outcomes: Iterable[ReplayedImage], frame: MapFrame,
                 in_map, settings.base_frame,
                 conversions.pose_message(in_map, pose.base, pose.covariance).pose))
             write(FIX, each.time_ns, conversions.fix_message(
-                of_base, pose.base, pose.covariance, frame))
+                of_base, pose.base, pose.covariance, frame, pose.altitude))

@@ -44,12 +44,14 @@ class ReplayedPose:
     :param covariance: (3, 3) of east m, north m, yaw rad.
     :param place_deg: latitude and longitude.
     :param measurement: what the image alone says, the node's ~/pose.
+    :param altitude: of the last fix; None if none had one.
     """
 
     base: Pose2
     covariance: np.ndarray
     place_deg: tuple[float, float]
     measurement: Measurement | None
+    altitude: conversions.Altitude | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class Replay:
         assert frame is not None  # or there would be no pose
         return ReplayedPose(
             pose.base, pose.covariance, frame.geodetic_from_map(pose.base.x, pose.base.y),
-            pose.measurement)
+            pose.measurement, self._pipeline.altitude)
 
     def _overlay(self, image: CameraImage, pose: TrackedPose) -> bytes | None:
         try:

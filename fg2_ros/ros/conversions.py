@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass
 import re
 
 from builtin_interfaces.msg import Time
@@ -106,6 +107,29 @@ def position_from_fix(message: NavSatFix, settings: SensorSettings) -> Position:
         and np.all(np.isfinite(variances) & (variances > 0))
     sigma_m = float(np.sqrt(variances.mean())) if known else settings.default_fix_sigma_m
     return Position(stamp_ns(message.header.stamp), message.latitude, message.longitude, sigma_m)
+
+
+@dataclass(frozen=True)
+class Altitude:
+    """Height above the ellipsoid."""
+
+    height_m: float
+    variance_m2: float
+
+
+def altitude_from_fix(message: NavSatFix, antenna_m: float) -> Altitude | None:
+    """
+    Return the altitude of base_link by a fix; None if the fix has none.
+
+    :param antenna_m: height of the antenna above base_link.
+    """
+    if not np.isfinite(message.altitude):
+        return None
+    variance = message.position_covariance[8]
+    is_known = (message.position_covariance_type != NavSatFix.COVARIANCE_TYPE_UNKNOWN
+                and np.isfinite(variance) and variance > 0)
+    return Altitude(message.altitude - float(antenna_m),
+                    float(variance) if is_known else UNMEASURED_HEIGHT_M2)
 
 
 def heading_from_imu(message: Imu, settings: SensorSettings,
@@ -259,24 +283,29 @@ def odometry_message(header, child_frame: str, pose: PoseWithCovariance) -> Odom
     return message
 
 
-def fix_message(header, pose: Pose2, covariance: np.ndarray, frame: MapFrame) -> NavSatFix:
+def fix_message(header, pose: Pose2, covariance: np.ndarray, frame: MapFrame,
+                altitude: Altitude | None = None) -> NavSatFix:
     """
-    Return the geodetic position of base_link; the altitude is NaN, which says unmeasured.
+    Return the geodetic position of base_link.
 
     :param header: the image's stamp and the base frame.
+    :param altitude: passed on from the receiver; None for NaN, which says unmeasured.
     """
     latitude, longitude = frame.geodetic_from_map(pose.x, pose.y)
-    full = np.diag([0.0, 0.0, UNMEASURED_HEIGHT_M2])
+    altitude = altitude or Altitude(float('nan'), UNMEASURED_HEIGHT_M2)
+    full = np.diag([0.0, 0.0, altitude.variance_m2])
     full[:2, :2] = covariance[:2, :2]
     return NavSatFix(
-        header=header, latitude=latitude, longitude=longitude, altitude=float('nan'),
+        header=header, status=NavSatStatus(status=NavSatStatus.STATUS_FIX),
+        latitude=latitude, longitude=longitude, altitude=altitude.height_m,
         position_covariance=full.ravel(),
         position_covariance_type=NavSatFix.COVARIANCE_TYPE_KNOWN)
 
 
 def datum_message(header, frame: MapFrame) -> NavSatFix:
     """Return the origin of the map frame, on the ellipsoid."""
-    return NavSatFix(header=header, latitude=frame.latitude_deg, longitude=frame.longitude_deg)
+    return NavSatFix(header=header, status=NavSatStatus(status=NavSatStatus.STATUS_FIX),
+                     latitude=frame.latitude_deg, longitude=frame.longitude_deg)
 
 
 def sound_covariance(covariance: np.ndarray) -> np.ndarray:

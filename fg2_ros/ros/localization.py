@@ -33,7 +33,8 @@ from fg2_ros.ros.image_sets import ImageSet
 from fg2_ros.ros.inputs import Input, Inputs
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import frame_of, NodeSettings
-from fg2_ros.ros.outputs import Outputs
+from fg2_ros.ros.other_origins import OtherOrigins
+from fg2_ros.ros.outputs import LATCHED_QOS, Outputs
 from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import Worker
@@ -97,6 +98,7 @@ class Localization:
         self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
         self._is_paused = False
         self.inputs = Inputs(node, health, self.start_again)
+        self.other_origins = OtherOrigins(node, parts.settings.map_frame)
         self._images = ImageInputs(node, parts.settings.camera, self._hear_images)
 
     def listen(self) -> None:
@@ -117,7 +119,9 @@ class Localization:
             Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
             Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
             Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
-                  INITIAL_POSE_QOS, carries_time=False)]
+                  INITIAL_POSE_QOS, carries_time=False),
+            Input(NavSatFix, 'datum', self.other_origins.hear_datum, LATCHED_QOS,
+                  carries_time=False)]
         if pipeline.cameras.need_info:
             inputs += self._images.calibrations(pipeline.cameras.intrinsics)
         return inputs
@@ -142,6 +146,7 @@ class Localization:
         """Give everything back."""
         self.stop()
         self.inputs.close()
+        self.other_origins.close()
         self.parts.close()
 
     @property
@@ -301,6 +306,12 @@ class Localization:
         if self._worker is not None:
             self._worker.mailbox.clear()
 
+    def notice_other_origins(self) -> None:
+        """Warn if others place the origin of the map elsewhere."""
+        complaint = self.other_origins.complaint(self.parts.pipeline.map_frame)
+        if complaint:
+            self._health.trouble('datum', complaint)
+
     def _tell_datum(self, frame: MapFrame) -> None:
         latitude_deg, longitude_deg = frame.datum
         self._health.notes['datum'] = f'{latitude_deg:.8f}, {longitude_deg:.8f}'
@@ -343,7 +354,8 @@ class Localization:
             frame = self.parts.pipeline.map_frame
             if arrival.epoch != self._epoch or frame is None:
                 raise Rejected('order', OVERTAKEN)
-            self.parts.outputs.publish_pose(header.stamp, pose, odometry, frame)
+            self.parts.outputs.publish_pose(
+                header.stamp, pose, odometry, frame, self.parts.pipeline.altitude)
             if self.parts.settings.publish_tf:
                 held, now_s = self.parts.outputs.held, self.inputs.now_ns() / 1e9
                 jumped = self._was_lost or held.is_far(now_s, pose.base, odometry.pose)

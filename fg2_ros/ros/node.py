@@ -228,6 +228,8 @@ class FG2Node(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         made = self._localization
+        if made:
+            made.notice_other_origins()
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),
             made.inputs.arrivals if made else {},

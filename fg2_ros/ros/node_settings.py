@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable
 
 from fg2_ros.cameras.settings import CameraSettings
-from fg2_ros.geometry.frames import require_geodetic
+from fg2_ros.geometry.frames import PROJECTIONS, require_geodetic
 from fg2_ros.settings import MAINTAINERS, setting
 from fg2_ros.tracker.settings import MotionSettings, PriorSettings, PublicationSettings
 
@@ -29,15 +29,19 @@ def datum_of(value: Any) -> tuple[float, ...]:
     """
     Return a datum as (latitude, longitude), or () for none.
 
-    :raises ValueError: if it is no place on Earth.
+    :param value: may have the heading of navsat_transform_node's datum as a third number.
+    :raises ValueError: if it is no place on Earth, or its heading is not 0.
     """
     numbers = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
-    if numbers is None or len(numbers) not in (0, 2) or not all(
+    if numbers is None or len(numbers) not in (0, 2, 3) or not all(
             isinstance(number, (int, float)) for number in numbers):
         raise ValueError(f'must be [latitude, longitude] or empty, not {value!r}')
     if numbers:
-        require_geodetic(*numbers)
-    return tuple(map(float, numbers))
+        require_geodetic(*numbers[:2])
+    if any(numbers[2:]):
+        raise ValueError(f'the heading of {value!r}, its third value, must be 0: the map is '
+                         'aligned with imagery, so that its x is east')
+    return tuple(map(float, numbers[:2]))
 
 
 def frame_of(value: Any) -> str:
@@ -209,8 +213,14 @@ class NodeSettings:
         0.0, 'How far off GNSS may be, one sigma, when ~/relocalize is called; 0 for what the '
         'fixes claim.', unit='m', between=(0.0, 1000.0))
     datum: tuple = setting(
-        (), 'Origin of the map frame as [latitude, longitude] in degrees; give '
-        'navsat_transform_node the same. Empty: the first good fix.', parse=datum_of)
+        (), 'Origin of the map frame as [latitude, longitude] in degrees, or with a third value, '
+        'which must be 0.0, as navsat_transform_node has it: give both the same. Empty: the first '
+        'good fix.', parse=datum_of)
+    map_projection: str = setting(
+        'local', 'What a metre of the map frame is. local: a metre on the ground; utm: one of the '
+        "grid of the datum's UTM zone, 0.9996 to 1.001 m, as navsat_transform_node has it unless "
+        'use_local_cartesian is set: 2.8 m of difference 7 km from the datum in the middle of a '
+        'zone.', choices=PROJECTIONS, read_only=True)
     camera: CameraSettings = CameraSettings()
     imagery: ImagerySettings = field(default_factory=ImagerySettings)
     sensors: SensorSettings = SensorSettings()

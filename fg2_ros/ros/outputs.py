@@ -83,13 +83,14 @@ class Outputs:
         self._settings, self._next_pictures_s = settings, 0.0
         self.held.change(settings.transform.blend_s, settings.transform.timeout_s)
 
-    def publish_pose(
-            self, stamp: Time, pose: TrackedPose, odometry: OdometryPose, frame: MapFrame) -> None:
+    def publish_pose(self, stamp: Time, pose: TrackedPose, odometry: OdometryPose,
+                     frame: MapFrame, altitude: conversions.Altitude | None) -> None:
         """
         Publish the image's own measurement, and where base_link is by all that is known.
 
         :param stamp: of the image, passed on bit by bit.
         :param odometry: at the same stamp; height and tilt are passed on.
+        :param altitude: of the last fix; passed on.
         """
         in_map = Header(stamp=stamp, frame_id=self._settings.map_frame)
         of_base = Header(stamp=stamp, frame_id=self._settings.base_frame)
@@ -101,7 +102,8 @@ class Outputs:
             in_map, pose.base, pose.covariance, odometry.height_m, odometry.tilt_rad).pose
         self.odometry.publish(
             conversions.odometry_message(in_map, self._settings.base_frame, believed))
-        self.fix.publish(conversions.fix_message(of_base, pose.base, pose.covariance, frame))
+        self.fix.publish(conversions.fix_message(
+            of_base, pose.base, pose.covariance, frame, altitude))
         self._height_m = odometry.height_m
         self._trace.add(in_map, believed.pose)
         if is_watched(self.markers):

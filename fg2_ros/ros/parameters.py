@@ -71,17 +71,25 @@ class Parameters:
 
     def unknown(self) -> list[str]:
         """Return the names that the user set and nobody declares: typos, mostly."""
-        overrides = getattr(self._node, '_parameter_overrides', {})  # rclpy has no public way
         return sorted(
-            name for name in overrides
+            name for name in self._overrides
             if name not in self._declared and name not in _OF_RCLPY
             and not name.startswith('qos_overrides.'))
+
+    @property
+    def _overrides(self) -> dict[str, Any]:
+        """Return what the user set, by name; rclpy has no public way."""
+        return getattr(self._node, '_parameter_overrides', {})
 
     def _declare(self, name: str) -> str:
         declared, value = self._declared[name]
         value = list(value) if isinstance(value, tuple) else value
+        # `[]` in a parameter file has no type for rcl and would undo the default; a dump of the
+        # parameters would then have a null, which no parameter file may have.
+        says_nothing = name in self._overrides and self._overrides[name].value is None
         try:
-            self._node.declare_parameter(name, value, descriptor_of(name, declared))
+            self._node.declare_parameter(
+                name, value, descriptor_of(name, declared), ignore_override=says_nothing)
         except InvalidParameterValueException as error:
             self._node.declare_parameter(
                 name, value, descriptor_of(name, declared), ignore_override=True)

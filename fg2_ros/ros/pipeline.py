@@ -68,6 +68,7 @@ class Pipeline:
         self.tracker = new_tracker(settings, loaded)
         self.headings = Headings(self.tracker)
         self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
+        self.altitude: conversions.Altitude | None = None  # of the last fix that had one
         self._fixes, self._velocities = FixGuard(), Velocities()
         self._datum_lock = threading.Lock()
         self._has_posed = False  # from then on the datum stays
@@ -80,6 +81,7 @@ class Pipeline:
     def clear(self) -> None:
         """Forget everything that has a stamp: time has jumped."""
         self.tracker.clear()
+        self.altitude = None
         self.headings.clear()
         self._fixes.clear()
         self._velocities.clear()
@@ -97,7 +99,7 @@ class Pipeline:
 
         :raises ValueError: if there is no such place.
         """
-        frame = MapFrame(latitude_deg, longitude_deg)
+        frame = MapFrame(latitude_deg, longitude_deg, self._settings.map_projection)
         self._loaded.localizer.map_frame = frame
         return frame
 
@@ -122,16 +124,18 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         position = conversions.position_from_fix(message, self._settings.sensors)
-        lever_m = self.mount_of(message.header.frame_id)[0][:2]
+        lever_m = self.mount_of(message.header.frame_id)[0]
         admitted = self._fixes.admit(position)
         if len(admitted) > 1:
             self._begin_elsewhere(position)
         frame = self.map_frame or self.set_datum(position.latitude_deg, position.longitude_deg)
         for each in admitted:
             place_m = frame.map_from_geodetic(each.latitude_deg, each.longitude_deg)
-            fix = Fix(np.array(place_m), each.sigma_m, tuple(lever_m))
+            fix = Fix(np.array(place_m), each.sigma_m, tuple(lever_m[:2]))
             self.tracker.add_fix(each.stamp_ns, fix)
             self.headings.add_fix(each.stamp_ns, fix)
+        if admitted:
+            self.altitude = conversions.altitude_from_fix(message, lever_m[2]) or self.altitude
         self._loaded.localizer.request_imagery(position.latitude_deg, position.longitude_deg)
 
     def _begin_elsewhere(self, position: Position) -> None:

@@ -15,8 +15,11 @@
 """Parameters of a running node: each acts at once, or is refused with the reason."""
 
 from array import array
+from pathlib import Path
+from test.helpers.paths import ROOT
 from test.helpers.vehicle import at, FRAME, later, MOUNT, TRUTH
 
+from fg2_ros.ros.node import FG2Node
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.settings import settings_of
 from fg2_ros.tracker.settings import TrackerSettings
@@ -194,3 +197,28 @@ def test_datum_can_be_left_to_the_next_fix(vehicle):
     vehicle.send_all(at(1.0))
     vehicle.until_logged('longitude 8.540')
     assert node._parts.pipeline.map_frame.datum == FRAME.geodetic_from_map(*TRUTH[:2])
+
+
+def parameters_from(file: Path) -> dict[str, object]:
+    """Return the parameters of a node that was given a file, as a dump has them."""
+    node = FG2Node(cli_args=['--ros-args', '--params-file', str(file)])
+    try:
+        found = node.get_parameters_by_prefix('')
+        return {name: list(value) if hasattr(value := parameter.value, 'tolist') else value
+                for name, parameter in found.items()}
+    finally:
+        node.destroy_node()
+
+
+def test_dump_of_the_parameters_gives_the_same_parameters(ros, tmp_path):
+    """Lists that are empty, too, which rcl reads as nothing."""
+    changed = tmp_path / 'changed.yaml'
+    changed.write_text(yaml.safe_dump({'/**': {'ros__parameters': {
+        'datum': [47.5, 8.7, 0.0], 'camera_axes': 'optical', 'imagery': {'sources': []}}}}))
+    for file in (ROOT / 'config' / 'fg2.yaml', changed):
+        first = parameters_from(file)
+        assert None not in first.values() and first['imagery.sources'] == []
+        dump = tmp_path / 'dump.yaml'
+        dump.write_text(yaml.safe_dump({'/fg2': {'ros__parameters': first}}))
+        assert parameters_from(dump) == first
+    assert first['datum'] == [47.5, 8.7, 0.0] and first['camera_axes'] == 'optical'

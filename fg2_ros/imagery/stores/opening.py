@@ -19,13 +19,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fg2_ros.imagery.patch import FileProblem, Imagery, Label
+from fg2_ros.imagery.server.http_client import HttpSettings
 from fg2_ros.imagery.stores.base import TileFile
 from fg2_ros.imagery.stores.folder import FolderOfTiles, holds_tiles
+from fg2_ros.imagery.stores.formats import driver_of, start_of
 from fg2_ros.imagery.stores.local_tiles import LocalTiles
 from fg2_ros.imagery.stores.mbtiles import MbtilesFile
-from fg2_ros.imagery.stores.raster_files import driver_of, start_of
 from fg2_ros.imagery.tiles.pyramid import TileImagery
 
 _SQLITE, _PMTILES = b'SQLite format 3\0', b'PMTiles'
@@ -66,8 +68,9 @@ def open_local(path: str | Path, name: str = '', vintage: str = '', attribution:
                           ' makes one of version 3 of it, which can be read')
     if start.startswith(_PMTILES):
         return _tiles(_pmtiles(path), label)
-    raise FileProblem(f'{path} is neither MBTiles nor PMTiles nor an orthophoto: GeoTIFF, VRT, '
-                      'JPEG 2000, GeoPackage, PNG or JPEG with a world file, or a zip archive of them')
+    raise FileProblem(f'{path} is neither MBTiles nor PMTiles nor an orthophoto: GeoTIFF, VRT,'
+                      ' JPEG 2000, GeoPackage, PNG or JPEG with a world file, or a zip archive of'
+                      ' them')
 
 
 def _tiles(file: TileFile, label: Label) -> TileImagery:
@@ -97,3 +100,30 @@ def _orthophotos(path: Path, label: Label, options: dict[str, Any]) -> Imagery:
         raise FileProblem(f'{path} holds orthophotos: to read them, "apt install python3-rasterio"'
                           f' or "pip install rasterio" ({error})') from None
     return OrthophotoImagery(path, label, RasterOptions(**options))
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path is the address of a GeoTIFF on a web server."""
+    parts = urlsplit(path)
+    return (parts.scheme in ('http', 'https') and '{' not in path
+            and parts.path.lower().endswith(('.tif', '.tiff')))
+
+
+def open_remote(url: str, label: Label, http: HttpSettings | None = None,
+                **options: Any) -> Imagery:
+    """
+    Return a cloud-optimised GeoTIFF on a web server as imagery; nothing is fetched yet.
+
+    :param url: its address, see `is_remote`.
+    :param label: what people are told of it.
+    :param http: time-outs and who we say we are.
+    :param options: those of `bands.RasterOptions`.
+    :raises ImageryError: if rasterio is not installed.
+    """
+    try:
+        from fg2_ros.imagery.stores.bands import RasterOptions
+        from fg2_ros.imagery.stores.remote import RemoteOrthophotoImagery
+    except ImportError as error:
+        raise FileProblem(f'{label.name} is a GeoTIFF on a server: to read it, "pip install'
+                          f' rasterio" ({error})') from None
+    return RemoteOrthophotoImagery(url, label, RasterOptions(**options), http)

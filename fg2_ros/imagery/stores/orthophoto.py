@@ -54,9 +54,10 @@ class Orthophoto:
                     factor: level for level, factor in enumerate(full.overviews(1)) if factor > 1}
                 self._pixel_from_crs = ~full.transform
                 self._projection = Projection(full, file.path, options.crs)
-                coarsest = self._level(max(self._overviews, default=1))
-                self.bands = bands or bands_of(full, coarsest, options)
-                self.attribution = full.tags().get('TIFFTAG_COPYRIGHT', '')
+                factor = max(self._overviews, default=1)
+                coarsest = self._fetched(factor, (0, 0, *self.size(factor)))
+                self.bands = bands or bands_of(self._level(1), coarsest, options)
+                self.attribution = self._level(1).tags().get('TIFFTAG_COPYRIGHT', '')
             except BaseException:
                 self.close()
                 raise
@@ -118,13 +119,20 @@ class Orthophoto:
         :raises FileProblem: if it cannot be read.
         """
         with explained(self.path):
-            return self.bands.read(
-                self._level(factor), Window(left, top, right - left, bottom - top))
+            return self.bands.read(self._fetched(factor, (left, top, right, bottom)),
+                                   Window(left, top, right - left, bottom - top))
+
+    def _fetched(self, factor: int, window: tuple[int, int, int, int]) -> rasterio.DatasetReader:
+        """Return a level with the pixels of a window: of a file on a server they are fetched."""
+        remote = self._file.remote
+        if remote is not None and remote.fetch(self.size(factor), window):
+            self._levels.pop(factor).close()  # it may have read where there was nothing yet
+        return self._level(factor)
 
     def _level(self, factor: int) -> rasterio.DatasetReader:
         if factor not in self._levels:
             with explained(self.path):
-                self._levels[factor] = open_raster(self._file, self._overviews[factor])
+                self._levels[factor] = open_raster(self._file, self._overviews.get(factor))
         return self._levels[factor]
 
 

@@ -31,16 +31,11 @@ import sqlite3
 import zipfile
 
 from fg2_ros.imagery.patch import FileProblem
+from fg2_ros.imagery.stores.formats import driver_of, PICTURE_DRIVERS, START_BYTES, start_of
+from fg2_ros.imagery.stores.ranged import RangedFile
 from fg2_ros.imagery.stores.vrt import source_files_of
 from fg2_ros.imagery.tiles.mbtiles import connect_read_only, tables_of, within
 
-START_BYTES = 512  # of a file that tell its format
-_MAGIC = {
-    b'II*\0': 'GTiff', b'MM\0*': 'GTiff', b'II+\0': 'GTiff', b'MM\0+': 'GTiff',
-    b'\0\0\0\x0cjP  ': 'JP2OpenJPEG', b'\xff\x4f\xff\x51': 'JP2OpenJPEG',
-    b'\x89PNG\r\n': 'PNG', b'\xff\xd8\xff': 'JPEG'}
-_SQLITE, _ZIP = b'SQLite format 3\0', b'PK\3\4'
-_GEOPACKAGES = b'GPKG', b'GP10', b'GP11'  # where SQLite has the number of the application
 _OWN_TABLES = {'gpkg_contents', 'gpkg_tile_matrix', 'gpkg_tile_matrix_set', 'gpkg_spatial_ref_sys'}
 _SUFFIXES = ('.tif', '.tiff', '.jp2', '.j2k', '.vrt', '.png', '.jpg', '.jpeg', '.gpkg')
 _DEEPEST = 3  # folders inside a folder of sheets, and VRT files that name VRT files
@@ -59,41 +54,14 @@ class RasterFile:
     :param name: what GDAL opens.
     :param driver: GDAL's name of its format.
     :param table: of a GeoPackage; '' for other files.
+    :param remote: where it is fetched from, if it is on a server.
     """
 
     path: Path
     name: str
     driver: str
     table: str = ''
-
-
-def driver_of(start: bytes) -> str:
-    """
-    Return the driver of a file, 'zip' for an archive, '' if it is no orthophoto.
-
-    :param start: its first bytes, `START_BYTES` if there are so many.
-    """
-    for magic, driver in _MAGIC.items():
-        if start.startswith(magic):
-            return driver
-    if start.startswith(_SQLITE):
-        return 'GPKG' if start[68:72] in _GEOPACKAGES else ''
-    if start.startswith(_ZIP):
-        return 'zip'
-    return 'VRT' if b'<VRTDataset' in start else ''
-
-
-def start_of(path: Path) -> bytes:
-    """
-    Return the first bytes of a file.
-
-    :raises FileProblem: if it cannot be read.
-    """
-    try:
-        with path.open('rb') as file:
-            return file.read(START_BYTES)
-    except OSError as error:
-        raise FileProblem(f'{path} cannot be read: {error.strerror}') from None
+    remote: RangedFile | None = None
 
 
 def rasters_in(path: Path) -> list[RasterFile]:
@@ -153,7 +121,7 @@ def require_harmless(path: Path, depth: int = _DEEPEST) -> None:
             raise FileProblem(f'{path} is a VRT file inside too many others')
         for source in source_files_of(path):
             require_harmless(source, depth - 1)
-    elif driver not in _MAGIC.values():
+    elif driver not in PICTURE_DRIVERS:
         raise FileProblem(f'{path} is neither GeoTIFF nor JPEG 2000, PNG, JPEG or VRT')
 
 
@@ -198,7 +166,7 @@ def _rasters_in_zip(path: Path) -> Iterator[RasterFile]:
                     continue
                 with archive.open(member) as file:
                     driver = driver_of(file.read(START_BYTES))
-                if driver in _MAGIC.values():
+                if driver in PICTURE_DRIVERS:
                     _require_packed_loosely(path, member)
                     found = True
                     yield RasterFile(path / member.filename,

@@ -24,18 +24,16 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 
 from fg2_ros.geometry import mercator
+from fg2_ros.imagery.tiles.templates import (
+    asks_arcgis, foreign_grid, in_usual_words, MERCATOR, subdomains_in)
 import numpy as np
 
 _PLACEHOLDERS = {'z', 'x', 'y', '-y', 'q', 's', 'r', 'bbox', 'width', 'height', 'key'}
-_ALIASES = {  # what other programs and the capabilities of WMTS services call them
-    'zoom': 'z', 'tilematrix': 'z', 'tilecol': 'x', 'tilerow': 'y', 'quadkey': 'q',
-    'bbox-epsg-3857': 'bbox'}
 _HARMLESS_PARAMETERS = {
     'service', 'request', 'version', 'layer', 'layers', 'style', 'styles', 'format', 'crs', 'srs',
     'tilematrixset', 'tilematrix', 'tilerow', 'tilecol', 'bbox', 'bboxsr', 'imagesr', 'size',
     'width', 'height', 'transparent', 'bgcolor', 'exceptions', 'map', 'f', 'time'}
 _SHORTEST_KEY = 8
-_MERCATOR = re.compile(r'(^|:)(3857|900913|102100)$')
 
 
 class TileId(NamedTuple):
@@ -100,8 +98,8 @@ class TileSource:
     In the template stand ``{z}``, ``{x}`` and ``{y}`` (or ``{-y}``, counted from the south, as TMS
     does), or a quadkey ``{q}``, or for a WMS ``{bbox}``, ``{width}`` and ``{height}``; for a WMTS
     ``{TileMatrix}``, ``{TileRow}`` and ``{TileCol}`` mean the same as z, y and x. ``{s}`` is a
-    sub-domain, ``{r}`` is ``@2x`` for tiles of 512 px, and ``{key}`` the API key. A template with
-    ``@2x`` in it has tiles of 512 px.
+    sub-domain, also as ``{switch:a,b}``, ``{proj}`` is ``EPSG:3857``, ``{r}`` is ``@2x`` for tiles
+    of 512 px, and ``{key}`` the API key. A template with ``@2x`` in it has tiles of 512 px.
 
     :param url_template: the template.
     :param name: what messages call it; by default its host.
@@ -131,11 +129,12 @@ class TileSource:
 
     def __post_init__(self):
         """Check the template and fill in the name."""
+        self._set('subdomains', subdomains_in(self.url_template) or self.subdomains)
+        self._set('url_template', in_usual_words(self.url_template))
         parts = urlsplit(self.url_template)
         if parts.scheme not in ('http', 'https') or not parts.hostname:
             raise ValueError('a tile URL starts with http:// or https:// and names a host')
         self._set('name', self.name or host_of(self.url_template))
-        self._set('url_template', _with_usual_names(self.url_template))
         if '@2x' in self.url_template:
             self._set('tile_px', 512)
         self._check_template()
@@ -177,7 +176,7 @@ class TileSource:
         """Return the strings that no log may show."""
         parts = urlsplit(self.url_template)
         values = [value for name, value in re.findall(r'([^&=]+)=([^&]*)', parts.query)
-                  if _may_be_secret(name, value)]
+                  if may_be_secret(name, value)]
         values += [self.key, quote(self.key, safe=''), quote_plus(self.key), parts.username,
                    parts.password]
         return tuple(value for value in values if value)
@@ -197,6 +196,9 @@ class TileSource:
 
     def _check_template(self) -> None:
         used = _placeholders(self.url_template, self.name)
+        if not used:
+            raise ValueError(f'the address of {self.name} is that of a service and not of its '
+                             'tiles: "fg2 sources add" asks the service for that')
         tiled = {'z', 'x'} <= used and used & {'y', '-y'}
         if not (tiled or used & {'q', 'bbox'}) or not used <= _PLACEHOLDERS:
             raise ValueError(
@@ -205,6 +207,9 @@ class TileSource:
                 f'{_told(used)}')
         if 'bbox' in used:
             self._check_wms()
+        elif grid := foreign_grid(self.url_template):
+            raise ValueError(f'the tiles of {self.name} are in the grid of {grid}, which is not '
+                             'supported: take those in Web Mercator (EPSG:3857), if it has any')
         if 'key' in used and not self.key:
             raise ValueError(f'the tile URL of {self.name} wants an API key and none is given')
         if 's' in used and not self.subdomains:
@@ -215,11 +220,15 @@ class TileSource:
         query = {name.lower(): value
                  for name, value in parse_qsl(urlsplit(self.url_template).query)}
         systems = [query[name] for name in ('crs', 'srs', 'bboxsr', 'imagesr') if name in query]
-        if not systems or not all(map(_MERCATOR.search, systems)):
+        if not systems or not all(map(MERCATOR.search, systems)):
             raise ValueError(f'the WMS address of {self.name} must ask for CRS=EPSG:3857 (SRS= '
                              'before WMS 1.3.0): in other systems tiles are not square')
+        if asks_arcgis(self.url_template) and (len(systems) < 2 or query.get('f') != 'image'):
+            raise ValueError(f'the ArcGIS address of {self.name} must ask for bboxSR=3857, '
+                             'imageSR=3857 and f=image')
         sides = {query.get(side, query.get('size')) for side in ('width', 'height')}
-        if not sides <= {'{width}', '{height}', '{width},{height}', str(self.tile_px)}:
+        whole = f'{self.tile_px},{self.tile_px}'
+        if not sides <= {'{width}', '{height}', '{width},{height}', str(self.tile_px), whole}:
             raise ValueError(f'the WMS address of {self.name} needs WIDTH={{width}} and '
                              f'HEIGHT={{height}}, or {self.tile_px} for both')
 
@@ -240,13 +249,8 @@ class TileSource:
 
 def host_of(url: str) -> str:
     """Return the host and port of an address, without user names and sub-domains."""
-    return urlsplit(url).netloc.rpartition('@')[2].removeprefix('{s}.')
-
-
-def _with_usual_names(template: str) -> str:
-    """Return a template with the names of the placeholders that this module uses."""
-    return re.sub(r'\{([\w-]+)\}',
-                  lambda match: f'{{{_ALIASES.get(match[1].lower(), match[1])}}}', template)
+    host = urlsplit(in_usual_words(url)).netloc.rpartition('@')[2]
+    return host.removeprefix('{s}.').replace('{s}', '*')
 
 
 def _placeholders(template: str, name: str) -> set[str]:
@@ -285,7 +289,7 @@ def _are_bounds(bounds: tuple[float, ...]) -> bool:
     return -180 <= west <= 180 and -180 <= east <= 180 and -limit <= south < north <= limit
 
 
-def _may_be_secret(name: str, value: str) -> bool:
+def may_be_secret(name: str, value: str) -> bool:
     literal = re.sub(r'\{[^{}]*\}', '', value)
     return name.lower() not in _HARMLESS_PARAMETERS and any(map(str.isalnum, literal))
 
@@ -299,4 +303,4 @@ def _unquoted(text: str) -> str:
 
 def _redacted(parameter: re.Match) -> str:
     name, value = parameter.groups()
-    return f'{name}=***' if _may_be_secret(name, value) else parameter.group()
+    return f'{name}=***' if may_be_secret(name, value) else parameter.group()

@@ -208,7 +208,7 @@ class BufferCore:
         return min(stamps, default=LATEST)
 
     def _latest_path(self, frame: str, stops: set[str]) -> dict[str, int]:
-        """Return the frames from ``frame`` up to a stop or its root, each with its newest stamp."""
+        """Return the frames from ``frame`` up to a stop or its root, with their newest stamps."""
         path = {}
         while frame not in path:
             sample = self._caches[frame].latest() if frame in self._caches else None

@@ -123,7 +123,7 @@ def test_retina_tiles_have_512_pixels():
     (PLAIN, {'bounds': (0.0, 10.0, 5.0, 9.0)}, 'bounds of tiles.example.org are not west'),
     (PLAIN, {'bounds': (0.0, 10.0, 5.0)}, 'bounds of tiles.example.org are not west'),
     ('https://h/{z}/{x}/{y}/{banana}', {}, 'has {x}, {y}, {z}, 1 with other names'),
-    ('https://h/{y}/{y}', {}, 'has {y}$'), ('https://h/', {}, 'has none of them'),
+    ('https://h/{y}/{y}', {}, 'has {y}$'), ('https://h/', {}, 'is that of a service'),
     ('https://h/{z}/{x}/{y', {}, 'braces'),
     ('https://h/{z}/{x}/{y}?k={key}', {}, 'wants an API key'),
     (PLAIN, {'tile_px': 300}, '256 or 512'),

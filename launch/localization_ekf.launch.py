@@ -1,0 +1,109 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Launch the localization node with robot_localization's EKF; config/ekf.yaml is the manual.
+
+All arguments of localization.launch.py are taken, too: `ros2 launch ... -s` lists them.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+import yaml
+
+# navsat_transform_node begins once it hears odometry in the map. It must not begin before the first
+# pose: a filter that hears positions before it knows its heading goes astray for good.
+ODOMETRY = {
+    'ekf_filter_node_map': 'odometry/map', 'ekf_filter_node_odom': 'odometry/odom',
+    'navsat_transform': 'fg2/odometry'}
+FRAMES = {'map_frame': 'map', 'odom_frame': 'odom', 'base_frame': 'base_link'}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the node, one filter or two, and navsat_transform_node if that is wanted."""
+    share = Path(get_package_share_directory('fg2_ros'))
+    return LaunchDescription([
+        DeclareLaunchArgument(
+            'ekf_params_file', default_value=str(share / 'config' / 'ekf.yaml'),
+            description='Parameters of robot_localization (the manual).'),
+        DeclareLaunchArgument(
+            'filters', default_value='1', choices=['1', '2'],
+            description='1: the vehicle broadcasts odom -> base_link; 2: another filter does.'),
+        DeclareLaunchArgument(
+            'gnss', default_value='false', choices=['true', 'false'],
+            description='Fuse GNSS, too, by navsat_transform_node; needs a datum.'),
+        OpaqueFunction(function=localization),
+        OpaqueFunction(function=filters)])
+
+
+def localization(context: LaunchContext) -> list:
+    """Return the localization node, which leaves map -> odom to the filter."""
+    launch_file = Path(__file__).parent / 'localization.launch.py'
+    settings = {'publish_tf': 'false'}
+    if _argument(context, 'gnss') == 'true':
+        settings['map_projection'] = 'utm'  # as navsat_transform_node has it
+    return [IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(launch_file)), launch_arguments=settings.items())]
+
+
+def filters(context: LaunchContext) -> list:
+    """Return the nodes of robot_localization, in the frames and on the topics of the node."""
+    names = ['ekf_filter_node_map']
+    if _argument(context, 'filters') == '2':
+        names.append('ekf_filter_node_odom')
+    nodes = [_node(context, 'ekf_node', name, {
+        'map_frame': _frame(context, 'map_frame'), 'odom_frame': _frame(context, 'odom_frame'),
+        'base_link_frame': _frame(context, 'base_frame'),
+        'world_frame': _frame(context, f'{name.rpartition("_")[2]}_frame')}) for name in names]
+    if _argument(context, 'gnss') == 'true':
+        nodes.append(_node(context, 'navsat_transform_node', 'navsat_transform', {
+            'datum': _datum(_argument(context, 'datum'))}))
+    return nodes
+
+
+def _node(context: LaunchContext, executable: str, name: str, parameters: dict) -> Node:
+    return Node(
+        package='robot_localization', executable=executable, name=name,
+        namespace=_argument(context, 'namespace'), output='screen',
+        parameters=[_argument(context, 'ekf_params_file'), {
+            'use_sim_time': _argument(context, 'use_sim_time') == 'true', **parameters}],
+        remappings=[
+            ('odometry/filtered', ODOMETRY[name]), ('gps/fix', _argument(context, 'fix_topic')),
+            ('imu', _argument(context, 'imu_topic')), ('odom', _argument(context, 'odom_topic'))])
+
+
+def _datum(text: str) -> list[float]:
+    """
+    Return the datum as navsat_transform_node takes it, with the heading 0.
+
+    :raises RuntimeError: if there is none.
+    """
+    values = [float(each) for each in yaml.safe_load(text) or []]
+    if len(values) not in (2, 3):
+        raise RuntimeError("gnss:=true needs datum:='[latitude, longitude]'")
+    return [*values[:2], *(values[2:] or [0.0])]
+
+
+def _frame(context: LaunchContext, name: str) -> str:
+    return _argument(context, name) or FRAMES[name]
+
+
+def _argument(context: LaunchContext, name: str) -> str:
+    return LaunchConfiguration(name).perform(context)
