@@ -42,6 +42,7 @@ UNLIKELY = 1e-4  # a box with less mass is no longer looked at
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
+VAGUEST_M = 1000.0  # of a motion that a belief survives
 APART_M = 1.0  # images nearer to the one before are not judged anew: they err alike
 JUDGED = 64  # images at most
 CLEAR_M = 4.0  # of road over which images can clearly disagree
@@ -266,6 +267,8 @@ class Tracker:
         if stamp_ns == self._state.stamp_ns:
             return self._state.belief
         motion = self._motion(self._state.stamp_ns, stamp_ns)
+        if motion.sigma_m > VAGUEST_M:
+            return None  # after so long a pause nothing is left of what was believed
         fade = math.exp(-motion.driven_m / self.settings.calibration.memory_m)
         belief = self._state.belief.moved(motion).faded(fade)
         if motion.sigma_m < self._cell_m:

@@ -255,6 +255,18 @@ def test_a_fix_of_another_clock_is_told_apart_from_none(pipeline):
         pipeline.tracker.search(at_ns(0.0)).sentence)
 
 
+@pytest.mark.parametrize('gap_s', [3600.0, 1e6])
+def test_after_a_long_pause_the_search_begins_at_gnss(pipeline, gap_s):
+    """What was believed may be anywhere by then; to think all of it through took minutes."""
+    taken(pipeline, [fix(0.0, east_m=0.0), imu(0.0, (0, 0, 0, 1))])
+    image = CameraImage(at_ns(0.0), np.zeros((8, 16, 3), np.uint8), Pose2(0.0, 0.0, 0.0))
+    with pytest.raises(Rejected):
+        pipeline.track(image)
+    taken(pipeline, [fix(gap_s, east_m=700.0), imu(gap_s, (0, 0, 0, 1))])
+    middle, reach_m = start(pipeline, gap_s)
+    assert np.hypot(*(middle - (700.0, 0.0))) < 5.0 and reach_m < 20.0
+
+
 # Headings --------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('message, words', [
