@@ -94,7 +94,7 @@ def list_sources(listed: Listed, output: Output) -> int:
     if not sources:
         print('no source of the catalogue covers that place')
         return 1
-    print(columns(['name', 'where', 'm per px', 'offline', 'key', 'checked'],
+    print(columns(['name', 'where', 'm per px', 'offline', 'terms read', 'key'],
                   [_row(source) for source in sources]))
     return 0
 
@@ -102,15 +102,15 @@ def list_sources(listed: Listed, output: Output) -> int:
 def _row(source: CatalogueSource) -> list[str]:
     resolution_m = source.finest_resolution_m()
     return [source.name, source.place, f'{resolution_m:.2f}' if resolution_m else '',
-            'yes' if source.offline_allowed else 'no', source.key_env,
-            source.checked.partition(' ')[0]]
+            'yes' if source.offline_allowed else 'no', source.terms_read or 'no', source.key_env]
 
 
 def _figures(source: CatalogueSource) -> dict[str, Any]:
     return {'name': source.name, 'place': source.place, 'kind': source.kind,
             'resolution_m': source.finest_resolution_m(), 'bounds': list(source.bounds),
             'offline_allowed': source.offline_allowed, 'key_env': source.key_env,
-            'attribution': source.attribution, 'terms': source.terms, 'checked': source.checked}
+            'attribution': source.attribution, 'terms': source.terms,
+            'terms_read': source.terms_read, 'checked': source.checked}
 
 
 def add_source(added: Added, output: Output) -> int:

@@ -76,6 +76,7 @@ class CatalogueSource:
         (), 'SHA-256 of files that mean "no imagery here".', of=str)
     place: str = setting('', 'Where it is, for people.')
     checked: str = setting('', 'When and how address and terms were checked.')
+    terms_read: str = setting('', 'The day on which the terms were read.')
     crs: str = setting('', 'Coordinate system of a file that does not say it.')
     bands: tuple[int, ...] = setting((), 'Bands of a file to be red, green and blue.', of=int)
     range: tuple[float, ...] = setting(  # noqa: A003 the catalogue's own word

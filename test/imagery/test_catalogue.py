@@ -15,6 +15,7 @@
 """The catalogue: what ships in it, what is wrong with others, and what opening by name does."""
 
 from dataclasses import replace
+import re
 from test.helpers.http_stub import encoded, GREY_TILE, quick_http, Reply
 
 from fg2_ros.geometry import mercator
@@ -61,12 +62,14 @@ def open_named():
 
 @pytest.mark.parametrize('source', load_catalogue().values(), ids=lambda source: source.name)
 def test_what_is_shipped_can_be_asked_and_says_under_which_terms(source):
-    assert source.machine_interpretation_allowed and source.attribution
+    assert source.machine_interpretation_allowed and source.attribution and source.place
+    assert 'address' in source.checked and 'terms' in source.checked
+    assert bool(source.terms_read) == ('terms read in' in source.checked)
     assert 'https://' in source.terms and len(source.terms) > 40
     host = source.label if not source.url else source.url.split('/')[2]
     for forbidden in ('google', 'bing', 'virtualearth', 'arcgisonline', 'esri'):
         assert forbidden not in host
-    pyramid = source.tile_source()
+    pyramid = source.tile_source('a key')
     west, south, east, north = source.bounds
     middle = mercator.world_pixel_from_geodetic(
         (south + north) / 2, (west + east) / 2, source.max_zoom, tile_px=1)
@@ -75,6 +78,33 @@ def test_what_is_shipped_can_be_asked_and_says_under_which_terms(source):
     assert not pyramid.covers(TileId(5, 0, 0))
     finest_m = mercator.ground_resolution_m((south + north) / 2, source.max_zoom, source.tile_px)
     assert max(finest_m, source.resolution_m) < (2.0 if source.name == 'usgs_imagery' else 1.0)
+
+
+def test_what_is_shipped_covers_many_states_each_with_its_own():
+    sources = load_catalogue().values()
+    states = {re.split('[:,]', source.place)[0] for source in sources}
+    assert len(states) >= 20
+    assert sum(source.place.startswith('Germany: ') for source in sources) == 16
+    assert len({source.url for source in sources}) == len(sources)
+    keyed = {source.name for source in sources if source.wants_key}
+    assert keyed == {'dataforsyningen_ortho', 'mml_ortho', 'norge_i_bilder', 'linz_aerial'}
+    assert all(source.key_env for source in sources if source.name in keyed)
+
+
+@pytest.mark.parametrize('place, name', [
+    ((50.85, 4.35), 'brussels_ortho'), ((51.05, 3.72), 'vlaanderen_ortho'),
+    ((50.63, 5.57), 'wallonie_ortho'), ((40.42, -3.70), 'pnoa'),
+    ((49.61, 6.13), 'luxembourg_ortho'), ((50.08, 14.43), 'cuzk_ortho'),
+    ((52.23, 21.01), 'geoportal_pl'), ((48.15, 17.11), 'zbgis_ortho'),
+    ((59.44, 24.75), 'maaamet_ortho'), ((55.68, 12.57), 'dataforsyningen_ortho'),
+    ((60.17, 24.94), 'mml_ortho'), ((59.91, 10.75), 'norge_i_bilder'),
+    ((-36.85, 174.76), 'linz_aerial'), ((35.68, 139.76), 'gsi_seamlessphoto'),
+    ((48.14, 11.58), 'by_dop'), ((53.08, 8.80), 'bremen_dop'), ((39.74, -104.99), 'usda_naip'),
+    ((45.50, -73.57), 'quebec_imagery'), ((-33.87, 151.21), 'nsw_imagery'),
+    ((-27.47, 153.03), 'qld_imagery'), ((-42.88, 147.33), 'tas_ortho')])
+def test_a_city_has_the_imagery_of_its_state(place, name):
+    found = [source.name for source in load_catalogue().values() if source.covers(*place)]
+    assert name in found and len(found) <= 5
 
 
 def test_the_catalogue_is_found_where_the_package_is_installed(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fg2_ros.imagery.patch import FileProblem, PatchView
+from fg2_ros.imagery.resample import slopes
 from fg2_ros.imagery.stores.bands import Bands, bands_of, RasterOptions
 from fg2_ros.imagery.stores.projection import applied, Projection
 from fg2_ros.imagery.stores.raster_files import RasterFile
@@ -34,6 +35,7 @@ from rasterio.windows import Window
 _DAMAGE = (  # before rasterio 1.4 the second is no kin of the first
     RasterioError, RasterioIOError, CPLE_BaseError, MemoryError, OverflowError, UnicodeDecodeError)
 _MOST_UNTILED_PIXELS = 150_000_000  # PNG and JPEG are read from their beginning
+_FEWEST_PIXELS, _MOST_PIXELS = 1e-4, 1e7  # along a patch's side
 
 
 class Orthophoto:
@@ -101,8 +103,16 @@ class Orthophoto:
         Return columns and rows, each (5, 5), at `resample.unit_nodes` of a view.
 
         :raises ImageryError: where the projection tears or ends.
+        :raises FileProblem: if the pixels have a size that none can have.
         """
-        return applied(self._pixel_from_crs, *self._projection.nodes(view))
+        columns, rows = applied(self._pixel_from_crs, *self._projection.nodes(view))
+        with np.errstate(invalid='ignore'):
+            along = slopes(columns, rows)
+        if not _FEWEST_PIXELS <= min(along) <= max(along) <= _MOST_PIXELS:
+            raise FileProblem(
+                f'{self.path} has {along[0]:.3g} x {along[1]:.3g} pixels in a square of '
+                f'{view.size_m:g} m: the size of its pixels is damaged')
+        return columns, rows
 
     @property
     def factors(self) -> list[int]:

@@ -21,7 +21,7 @@ from test.helpers.http_stub import address, encoded, GREY_TILE, quick_http, Repl
 from types import SimpleNamespace
 import zlib
 
-from fg2_ros.imagery import ImageryError
+from fg2_ros.imagery import ImageryError, ImageryNotReady
 from fg2_ros.imagery.cache.cache import TileCache
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.server.http_client import HttpClient
@@ -72,15 +72,18 @@ def half(reply, other=Reply(body=GREY_TILE)):
 
 def served(imagery) -> list[bool]:
     """Return at which places of a street there is a patch; all tiles have been asked for."""
-    return [is_patch(ask_until(imagery, lambda outcome: not imagery.status().pending,
-                               centre=(float(east), 0.0))) for east in EAST]
+    def is_settled(outcome):
+        return not isinstance(outcome, ImageryNotReady) and not imagery.status().pending
+
+    return [is_patch(ask_until(imagery, is_settled, centre=(float(east), 0.0))) for east in EAST]
 
 
 @pytest.mark.parametrize('reply', NONE_HERE.values(), ids=NONE_HERE)
 def test_it_is_like_404(reply, serve, open_imagery, folder):
-    like_404 = open_imagery(serve(half(NONE_HERE['404'])).template)
+    believing = quick_http(max_backoff_s=1000.0)
+    like_404 = open_imagery(serve(half(NONE_HERE['404'])).template, http=believing)
     server = serve(half(reply))
-    imagery = open_imagery(server.template, folder / 'c.mbtiles')
+    imagery = open_imagery(server.template, folder / 'c.mbtiles', http=believing)
     expected = served(like_404)
     assert served(imagery) == expected and sum(expected) > 10
     status = imagery.status()
@@ -90,7 +93,7 @@ def test_it_is_like_404(reply, serve, open_imagery, folder):
     imagery.close()
     asked = len(server.paths)
     assert asked <= len(set(server.paths)) + 3  # to find out once whether others come
-    again = open_imagery(server.template, folder / 'c.mbtiles')
+    again = open_imagery(server.template, folder / 'c.mbtiles', http=believing)
     assert served(again) == expected
     assert len(server.paths) <= asked + 8  # what was not sure at the end
 
