@@ -19,6 +19,8 @@ Drive through the city that `fg2 demo` has rendered once more, with RViz or any 
 taken, too.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 import sys
 
@@ -74,9 +76,11 @@ def drive(context: LaunchContext) -> list:
     return [tiles, player, RegisterEventHandler(OnProcessIO(target_action=tiles, on_stdout=node))]
 
 
-def node(event: ProcessIO) -> IncludeLaunchDescription:
-    """Return the node with the tile server as its source; the server prints its address only."""
+def node(event: ProcessIO) -> IncludeLaunchDescription | None:
+    """Return the node with the tile server, which prints nothing but its address, as source."""
+    address = event.text.decode().strip()
+    if not address:
+        return None
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(Path(__file__).parent / 'localization.launch.py')),
-        launch_arguments={
-            'imagery_sources': event.text.decode().strip(), 'simulated_camera': 'true'}.items())
+        launch_arguments={'imagery_sources': address, 'simulated_camera': 'true'}.items())

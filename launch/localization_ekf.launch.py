@@ -28,8 +28,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 import yaml
 
-# navsat_transform_node begins once it hears odometry in the map. It must not begin before the first
-# pose: a filter that hears positions before it knows its heading goes astray for good.
+# navsat_transform_node begins once it hears odometry in the map. It must not begin before the
+# first pose: a filter that hears positions before it knows its heading goes astray for good.
 ODOMETRY = {
     'ekf_filter_node_map': 'odometry/map', 'ekf_filter_node_odom': 'odometry/odom',
     'navsat_transform': 'fg2/odometry'}

@@ -72,7 +72,10 @@ class SqliteFile:
             f'SELECT timestamp, topic_id, data FROM messages WHERE topic_id IN ({asked}) '
             f'ORDER BY {order}', *channel_ids)
         for time_ns, channel_id, data in rows:
-            yield Message(time_ns, channel_id, bytes(data))
+            if not isinstance(data, bytes) or not isinstance(time_ns, int):
+                self.damage = self.damage or self._damage('a message is none')
+                continue
+            yield Message(time_ns, channel_id, data)
 
     def _opened(self) -> sqlite3.Connection:
         """Return the database; a copy of it if it was not closed."""

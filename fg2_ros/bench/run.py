@@ -47,6 +47,8 @@ def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precis
     """
     if settings.slow_servers:
         return {'slow_servers': drive_along_slow_servers(tell)}
+    if settings.node:
+        return {'node': time_node(settings.node_images, tell)}
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     place = usable_device(device)
@@ -59,6 +61,18 @@ def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precis
         'imagery_ms': time_imagery(tell)}
     if settings.full:
         figures |= compare_full_size(FG2Config.preset('vigor'), place, precision, tell)
+    return figures
+
+
+def time_node(images: int, tell: Tell) -> dict[str, float]:
+    """Return what the node adds to the localizer; see `measure_node`."""
+    from fg2_ros.bench.node import measure_node  # which needs ROS 2
+    figures = measure_node(images)
+    tell(f'the node adds {figures["overhead_ms"]:.1f} ms to an image of 8 megapixels; a callback '
+         f'takes {figures["callback_p95_ms"]:.2f} ms (95 %), the executor '
+         f'{figures["executor_ms"]:.1f} ms for each image (all of the processor)')
+    tell(f'memory grew by {figures["growth_mb"]:.1f} MB from {figures["settled_mb"]:.0f} MB over '
+         f'{figures["small_images"]:.0f} images')
     return figures
 
 

@@ -35,6 +35,11 @@ class BenchSettings:
         False, 'Run the network through torch.compile.')
     slow_servers: bool = setting(
         False, 'Only drive along slow tile servers, and say how much of it had imagery (minutes).')
+    node: bool = setting(
+        False, 'Only measure what the node adds to the localizer, over DDS: time for each image '
+        'and callback, and memory. Needs ROS 2.')
+    node_images: int = setting(
+        10_000, 'Images over which the memory of the node is watched.', between=(1, 10 ** 7))
     full: bool = setting(
         False, 'Also compare the full-size head, self-attention and published RANSAC with naive '
         'ones, and measure a full-size frame (minutes on a CPU).')

@@ -29,7 +29,7 @@ import numpy as np
 
 PINHOLE_MODELS = ('', 'plumb_bob', 'rational_polynomial', 'thin_prism_fisheye', 'thin_prism')
 FISHEYE_MODELS = ('equidistant', 'fisheye', 'kannala_brandt')
-_COUNTS = (0, 4, 5, 8, 12, 14)  # of coefficients that OpenCV knows
+_COUNTS = (0, 4, 5, 8, 12)  # of coefficients
 _LENS_KEYS = {'centre_px', 'radius_px', 'fov_deg', 'focal_px', 'distortion', 'rotation_deg'}
 
 

@@ -28,7 +28,6 @@ from functools import cached_property
 import math
 from typing import NamedTuple, Protocol
 
-import cv2
 from fg2_ros.geometry.panorama import pixel_from_direction
 import numpy as np
 
@@ -128,28 +127,23 @@ class Pinhole:
     def _widest(self) -> float:
         """Return the tangent up to which distortion grows: beyond it the polynomial folds."""
         tangents = np.linspace(0, math.tan(WIDEST_PINHOLE_RAD), 4000)
-        points = np.stack([tangents, np.zeros(4000), np.ones(4000)], -1)
-        return _growing_until(tangents, self._distorted(points)[:, 0])
+        return _growing_until(tangents, self._distorted(tangents, np.zeros(4000))[0])
 
-    def _distorted(self, points: np.ndarray) -> np.ndarray:
-        """Return (N, 2) pixels of (N, 3) points ahead."""
-        if not any(self.distortion):
-            pixels = points @ self.matrix.T.astype(points.dtype)
-            return pixels[:, :2] / pixels[:, 2:]
-        pixels, _ = cv2.projectPoints(
-            points.astype(float), np.zeros(3), np.zeros(3), self.matrix,
-            np.array(self.distortion, float))
-        return pixels[:, 0]
+    def _distorted(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return columns and rows of points in the plane one focal length ahead."""
+        if any(self.distortion):
+            x, y = _distorted_points(x, y, self.distortion)
+        (fx, skew, cx), (_, fy, cy), _ = self.matrix.tolist()
+        return fx * x + skew * y + (cx + 0.5), fy * y + (cy + 0.5)
 
     def project(self, directions: np.ndarray) -> Projection:
         """Return where (..., 3) directions appear."""
-        merit = directions[..., 2] / np.linalg.norm(directions, axis=-1)
-        tangent = np.hypot(directions[..., 0], directions[..., 1]) / np.maximum(
-            directions[..., 2], 1e-6)
-        ahead = (merit > 0) & (tangent <= self._widest)
-        column, row = (np.full(merit.shape, -1.0, np.float32) for _ in range(2))
-        if ahead.any():
-            column[ahead], row[ahead] = self._distorted(directions[ahead]).T + np.float32(0.5)
+        x, y, z = np.moveaxis(directions, -1, 0)
+        aside = np.hypot(x, y)
+        ahead = (z > 0) & (aside <= self._widest * z)
+        column, row = (np.full(z.shape, -1.0, np.float32) for _ in range(2))
+        column[ahead], row[ahead] = self._distorted(x[ahead] / z[ahead], y[ahead] / z[ahead])
+        merit = z / np.hypot(aside, z)
         return Projection(column, row, ahead & self._is_inside(column, row), merit)
 
     def _is_inside(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -204,6 +198,19 @@ class Fisheye:
         seen = (angle <= self._widest) & (column >= 0) & (column <= self.width) \
             & (row >= 0) & (row <= self.height)
         return Projection(column, row, seen, -angle)
+
+
+def _distorted_points(x: np.ndarray, y: np.ndarray, coefficients: tuple[float, ...]
+                      ) -> tuple[np.ndarray, np.ndarray]:
+    """Return points in the plane one focal length ahead as OpenCV's model distorts them."""
+    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = (*coefficients, *(0.0,) * 12)[:12]
+    square = x * x + y * y
+    radial = 1 + square * (k1 + square * (k2 + square * k3))
+    if k4 or k5 or k6:
+        radial /= 1 + square * (k4 + square * (k5 + square * k6))
+    twice = 2 * x * y
+    return (x * radial + p1 * twice + p2 * (square + 2 * x * x) + square * (s1 + square * s2),
+            y * radial + p2 * twice + p1 * (square + 2 * y * y) + square * (s3 + square * s4))
 
 
 def optical_from_body() -> np.ndarray:

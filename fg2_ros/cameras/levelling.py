@@ -24,7 +24,7 @@ from fg2_ros.cameras.resampling import panorama_of, Resampling, View
 from fg2_ros.geometry.panorama import rotation3
 import numpy as np
 
-SAME_MAP_RAD = math.radians(0.1)  # turns that differ by less are served by one map
+SAME_MAP_RAD = math.radians(0.3)  # turns that differ by less are served by one map
 _SIDEWAYS = 0.3  # of the length of a direction: less of it is horizontal, and it looks nowhere
 
 

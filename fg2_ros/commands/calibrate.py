@@ -16,7 +16,7 @@
 Find how much the images of a camera may be believed, and write it into a weights file.
 
 A tracker follows simulated drives on which nothing is wrong. What is found (temper, correlation,
-level of agreement, what no number of images averages out) is written into the metadata of the
+odds of right places, what no number of images averages out) is written into the metadata of the
 weights, with the drives it was found on; nodes and replays take it from there.
 """
 

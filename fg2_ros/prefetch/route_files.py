@@ -92,7 +92,7 @@ def _xml(data: bytes) -> ElementTree.Element:
     try:  # it loads nothing from elsewhere, and expat bounds what entities may grow to
         return ElementTree.fromstring(data.removeprefix(_BOM).lstrip())
     except (ElementTree.ParseError, LookupError) as error:
-        raise ValueError(f'it is not well-formed XML ({error})') from None
+        raise ValueError(f'it is not well-formed XML ({str(error)[:200]})') from None
 
 
 def _tag(element: ElementTree.Element) -> str:
@@ -150,6 +150,7 @@ def _documents(path: Path, problems: list[str]) -> Iterator[Any]:
 
 def _add_geometry(item: Any, found: FilePlaces) -> None:
     kind = item.get('type') if isinstance(item, dict) else None
+    kind = kind if isinstance(kind, str) else None
     if kind == 'Feature':
         if item.get('geometry') is not None:
             _add_geometry(item['geometry'], found)

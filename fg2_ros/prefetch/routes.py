@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import logging
 from pathlib import Path
+from typing import Any
 
 from fg2_ros.bags.bag import Bag
 from fg2_ros.geometry.frames import is_nowhere, require_geodetic
@@ -163,17 +164,25 @@ def _read_bag(path: Path) -> FilePlaces:
 def _tracks(bag: Bag) -> list[np.ndarray]:
     """Return the fixes of each topic, without those that say themselves that they are none."""
     tracks: dict[str, list] = {topic: [] for topic, kind in bag.types.items() if kind == _FIX}
+    problems: list[str] = []
     for message in bag.messages(tracks):
         try:
-            fix = message.decoded()
-        except ValueError as error:
-            _logger.warning('%s', error)
+            place = _place(message.decoded())
+        except (ValueError, TypeError, AttributeError) as error:  # a bag brings its own types
+            problems.append(str(error))
             continue
-        stamp = fix.header.stamp
-        if fix.status.status >= 0 and not is_nowhere(fix.latitude, fix.longitude):
-            tracks[message.channel.topic].append(
-                (fix.latitude, fix.longitude, stamp.sec + stamp.nanosec * 1e-9))
+        if place and not is_nowhere(*place[:2]):
+            tracks[message.channel.topic].append(place)
+    if problems:
+        _logger.warning('%d fixes were left out: %s', len(problems), problems[0])
     return [track(fixes) for fixes in tracks.values()]
+
+
+def _place(fix: Any) -> tuple[float, float, float] | None:
+    """Return latitude, longitude and time in s of a NavSatFix, None if it says that it is none."""
+    stamp = fix.header.stamp
+    time_s = stamp.sec + stamp.nanosec * 1e-9
+    return (float(fix.latitude), float(fix.longitude), time_s) if fix.status.status >= 0 else None
 
 
 _READERS: dict[str, Callable[[Path], FilePlaces]] = {

@@ -29,6 +29,7 @@ from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.image_sets import AnyImage, ImageSet
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.ros.serialized_image import SerializedImage
 import numpy as np
 from tf_transformations import quaternion_matrix
 
@@ -171,7 +172,8 @@ class Cameras:
 
 def _pixels(image: AnyImage) -> np.ndarray:
     try:
-        return conversions.rgb_from_image(image)
+        return conversions.rgb_from_image(
+            image.message() if isinstance(image, SerializedImage) else image)
     except ValueError as error:
         raise Rejected('image', str(error)) from error
 

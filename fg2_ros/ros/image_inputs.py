@@ -50,7 +50,8 @@ class ImageInputs:
         """Return the topics of the images."""
         return [
             Input(_TYPES[transport], topic_of(self._node, topic, transport),
-                  self._listener(camera, transport), NEWEST_IMAGE_QOS, False, _name_of(topic))
+                  self._listener(camera, transport), NEWEST_IMAGE_QOS, carries_time=False,
+                  name=_name_of(topic), is_image=True)
             for camera, topic in enumerate(self._topics) for transport in self._transports]
 
     def calibrations(self, intrinsics: list[Intrinsics]) -> list[Input]:

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from typing import Union
 
 from fg2_ros.ros.conversions import NANOSECONDS, stamp_ns
+from fg2_ros.ros.serialized_image import SerializedImage
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-AnyImage = Union[Image, CompressedImage]
+AnyImage = Union[Image, CompressedImage, SerializedImage]
 PATIENCE_S = 0.3  # for the image of a camera that others have sent theirs
 BACK_S = 1.0  # stamps that go back this far are those of a recording that starts again
 _REMEMBERED = 16

@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+import time
 import traceback
 from typing import Any, Callable, Iterable, NamedTuple
 
@@ -25,13 +27,12 @@ from fg2_ros.ros.arrivals import Arrivals
 from fg2_ros.ros.clocks import Clocks
 from fg2_ros.ros.diagnostics import Health
 from fg2_ros.ros.qos import subscribe
+from fg2_ros.ros.serialized_image import SerializedImage
 from fg2_ros.ros.stamps import Stamps
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
 
 SENSOR_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-IMAGES = (Image, CompressedImage)
 
 
 class Input(NamedTuple):
@@ -41,6 +42,7 @@ class Input(NamedTuple):
     :param take: called with each message; a ValueError says why it cannot be used.
     :param carries_time: whether its stamps are those of the sensors' clock, one after the other.
     :param name: under which it is told of; '' for that of the topic.
+    :param is_image: whether `take` wants a `SerializedImage`.
     """
 
     kind: type
@@ -49,6 +51,7 @@ class Input(NamedTuple):
     qos: QoSProfile = SENSOR_QOS
     carries_time: bool = True
     name: str = ''
+    is_image: bool = False
 
 
 class Inputs:
@@ -65,13 +68,14 @@ class Inputs:
         self._subscriptions: list = []
         self._stamps, self._clocks = Stamps(), Clocks()
         self.arrivals: dict[str, Arrivals] = {}
+        self.callbacks_ms: deque[float] = deque(maxlen=1000)  # of the processor
 
     def listen(self, inputs: Iterable[Input]) -> None:
         """Subscribe to topics."""
         for each in inputs:
             self.arrivals.setdefault(each.name or each.topic, Arrivals())
             self._subscriptions.append(subscribe(
-                self._node, each.kind, each.topic, self._guarded(each), each.qos))
+                self._node, each.kind, each.topic, self._guarded(each), each.qos, each.is_image))
 
     def close(self) -> None:
         """Listen to nothing any more."""
@@ -106,14 +110,18 @@ class Inputs:
         arrivals = self.arrivals[topic]
 
         def guarded(message: Any) -> None:
+            began_s = time.thread_time()
             arrivals.note()
             try:
+                if listened.is_image:
+                    message = SerializedImage(listened.kind, message)
                 self._notice_stamp(listened, message)
                 listened.take(message)
             except (ValueError, ImageryError) as error:
                 self._health.trouble(topic, str(error), once=True)
             except Exception:
                 self._health.trouble(topic, f'{topic}: {traceback.format_exc()}')
+            self.callbacks_ms.append(1e3 * (time.thread_time() - began_s))
         return guarded
 
     def _notice_stamp(self, listened: Input, message: Any) -> None:
@@ -123,7 +131,7 @@ class Inputs:
         :raises ValueError: if the message has no stamp, or one that cannot be.
         """
         stamp_ns, topic = conversions.stamp_ns(message.header.stamp), listened.topic
-        if listened.kind in IMAGES:
+        if listened.is_image:
             self._clocks.note_image(stamp_ns)
         if not listened.carries_time:
             return

@@ -33,16 +33,17 @@ OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABI
 
 
 def subscribe(node: Node, kind: type, topic: str, callback: Callable[[Any], None],
-              qos: QoSProfile) -> Subscription:
+              qos: QoSProfile, raw: bool = False) -> Subscription:
     """
     Return a subscription.
 
     :param qos: where no parameter says otherwise.
+    :param raw: give the callback what came over the wire, as bytes.
     :raises ValueError: if a parameter says what is no QoS.
     """
     with _explained(topic):
         return node.create_subscription(
-            kind, topic, callback, copy(qos), qos_overriding_options=_options())
+            kind, topic, callback, copy(qos), qos_overriding_options=_options(), raw=raw)
 
 
 def advertise(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile) -> Publisher:

@@ -431,3 +431,17 @@ def test_files_of_any_ending_are_told_by_how_they_begin(tmp_path):
     path = written(tmp_path / 'drive')
     shutil.copy(path, tmp_path / 'drive.bin')
     assert read(Path(tmp_path / 'drive.bin'))[0] == list(range(COUNT))
+
+
+@pytest.mark.parametrize('column', ['data', 'timestamp'])
+def test_rows_of_a_database_that_are_no_messages_are_passed_over(tmp_path, column):
+    """A number for the data must not become so many zeros."""
+    path = written(tmp_path / 'bag', StoragePlugin.SQLITE3)
+    with sqlite3.connect(path) as database:
+        for row, value in ((3, 10 ** 12), (5, 'text'), (7, 0.5)):
+            database.execute(f'UPDATE messages SET {column} = ? WHERE id = ?', (
+                value if column == 'data' else str(value) + 'x', row))
+    database.close()
+    with Bag(path) as bag:
+        assert indices(bag) == [each for each in range(COUNT) if each not in (2, 4, 6)]
+        assert 'a message is none' in bag.damage

@@ -45,6 +45,13 @@ def no_resolver(monkeypatch):
     monkeypatch.setattr(socket, 'getaddrinfo', found)
 
 
+@pytest.fixture(autouse=True)
+def no_overview(monkeypatch):
+    """Let no coarser tiles be asked for because a busy machine is slow."""
+    monkeypatch.setattr('fg2_ros.imagery.tiles.pyramid._OUTRUN_S', 0.0)
+    monkeypatch.setattr('fg2_ros.imagery.tiles.pyramid._SLOW_S', 1000.0)
+
+
 @pytest.fixture
 def serve():
     """Return a function that starts a stub server from its reply function."""

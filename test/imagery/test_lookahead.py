@@ -136,10 +136,10 @@ def test_nothing_waits_for_a_slow_server(open_imagery):
         may_answer.set()
         patch = imagery.patch(PatchView(FRAME, place, SIZE_M, SIZE_PX), WAIT_S)
         assert patch.valid is None
-        # One outlook of what was to come at first, and what turned out to be needed since.
+        # With the ring around, what lies ahead, and coarser ones if it took a second in all.
         on_the_way = {tile for east_m in np.arange(0.0, place[0] + 1, 10.0)
                       for tile in tiles_of(imagery, (east_m, 0.0))}
-        assert wished < 2 * len(on_the_way)
+        assert wished < 4 * len(on_the_way)
 
 
 def test_the_patch_of_now_goes_first_then_the_nearest():

@@ -34,6 +34,13 @@ VIEW = PatchView(FRAME, (0.0, 0.0), 71.0, 630)  # zoom 20, 3 or 4 tiles along a 
 BEST = 20
 
 
+@pytest.fixture(autouse=True)
+def with_overview(monkeypatch):
+    """Let coarser tiles be asked for, as in use."""
+    monkeypatch.setattr('fg2_ros.imagery.tiles.pyramid._OUTRUN_S', 10.0)
+    monkeypatch.setattr('fg2_ros.imagery.tiles.pyramid._SLOW_S', 1.0)
+
+
 class SlowStore:
     """Tiles of which those of some zooms come at once, and the others never."""
 

@@ -110,8 +110,8 @@ def _download(answer: Answer) -> Download:
         raise _refusal(answer, kind, fresh_s)
     if status == 200 and not answer.body:
         # Where nobody says that it is empty on purpose, it may have been broken off.
-        raise TileProblem('sent nothing', absent='Content-Length' in headers, refused=True,
-                          believe_s=fresh_s)
+        is_said = 'Content-Length' in headers
+        raise TileProblem('sent nothing', absent=is_said, refused=not is_said, believe_s=fresh_s)
     return Download(answer.body if status == 200 else None, headers.get('ETag', ''), fresh_s,
                     may_store='no-store' not in headers.get('Cache-Control', '').lower(),
                     modified=headers.get('Last-Modified', ''))

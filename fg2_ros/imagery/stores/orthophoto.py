@@ -22,15 +22,20 @@ from pathlib import Path
 from typing import Any
 
 from fg2_ros.imagery.patch import FileProblem, PatchView
+from fg2_ros.imagery.resample import slopes
 from fg2_ros.imagery.stores.bands import Bands, bands_of, RasterOptions
 from fg2_ros.imagery.stores.projection import applied, Projection
 from fg2_ros.imagery.stores.raster_files import RasterFile
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
 
+_DAMAGE = (  # before rasterio 1.4 the second is no kin of the first
+    RasterioError, RasterioIOError, CPLE_BaseError, MemoryError, OverflowError, UnicodeDecodeError)
 _MOST_UNTILED_PIXELS = 150_000_000  # PNG and JPEG are read from their beginning
+_FEWEST_PIXELS, _MOST_PIXELS = 1e-4, 1e7  # along a patch's side
 
 
 class Orthophoto:
@@ -52,8 +57,8 @@ class Orthophoto:
             try:
                 self._overviews = {
                     factor: level for level, factor in enumerate(full.overviews(1)) if factor > 1}
-                self._pixel_from_crs = ~full.transform
                 self._projection = Projection(full, file.path, options.crs)
+                self._pixel_from_crs = ~full.transform
                 factor = max(self._overviews, default=1)
                 coarsest = self._fetched(factor, (0, 0, *self.size(factor)))
                 self.bands = bands or bands_of(self._level(1), coarsest, options)
@@ -98,8 +103,16 @@ class Orthophoto:
         Return columns and rows, each (5, 5), at `resample.unit_nodes` of a view.
 
         :raises ImageryError: where the projection tears or ends.
+        :raises FileProblem: if the pixels have a size that none can have.
         """
-        return applied(self._pixel_from_crs, *self._projection.nodes(view))
+        columns, rows = applied(self._pixel_from_crs, *self._projection.nodes(view))
+        with np.errstate(invalid='ignore'):
+            along = slopes(columns, rows)
+        if not _FEWEST_PIXELS <= min(along) <= max(along) <= _MOST_PIXELS:
+            raise FileProblem(
+                f'{self.path} has {along[0]:.3g} x {along[1]:.3g} pixels in a square of '
+                f'{view.size_m:g} m: the size of its pixels is damaged')
+        return columns, rows
 
     @property
     def factors(self) -> list[int]:
@@ -168,6 +181,6 @@ def explained(path: Path) -> Iterator[None]:
     """Name the file when it cannot be read."""
     try:
         yield
-    except (RasterioError, RasterioIOError) as error:  # before rasterio 1.4 the latter is no kin
+    except _DAMAGE as error:
         raise FileProblem(
             f'{path} is damaged or cannot be read: {error.__cause__ or error}') from None

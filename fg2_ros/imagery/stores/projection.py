@@ -34,6 +34,7 @@ _ROUGHEST = 0.02  # share of a patch's side by which a projection may bend it
 _EQUATOR_DEG = np.array([-151.0, -83.0, -20.0, 47.0, 122.0])
 _LONGEST_PRJ_BYTES = 10_000
 _EARTH = 'EPSG:4326'
+_SMALLEST_PIXEL, _LARGEST_PIXEL = 1e-12, 1e7
 
 
 class Projection:
@@ -50,11 +51,11 @@ class Projection:
         self._path = path
         if dataset.transform.is_identity or not np.isfinite(dataset.transform[:6]).all():
             raise FileProblem(f'{path} does not say where on Earth it lies')
-        if dataset.transform.is_degenerate:
-            raise FileProblem(f'{path} has pixels without extent: it lies nowhere on Earth')
-        self._crs = _crs(dataset, path, crs)
+        if not _has_pixels(dataset.transform):
+            raise FileProblem(f'{path} has pixels of no sensible size: it lies nowhere on Earth')
+        self.crs = _crs(dataset, path, crs)
         try:
-            self._transformer, self._period = _way_to(self._crs)
+            self._transformer, self._period = _way_to(self.crs)
         except ProjError as error:
             raise FileProblem(f'the coordinate system of {path} cannot be used: {error}') from None
         self._middle_x, _ = applied(dataset.transform, dataset.width / 2, dataset.height / 2)
@@ -63,7 +64,7 @@ class Projection:
     @property
     def doubt(self) -> str:
         """Return why the places may be wrong by metres, a sentence; '' if they are not."""
-        doubt = _doubt(self._crs, self.bounds)
+        doubt = _doubt(self.crs, self.bounds)
         return f'{self._path} {doubt}' if doubt else ''
 
     def nodes(self, view: PatchView) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +95,13 @@ class Projection:
         except ProjError:
             return None
         return bounds if np.isfinite(bounds).all() else None
+
+
+def _has_pixels(transform: rasterio.Affine) -> bool:
+    """Return whether pixels have some extent, in degrees or metres, and along both axes."""
+    sides = np.hypot(transform.a, transform.d), np.hypot(transform.b, transform.e)
+    in_range = all(_SMALLEST_PIXEL < side < _LARGEST_PIXEL for side in sides)
+    return in_range and abs(transform.determinant) > 1e-3 * sides[0] * sides[1]
 
 
 def applied(transform: rasterio.Affine, x, y) -> tuple:

@@ -28,7 +28,9 @@ import logging
 import os
 from pathlib import Path
 import sqlite3
+import struct
 import zipfile
+import zlib
 
 from fg2_ros.imagery.patch import FileProblem
 from fg2_ros.imagery.stores.formats import driver_of, PICTURE_DRIVERS, START_BYTES, start_of
@@ -42,6 +44,8 @@ _DEEPEST = 3  # folders inside a folder of sheets, and VRT files that name VRT f
 _MOST_SHEETS = 50_000
 _LONGEST_S = 5.0
 _logger = logging.getLogger(__name__)
+_DAMAGED_ZIP = (EOFError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError,
+                struct.error, zipfile.BadZipFile, zlib.error)
 _MOST_PACKED_BYTES, _MOST_TIMES_PACKED = 1 << 32, 300  # a packed file is unpacked again and again
 
 
@@ -171,7 +175,7 @@ def _rasters_in_zip(path: Path) -> Iterator[RasterFile]:
                     found = True
                     yield RasterFile(path / member.filename,
                                      f'/vsizip/{{{path.absolute()}}}/{member.filename}', driver)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
+    except _DAMAGED_ZIP as error:
         raise FileProblem(f'{path} cannot be read as a zip archive: {error}') from None
     if not found:
         raise FileProblem(f'{path} holds no orthophotos')

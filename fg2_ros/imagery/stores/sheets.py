@@ -30,10 +30,11 @@ from fg2_ros.imagery.stores.orthophoto import explained, open_raster, Orthophoto
 from fg2_ros.imagery.stores.projection import Projection
 from fg2_ros.imagery.stores.raster_files import RasterFile
 import numpy as np
+from pyproj import CRS
 
 _MOST_OPEN = 12  # sheets; each has a few overviews open as well
 _AT_ONCE = 8  # of them that are read into one picture
-_SAME_PIXEL = 0.02  # of a pixel by which sheets of one grid may be out of it
+_SAME_PIXEL = 0.04  # of a pixel within which sheets lie in one grid
 _RANGE_SAMPLES = 5  # sheets of which the values shown as black and white are found
 _DEGREE_M = 111_000.0
 _logger = logging.getLogger(__name__)
@@ -198,9 +199,10 @@ class Sheets:
 def _index(path: Path, files: Sequence[RasterFile], options: RasterOptions) -> list[_Sheet]:
     """Return the sheets that can be used, the best first."""
     sheets, problems = [], []
+    doubted: set[CRS] = set()
     for file in files:
         try:
-            sheets.append(_indexed(file, options))
+            sheets.append(_indexed(file, options, doubted))
         except FileProblem as problem:
             problems.append(problem)
     if not sheets:
@@ -209,16 +211,23 @@ def _index(path: Path, files: Sequence[RasterFile], options: RasterOptions) -> l
         _logger.warning('%d of %d files in %s are left out: %s', len(problems), len(files), path,
                         problems[0])
     sheets.sort(key=lambda sheet: (str(sheet.file.path), sheet.file.table), reverse=True)
-    return _gridded(_with_one_doubt_each(sorted(sheets, key=lambda sheet: sheet.resolution_m)))
+    return _gridded(sorted(sheets, key=lambda sheet: sheet.resolution_m))
 
 
-def _indexed(file: RasterFile, options: RasterOptions) -> _Sheet:
+def _indexed(file: RasterFile, options: RasterOptions, doubted: set[CRS]) -> _Sheet:
+    """
+    Return a sheet, not yet in a grid.
+
+    :param doubted: the coordinate systems of which it is known whether places in them are right:
+        that takes longer than to open a file.
+    """
     with explained(file.path), open_raster(file) as dataset:
         projection = Projection(dataset, file.path, options.crs)
         west, south, east, north = projection.bounds or (-180.0, -90.0, 180.0, 90.0)
         east += 360 * (east < west)
         resolution_m = (north - south) * _DEGREE_M / max(dataset.shape)
-        doubt = projection.doubt
+        doubt = '' if projection.crs in doubted else projection.doubt
+        doubted.add(projection.crs)
         return _Sheet(file, (west, south, east, north), float(f'{resolution_m:.1e}'),
                       dataset.dtypes[0], (doubt,) if doubt else (), str(dataset.crs),
                       tuple(map(tuple, np.reshape(dataset.transform[:9], (3, 3)).tolist())))
@@ -226,38 +235,18 @@ def _indexed(file: RasterFile, options: RasterOptions) -> _Sheet:
 
 def _gridded(sheets: Sequence[_Sheet]) -> list[_Sheet]:
     """Return sheets with the grids that their pixels share; each begins with a sheet."""
-    grids: list[tuple[str, np.ndarray]] = []
+    firsts: dict[tuple, np.ndarray] = {}  # of the sheets with pixels of some size: the way to them
+    grids: dict[tuple, tuple[int, np.ndarray]] = {}
     placed = []
     for sheet in sheets:
-        for number, (crs, pixel_from_crs) in enumerate(grids):
-            corner = pixel_from_crs @ sheet.transform
-            if crs == sheet.crs and _continues(corner):
-                break
-        else:
-            number, corner = len(grids), np.eye(3)
-            grids.append((sheet.crs, np.linalg.inv(sheet.transform)))
-        column, row = np.round(corner[:2, 2]).astype(int).tolist()
+        transform = np.array(sheet.transform)
+        pixel = (sheet.crs, *(f'{number:.8e}' for number in transform[:2, :2].ravel()))
+        move = (firsts.setdefault(pixel, np.linalg.inv(transform)) @ transform)[:2, 2]
+        phase = np.round((move - np.round(move)) / _SAME_PIXEL).astype(int)
+        number, begin = grids.setdefault((*pixel, *phase.tolist()), (len(grids), move))
+        column, row = np.round(move - begin).astype(int).tolist()
         placed.append(replace(sheet, grid=number, column=column, row=row))
     return placed
-
-
-def _continues(corner: np.ndarray) -> bool:
-    """Return whether a map from pixels to pixels, (3, 3), only moves them by whole ones."""
-    move = corner[:2, 2]
-    return (np.allclose(corner[:2, :2], np.eye(2), rtol=0, atol=1e-7)
-            and np.allclose(move, np.round(move), rtol=0, atol=_SAME_PIXEL))
-
-
-def _with_one_doubt_each(sheets: list[_Sheet]) -> list[_Sheet]:
-    """Leave each doubt with the first sheet that it is about: only the file's name differs."""
-    seen: set[str] = set()
-    left = []
-    for sheet in sheets:
-        kept = tuple(doubt for doubt in sheet.doubts
-                     if doubt.removeprefix(str(sheet.file.path)) not in seen)
-        seen |= {doubt.removeprefix(str(sheet.file.path)) for doubt in kept}
-        left.append(replace(sheet, doubts=kept))
-    return left
 
 
 def _state_of(files: Sequence[RasterFile]) -> dict[Path, tuple[int, int]]:

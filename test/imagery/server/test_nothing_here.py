@@ -58,13 +58,6 @@ NONE_HERE = {
 EAST = range(0, 400, 20)
 
 
-@pytest.fixture(autouse=True)
-def no_overview(monkeypatch):
-    """Let nothing coarser be asked for because patches come late: only what is lacking counts."""
-    monkeypatch.setattr('fg2_ros.imagery.tiles.pyramid._OUTRUN_S', 0.0)
-    monkeypatch.setattr('fg2_ros.imagery.tiles.pyramid._SLOW_S', 1000.0)
-
-
 def half(reply, other=Reply(body=GREY_TILE)):
     """Return a server's rule: every second column has tiles, in the others the reply is given."""
     return lambda path, headers: reply if address(path)[1] % 2 else other

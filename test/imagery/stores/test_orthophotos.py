@@ -232,9 +232,11 @@ def test_archives_of_no_use_are_named(tmp_path):
     zeros = GRID.write(tmp_path / 'z.tif', np.zeros((6000, 6000, 1), np.uint8), sparse_ok=False)
     whole = zipped(tmp_path / 'c.zip', GRID.write(tmp_path / 'a.tif', PIXELS)).read_bytes()
     (tmp_path / 'd.zip').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'e.zip').write_bytes(whole[:100] + bytes(range(200)) + whole[300:])
     for path, reason in ((zipped(tmp_path / 'a.zip', tmp_path / 'notes.txt'), 'no orthophotos'),
                          (zipped(tmp_path / 'b.zip', zeros), 'packed too tightly'),
-                         (tmp_path / 'd.zip', 'cannot be read as a zip archive')):
+                         (tmp_path / 'd.zip', 'cannot be read as a zip archive'),
+                         (tmp_path / 'e.zip', 'cannot be read as a zip archive')):
         with pytest.raises(ImageryError, match=reason) as error:
             open_local(path)
         assert str(path) in str(error.value)
@@ -368,3 +370,17 @@ def test_a_folder_of_nothing_is_named(tmp_path):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ImageryError, match='no tiles named .* and no orthophotos'):
         open_local(tmp_path / 'empty')
+
+
+@pytest.mark.parametrize('transform', [
+    (1e300, 0, 0, 0, -1e300, 0), (0.2, 0, 2.7e6, 0, -1e300, 1.2e6),
+    (1e-300, 0, 2.7e6, 0, -1e-300, 1.2e6), (0, 0, 2.7e6, 0, 0, 1.2e6),
+    (0.2, 0.2, 2.7e6, 0.2, 0.2, 1.2e6), (float('nan'), 0, 2.7e6, 0, -0.2, 1.2e6),
+    (0.2, 0, float('inf'), 0, -0.2, 1.2e6), (0.2, 0, 1e308, 0, -0.2, 1.2e6)])
+def test_a_place_on_earth_that_makes_no_sense_is_refused(transform, tmp_path):
+    with rasterio.open(
+            tmp_path / 'odd.tif', 'w', driver='GTiff', width=260, height=260, count=3,
+            dtype='uint8', crs=GRID.crs, transform=rasterio.Affine(*transform)) as dataset:
+        dataset.write(np.moveaxis(PIXELS, -1, 0))
+    with pytest.raises(ImageryError, match='odd.tif'):
+        patch_of(tmp_path / 'odd.tif')

@@ -1,0 +1,198 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the node adds to the localizer: time for each image, for each callback, and memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from fg2_ros.bench.camera import DATUM_DEG, NAMESPACE
+from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.imagery.catalogue import shipped_catalogue
+from fg2_ros.imagery.patch import NoImagery
+from fg2_ros.network import FG2Config
+from fg2_ros.ros.diagnostics import resident_memory_mb
+from fg2_ros.ros.loading import Loaded
+from fg2_ros.ros.localization import Arrival
+from fg2_ros.ros.node import FG2Node
+from fg2_ros.tracker.inputs import Observation, SearchPlan
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+
+LARGE_WIDTH, LARGE_RATE_HZ, LARGE_IMAGES = 4096, 30.0, 90  # 8 megapixels
+SMALL_WIDTH, SETTLED = 64, 500  # images until memory is taken to have settled
+ESTIMATE_S = 0.02
+SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0
+PARAMETERS = {
+    'autostart': False, 'simulated_camera': True, 'datum': list(DATUM_DEG),
+    'publication.min_distance_m': 0.0, 'publication.min_mass': 0.0,
+    'publication.pose_every_m': 0.0,
+    f'qos_overrides.{NAMESPACE}/image.subscription.reliability': 'reliable'}  # on busy machines
+
+
+class TimedLocalizer:
+    """
+    Stands in for the localizer: it sees the vehicle at the origin of the map.
+
+    :param seconds: that it waits for each image.
+    """
+
+    def __init__(self, seconds: float):
+        """Start without a map."""
+        self.metadata: dict[str, Any] = {}
+        self.config = FG2Config.preset('sim')
+        self.map_frame = None
+        self.taken_s = 0.0  # of the processor, for all images
+        self._seconds = seconds
+
+    def request_imagery(self, latitude_deg: float, longitude_deg: float) -> None:
+        """Need none."""
+
+    def observe(self, image: np.ndarray, region: SearchPlan, base_from_camera: Pose2,
+                camera_k: np.ndarray | None = None,
+                seen: np.ndarray | None = None) -> Observation:
+        """Return how likely the poses are."""
+        began_s = time.thread_time()
+        volumes = tuple(PoseVolume(look.grid, _log_likelihood(look.grid)) for look in region.looks)
+        time.sleep(self._seconds)
+        self.taken_s += time.thread_time() - began_s
+        return Observation(volumes, base_from_camera)
+
+
+def measure_node(images: int) -> dict[str, float]:
+    """
+    Return what the node adds, in milliseconds of the processor and megabytes.
+
+    ``overhead_ms`` is the time that the worker needs for an image beside the localizer;
+    ``callback_p95_ms`` that of callbacks in the executor's thread, and ``executor_ms`` all of
+    that thread for each image, rclpy's part included; ``growth_mb`` of memory between the image
+    at which it has settled and the last one.
+
+    :param images: small ones, after the large ones that are timed.
+    :raises ValueError: if no poses come.
+    """
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    os.environ.setdefault(
+        'FASTRTPS_DEFAULT_PROFILES_FILE', str(shipped_catalogue().with_name('fastdds.xml')))
+    rclpy.init()
+    try:
+        return _timed() | _memory(images)
+    finally:
+        rclpy.try_shutdown()
+
+
+def _timed() -> dict[str, float]:
+    with RunningNode(ESTIMATE_S) as running:
+        running.send(LARGE_WIDTH, LARGE_RATE_HZ, LARGE_IMAGES)
+    callbacks_ms = np.array(running.callbacks_ms)
+    return {'images': running.images, 'poses': running.poses,
+            'overhead_ms': 1e3 * (running.worker_s - running.localizer.taken_s) / running.worked,
+            'callback_p95_ms': float(np.percentile(callbacks_ms, 95)),
+            'callback_max_ms': float(callbacks_ms.max()),
+            'executor_ms': 1e3 * running.executor_s / running.images}
+
+
+def _memory(images: int) -> dict[str, float]:
+    with RunningNode(0.0) as running:
+        running.send(SMALL_WIDTH, 0.0, min(SETTLED, images))
+        settled_mb = resident_memory_mb()
+        running.send(SMALL_WIDTH, 0.0, max(images - SETTLED, 0))
+        grown_mb = resident_memory_mb() - settled_mb
+    return {'small_images': running.images, 'small_poses': running.poses,
+            'settled_mb': settled_mb, 'growth_mb': grown_mb}
+
+
+class RunningNode:
+    """
+    An active node in this process, which another one sends to; its figures are there at the end.
+
+    :param seconds: that its localizer waits for an image.
+    """
+
+    def __init__(self, seconds: float):
+        """Make it."""
+        self.localizer: Any = TimedLocalizer(seconds)
+        self.worker_s = self.executor_s = 0.0  # of the processor
+        self.images = self.poses = self.worked = 0
+        self.callbacks_ms: list[float] = []
+        self._node = FG2Node(
+            lambda settings: Loaded(self.localizer, NoImagery()), namespace=NAMESPACE,
+            parameter_overrides=[
+                Parameter(name, value=value) for name, value in PARAMETERS.items()])
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin)
+
+    def __enter__(self) -> RunningNode:
+        """Activate and spin it."""
+        self._node.trigger_configure()
+        localization = self._node._localization
+        if localization is None:
+            raise ValueError('the node could not be configured')
+        self._work = localization._work
+        localization._work = self._timed_work  # type: ignore[method-assign]
+        self._node.trigger_activate()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Stop it and read its figures."""
+        self._executor.shutdown()
+        self._thread.join()
+        inputs, health = self._node._made.inputs, self._node._health
+        self.images, self.poses = inputs.arrivals['image'].count, health.accepted
+        self.callbacks_ms = list(inputs.callbacks_ms)
+        self._node.destroy_node()
+        if not self.poses:
+            raise ValueError(f'there were no poses: {health.last_reason}')
+
+    def send(self, width: int, rate_hz: float, count: int) -> None:
+        """
+        Let another process send images, and wait for its end.
+
+        :raises ValueError: if it fails.
+        """
+        child = subprocess.run(
+            [sys.executable, '-m', 'fg2_ros.bench.camera', str(width), str(rate_hz), str(count)],
+            capture_output=True, text=True)
+        if child.returncode:
+            raise ValueError(f'no images could be sent: {child.stderr.strip().splitlines()[-1]}')
+
+    def _spin(self) -> None:
+        self._executor.spin()
+        self.executor_s = time.thread_time()
+
+    def _timed_work(self, arrival: Arrival) -> None:
+        began_s = time.thread_time()
+        self._work(arrival)
+        self.worker_s += time.thread_time() - began_s
+        self.worked += 1
+
+
+def _log_likelihood(grid: PoseGrid) -> np.ndarray:
+    """Return the (headings, norths, easts) logarithm of a Gaussian around the map's origin."""
+    turns = (grid.middle.yaw + grid.turns_rad) / SIGMA_RAD
+    squares = turns[:, None, None] ** 2 + (
+        grid.norths_m[:, None] ** 2 + grid.easts_m ** 2) / SIGMA_M ** 2
+    return (-0.5 * np.minimum(squares, FARTHEST ** 2)).astype(np.float32)
