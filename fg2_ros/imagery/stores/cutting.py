@@ -20,13 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from fg2_ros.imagery.patch import FileProblem, ImageryError, PatchView
+from fg2_ros.imagery.patch import ImageryError, PatchView
 from fg2_ros.imagery.resample import pixels_touched, Pyramid, slopes, source_resolution_m
 from fg2_ros.imagery.stores.orthophoto import Orthophoto
 import numpy as np
 
 _MOST_PIXELS = 64_000_000  # read for one patch
-_LARGEST_SCALE = 1e6  # of pixels to those of a patch, or the other way round
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,7 @@ def cut(parts: Sequence[Part], view: PatchView) -> Cutout:
     """
     first = parts[0].orthophoto
     x_nodes, y_nodes = first.pixels(view)
-    scale = min(slopes(x_nodes, y_nodes)) / view.size_px
-    if not 1 / _LARGEST_SCALE < scale < _LARGEST_SCALE:
-        raise FileProblem(f'{first.path} has pixels of a size that shows nothing of a patch')
-    factor = _factor(parts, scale)
+    factor = _factor(parts, min(slopes(x_nodes, y_nodes)) / view.size_px)
     x_ratio, y_ratio = np.divide(first.size(factor), first.size())
     x_nodes, y_nodes = x_nodes * x_ratio, y_nodes * y_ratio
     resolution_m = source_resolution_m(view.size_m, x_nodes, y_nodes)

@@ -34,7 +34,7 @@ _ROUGHEST = 0.02  # share of a patch's side by which a projection may bend it
 _EQUATOR_DEG = np.array([-151.0, -83.0, -20.0, 47.0, 122.0])
 _LONGEST_PRJ_BYTES = 10_000
 _EARTH = 'EPSG:4326'
-_SMALLEST_PIXEL, _LARGEST_PIXEL = 1e-12, 1e7
+_SMALLEST_PIXEL, _LARGEST_PIXEL, _FARTHEST = 1e-12, 1e7, 1e12
 
 
 class Projection:
@@ -51,8 +51,9 @@ class Projection:
         self._path = path
         if dataset.transform.is_identity or not np.isfinite(dataset.transform[:6]).all():
             raise FileProblem(f'{path} does not say where on Earth it lies')
-        if not _has_pixels(dataset.transform):
-            raise FileProblem(f'{path} has pixels of no sensible size: it lies nowhere on Earth')
+        if not _is_on_earth(dataset.transform):
+            raise FileProblem(f'{path} has pixels of no sensible size or place: it lies nowhere on'
+                              ' Earth')
         self.crs = _crs(dataset, path, crs)
         try:
             self._transformer, self._period = _way_to(self.crs)
@@ -97,8 +98,10 @@ class Projection:
         return bounds if np.isfinite(bounds).all() else None
 
 
-def _has_pixels(transform: rasterio.Affine) -> bool:
-    """Return whether pixels have some extent, in degrees or metres, and along both axes."""
+def _is_on_earth(transform: rasterio.Affine) -> bool:
+    """Return whether pixels have some extent along both axes, and a place, in whatever unit."""
+    if max(abs(transform.c), abs(transform.f)) > _FARTHEST:
+        return False
     sides = np.hypot(transform.a, transform.d), np.hypot(transform.b, transform.e)
     in_range = all(_SMALLEST_PIXEL < side < _LARGEST_PIXEL for side in sides)
     return in_range and abs(transform.determinant) > 1e-3 * sides[0] * sides[1]

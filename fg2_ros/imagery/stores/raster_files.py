@@ -152,7 +152,7 @@ def _tables_of_tiles(path: Path) -> list[str]:
             names = [name for name, in database.execute(
                 "SELECT table_name FROM gpkg_contents WHERE data_type = 'tiles'"
                 ' ORDER BY table_name LIMIT 1000')]
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a message quotes damaged names
         raise FileProblem(f'{path} cannot be read as a GeoPackage: {error}') from None
     tables = [name for name in names if name in real]
     if not tables:

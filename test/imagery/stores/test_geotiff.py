@@ -209,19 +209,6 @@ def test_files_that_cannot_be_placed_or_shown_are_named(tmp_path):
         assert str(path) in str(error.value) and '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('transform', [
-    (0.25, 0.5, 2.6e6, 0.5, 1.0, 1.2e6), (0, 0, 2.6e6, 0, 0, 1.2e6),
-    (np.nan, 0, 2.6e6, 0, -0.25, 1.2e6), (0.25, 0, np.inf, 0, -0.25, 1.2e6),
-    (1e-300, 0, 2.6e6, 0, -1e-300, 1.2e6), (1e300, 0, 0, 0, -1e300, 0)])
-def test_places_that_make_no_sense_are_named(transform, write):
-    path = write(picture())
-    with rasterio.open(path, 'r+') as dataset:
-        dataset.transform = rasterio.Affine(*transform)
-    with pytest.raises(ImageryError) as error:
-        patch_of(path)
-    assert '\n' not in str(error.value)
-
-
 def test_the_files_copyright_is_the_attribution(write):
     path = write(picture())
     with rasterio.open(path, 'r+') as dataset:

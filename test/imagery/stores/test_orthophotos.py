@@ -227,6 +227,16 @@ def test_geopackages_without_pictures_are_named(tmp_path):
         open_local(path)
 
 
+def test_a_geopackage_whose_damage_is_no_text_is_named(tmp_path):
+    path = saved(tmp_path / 'a.gpkg', 'GPKG')
+    data = path.read_bytes()
+    assert b'BEFORE INSERT' in data
+    path.write_bytes(data.replace(b'BEFORE INSERT', b'BEF\xffRE INSERT'))
+    with pytest.raises(ImageryError, match='cannot be read as a GeoPackage') as error:
+        open_local(path)
+    assert str(path) in str(error.value)
+
+
 def test_archives_of_no_use_are_named(tmp_path):
     (tmp_path / 'notes.txt').write_text('nothing')
     zeros = GRID.write(tmp_path / 'z.tif', np.zeros((6000, 6000, 1), np.uint8), sparse_ok=False)
