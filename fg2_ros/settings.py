@@ -114,8 +114,9 @@ def checked(values: Mapping[str, Any], known: Mapping[str, Field],
     """
     unknown = [_short(name) for name in sorted(map(str, set(values) - set(known)))]
     if unknown:
-        raise ValueError(f'{label("")}unknown setting{"s" * (len(unknown) > 1)} '
-                         f'{_short(", ".join(unknown), 10 * _MOST_SHOWN)}; there are {", ".join(known)}')
+        names = _short(', '.join(unknown), 10 * _MOST_SHOWN)
+        raise ValueError(f'{label("")}unknown setting{"s" * (len(unknown) > 1)} {names}; there '
+                         f'are {", ".join(known)}')
     return {name: converted(label(name), value, known[name])
             for name, value in values.items() if value is not None}
 
