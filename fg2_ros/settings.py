@@ -93,7 +93,7 @@ def converted(what: str, value: Any, declared: Field, default: Any = None) -> An
         try:
             return about['parse'](value)
         except ValueError as error:
-            raise ValueError(f'{what}: {error}') from None
+            raise ValueError(f'{what}: {_short(str(error), 4 * _MOST_SHOWN)}') from None
     if wanted is tuple:
         value = _items(what, value, declared)
     else:
@@ -112,10 +112,11 @@ def checked(values: Mapping[str, Any], known: Mapping[str, Field],
     :param label: what sentences call a setting of some name.
     :raises ValueError: naming what is unknown, of the wrong type or out of range.
     """
-    unknown = sorted(map(str, set(values) - set(known)))
+    unknown = [_short(name) for name in sorted(map(str, set(values) - set(known)))]
     if unknown:
-        raise ValueError(f'{label("")}unknown setting{"s" * (len(unknown) > 1)} '
-                         f'{", ".join(unknown)}; there are {", ".join(known)}')
+        names = _short(', '.join(unknown), 10 * _MOST_SHOWN)
+        raise ValueError(f'{label("")}unknown setting{"s" * (len(unknown) > 1)} {names}; there '
+                         f'are {", ".join(known)}')
     return {name: converted(label(name), value, known[name])
             for name, value in values.items() if value is not None}
 
@@ -247,7 +248,11 @@ def _shown(value: Any) -> str:
         text = repr(value)
     except ValueError:  # a number with thousands of digits
         return 'a number of thousands of digits'
-    return text if len(text) <= _MOST_SHOWN else f'{text[:_MOST_SHOWN]}...'
+    return _short(text)
+
+
+def _short(text: str, most: int = _MOST_SHOWN) -> str:
+    return text if len(text) <= most else f'{text[:most]}...'
 
 
 def _require_allowed(what: str, value: Any, declared: Field) -> None:

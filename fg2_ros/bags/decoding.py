@@ -30,7 +30,8 @@ def why_not_read(channel: Channel) -> str:
     """Return why the messages of a channel are not read; '' if they are."""
     if channel.encoding in ENCODINGS and channel.type_name:
         return ''
-    return f'its messages are in {channel.encoding or "an unknown encoding"}, not in that of ROS'
+    encoding = channel.encoding[:40] or 'an unknown encoding'
+    return f'its messages are in {encoding}, not in that of ROS'
 
 
 class Decoders:

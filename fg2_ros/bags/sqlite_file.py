@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from fg2_ros.bags.file import Channel, Message, type_name_of
 
 MAGIC = b'SQLite format 3\0'
+_LONGEST_NAME = 255  # of a topic or a type
 JOURNALS = '-journal', '-wal'
 
 
@@ -108,7 +109,8 @@ class SqliteFile:
                 'SELECT id, name, type, serialization_format FROM topics'):
             kind, text = definitions.get(name, ('', ''))
             channels[number] = Channel(
-                number, str(topic), type_name_of(str(name)), str(encoding), str(text), str(kind))
+                number, str(topic)[:_LONGEST_NAME], type_name_of(str(name)[:_LONGEST_NAME]),
+                str(encoding), str(text), str(kind))
         return channels
 
     def _counted(self) -> Counter[int]:

@@ -191,7 +191,8 @@ def _open(path: str | Path):
     try:
         return safe_open(path, 'pt')
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise ValueError(f'{path} is damaged or not a safetensors file: {error}') from error
+        raise ValueError(
+            f'{path} is damaged or not a safetensors file: {str(error)[:300]}') from error
 
 
 def _read_header(path: str | Path) -> dict[str, str]:

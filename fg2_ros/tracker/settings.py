@@ -131,7 +131,8 @@ class Calibration:
         if values is None:
             return cls()
         if not isinstance(values, dict):
-            raise ValueError(f'the calibration of the weights is no table of values: {values!r}')
+            raise ValueError('the calibration of the weights is no table of values: '
+                             f'{repr(values)[:80]}')
         known = {each.name: each for each in fields(cls)}
         if wrong := sorted(set(known).symmetric_difference(values)):
             raise ValueError(

@@ -163,6 +163,17 @@ def test_yaml_with_a_byte_order_mark_and_aliases(tmp_path):
     assert read_yaml(tmp_path / 'options.yaml') == {'a': {'x': 1}, 'b': {'x': 1, 'y': 2}}
 
 
+def test_names_and_values_that_are_too_long_are_told_in_short(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_options(parser, lambda *parts: 0, Drive)
+    for text in (f'root: x\n{"n" * 100_000}: 1', f'root: x\nseeds: {"a-" * 50_000}'):
+        (tmp_path / 'drive.yaml').write_text(text)
+        args = parser.parse_args(['--config', str(tmp_path / 'drive.yaml')])
+        with pytest.raises(SystemExit):
+            args.run(args)
+        assert 0 < len(capsys.readouterr().err) < 2000
+
+
 @pytest.mark.parametrize('default', [1.0, 3, 'text', (1.0, 2.0)])
 @pytest.mark.parametrize('value', [
     pytest.param(10 ** 400, id='400 digits'), pytest.param(10 ** 5000, id='5000 digits'),
