@@ -165,6 +165,10 @@ def open_raster(file: RasterFile, overview: int | None = None) -> rasterio.Datas
             raise FileProblem(f'{file.path} has no bands')
         if dataset.tags(ns='OVERVIEWS'):
             raise FileProblem(f'{file.path} names overviews elsewhere, and is not opened')
+        if max(rows * columns for rows, columns in dataset.block_shapes) > _MOST_UNTILED_PIXELS:
+            raise FileProblem(f'{file.path} has blocks of {dataset.block_shapes[0]} pixels, which'
+                              ' are read as a whole: "gdal_translate -of COG" makes a file of it'
+                              ' that can be used')
         if (file.driver in ('PNG', 'JPEG')
                 and dataset.width * dataset.height > _MOST_UNTILED_PIXELS):
             raise FileProblem(f'{file.path} has {dataset.width} x {dataset.height} pixels, too'
