@@ -21,7 +21,7 @@ import math
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import grid_from_map, Pose2, rotation2, wrap_angle
-from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.imagery.patch import ImageryError, ImageryNotReady
 from fg2_ros.localizer.matcher import AerialView, GroundView, Matcher
 from fg2_ros.localizer.views import GivenImage
 from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
@@ -51,32 +51,43 @@ class Observer:
         Return what an image says of the poses in a region.
 
         :raises ImageryError: if there is no aerial imagery for any of them; where there is none
-            for some, nothing is said of these.
+            for some, nothing is said of these. ImageryNotReady while some is still being fetched:
+            places of which something is said would have an advantage over those that wait.
         """
+        described = self._described(frame, region)
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         volumes: list[PoseVolume | None] = []
-        shares: list[float] = []
-        problem: ImageryError | None = None
-        for look in region.looks:
-            middle = look.grid.middle
-            yaw_rad = wrap_angle(round(middle.yaw / HEADING_STEP_RAD) * HEADING_STEP_RAD)
-            try:
-                aerial = self._matcher.aerial(frame, middle._replace(yaw=yaw_rad))
-            except ImageryError as error:
-                problem = error
+        for look, aerial in zip(region.looks, described):
+            if aerial is None:
                 volumes.append(None)
                 continue
+            yaw_rad = _rounded(look.grid.middle.yaw)
             if yaw_rad not in views:
                 views[yaw_rad] = self._matcher.view(image, yaw_rad)
             key = id(aerial.descriptors), yaw_rad
             if key not in likelihoods:
                 likelihoods[key] = self._matcher.likelihood(aerial, views[yaw_rad])
             volumes.append(self._volume(look.grid, likelihoods[key], aerial, views[yaw_rad]))
-            shares.append(aerial.valid_share)
-        if problem is not None and not shares:
-            raise problem
+        shares = [aerial.valid_share for aerial in described if aerial is not None]
         return Observation(tuple(volumes), base_from_camera, float(np.mean(shares)))
+
+    def _described(self, frame: MapFrame, region: SearchPlan) -> list[AerialView | None]:
+        """Return the aerial side of each look; all are asked for before one is waited for."""
+        described: list[AerialView | None] = []
+        missing: list[ImageryError] = []
+        for look in region.looks:
+            middle = look.grid.middle
+            try:
+                described.append(self._matcher.aerial(
+                    frame, middle._replace(yaw=_rounded(middle.yaw))))
+            except ImageryError as error:
+                described.append(None)
+                missing.append(error)
+        waiting = [error for error in missing if isinstance(error, ImageryNotReady)]
+        if waiting or len(missing) == len(described):
+            raise (waiting or missing)[0]
+        return described
 
     def _volume(self, grid: PoseGrid, likelihood: DenseLikelihood, aerial: AerialView,
                 ground: GroundView) -> PoseVolume:
@@ -93,6 +104,11 @@ class Observer:
         # Bearings grow clockwise and rows grow south.
         values = evaluated[0].flip(0, 1).cpu().numpy()
         return PoseVolume(grid, _turned_back(values, turn_rad, grid) if turn_rad else values)
+
+
+def _rounded(yaw_rad: float) -> float:
+    """Return the yaw for which an image is turned and an aerial patch is described."""
+    return wrap_angle(round(yaw_rad / HEADING_STEP_RAD) * HEADING_STEP_RAD)
 
 
 def _parts(cells: float) -> int:

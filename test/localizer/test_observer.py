@@ -20,7 +20,7 @@ from test.helpers.truthful_network import (
 
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import ImageryNotReady
+from fg2_ros.imagery.patch import ImageryError, ImageryNotReady
 from fg2_ros.localizer import Localizer
 from fg2_ros.tracker.inputs import Look, SearchPlan
 import numpy as np
@@ -98,14 +98,14 @@ def test_one_view_serves_all_looks_at_one_heading_and_patch():
 class PatchyImagery:
     """Imagery that is there east of a meridian only."""
 
-    def __init__(self, east_m):
+    def __init__(self, east_m, problem=ImageryError('there is none')):
         """Have none west of it."""
-        self.east_m, self.whole = east_m, orthophoto()
+        self.east_m, self.problem, self.whole = east_m, problem, orthophoto()
 
     def patch(self, view, **how):
-        """Return a patch, or that it is on its way."""
+        """Return a patch, or say that there is none."""
         if view.centre_m[0] < self.east_m:
-            raise ImageryNotReady('on its way')
+            raise self.problem
         return self.whole.patch(view, **how)
 
     def stats(self):
@@ -121,8 +121,18 @@ def test_nothing_is_said_where_there_is_no_imagery():
         panorama_at(0.3), region, NOWHERE)
     assert observation.volumes[0] is None
     assert observation.known == observation.volumes[1:]
-    with pytest.raises(ImageryNotReady):
+    with pytest.raises(ImageryError):
         Localizer(network, PatchyImagery(50.0), FRAME).observe(panorama_at(0.3), region, NOWHERE)
+
+
+def test_nothing_is_said_before_all_imagery_is_there():
+    """A place whose imagery came sooner must not win by that."""
+    region = SearchPlan((look(-20.0, 0.0, 0.3), look(4.0, -7.0, 0.3)))
+    network = TruthfulNetwork((4.0, -7.0))
+    localizer = Localizer(network, PatchyImagery(0.0, ImageryNotReady('on its way')), FRAME)
+    with pytest.raises(ImageryNotReady):
+        localizer.observe(panorama_at(0.3), region, NOWHERE)
+    assert network.aerial_calls == 1  # the other place is described already
 
 
 def test_steps_must_be_parts_of_a_cell():
