@@ -185,6 +185,8 @@ class Tracker:
             if self._asked is None or self._asked.stamp_ns != stamp_ns:
                 raise ValueError('the tracker was not asked where to look for this image')
             belief = self._asked.belief
+            if self._state is None:
+                self._doubts.searched += len(belief.boxes)
             observation = replace(observation, base_from_camera=self._asked.base_from_camera)
             self._asked = None
             testimony = Testimony.of(stamp_ns, observation, self._odometry.at(stamp_ns))
@@ -257,9 +259,7 @@ class Tracker:
             return None
         self._begin_ns = stamp_ns
         other_headings = place.reach_m <= 2 * start.WIDEST_CELLS * self._cell_m
-        grids = start.start_grids(place, other_headings, self._cell_m)
-        self._doubts.searched += len(grids)
-        return Belief.over(grids)
+        return Belief.over(start.start_grids(place, other_headings, self._cell_m))
 
     def _predicted(self, stamp_ns: int) -> Belief | None:
         if self._state is None:

@@ -137,8 +137,7 @@ def drive_until_localized(vehicle: Vehicle, seconds: float):
 def test_tile_server_down_or_slow(vehicle, readable_tiles, faults):
     """No tiles, no pose, one message; and the right pose when the server has recovered."""
     vehicle.start(load_truthful, datum=list(FRAME.datum), device='cpu',
-                  imagery__url=readable_tiles.url_template, imagery__cache_path='',
-                  imagery__min_zoom=19)  # an image of a vehicle at rest is judged once: not coarse
+                  imagery__url=readable_tiles.url_template, imagery__cache_path='')
     readable_tiles.faults = faults
     vehicle.send_all(at(1.0))
     vehicle.until_diagnosed(

@@ -204,6 +204,19 @@ def test_images_of_another_place_are_never_published():
     assert results[-1].kind == 'agreement' and 'agree' in results[-1].sentence
 
 
+def test_waiting_for_imagery_does_not_make_the_place_less_credible():
+    """Places are searched when an image is compared with them, not when that is tried."""
+    patient, waited = World(), World()
+    for _ in range(500):
+        waited.tick()
+        waited.tracker.search(waited.stamp_ns, MOUNT)  # there is no imagery yet
+        patient.tick()
+    expected, found = patient.drive(2.5), waited.drive(2.5)
+    assert published(expected)
+    assert [result.belief.agreement for result in found] == pytest.approx(
+        [result.belief.agreement for result in expected])
+
+
 def test_nothing_without_a_position():
     """The sentence says what is missing."""
     result = Tracker(SETTINGS).search(10 ** 9)
