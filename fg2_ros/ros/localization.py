@@ -23,6 +23,7 @@ import time
 import traceback
 from typing import Iterator, NamedTuple
 
+from builtin_interfaces.msg import Time
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, rotation2
 from fg2_ros.imagery.patch import ImageryError
@@ -354,14 +355,20 @@ class Localization:
             frame = self.parts.pipeline.map_frame
             if arrival.epoch != self._epoch or frame is None:
                 raise Rejected('order', OVERTAKEN)
+            if self.parts.settings.publish_tf:
+                self._correct(header.stamp, pose.base, odometry.pose)
             self.parts.outputs.publish_pose(
                 header.stamp, pose, odometry, frame, self.parts.pipeline.altitude)
-            if self.parts.settings.publish_tf:
-                held, now_s = self.parts.outputs.held, self.inputs.now_ns() / 1e9
-                jumped = self._was_lost or held.is_far(now_s, pose.base, odometry.pose)
-                held.correct(now_s, map_from_odom(pose.base, odometry.pose), jumped)
             self._was_lost = False
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
+
+    def _correct(self, stamp: Time, base: Pose2, odom_from_base: Pose2) -> None:
+        """Let map -> odom follow a pose; the first one serves lookups from its image on."""
+        outputs, now_ns = self.parts.outputs, self.inputs.now_ns()
+        jumped = self._was_lost or outputs.held.is_far(now_ns / 1e9, base, odom_from_base)
+        outputs.held.correct(now_ns / 1e9, map_from_odom(base, odom_from_base), jumped)
+        if self._was_lost:
+            outputs.broadcast(now_ns, since=stamp)
 
     def _show(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
         """Publish what people look at."""

@@ -110,19 +110,22 @@ class Outputs:
             self.markers.publish(MarkerArray(markers=[
                 display.ellipse_marker(in_map, believed.pose, pose.covariance)]))
 
-    def broadcast(self, now_ns: int) -> bool:
+    def broadcast(self, now_ns: int, since: Time | None = None) -> bool:
         """
         Broadcast map -> odom as it is held, dated ahead; return whether there is one.
 
         :param now_ns: by the sensors' clock.
+        :param since: a stamp from which on it serves lookups, too, as there was none before.
         """
         held = self.held.at(now_ns / 1e9)
         if held is None:
             return False
-        ahead_ns = now_ns + round(1e9 * self._settings.transform.tolerance_s)
-        self._transforms.broadcast(
-            Header(stamp=conversions.stamp_message(ahead_ns), frame_id=self._settings.map_frame),
-            self._settings.odom_frame, held)
+        ahead = conversions.stamp_message(
+            now_ns + round(1e9 * self._settings.transform.tolerance_s))
+        for stamp in (since, ahead) if since else (ahead,):
+            self._transforms.broadcast(
+                Header(stamp=stamp, frame_id=self._settings.map_frame),
+                self._settings.odom_frame, held)
         return True
 
     def publish_datum(self, frame: MapFrame) -> None:

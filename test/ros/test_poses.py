@@ -65,7 +65,7 @@ def test_transform_completes_the_estimate(vehicle):
 
 
 def test_transform_serves_lookups_at_the_newest_odometry(vehicle):
-    """It is repeated without new poses, and dated ahead (F1)."""
+    """It is repeated without new poses, and dated ahead (F1); the first since its image."""
     vehicle.start(datum=DATUM, transform__rate_hz=50.0, transform__tolerance_s=0.2)
     vehicle.send_all(at(1.0))
     vehicle.pose_at(at(1.0))
@@ -83,6 +83,8 @@ def test_transform_serves_lookups_at_the_newest_odometry(vehicle):
     newest = buffer.lookup_transform('map', 'base_link', later(at(1.5), 0.05)).transform
     found = planar(newest.translation, newest.rotation)
     np.testing.assert_allclose(found[:2], TRUTH[:2], atol=0.1)
+    for tenth in range(6):
+        assert buffer.can_transform('map', 'base_link', at(1.0 + tenth / 10))
     assert [pose.header.stamp for pose in vehicle.heard['fg2/pose']] == [at(1.0)]
 
 
