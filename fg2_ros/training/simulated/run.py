@@ -26,7 +26,8 @@ from fg2_ros.network.weights import load_network, read_metadata, save_weights
 from fg2_ros.published.convert import origin_of
 from fg2_ros.training.run_folder import CurvesWriter
 from fg2_ros.training.simulated.calibration import calibrated_scale
-from fg2_ros.training.simulated.samples import FrameDataset, SampleSettings
+from fg2_ros.training.simulated.samples import (
+    FrameDataset, RenderedFrames, SampleSettings)
 from fg2_ros.training.simulated.settings import SimulatedRun
 from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 from tqdm import tqdm
@@ -53,12 +54,12 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
     if run.render_only:
         return None
     unseen = FrameDataset(
-        validation, run.frames_per_city, cache, config, SampleSettings.validation(),
-        seed=0).first(run.validation_frames)
+        RenderedFrames(validation, run.frames_per_city, cache), config,
+        SampleSettings.validation(), seed=0).first(run.validation_frames)
     trainer = SimulatedTrainer(
         config, _train_settings(run),
-        FrameDataset(
-            training, run.frames_per_city, cache, config, SampleSettings(), seed=run.seed),
+        FrameDataset(RenderedFrames(training, run.frames_per_city, cache), config,
+                     SampleSettings(), seed=run.seed),
         unseen, run.out, resume=resume, draw=draw,
         start=load_network(run.start_from) if run.start_from else None,
         origin={'cities': run.cities, 'frames_per_city': run.frames_per_city,

@@ -61,7 +61,7 @@ def test_reader_learns_layers_that_the_descriptors_hold():
     losses = []
     for _ in range(40):
         optimizer.zero_grad()
-        losses.append(reader(cells, cells, coverage))
+        losses.append(reader(cells, cells, coverage, torch.ones(2)))
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < 0.3 * losses[0]

@@ -25,7 +25,8 @@ from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.network.config import FG2Config
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.layers import NAMES
-from fg2_ros.training.simulated.samples import FrameDataset, make_sample, SampleSettings
+from fg2_ros.training.simulated.samples import (
+    FrameDataset, make_sample, RenderedFrames, SampleSettings)
 import numpy as np
 import pytest
 
@@ -115,7 +116,8 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
         write_city(city, tmp_path, settings, BeaconScene(POSE, city.seed), [POSE] * 3)
 
     def dataset(seed):
-        return FrameDataset(wanted, 3, tmp_path, CONFIG, SampleSettings(), seed=seed)
+        return FrameDataset(
+            RenderedFrames(wanted, 3, tmp_path), CONFIG, SampleSettings(), seed=seed)
     forwards = [dataset(5)[number] for number in range(8)]
     backwards = [dataset(5)[number] for number in reversed(range(8))][::-1]
     for one, other in zip(forwards, backwards):
@@ -125,7 +127,8 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
 
 
 def test_every_frame_comes_once_an_epoch(tmp_path):
-    dataset = FrameDataset(cities(0, 9), 4, tmp_path, CONFIG, SampleSettings(), seed=0)
+    dataset = FrameDataset(
+        RenderedFrames(cities(0, 9), 4, tmp_path), CONFIG, SampleSettings(), seed=0)
     first, second = dataset.order(0), dataset.order(1)
     assert sorted(first) == sorted(second) == list(range(40))
     assert not np.array_equal(first, second)

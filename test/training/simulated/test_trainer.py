@@ -24,8 +24,8 @@ from test.helpers.processes import run_to_its_end
 from test.helpers.tiny_run import CONFIG, make_trainer, NoiseDataset, SETTINGS
 
 from fg2_ros.network import FG2Network
-from fg2_ros.training.simulated.trainer import (
-    image_batch, learning_rate, SimulatedTrainer, TrainSettings)
+from fg2_ros.training.simulated.optimisation import learning_rate
+from fg2_ros.training.simulated.trainer import image_batch, SimulatedTrainer, TrainSettings
 import numpy as np
 import pytest
 import torch
@@ -102,7 +102,8 @@ def test_finished_folder_is_not_overwritten(tmp_path):
 
 def test_rates_rise_then_fall():
     settings = TrainSettings(steps=1000)
-    rates = [learning_rate(step, settings) for step in range(1000)]
+    rates = [learning_rate(step, 1000, settings.peak_rate, settings.warmup_share)
+             for step in range(1000)]
     peak = int(np.argmax(rates))
     assert 35 <= peak <= 41 and rates[peak] == pytest.approx(settings.peak_rate)
     assert np.all(np.diff(rates[:peak]) > 0) and np.all(np.diff(rates[peak:]) < 1e-12)
