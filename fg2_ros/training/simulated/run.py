@@ -50,7 +50,7 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
     cache = run.cache or run.out / 'frames'
     training, validation = cities(*run.cities), cities(*run.validation_cities)
     rendering = RenderSettings(run.frames_per_city, config.ground_image_hw)
-    render_missing(training + validation, cache, rendering, run.workers, _rendering_bar)
+    render_missing(training + validation, cache, rendering, run.workers, rendering_bar)
     if run.render_only:
         return None
     unseen = FrameDataset(
@@ -65,7 +65,7 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
         origin={'cities': run.cities, 'frames_per_city': run.frames_per_city,
                 'start': origin_of(run.start_from) if run.start_from else None})
     with tqdm(total=run.steps, initial=trainer.step, desc='training', dynamic_ncols=True) as bar:
-        accuracy = trainer.run(lambda record: _show(bar, record))
+        accuracy = trainer.run(lambda record: show_progress(bar, record))
     scale = calibrated_scale(trainer.average, unseen, run.batch)
     save_weights(trainer.average, run.out / WEIGHTS_FILE, _metadata(run, command) | {
         'validation': accuracy, 'covariance_scale': round(scale, 1)})
@@ -89,11 +89,13 @@ def _metadata(run: SimulatedRun, command: str) -> dict[str, Any]:
         'started_from': read_metadata(run.start_from).get('command') if run.start_from else None}
 
 
-def _rendering_bar(done: Iterable, total: int) -> Iterable:
+def rendering_bar(done: Iterable, total: int) -> Iterable:
+    """Return what is done, with a bar on the terminal."""
     return tqdm(done, 'rendering cities', total, dynamic_ncols=True)
 
 
-def _show(bar: tqdm, record: dict[str, Any]) -> None:
+def show_progress(bar: tqdm, record: dict[str, Any]) -> None:
+    """Show a step of a training on its bar, and a validation above it."""
     bar.update()
     shown = ('info_nce', 'local', 'layers', 'pose')
     bar.set_postfix({key: f'{record[key]:.3g}' for key in shown}, refresh=False)
