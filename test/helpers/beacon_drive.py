@@ -35,7 +35,7 @@ REACH_M = 62.0
 
 def write_beacon_drive(folder: Path, splits: list[str], width: int = 1280,
                        sigma_m: float = 0.02) -> Path:
-    """Write a drive whose keyframes are all at one place, one for each split; return its folder."""
+    """Write a drive whose keyframes, one for each split, are all at one place."""
     scene = BeaconScene(POSE)
     (folder / IMAGES).mkdir(parents=True)
     (folder / GROUND).mkdir()

@@ -52,7 +52,8 @@ def _rows(facts: dict[str, Any], config: FG2Config) -> dict[str, str]:
         'started from': f'{start["file"]} (trained on: {start["trained_on"]}; SHA-256 '
                         f'{start["sha256"][:16]}...)' if start else 'random weights',
         'training': f'at most {facts["steps"]} steps of {facts["batch"]} samples, peak rate '
-                    f'{facts["rate"]:g}; the average at step {facts["validation"]["step"]} is kept',
+                    f'{facts["rate"]:g}; kept is the average at step '
+                    f'{facts["validation"]["step"]}',
         'simulated share': _simulated(facts),
         'imagery': '; '.join(facts['imagery']),
         'attribution': '; '.join(facts['attributions']) or 'the data set names none',
@@ -97,7 +98,7 @@ def _number(value: float | None) -> str:
 
 LIMITS = """## Limits
 
-Weights that were trained on recordings keep something of them: the terms of the imagery and of the
-recordings may limit what they are used for.  How far they may be believed by a tracker is not in them
+Weights that were trained on recordings keep something of them: the terms of the imagery and of
+the recordings may limit what they are used for.  How far a tracker may believe them is not in them
 before `fg2 calibrate` has put it there.
 """

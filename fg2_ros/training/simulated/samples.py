@@ -54,7 +54,7 @@ class SampleSettings:
         return cls(12.0, 10.0, turn_world=False, vary_colours=False)
 
 
-EXACT = np.zeros(2, np.float32)
+KNOWN, EXACT = np.ones((), np.float32), np.zeros(2, np.float32)
 
 
 class Sample(NamedTuple, Generic[Array]):
@@ -76,7 +76,7 @@ class Sample(NamedTuple, Generic[Array]):
     rotation: Array
     translation: Array
     coverage: Array
-    has_layers: Array = np.float32(1.0)  # type: ignore[assignment]
+    has_layers: Array = KNOWN  # type: ignore[assignment]
     sigma: Array = EXACT  # type: ignore[assignment]
 
 
@@ -197,7 +197,7 @@ def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
     return Sample(
         np.ascontiguousarray(ground), np.ascontiguousarray(aerial),
         rotation.astype(np.float32), translation.astype(np.float32), coverage,
-        np.float32(frame.layers is not None), np.array(frame.sigma, np.float32))
+        np.array(frame.layers is not None, np.float32), np.array(frame.sigma, np.float32))
 
 
 class TurnedWorld(NamedTuple):

@@ -110,7 +110,7 @@ def recompressed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return an image after JPEG of some quality."""
     quality = int(rng.integers(LOWEST_QUALITY, HIGHEST_QUALITY + 1))
     _, jpeg = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
 
 
 def _above_a_body(panorama: np.ndarray, rng: np.random.Generator) -> np.ndarray:
