@@ -45,7 +45,7 @@ SIMULATED_RADIUS_M = RenderSettings().aerial_radius_m
 
 
 def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
-                    draw: CurvesWriter | None = None) -> Path:
+                    draw: CurvesWriter | None = None) -> Path | None:
     """
     Render what is missing, then train on it and on recorded keyframes.
 
@@ -54,7 +54,7 @@ def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
     :param resume: go on after the last checkpoint, if there is one.
     :param command: by which the run can be repeated; weights and card note it.
     :param draw: writes ``curves.html``, see `RunFolder`.
-    :return: the file of the weights.
+    :return: the file of the weights; None in all processes but the first.
     :raises ValueError: for what cannot be trained, in a sentence.
     """
     with join_processes(run.device) as processes:
@@ -66,15 +66,16 @@ def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
             config, _train_settings(run), _training(run, recorded, config, processes), unseen,
             run.out, resume, start, _origin(run, recorded.drives), draw, processes)
         best = _trained(trainer, run)
+        if trainer.folder is None:
+            return None
+        before = next((each for each in trainer.folder.records() if not each['step']), {})
         path = run.out / WEIGHTS_FILE
-        if trainer.folder:
-            before = next((each for each in trainer.folder.records() if not each['step']), {})
-            facts = _facts(run, recorded.drives, command) | {
-                'validation_frames': len(unseen), 'validation_before': before,
-                'validation': best, 'covariance_scale': round(calibrated_scale(
-                    trainer.average.to('cpu'), unseen, run.batch), 1)}
-            save_weights(trainer.average, path, facts)
-            write_card(path, facts, config)
+        facts = _facts(run, recorded.drives, command) | {
+            'validation_frames': len(unseen), 'validation_before': before, 'validation': best,
+            'covariance_scale': round(calibrated_scale(
+                trainer.average.to('cpu'), unseen, run.batch), 1)}
+        save_weights(trainer.average, path, facts)
+        write_card(path, facts, config)
         return path
 
 
