@@ -151,14 +151,8 @@ def _patch(imagery: Imagery, view: PatchView, wait_s: float) -> AerialPatch | No
     """
     try:
         return imagery.patch(view, wait_s)
-    except ImageryGaps as gaps:
-        if imagery.status().offline:
-            raise ValueError(f'{gaps}; the same command goes on from here') from None
-        return gaps.patch
-    except ImageryNotReady as late:
-        raise ValueError(f'{late}; the same command goes on from here') from None
     except ImageryError as error:
-        if imagery.status().offline:
+        if isinstance(error, ImageryNotReady) or imagery.status().offline:
             raise ValueError(f'{error}; the same command goes on from here') from None
         return None
 
