@@ -20,24 +20,23 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-import cv2
 from fg2_ros.cameras.settings import camera_settings
 from fg2_ros.datasets.drives import (
-    DRIVE_FILE, DriveFacts, GROUND, IMAGES, Keyframe, MASKS, RecordedDrive, write_drive)
+    DRIVE_FILE, DriveFacts, GROUND, IMAGES, Keyframe, RecordedDrive, write_drive)
 from fg2_ros.drives.camera_clock import camera_clock, CameraClock
 from fg2_ros.drives.ground import build_ground, Ground, permitted_sources
 from fg2_ros.drives.images import BagImages, Unusable
 from fg2_ros.drives.keyframes import thinned
+from fg2_ros.drives.panorama_files import write_panorama
 from fg2_ros.drives.places import splits_of_places
 from fg2_ros.drives.readings import HEADING_KINDS, read_sensors
+from fg2_ros.drives.recipe import plain_settings, require_same, write_recipe
 from fg2_ros.drives.settings import BuildSettings
 from fg2_ros.drives.truth import read_drive_truth, remarks_of, Truth
-from fg2_ros.files import replacing
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.replay.mounts import require_mounts, StaticMounts
 from fg2_ros.replay.recording import choose_topics, Recording, Topics
@@ -47,11 +46,8 @@ from fg2_ros.ros.camera_images import CameraImage
 from fg2_ros.ros.vehicle_mounts import VehicleMounts
 import numpy as np
 
-RECIPE_FILE = 'recipe.json'
-NO_EFFECT = ('cache', 'wait_s')  # settings that change nothing in the result
 NO_GROUND, UNUSABLE, TWICE = 'no imagery around it', 'image unusable', 'stamp of another image'
 TRIED = 20  # images until one can be used
-JPEG_QUALITY = 95
 
 Progress = Callable[[str, int, int], None]
 
@@ -102,14 +98,12 @@ def build_drive(bag: Path, folder: Path, settings: BuildSettings,
     """
     permitted_sources(settings)
     recipe = _recipe(bag, settings, topic_names)
-    _require_same(folder, recipe)
+    require_same(folder, recipe)
     if (folder / DRIVE_FILE).exists():
         return RecordedDrive(folder)
     with closing(Recording(bag)) as recording:
         job = _Job(recording, settings, topic_names, progress)
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / RECIPE_FILE) as partial:
-            partial.write_text(json.dumps(recipe, indent=2) + '\n')
+        write_recipe(folder, recipe)
         job.build(folder, recipe)
     return RecordedDrive(folder)
 
@@ -181,8 +175,6 @@ class _Job:
 
     def _write_images(self, folder: Path, chosen: _Chosen) -> np.ndarray:
         """Write the panoramas that are not there yet; return (N,) bool, which there are."""
-        for name in (IMAGES, MASKS):
-            (folder / name).mkdir(exist_ok=True)
         files = {stamp: folder / IMAGES / _file_name(stamp) for stamp in chosen.stamp_ns.tolist()}
         lacking = {stamp for stamp, file in files.items() if not file.exists()}
         for done, image in enumerate(self._images.level(lacking)):
@@ -219,26 +211,8 @@ def _recipe(bag: Path, settings: BuildSettings, topic_names: TopicNames) -> dict
     """Return what decides the result, ready for JSON: what was made with another is not mixed."""
     bag = Path(bag)
     files = [bag] if bag.is_file() else sorted(file for file in bag.rglob('*') if file.is_file())
-    plain = json.loads(json.dumps(asdict(settings), default=str))
     return {'bag': bag.name, 'bag_bytes': sum(file.stat().st_size for file in files),
-            'settings': {name: value for name, value in plain.items() if name not in NO_EFFECT},
-            'wanted_topics': asdict(topic_names)}
-
-
-def _require_same(folder: Path, recipe: dict[str, Any]) -> None:
-    path = folder / RECIPE_FILE
-    if not path.exists():
-        return
-    try:
-        before = json.loads(path.read_text())
-    except ValueError:
-        before = {}
-    if before != recipe:
-        odd = [name for part in ('settings', 'wanted_topics')
-               for name, value in recipe[part].items()
-               if before.get(part, {}).get(name) != value]
-        what = f'with other settings ({", ".join(odd)})' if odd else 'of another bag'
-        raise ValueError(f'{folder} was made {what}: name another folder, or remove it')
+            'settings': plain_settings(settings), 'wanted_topics': asdict(topic_names)}
 
 
 def _topics(recording: Recording, settings: BuildSettings, names: TopicNames) -> Topics:
@@ -295,24 +269,13 @@ def _file_name(stamp_ns: int) -> str:
 
 def _write_image(folder: Path, image: CameraImage, mount: Pose2, rows: int) -> None:
     """Write a panorama, turned to look where the drive's camera does, and its mask."""
-    pixels = _turned(image.image, image.base_from_camera.yaw - mount.yaw)
-    if len(pixels) > rows:
-        pixels = cv2.resize(pixels, (2 * rows, rows), interpolation=cv2.INTER_AREA)
-    path = folder / IMAGES / _file_name(image.stamp_ns)
-    if image.seen is not None:
-        seen = _turned(image.seen, image.base_from_camera.yaw - mount.yaw)
-        _encode((folder / MASKS / path.name).with_suffix('.png'),
-                np.where(seen, 255, 0).astype(np.uint8), [])
-    _encode(path, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-            [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    turn_rad = image.base_from_camera.yaw - mount.yaw
+    seen = None if image.seen is None else _turned(image.seen, turn_rad)
+    write_panorama(
+        folder, _file_name(image.stamp_ns), _turned(image.image, turn_rad), seen, rows)
 
 
 def _turned(pixels: np.ndarray, yaw_rad: float) -> np.ndarray:
     """Return a panorama whose centre column looked too far to the left."""
     turn = math.remainder(yaw_rad, 2 * math.pi) / (2 * math.pi)
     return np.roll(pixels, -round(turn * pixels.shape[1]), axis=1)
-
-
-def _encode(path: Path, pixels: np.ndarray, options: list[int]) -> None:
-    with replacing(path) as partial:
-        partial.write_bytes(cv2.imencode(path.suffix, pixels, options)[1].tobytes())
