@@ -25,11 +25,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, MISSING
-import logging
 from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
 
+from fg2_ros.commands.bars import stage_bar
 from fg2_ros.commands.options import add_options, Output
 from fg2_ros.commands.tables import columns
 from fg2_ros.drives.settings import BuildSettings
@@ -85,15 +85,10 @@ def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, output
 def _build_with_bar(bag: Path, folder: Path, settings: BuildSettings,
                     topics: TopicNames) -> RecordedDrive:
     from fg2_ros.drives.build import build_drive
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
-    with logging_redirect_tqdm([logging.getLogger()]), tqdm(dynamic_ncols=True) as bar:
-        def show(stage: str, total: int, done: int) -> None:
-            bar.set_description(f'{folder.name}: {stage}', refresh=False)
-            bar.total = total
-            bar.n = done
-            bar.refresh()
-        return build_drive(bag, folder, settings, topics, show)
+    with stage_bar() as show:
+        return build_drive(
+            bag, folder, settings, topics,
+            lambda stage, total, done: show(f'{folder.name}: {stage}', total, done))
 
 
 def tell(drives: Sequence[RecordedDrive]) -> None:
