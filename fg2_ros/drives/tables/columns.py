@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from decimal import Decimal, InvalidOperation
 import math
 from typing import Any
 
@@ -30,12 +31,6 @@ COMPASS, YAW = 'compass', 'yaw'
 ALIASES: dict[str, tuple[str, ...]] = {
     'image': ('image', 'image_path', 'file', 'filename', 'file_name', 'path', 'name',
               'image_name', 'photo', 'picture', 'image_id', 'id', 'key', 'uuid'),
-    'latitude': ('computed_latitude', 'latitude', 'lat', 'latitude_deg', 'lat_deg',
-                 'maplatitude', 'gpslatitude', 'gps_latitude', 'computed_geometry_coordinates_1',
-                 'geometry_coordinates_1'),
-    'longitude': ('computed_longitude', 'longitude', 'lon', 'lng', 'long', 'longitude_deg',
-                  'lon_deg', 'maplongitude', 'gpslongitude', 'gps_longitude',
-                  'computed_geometry_coordinates_0', 'geometry_coordinates_0'),
     COMPASS: ('computed_compass_angle', 'compass_angle', 'heading', 'heading_deg', 'azimuth',
               'azimuth_deg', 'view_azimuth', 'bearing', 'mapcompassheading_trueheading',
               'gpsimgdirection', 'gps_img_direction', 'poseheadingdegrees'),
@@ -51,6 +46,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
     'sigma_deg': ('sigma_deg', 'heading_accuracy_deg', 'heading_accuracy', 'yaw_accuracy_deg'),
     'kind': ('camera_type', 'is_pano', 'pano'),
 }
+PLACES = (  # latitude and longitude, which belong together
+    ('computed_latitude', 'computed_longitude'), ('latitude', 'longitude'), ('lat', 'lon'),
+    ('lat', 'lng'), ('lat', 'long'), ('latitude_deg', 'longitude_deg'), ('lat_deg', 'lon_deg'),
+    ('maplatitude', 'maplongitude'), ('gpslatitude', 'gpslongitude'),
+    ('gps_latitude', 'gps_longitude'),
+    ('computed_geometry_coordinates_1', 'computed_geometry_coordinates_0'),
+    ('geometry_coordinates_1', 'geometry_coordinates_0'))
 _FLAT = ('perspective', 'brown', 'fisheye', 'false', '0', 'no')  # values of 'kind'
 _TIME_FORMATS = ('%Y_%m_%d_%H_%M_%S_%f', '%Y:%m:%d %H:%M:%S')  # mapillary_tools', EXIF's
 
@@ -117,12 +119,19 @@ class Columns:
                 f'the column {known[YAW][0]} may count from the north clockwise (--heading '
                 'compass) or from the east counter-clockwise (--heading yaw): say which')
         self._convention = convention or COMPASS
-        known['heading'] = (known[YAW] + known[COMPASS] if convention == YAW
-                            else known[COMPASS] + known[YAW])
-        self._known = known
+        first, second = (YAW, COMPASS) if convention == YAW else (COMPASS, YAW)
+        self._known = known | {'heading': known[first] + known[second]}
+        self._places = self._places_of(stated)
+
+    @staticmethod
+    def _places_of(stated: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+        given = [column_name(stated[name]) for name in ('latitude', 'longitude') if name in stated]
+        if len(given) == 1:
+            raise ValueError('--column latitude and --column longitude go together')
+        return [(given[0], given[1])] if given else PLACES
 
     def _require(self, meaning: str, written: str, there: set[str]) -> None:
-        meanings = sorted(set(ALIASES) - {COMPASS, YAW} | {'heading'})
+        meanings = sorted(set(ALIASES) - {COMPASS, YAW} | {'heading', 'latitude', 'longitude'})
         if meaning not in meanings:
             raise ValueError(f'{meaning!r} is nothing that a column may mean; there are '
                              f'{", ".join(meanings)}')
@@ -147,8 +156,7 @@ class Columns:
 
     def _place(self, row: Row) -> tuple[float | None, float | None]:
         """Return latitude and longitude, both of the same kind: corrected, or as they were."""
-        pairs = zip(self._known['latitude'], self._known['longitude'])
-        for latitude, longitude in pairs:
+        for latitude, longitude in self._places:
             if _is_there(row.values.get(latitude)) and _is_there(row.values.get(longitude)):
                 return _number(row, latitude), _number(row, longitude)
         return None, None
@@ -193,14 +201,12 @@ def stamp_ns_of(value: Any, is_ns: bool = False) -> int:
     :raises BadRow: if it is none.
     """
     text = str(value).strip()
-    try:
-        number = int(text) if text.lstrip('-').isdigit() else float(text)
-    except ValueError:
+    try:  # which takes 2024_05_06 for a number, too
+        number = Decimal(text.replace('_', ' '))
+    except InvalidOperation:
         return _stamp_ns_of_text(text)
-    if is_ns:
-        return int(number)
     for factor, end in ((10 ** 9, 1e11), (10 ** 6, 1e14), (10 ** 3, 1e17), (1, 1e20)):
-        if 0 <= number < end:
+        if number.is_finite() and 0 <= number < end and not (is_ns and factor > 1):
             return int(number * factor)
     raise BadRow('its time is none', text[:40])
 

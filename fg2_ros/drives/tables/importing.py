@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 import hashlib
 from pathlib import Path
 import shutil
@@ -85,16 +85,18 @@ def import_drives(path: Path, out: Path, settings: ImportSettings,
         raise ValueError(f'no image of {path} can be used; {_told(left_out)}')
     drives, without_ground = [], []
     for taken in drives_of(photos):
-        made = _Job(taken, out / taken.name, path, settings, progress).drive()
-        if made is None:
-            without_ground.append(taken.name)
-        else:
+        job = _Job(taken, out / taken.name, path, settings, progress)
+        made = job.drive()
+        left_out += job.unusable
+        if made is not None:
             drives.append(made)
-            left_out += [LeftOut(**each) for each in made.facts.origin['unusable']]
+        elif not job.has_ground:
+            without_ground.append(taken.name)
     if not drives:
         with suppress(OSError):
             out.rmdir()  # if there is nothing else in it
-        raise ValueError(_no_ground(photos, path, settings))
+        raise ValueError(_no_ground(photos, path, settings) if without_ground else
+                         f'no image of {path} can be used; {_told(left_out)}')
     _write_left_out(out, left_out)
     return ImportResult(drives, left_out, without_ground)
 
@@ -125,79 +127,98 @@ def _write_left_out(out: Path, left_out: Sequence[LeftOut]) -> None:
 
 
 class _Job:
-    """A drive to be made."""
+    """
+    A drive to be made.
+
+    `unusable` are its images of which no panorama comes, and `has_ground` is whether there is
+    imagery around any.
+    """
 
     def __init__(self, taken: PhotoDrive, folder: Path, path: Path, settings: ImportSettings,
                  progress: Progress):
+        """Do nothing yet."""
         self._taken, self._folder, self._settings = taken, folder, settings
+        self._places_m = np.array(taken.cameras, float)[:, :2]
         self._tell = lambda stage, total, done: progress(folder.name, stage, total, done)
         self._recipe = {'table': Path(path).resolve().name, 'poses_sha256': _digest(taken),
                         'settings': plain_settings(settings)}
-        self._left_out: Counter[str] = Counter()
+        self.unusable: list[LeftOut] = []
+        self.has_ground = True
 
     def drive(self) -> RecordedDrive | None:
-        """Make the drive, unless it is there; return None if there is no imagery around it."""
-        folder, places_m = self._folder, np.array(self._taken.cameras, float)[:, :2]
+        """Make the drive, unless it is there; return None if there is no image for it."""
+        folder = self._folder
         require_same(folder, self._recipe)
         if (folder / DRIVE_FILE).exists():
-            return RecordedDrive(folder)
-        kept = self._thinned(places_m)
+            drive = RecordedDrive(folder)
+            self.unusable = [LeftOut(**each) for each in drive.facts.origin['unusable']]
+            return drive
         write_recipe(folder, self._recipe)
-        ground = build_ground(
-            folder / GROUND, self._taken.frame, places_m[kept], self._settings,
-            self._settings.patch_m, lambda total, done: self._tell('ground', total, done))
-        if not ground.has_enough.any():
+        if not self._make():
             shutil.rmtree(folder)  # which only holds what was begun here
             return None
-        self._left_out[NO_GROUND] += int((~ground.has_enough).sum())
-        self._write(kept[ground.has_enough].tolist(), ground)
         return RecordedDrive(folder)
 
-    def _thinned(self, places_m: np.ndarray) -> np.ndarray:
-        """Return the indices of images that are far enough from each other."""
-        count = len(places_m)
-        reasons = thinned(places_m, np.full(count, np.inf), np.full(count, '', object),
-                          self._settings.every_m)
-        self._left_out.update(reasons[reasons != ''].tolist())
-        return np.flatnonzero(reasons == '')
+    def _make(self) -> bool:
+        """
+        Choose images, fetch the ground around them and write all; return whether any is left.
 
-    def _write(self, kept: list[int], ground: Ground) -> None:
-        """Write the images that can be used, and what completes the drive."""
-        names, unusable = self._write_images(kept)
-        if not names:
-            raise ValueError(f'no image of {self._folder.name} can be used; {_told(unusable)}')
-        self._left_out.update(each.reason for each in unusable)
-        write_drive(self._folder, self._facts(ground, unusable), self._keyframes(names),
-                    SensorReadings())
+        An image of which no panorama comes makes room for its neighbours, so it is chosen again.
+        """
+        reasons = np.full(len(self._places_m), '', object)
+        while True:
+            chosen = thinned(
+                self._places_m, np.full(len(reasons), np.inf), reasons, self._settings.every_m)
+            kept = np.flatnonzero(chosen == '')
+            if not kept.size:
+                return False
+            ground = build_ground(
+                self._folder / GROUND, self._taken.frame, self._places_m[kept], self._settings,
+                self._settings.patch_m, lambda total, done: self._tell('ground', total, done))
+            self.has_ground = bool(ground.has_enough.any())
+            if not self.has_ground:
+                return False
+            chosen[kept[~ground.has_enough]] = NO_GROUND
+            if self._write_images(np.flatnonzero(chosen == '').tolist(), reasons):
+                break
+        self._write(ground, chosen)
+        return True
 
-    def _write_images(self, kept: list[int]) -> tuple[dict[int, str], list[LeftOut]]:
-        """Return the names of the files by the images' indices, and what cannot be used."""
-        names, unusable = {}, []
+    def _write_images(self, kept: list[int], reasons: np.ndarray) -> bool:
+        """Write panoramas; return whether all could be, and say why of those that could not."""
         camera, rows = camera_settings(self._settings.camera), self._settings.image_rows
         for done, index in enumerate(kept):
             self._tell('images', len(kept), done)
-            photo = self._taken.photos[index]
-            name = f'{index:06d}_{photo.path.stem}.jpg'
+            photo, name = self._taken.photos[index], self._name(index)
             try:
                 if not (self._folder / IMAGES / name).exists():
                     image = level_panorama(photo, camera, rows)
                     write_panorama(self._folder, name, image.pixels, image.seen, rows)
-                names[index] = name
             except BadRow as bad:
-                unusable.append(LeftOut(photo.where, bad.reason, str(bad)))
+                reasons[index] = bad.reason
+                self.unusable.append(LeftOut(photo.where, bad.reason, str(bad)))
         self._tell('images', len(kept), len(kept))
-        return names, unusable
+        return not (reasons[kept] != '').any()
 
-    def _keyframes(self, names: dict[int, str]) -> list[Keyframe]:
-        cameras = [self._taken.cameras[index] for index in names]
-        splits = splits_of_places(
-            self._taken.frame, np.array(cameras, float)[:, :2], self._settings)
-        return [Keyframe(name, self._taken.stamp_ns[index], camera,
-                         self._taken.photos[index].sigma_m, self._taken.photos[index].sigma_rad,
-                         split)
-                for (index, name), camera, split in zip(names.items(), cameras, splits)]
+    def _name(self, index: int) -> str:
+        return f'{index:06d}_{self._taken.photos[index].path.stem}.jpg'
 
-    def _facts(self, ground: Ground, unusable: Sequence[LeftOut]) -> DriveFacts:
+    def _write(self, ground: Ground, chosen: np.ndarray) -> None:
+        """Write what completes the drive."""
+        counts = Counter(chosen[chosen != ''].tolist())
+        write_drive(
+            self._folder, self._facts(ground, dict(counts.most_common())),
+            self._keyframes(np.flatnonzero(chosen == '').tolist()), SensorReadings())
+
+    def _keyframes(self, kept: list[int]) -> list[Keyframe]:
+        taken = self._taken
+        splits = splits_of_places(taken.frame, self._places_m[kept], self._settings)
+        return [Keyframe(
+            self._name(index), taken.stamp_ns[index], taken.cameras[index],
+            taken.photos[index].sigma_m, taken.photos[index].sigma_rad, split)
+            for index, split in zip(kept, splits)]
+
+    def _facts(self, ground: Ground, left_out: dict[str, int]) -> DriveFacts:
         offset_deg, remark = heading_remark(self._taken.cameras)
         remarks = [remark] if remark else []
         if not self._taken.has_times:
@@ -207,11 +228,10 @@ class _Job:
             self._recipe | {
                 'images': len(self._taken.photos), 'cells': ground.cells,
                 'cells_lacking': ground.lacking, 'imagery': ground.imagery,
-                'unusable': [vars(each) for each in unusable]},
+                'unusable': [asdict(each) for each in self.unusable]},
             {'told_by': self._recipe['table'], 'heading': 'told by the same',
              'heading_from_course_deg': None if offset_deg is None else round(-offset_deg, 2),
-             'remarks': remarks},
-            {reason: count for reason, count in self._left_out.most_common() if count})
+             'remarks': remarks}, left_out)
 
 
 def _digest(taken: PhotoDrive) -> str:
