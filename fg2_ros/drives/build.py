@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A bag becomes a drive of a data set: one bag, one folder, the same result wherever it is made."""
+"""A bag becomes a drive of a data set: one bag, one folder, the same result anywhere."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from fg2_ros.drives.camera_clock import camera_clock, CameraClock
 from fg2_ros.drives.ground import build_ground, Ground, permitted_sources
 from fg2_ros.drives.images import BagImages, Unusable
 from fg2_ros.drives.keyframes import thinned
-from fg2_ros.drives.panorama_files import write_panorama
+from fg2_ros.drives.panoramas import file_name_of, turned, write_panorama
 from fg2_ros.drives.places import splits_of_places
 from fg2_ros.drives.readings import HEADING_KINDS, read_sensors
-from fg2_ros.drives.recipe import plain_settings, require_same, write_recipe
 from fg2_ros.drives.settings import BuildSettings
 from fg2_ros.drives.truth import read_drive_truth, remarks_of, Truth
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.recipe import bag_recipe, require_same, write_recipe
 from fg2_ros.replay.mounts import require_mounts, StaticMounts
 from fg2_ros.replay.recording import choose_topics, Recording, Topics
 from fg2_ros.replay.settings import TopicNames
@@ -68,23 +68,6 @@ class _Chosen:
         return np.array([Pose2(*row).compose(mount)[:2] for row in self.base.tolist()])
 
 
-def drive_names(bags: list[Path]) -> list[str]:
-    """
-    Return a name for each bag's drive.
-
-    :raises ValueError: if two would have the same.
-    """
-    names = [Path(bag).name.removesuffix('.zstd') for bag in bags]
-    names = [name.removesuffix('.active') for name in names]
-    names = [Path(name).stem if Path(name).suffix in ('.mcap', '.db3', '.bag') else name
-             for name in names]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f'several bags have the name {twice[0]}, and their drives would be in '
-                         'one folder: rename them')
-    return names
-
-
 def build_drive(bag: Path, folder: Path, settings: BuildSettings,
                 topic_names: TopicNames = TopicNames(),
                 progress: Progress = lambda stage, total, done: None) -> RecordedDrive:
@@ -97,7 +80,7 @@ def build_drive(bag: Path, folder: Path, settings: BuildSettings,
         the folder holds what other settings made.
     """
     permitted_sources(settings)
-    recipe = _recipe(bag, settings, topic_names)
+    recipe = bag_recipe(Path(bag), settings, topic_names)
     require_same(folder, recipe)
     if (folder / DRIVE_FILE).exists():
         return RecordedDrive(folder)
@@ -175,20 +158,25 @@ class _Job:
 
     def _write_images(self, folder: Path, chosen: _Chosen) -> np.ndarray:
         """Write the panoramas that are not there yet; return (N,) bool, which there are."""
-        files = {stamp: folder / IMAGES / _file_name(stamp) for stamp in chosen.stamp_ns.tolist()}
+        files = {stamp: folder / IMAGES / file_name_of(stamp)
+                 for stamp in chosen.stamp_ns.tolist()}
         lacking = {stamp for stamp, file in files.items() if not file.exists()}
         for done, image in enumerate(self._images.level(lacking)):
             self._progress('images', len(files), len(files) - len(lacking) + done)
             if not isinstance(image, Unusable):
-                _write_image(folder, image, self._mount, self._settings.image_rows)
+                turn_rad = image.base_from_camera.yaw - self._mount.yaw
+                write_panorama(
+                    folder, file_name_of(image.stamp_ns), turned(image.image, turn_rad),
+                    None if image.seen is None else turned(image.seen, turn_rad),
+                    self._settings.image_rows)
         self._progress('images', len(files), len(files))
         return np.array([file.exists() for file in files.values()])
 
     def _keyframes(self, chosen: _Chosen) -> list[Keyframe]:
         splits = splits_of_places(self._frame, chosen.cameras(self._mount), self._settings)
-        return [Keyframe(_file_name(stamp), stamp, Pose2(*base), *sigma, split)
-                for stamp, base, sigma, split in zip(
-                    chosen.stamp_ns.tolist(), chosen.base.tolist(), chosen.sigma.tolist(), splits)]
+        rows = zip(chosen.stamp_ns.tolist(), chosen.base.tolist(), chosen.sigma.tolist(), splits)
+        return [Keyframe(file_name_of(stamp), stamp, Pose2(*base), sigma_m, sigma_rad, split)
+                for stamp, base, (sigma_m, sigma_rad), split in rows]
 
     def _facts(self, ground: Ground, clock: CameraClock, recipe: dict[str, Any]) -> DriveFacts:
         truth, recording = self._truth, self._recording
@@ -205,14 +193,6 @@ class _Job:
         return DriveFacts(
             self._frame.datum, self._mount, self._antenna_m, ground.layout, origin, figures,
             self._left_out_counts())
-
-
-def _recipe(bag: Path, settings: BuildSettings, topic_names: TopicNames) -> dict[str, Any]:
-    """Return what decides the result, ready for JSON: what was made with another is not mixed."""
-    bag = Path(bag)
-    files = [bag] if bag.is_file() else sorted(file for file in bag.rglob('*') if file.is_file())
-    return {'bag': bag.name, 'bag_bytes': sum(file.stat().st_size for file in files),
-            'settings': plain_settings(settings), 'wanted_topics': asdict(topic_names)}
 
 
 def _topics(recording: Recording, settings: BuildSettings, names: TopicNames) -> Topics:
@@ -261,21 +241,3 @@ def _speeds(truth: Truth, at_ns: np.ndarray) -> np.ndarray:
     span_s = np.diff(np.clip([at_ns - half_ns, at_ns + half_ns], truth.positions.stamp_ns[0],
                              truth.positions.stamp_ns[-1]), axis=0)[0] / SECOND_NS
     return np.hypot(*(ends[len(at_ns):] - ends[:len(at_ns)]).T) / np.maximum(span_s, 0.05)
-
-
-def _file_name(stamp_ns: int) -> str:
-    return f'{stamp_ns}.jpg'
-
-
-def _write_image(folder: Path, image: CameraImage, mount: Pose2, rows: int) -> None:
-    """Write a panorama, turned to look where the drive's camera does, and its mask."""
-    turn_rad = image.base_from_camera.yaw - mount.yaw
-    seen = None if image.seen is None else _turned(image.seen, turn_rad)
-    write_panorama(
-        folder, _file_name(image.stamp_ns), _turned(image.image, turn_rad), seen, rows)
-
-
-def _turned(pixels: np.ndarray, yaw_rad: float) -> np.ndarray:
-    """Return a panorama whose centre column looked too far to the left."""
-    turn = math.remainder(yaw_rad, 2 * math.pi) / (2 * math.pi)
-    return np.roll(pixels, -round(turn * pixels.shape[1]), axis=1)

@@ -94,7 +94,8 @@ def build_ground(folder: Path, frame: MapFrame, places_m: np.ndarray, settings: 
     kept = GroundCells(folder, frame, layout)
     lacking = sum(cell_file(folder, cell) is None for cell in cells)
     return Ground(
-        layout, np.array([_is_there(kept, frame, place, patch_m) for place in places_m.tolist()]),
+        layout, np.array([_is_there(kept, PatchView(frame, (east_m, north_m), patch_m, JUDGED_PX))
+                          for east_m, north_m in places_m.tolist()]),
         len(cells) - lacking, lacking, [
             {'source': source.label, 'vintage': source.vintage,
              'attribution': source.attribution, 'terms': source.terms} for source in sources])
@@ -157,10 +158,8 @@ def _patch(imagery: Imagery, view: PatchView, wait_s: float) -> AerialPatch | No
         return None
 
 
-def _is_there(ground: GroundCells, frame: MapFrame, place_m: tuple[float, float],
-              patch_m: float) -> bool:
+def _is_there(ground: GroundCells, view: PatchView) -> bool:
     try:
-        patch = ground.patch(PatchView(frame, tuple(place_m), patch_m, JUDGED_PX))
+        return ground.patch(view).valid_share >= ENOUGH
     except ImageryGaps:
         return False
-    return patch.valid_share >= ENOUGH

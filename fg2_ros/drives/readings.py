@@ -26,7 +26,6 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.replay.recording import FIX, POSE_WITH_COVARIANCE, Recording, Topics
 from fg2_ros.replay.tracks import interpolated, lies_between, PoseTrack, read_fixes
 from fg2_ros.ros import conversions
-from fg2_ros.ros.fix_guard import require_position
 from fg2_ros.ros.headings import of_antennas, PAIRED_NS
 from fg2_ros.ros.node_settings import SensorSettings
 from fg2_ros.ros.vehicle_mounts import VehicleMounts
@@ -142,7 +141,7 @@ def _of_two_antennas(first: PoseTrack, second: PoseTrack, settings: TruthSetting
                      ) -> HeadingTrack:
     """Return the heading by fixes of two antennas at the same times."""
     places = first.frame.map_from_geodetic(*second.frame.geodetic_from_map(*second.pose[:, :2].T))
-    found = []
+    found, why = [], 'their fixes are of different times'
     for stamp_ns, place_m, sigma_m in zip(
             second.stamp_ns, np.stack(places, axis=1), second.sigma[:, 0]):
         near = int(np.argmin(np.abs(first.stamp_ns - stamp_ns)))
@@ -155,10 +154,9 @@ def _of_two_antennas(first: PoseTrack, second: PoseTrack, settings: TruthSetting
         try:
             found.append((stamp_ns, *of_antennas(*fixes)))
         except ValueError as error:
-            why = error
+            why = str(error)
     if not found:
-        raise ValueError(f'the two antennas tell no heading: '
-                         f'{locals().get("why", "their fixes are of different times")}')
+        raise ValueError(f'the two antennas tell no heading: {why}')
     return HeadingTrack.of(*zip(*found))
 
 

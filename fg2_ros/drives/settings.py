@@ -97,8 +97,8 @@ class TruthSettings:
     """What is believed of the truth."""
 
     truth_heading: str | None = setting(
-        None, "Truth of the heading beside a NavSatFix: sensor_msgs/Imu, QuaternionStamped, "
-        "PoseWithCovarianceStamped, or the second antenna's NavSatFix (default: the course, by "
+        None, 'Truth of the heading beside a NavSatFix: sensor_msgs/Imu, QuaternionStamped, '
+        'PoseWithCovarianceStamped, or the NavSatFix of a second antenna (default: the course, by '
         'odometry where there is one).', of=str, option={'metavar': 'TOPIC'})
     heading_axes: str = setting(
         'enu', 'Of --truth-heading. ned: 0 is north, clockwise.', choices=('enu', 'ned'))

@@ -58,22 +58,26 @@ class Outcome:
 
 
 def run_alone(function: Callable[[Any], Any], task: Any, version: str = __version__,
-              started: Started = lambda process: None) -> Outcome:
+              folder: str = '.', started: Started = lambda process: None) -> Outcome:
     """
     Run a function in a process of its own.
 
     :param function: at the top of a module that can be imported; what it returns can be pickled.
     :param version: of this package, there where the task comes from.
+    :param folder: from which relative paths lead on, as where the task comes from.
     :param started: is told of the process, which ends when its pipe is closed.
     """
     host = platform.node()
     if version != __version__:
         return Outcome(host=host, failure=f'{host} has fg2_ros {__version__}, not {version}: '
                                           'install the same everywhere')
+    if not os.path.isdir(folder):
+        return Outcome(host=host, failure=f'{host} has no folder {folder}: all machines must see '
+                                          'the files under the same paths')
     environment = os.environ | _ENVIRONMENT | {'PYTHONPATH': os.pathsep.join(sys.path)}
     command = [sys.executable, '-m', 'fg2_ros.fleet.child']
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          env=environment, start_new_session=True) as process:
+                          env=environment, cwd=folder, start_new_session=True) as process:
         started(process)
         answer = _asked(process, pickle.dumps((function, task)))
     return replace(answer or Outcome(failure=_end_of(process.returncode)), host=host)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed, ThreadPoolExecutor
+import os
 import subprocess
 import threading
 from typing import Any, Protocol
@@ -128,8 +129,10 @@ class DaskCluster(Engine):
                  ) -> Iterator[tuple[int, Outcome]]:
         """Yield what becomes of the tasks; see `Engine.outcomes`."""
         import distributed
-        futures = {self._client.submit(run_alone, function, task, __version__, pure=False): index
-                   for index, task in enumerate(tasks)}
+        futures = {
+            self._client.submit(
+                run_alone, function, task, __version__, os.getcwd(), pure=False): index
+            for index, task in enumerate(tasks)}
         try:
             for future in distributed.as_completed(futures):
                 yield futures.pop(future), _result(future.result)
@@ -162,7 +165,7 @@ class RayCluster(Engine):
         import ray
         with self._client:
             remote = ray.remote(num_cpus=1, max_retries=0)(run_alone)
-            futures = {remote.remote(function, task, __version__): index
+            futures = {remote.remote(function, task, __version__, os.getcwd()): index
                        for index, task in enumerate(tasks)}
             try:
                 while futures:

@@ -78,7 +78,7 @@ def _map(drive: RecordedDrive) -> Markup:
     places = np.array([drive.camera_of(each)[:2] for each in drive.keyframes])
     ground = _ground_of(drive, places)
     picture = Map(ground.image, ground.resolution_m, ground.centre_m, places)
-    radius_m = max(0.4, float(np.ptp(places, axis=0).max()) / 400)
+    radius_m = max(0.8, float(np.ptp(places, axis=0).max()) / 250)
     for split in (*SPLITS, ''):
         these = [(place, each) for place, each in zip(places, drive.keyframes)
                  if each.split == split]
@@ -145,12 +145,13 @@ def sample_picture(drive: RecordedDrive, keyframe: Keyframe) -> np.ndarray:
 def _with_arrow(image: np.ndarray, camera: Pose2) -> np.ndarray:
     """Return the square around a camera with an arrow where it stands and looks."""
     image = np.ascontiguousarray(image)
-    middle = PATCH_PX / 2
-    tip = (middle + LENGTH_PX * math.cos(camera.yaw), middle - LENGTH_PX * math.sin(camera.yaw))
-    ends = [tuple(np.round(each).astype(int).tolist()) for each in ((middle, middle), tip)]
+    middle = PATCH_PX // 2
+    tip = (middle + round(LENGTH_PX * math.cos(camera.yaw)),
+           middle - round(LENGTH_PX * math.sin(camera.yaw)))
     for colour, thickness in ((OUTLINE, 6), (MARK, 3)):
-        cv2.arrowedLine(image, *ends, colour, thickness, cv2.LINE_AA, tipLength=0.3)
-        cv2.circle(image, ends[0], thickness + 3, colour, cv2.FILLED, cv2.LINE_AA)
+        cv2.arrowedLine(image, (middle, middle), tip, colour, thickness, cv2.LINE_AA,
+                        tipLength=0.3)
+        cv2.circle(image, (middle, middle), thickness + 3, colour, cv2.FILLED, cv2.LINE_AA)
     return image
 
 

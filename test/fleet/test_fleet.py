@@ -32,16 +32,6 @@ GOOD = ('one.txt', 'two.txt', 'three.txt')
 
 
 @pytest.fixture(scope='module')
-def dask_address():
-    """Return the address of two processes of Dask."""
-    distributed = pytest.importorskip('distributed')
-    with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, host='127.0.0.1',
-            dashboard_address=None) as cluster:
-        yield cluster.scheduler_address
-
-
-@pytest.fixture(scope='module')
 def ray_address():
     """Return the address of a Ray cluster of two processors."""
     pytest.importorskip('ray')

@@ -24,16 +24,14 @@ from dataclasses import asdict, dataclass, replace
 import hashlib
 from pathlib import Path
 import shutil
-from typing import Any
 
 from fg2_ros.cameras.settings import camera_settings
 from fg2_ros.datasets.drives import (
     DRIVE_FILE, DriveFacts, GROUND, IMAGES, Keyframe, RecordedDrive, SensorReadings, write_drive)
 from fg2_ros.drives.ground import build_ground, Ground, permitted_sources
 from fg2_ros.drives.keyframes import thinned
-from fg2_ros.drives.panorama_files import write_panorama
+from fg2_ros.drives.panoramas import write_panorama
 from fg2_ros.drives.places import splits_of_places
-from fg2_ros.drives.recipe import plain_settings, require_same, write_recipe
 from fg2_ros.drives.tables.columns import BadRow
 from fg2_ros.drives.tables.panoramas import level_panorama
 from fg2_ros.drives.tables.photos import LeftOut, PosedPhoto, read_photos
@@ -41,6 +39,7 @@ from fg2_ros.drives.tables.sequences import drives_of, heading_remark, PhotoDriv
 from fg2_ros.drives.tables.settings import ImportSettings
 from fg2_ros.files import replacing
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.recipe import plain, require_same, write_recipe
 import numpy as np
 
 NO_GROUND, LEFT_OUT_FILE = 'no imagery around it', 'left_out.csv'
@@ -140,8 +139,8 @@ class _Job:
         self._taken, self._folder, self._settings = taken, folder, settings
         self._places_m = np.array(taken.cameras, float)[:, :2]
         self._tell = lambda stage, total, done: progress(folder.name, stage, total, done)
-        self._recipe = {'table': Path(path).resolve().name, 'poses_sha256': _digest(taken),
-                        'settings': plain_settings(settings)}
+        self._recipe = {'table': Path(path).resolve().name, 'poses': _digest(taken),
+                        'settings': plain(settings)}
         self.unusable: list[LeftOut] = []
         self.has_ground = True
 

@@ -12,10 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Panoramas as files of a drive."""
+"""The files of a drive's panoramas."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -26,16 +27,21 @@ import numpy as np
 JPEG_QUALITY = 95
 
 
+def file_name_of(stamp_ns: int) -> str:
+    """Return the name of the file of an image."""
+    return f'{stamp_ns}.jpg'
+
+
 def write_panorama(folder: Path, name: str, pixels: np.ndarray, seen: np.ndarray | None,
                    rows: int) -> None:
     """
-    Write a level panorama of a drive, and its mask; the panorama comes last.
+    Write a level panorama, and which parts of it are a picture.
 
     :param folder: of the drive.
-    :param name: of the file, which ends in ``.jpg``.
+    :param name: of the file in ``images/``.
     :param pixels: (H, 2 H, 3) uint8 RGB.
-    :param seen: (h, 2 h) bool of any size, which parts are a picture; None: all.
-    :param rows: larger ones are made as small.
+    :param seen: (h, w) bool of any size; None for all.
+    :param rows: higher images are made smaller.
     """
     if len(pixels) > rows:
         pixels = cv2.resize(pixels, (2 * rows, rows), interpolation=cv2.INTER_AREA)
@@ -46,7 +52,13 @@ def write_panorama(folder: Path, name: str, pixels: np.ndarray, seen: np.ndarray
             [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
+def turned(pixels: np.ndarray, yaw_rad: float) -> np.ndarray:
+    """Return a panorama, or a mask, whose centre column looked too far to the left."""
+    turn = math.remainder(yaw_rad, 2 * math.pi) / (2 * math.pi)
+    return np.roll(pixels, -round(turn * pixels.shape[1]), axis=1)
+
+
 def _encode(path: Path, pixels: np.ndarray, options: list[int]) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         partial.write_bytes(cv2.imencode(path.suffix, pixels, options)[1].tobytes())
