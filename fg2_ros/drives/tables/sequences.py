@@ -132,7 +132,7 @@ def _camera_in(frame: MapFrame, photo: PosedPhoto) -> Pose2:
         photo.latitude_deg + probe_deg, photo.longitude_deg))
     north = (there - place) * math.copysign(1, probe_deg)
     yaw_rad = math.atan2(north[1], north[0]) - math.radians(photo.heading_deg)
-    return Pose2(*place.tolist(), float(wrap_angle(yaw_rad)))
+    return Pose2(float(place[0]), float(place[1]), float(wrap_angle(yaw_rad)))
 
 
 def heading_remark(cameras: Sequence[Pose2]) -> tuple[float | None, str]:
