@@ -197,12 +197,12 @@ class _Job:
 
 def _topics(recording: Recording, settings: BuildSettings, names: TopicNames) -> Topics:
     heading = settings.truth_heading
-    if heading is not None and recording.types.get(heading) not in HEADING_KINDS:
-        raise ValueError(f'--truth-heading {heading}: {recording.path} has no such topic of '
-                         f'{" or ".join(HEADING_KINDS)}')
     topics = choose_topics(
         recording, asdict(names), camera_settings(settings.camera).topics, needed=('image',),
         others=(heading,) if heading else ())
+    if heading and recording.types.get(heading) not in HEADING_KINDS:
+        raise ValueError(f'--truth-heading {heading}: {recording.path} has no such topic of '
+                         f'{" or ".join(HEADING_KINDS)}')
     if not topics.truth:
         raise ValueError(f'there is no ground truth in {recording.path}: name its topic (--truth)')
     return topics
