@@ -174,7 +174,8 @@ def main() -> None:
     parser.add_argument('folder', type=Path, help='of everything that is made; 500 MB')
     for name, default in (
             ('drives', 6), ('images', 600), ('steps', 800), ('batch', 4),
-            ('validation-frames', 64), ('simulated-cities', 14), ('held-out', 6), ('held-out-images', 60)):
+            ('validation-frames', 64), ('simulated-cities', 14), ('held-out', 6),
+            ('held-out-images', 60)):
         parser.add_argument(f'--{name}', type=int, default=default, metavar='N',
                             help=f'({default})')
     parser.add_argument('--rate-hz', type=float, default=2.0, help='of recorded images (2)')

@@ -30,14 +30,14 @@ from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import Alignment
 from fg2_ros.solver.ransac import RansacSettings
+from fg2_ros.training.panorama.layers import LayerReader
+from fg2_ros.training.panorama.matching_loss import Cells, dense_loss, matched_cells
+from fg2_ros.training.panorama.optimisation import learning_rate, parameter_groups
+from fg2_ros.training.panorama.pose_contrast import PoseContrast
+from fg2_ros.training.panorama.samples import Sample, SampleBatch
 from fg2_ros.training.processes import Processes
 from fg2_ros.training.run_folder import CurvesWriter, RunFolder
 from fg2_ros.training.shared_batch_norm import share_batch_statistics
-from fg2_ros.training.simulated.layers import LayerReader
-from fg2_ros.training.simulated.matching_loss import Cells, dense_loss, matched_cells
-from fg2_ros.training.simulated.optimisation import learning_rate, parameter_groups
-from fg2_ros.training.simulated.pose_contrast import PoseContrast
-from fg2_ros.training.simulated.samples import Sample, SampleBatch
 import numpy as np
 import torch
 from torch import nn, Tensor
@@ -89,7 +89,7 @@ class Losses(NamedTuple):
                 + settings.layer_weight * self.layers + settings.pose_weight * self.pose)
 
 
-class SimulatedTrainer:
+class PanoramaTrainer:
     """
     One training run in a folder of its own, in this process or in several that share each batch.
 
