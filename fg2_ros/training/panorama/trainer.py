@@ -174,7 +174,7 @@ class PanoramaTrainer:
         """
         if self.settings.keep_best and self.best is None:
             self._judge({'step': 0})
-        for batch in [] if self.stopped else self._batches():
+        for batch in self._batches():
             record = self._learn(batch)
             self.step += 1
             done = self.step == self.settings.steps
@@ -314,7 +314,8 @@ class PanoramaTrainer:
     def _batches(self) -> Iterator[SampleBatch]:
         batch, workers = self.settings.batch, self.settings.loader_workers
         count = self.processes.count
-        own = range(self.step * batch + self.processes.rank, self.settings.steps * batch, count)
+        end = self.step if self.stopped else self.settings.steps
+        own = range(self.step * batch + self.processes.rank, end * batch, count)
         return iter(DataLoader(
             self.training, batch // count, sampler=own,
             num_workers=workers, worker_init_fn=begin_worker,
@@ -334,7 +335,8 @@ class PanoramaTrainer:
         for name in TRAINED:
             getattr(self, name).load_state_dict(saved[name])
         self.step, self.best, self.stopped = saved['step'], saved['best'], saved['stopped']
-        _logger.info('going on after step %d', self.step)
+        if self.processes.is_first:
+            _logger.info('going on after step %d', self.step)
 
     def _write_checkpoint(self) -> None:
         if self.folder:
