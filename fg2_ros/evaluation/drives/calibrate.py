@@ -22,11 +22,12 @@ from pathlib import Path
 import tempfile
 
 from fg2_ros.evaluation.drives.calibration import calibrated, Sample, samples_of
-from fg2_ros.evaluation.drives.faults import FAULTS, FaultSources
-from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing
-from fg2_ros.evaluation.drives.stream import SensorStream, stream_of
+from fg2_ros.evaluation.drives.faults import FAULTS, RenderedSources
+from fg2_ros.evaluation.drives.rendered import (
+    DriveSpec, open_drive, render_missing, stream_of)
+from fg2_ros.evaluation.drives.stream import SensorStream
 from fg2_ros.evaluation.drives.vehicle import Vehicle
-from fg2_ros.evaluation.simulated import CurrentCity
+from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.localizer.localizer import Localizer
 from fg2_ros.simulation.cameras import MOUNTS
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
@@ -47,7 +48,7 @@ def calibrate_on_drives(
     :param cache: keeps the rendered drives; None for a folder that is deleted afterwards.
     :raises ValueError: for unusable weights, or if too few images are placed right.
     """
-    imagery = CurrentCity()
+    imagery = CurrentImagery()
     vehicle = Vehicle(
         Localizer.load(weights, imagery, device=device, precision=precision), imagery, False)
     specs = [DriveSpec(seed, difficulty, frames, rate_hz) for seed, difficulty in product(
@@ -70,7 +71,7 @@ def _wrong(specs: list[DriveSpec], folder: Path) -> list[SensorStream]:
     found = []
     for spec, fault in zip(specs, cycle(WRONG)):
         drive = open_drive(spec, folder)
-        found.append(FAULTS[fault](stream_of(drive), FaultSources(drive, drive)))
+        found.append(FAULTS[fault](stream_of(drive), RenderedSources(drive, drive)))
     return found
 
 
