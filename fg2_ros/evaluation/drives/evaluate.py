@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from fg2_ros.localizer import Localizer
 from tqdm import tqdm
 
 FORMAT = 2  # of the results that are kept
+OPEN_DRIVES = 8  # at most at a time, for pictures
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ def evaluate_drives(drives: Drives, networks: NetworksSettings, single_frame: bo
 
 def shown(results: list[DriveResult], drives: Drives, vehicle: Vehicle) -> dict[str, Any]:
     """Return what is shown of an evaluation beside its figures."""
-    return {'moments': chosen_moments(results, vehicle, drives.opened),
-            'worst': worst_frames(results, drives.opened),
-            'grounds': {drive.name: ground_of(drives.opened(drive.name))
+    opened = lru_cache(OPEN_DRIVES)(drives.opened)
+    return {'moments': chosen_moments(results, vehicle, opened),
+            'worst': worst_frames(results, opened),
+            'grounds': {drive.name: ground_of(opened(drive.name))
                         for drive in worst_drives(results)}}
 
 

@@ -27,7 +27,7 @@ from fg2_ros.imagery.patch import ImageryError, ImageryGaps, PatchView
 import numpy as np
 
 SQUARE_M = 128.0     # of ground, read at once
-BESIDE_M = 25.0      # of the way is shown at least
+BESIDE_M = 40.0      # of the way is shown at least
 MOST_PX = 1400       # along the longer side of a drive's ground
 FINEST_M = 0.2       # metres per pixel of it
 REACH_M = 36.0       # of pictures around one place
