@@ -63,7 +63,8 @@ DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
 NAME_FOR_PIP = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'markupsafe': 'jinja2',
                 'yaml': 'pyyaml'}
 LOADED_BY_THE_NODE = re.compile(
-    r'fg2_ros\.(bench|commands|datasets|demo|evaluation|replay|report|simulation|training)')
+    r'fg2_ros\.(bench|commands|datasets|demo|drives|evaluation|replay|report|simulation|'
+    r'training)')
 
 
 def imported_modules(source: Path) -> set[str]:

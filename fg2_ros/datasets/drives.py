@@ -20,7 +20,7 @@ A data set is a folder of drives. Each drive is a folder of its own, complete on
 
 * ``drive.json``: where the map is, how the camera is mounted, what the drive was made of;
 * ``keyframes.csv``: the images with their poses, and which split each is of;
-* ``images/``: level panoramas, JPEG;
+* ``images/``: level panoramas, JPEG; ``masks/``: which parts of them are a picture, where not all;
 * ``ground/``: cells of aerial imagery (see `fg2_ros.datasets.ground_cells`);
 * ``sensors.npz``: GNSS, odometry and headings along the drive.
 """
@@ -45,7 +45,7 @@ import numpy as np
 
 FORMAT, VERSION = 'fg2 recorded drive', 1
 DRIVE_FILE, KEYFRAMES_FILE, SENSORS_FILE = 'drive.json', 'keyframes.csv', 'sensors.npz'
-IMAGES, GROUND = 'images', 'ground'
+IMAGES, MASKS, GROUND = 'images', 'masks', 'ground'
 TRAIN, VALIDATION, TEST = SPLITS = ('train', 'validation', 'test')
 COLUMNS = ('image', 'stamp_ns', 'latitude_deg', 'longitude_deg', 'east_m', 'north_m', 'yaw_deg',
            'sigma_m', 'sigma_deg', 'split')
@@ -150,6 +150,15 @@ class RecordedDrive:
         :raises UnreadableFrame: if it cannot be read.
         """
         return np.asarray(read_image(self.folder / IMAGES / keyframe.image))
+
+    def seen(self, keyframe: Keyframe) -> np.ndarray | None:
+        """
+        Return which parts of an image are a picture, (h, w) bool of any size; None for all.
+
+        :raises UnreadableFrame: if the mask cannot be read.
+        """
+        path = (self.folder / MASKS / keyframe.image).with_suffix('.png')
+        return np.asarray(read_image(path))[..., 0] > 0 if path.exists() else None
 
     def camera_of(self, keyframe: Keyframe) -> Pose2:
         """Return the pose of the camera in the drive's map."""

@@ -28,6 +28,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 TEMPERS = (0.7, 1.0, 1.4)
+UNCALIBRATED = Calibration(temper=1.0, nothing_share=0.05)  # what is fitted begins with it
 # Errors that these samples make are those of the method, not those of a wrong lock.
 RIGHT_MASS, RIGHT_M, RIGHT_RAD = 0.95, 3.0, math.radians(10.0)
 WRONG_M, WRONG_RAD = 5.0, math.radians(20.0)
@@ -109,7 +110,7 @@ def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Si
 
 def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStream],
                followed: Callable[[int, SensorStream, TrackerSettings], list[Sample]],
-               fitted_on: str, first: Calibration = Calibration(temper=1.0, nothing_share=0.05),
+               fitted_on: str, first: Calibration = UNCALIBRATED,
                tempers: Sequence[float] = TEMPERS) -> Calibration:
     """
     Return the calibration under which beliefs on drives are honest, and sharpest.

@@ -79,7 +79,8 @@ def runs_of(paths: Sequence[Path], split: str = '') -> list[Run]:
     Return the runs of recorded drives.
 
     :param paths: of data sets, or of single drives.
-    :param split: of the images; '' for those for testing if there are any, else all.
+    :param split: of the images, or several with plus signs between them; '' for those for testing
+        if there are any, else all.
     :raises ValueError: if there are none, or no drives.
     """
     drives = list({drive.folder.resolve(): drive for path in paths
@@ -90,7 +91,7 @@ def runs_of(paths: Sequence[Path], split: str = '') -> list[Run]:
     if not runs:
         raise ValueError(
             f'there are no {SHORTEST_M:g} m of road in one piece with images '
-            + ('' if split == EVERY_SPLIT else f'of the split {split!r} ')
+            + ('' if split == EVERY_SPLIT else f'for {split} ')
             + f'in {", ".join(map(str, paths))}')
     return runs
 
@@ -105,7 +106,7 @@ def drive_runs(name: str, drive: RecordedDrive, split: str) -> Iterator[Run]:
     """Yield the runs of a drive that are long enough."""
     pieces: list[list[Keyframe]] = [[]]
     for keyframe in sorted(drive.keyframes, key=lambda each: each.stamp_ns):
-        if split not in (EVERY_SPLIT, keyframe.split):
+        if split != EVERY_SPLIT and keyframe.split not in split.split('+'):
             pieces.append([])
         elif pieces[-1] and distance_m(pieces[-1][-1], keyframe) > APART_M:
             pieces.append([keyframe])
@@ -181,14 +182,23 @@ class RecordedSources:
 
         :raises ValueError: if the data set has none that are far enough away.
         """
-        apart_m, run, rows = max(
-            ((self._apart_m(run, rows), run, rows) for run in self.runs
-             for rows in self._ways(run)), key=lambda each: each[0])
+        apart_m, run, rows = self._furthest
         if apart_m < ELSEWHERE_M:
             raise ValueError(
                 f'images of another street must be {ELSEWHERE_M:g} m away from {self.run.name}, '
                 f'and those of this data set come as near as {apart_m:.0f} m')
         return stream.with_images_of(DriveImage(run, int(row)) for row in rows)
+
+    @property
+    def has_elsewhere(self) -> bool:
+        """Return whether there are images of another street."""
+        return self._furthest[0] >= ELSEWHERE_M
+
+    @cached_property
+    def _furthest(self) -> tuple[float, Run, np.ndarray]:
+        """Return how far away which images of which run are from this one."""
+        return max(((self._apart_m(run, rows), run, rows) for run in self.runs
+                    for rows in self._ways(run)), key=lambda each: each[0])
 
     def _ways(self, run: Run) -> Iterator[np.ndarray]:
         """Yield which images of a run this one may see, image by image."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from fg2_ros.datasets.drives import SPLITS
 from fg2_ros.settings import setting, SHIPPED_WEIGHTS
@@ -121,7 +122,7 @@ class NetworksSettings:
         choices=('auto', 'fp32', 'fp16', 'bf16'))
 
 
-def require_defaults(settings: CitySettings | RecordedSettings, kind: str) -> None:
+def require_defaults(settings: Any, kind: str) -> None:
     """
     Refuse settings that would have no effect.
 
