@@ -132,7 +132,7 @@ def drive_elsewhere(stream: SensorStream, rendered: RenderedDrive) -> Drive:
 
 def mirrored(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose panoramas have left and right exchanged."""
-    return stream.with_images(spoilt_images.mirrored)
+    return stream.with_images(spoilt_images.mirrored, spoilt_images.mirrored)
 
 
 def occluded(stream: SensorStream, around: FaultSources) -> SensorStream:
@@ -148,7 +148,7 @@ def dark(stream: SensorStream, around: FaultSources) -> SensorStream:
 
 def mount_180(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose camera looks backwards, which the vehicle's description denies."""
-    return stream.with_images(spoilt_images.turned_back)
+    return stream.with_images(spoilt_images.turned_back, spoilt_images.turned_back)
 
 
 def stale(stream: SensorStream, around: FaultSources) -> SensorStream:

@@ -54,6 +54,10 @@ class Run:
         """Return an image, (h, w, 3) uint8 RGB."""
         return self.drive.panorama(self.keyframes[index])
 
+    def seen(self, index: int) -> np.ndarray | None:
+        """Return which parts of an image are a picture, (h, w) bool; None for all."""
+        return self.drive.seen(self.keyframes[index])
+
     @cached_property
     def places_m(self) -> np.ndarray:
         """Return (N, 2) where base_link is, east and north in the drive's map."""

@@ -109,6 +109,9 @@ class RenderedDrive:
         """
         return _read(self._panorama_path(index))
 
+    def seen(self, index: int) -> None:
+        """Return that all of an image is a picture."""
+
     def orthophoto(self) -> np.ndarray:
         """
         Return the city from above, (1920, 1920, 3) uint8 RGB, centred on the map's origin.

@@ -28,6 +28,8 @@ from fg2_ros.imagery.patch import Imagery
 from fg2_ros.tracker.inputs import Fix, Odometry
 import numpy as np
 
+Change = Callable[[np.ndarray], np.ndarray]
+
 EPOCH_S = 1000.0  # stamp of the beginning: messages of a vehicle never begin at zero
 
 
@@ -37,6 +39,9 @@ class Panoramas(Protocol):
     def panorama(self, index: int) -> np.ndarray:
         """Return an image, (h, w, 3) uint8 RGB."""
 
+    def seen(self, index: int) -> np.ndarray | None:
+        """Return which parts of an image are a picture, (h, w) bool of any size; None for all."""
+
 
 @dataclass(frozen=True)
 class DriveImage:
@@ -44,16 +49,23 @@ class DriveImage:
     An image of a drive, read when it is asked for.
 
     :param change: what is done to the (h, w, 3) uint8 RGB pixels before they are seen.
+    :param move: what that does to the (h, w) bool mask of them; None for nothing.
     """
 
     drive: Panoramas
     index: int
-    change: Callable[[np.ndarray], np.ndarray] | None = None
+    change: Change | None = None
+    move: Change | None = None
 
     def pixels(self) -> np.ndarray:
         """Return the (h, w, 3) uint8 RGB panorama."""
         panorama = self.drive.panorama(self.index)
         return panorama if self.change is None else self.change(panorama)
+
+    def seen(self) -> np.ndarray | None:
+        """Return which parts of it are a picture, (h, w) bool of any size; None for all."""
+        seen = self.drive.seen(self.index)
+        return seen if seen is None or self.move is None else self.move(seen)
 
 
 class Sigma(NamedTuple):
@@ -123,10 +135,15 @@ class SensorStream:
         yield from sorted((event for part in parts for event in part),
                           key=lambda event: event.stamp_ns)
 
-    def with_images(self, change: Callable[[np.ndarray], np.ndarray]) -> SensorStream:
-        """Return a stream whose images are changed."""
+    def with_images(self, change: Change, move: Change | None = None) -> SensorStream:
+        """
+        Return a stream whose images are changed.
+
+        :param move: what that does to their masks.
+        """
         return replace(self, shots=tuple(
-            shot._replace(image=replace(shot.image, change=change)) for shot in self.shots))
+            shot._replace(image=replace(shot.image, change=change, move=move))
+            for shot in self.shots))
 
     def with_images_of(self, images: Iterator[DriveImage]) -> SensorStream:
         """Return a stream that sees other images at the same places."""

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fg2_ros.evaluation.drives.filter_check import filter_result
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
-from fg2_ros.evaluation.drives.stream import CameraFrame, Event, Heading, SensorStream
+from fg2_ros.evaluation.drives.stream import (
+    CameraFrame, DriveImage, Event, Heading, SensorStream)
 from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
@@ -32,6 +34,18 @@ from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 import numpy as np
+
+
+class View(NamedTuple):
+    """A panorama, (h, w, 3) uint8 RGB, and which parts of it are a picture; None for all."""
+
+    panorama: np.ndarray
+    seen: np.ndarray | None
+
+    @classmethod
+    def of(cls, image: DriveImage) -> View:
+        """Read an image."""
+        return cls(image.pixels(), image.seen())
 
 
 @dataclass(frozen=True)
@@ -73,8 +87,8 @@ class Vehicle:
         self.localizer.map_frame = stream.map_frame
         for event in stream.events():
             if isinstance(event.content, CameraFrame):
-                panorama = event.content.image.pixels()
-                yield event.content, self._answer(stream, event.stamp_ns, panorama, tracker)
+                view = View.of(event.content.image)
+                yield event.content, self._answer(stream, event.stamp_ns, view, tracker)
             else:
                 tell(tracker, event)
 
@@ -86,29 +100,29 @@ class Vehicle:
 
     def _result(self, stream: SensorStream, stamp_ns: int, shot: CameraFrame,
                 tracker: Tracker) -> ImageResult:
-        panorama = shot.image.pixels()
-        result = image_result(shot, self._answer(stream, stamp_ns, panorama, tracker))
-        single = self._single(stream, shot, panorama) if self.has_single else None
+        view = View.of(shot.image)
+        result = image_result(shot, self._answer(stream, stamp_ns, view, tracker))
+        single = self._single(stream, shot, view) if self.has_single else None
         return replace(result, time_s=shot.time_s - stream.shots[0].time_s, single=single)
 
-    def _answer(self, stream: SensorStream, stamp_ns: int, panorama: np.ndarray,
-                tracker: Tracker) -> TrackedPose | Silence:
+    def _answer(self, stream: SensorStream, stamp_ns: int, view: View, tracker: Tracker
+                ) -> TrackedPose | Silence:
         region = tracker.search(stamp_ns, stream.base_from_camera)
         if isinstance(region, Silence):
             return region
         try:
-            observation = self.localizer.observe(panorama, region, stream.base_from_camera)
+            observation = self.localizer.observe(
+                view.panorama, region, stream.base_from_camera, seen=view.seen)
         except ImageryError as error:
             return Silence(stamp_ns, 'imagery', str(error))
         return tracker.update(stamp_ns, observation)
 
-    def _single(self, stream: SensorStream, shot: CameraFrame,
-                panorama: np.ndarray) -> Claim | None:
+    def _single(self, stream: SensorStream, shot: CameraFrame, view: View) -> Claim | None:
         prior = single_prior(stream, shot.time_s)
         if prior is None:
             return None
         try:
-            estimate = self.localizer.estimate(panorama, prior)
+            estimate = self.localizer.estimate(view.panorama, prior, seen=view.seen)
         except ImageryError:
             return None
         if not estimate.accepted:
