@@ -19,12 +19,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TYPE_CHECKING
 
 from fg2_ros.commands.options import add_options, NetworkOptions, Output
+from fg2_ros.commands.recorded import data_sets_of
 from fg2_ros.commands.tables import drive_table, group_table, side_by_side, text_table
 from fg2_ros.evaluation.drives.settings import (
     CitySettings, DrivesRun, FaultSettings, NetworksSettings, RecordedSettings, require_defaults)
@@ -111,20 +112,22 @@ def run_drives(which: RecordedSettings, cities: CitySettings, wrong: FaultSettin
 def chosen_drives(which: RecordedSettings, cities: CitySettings, wrong: FaultSettings,
                   running: DrivesRun) -> Iterator[Drives]:
     """
-    Give the drives that settings ask for; simulated ones are rendered.
+    Give the drives that settings ask for; simulated ones are rendered, bags are read.
 
     :raises ValueError: if there are none, or settings of the other kind are set.
     """
     from fg2_ros.evaluation.drives.sources import RecordedDrives, SimulatedDrives
-    if which.drives:
-        require_defaults(cities, 'simulated')
-        yield RecordedDrives(which, wrong)
-        return
-    require_defaults(which, 'recorded')
-    with TemporaryDirectory() as folder:
-        drives = SimulatedDrives(cities, wrong, running.cache or Path(folder))
-        drives.render(running.workers)
-        yield drives
+    with TemporaryDirectory() as temporary:
+        cache = running.cache or Path(temporary)
+        if which.drives:
+            require_defaults(cities, 'simulated')
+            data_sets = data_sets_of(which.drives, which.build, cache)
+            yield RecordedDrives(replace(which, drives=tuple(data_sets)), wrong)
+        else:
+            require_defaults(which, 'recorded')
+            drives = SimulatedDrives(cities, wrong, cache)
+            drives.render(running.workers)
+            yield drives
 
 
 def run_vigor(part: VigorPart, solving: SolverSettings, orientation: OrientationSettings,

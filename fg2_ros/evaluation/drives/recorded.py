@@ -24,10 +24,13 @@ from pathlib import Path
 import zlib
 
 from fg2_ros.datasets.drives import Keyframe, open_drives, RecordedDrive, SensorReadings, TEST
+from fg2_ros.evaluation.drives import rendered
 from fg2_ros.evaluation.drives.readings import GnssReadings, HeadingReadings, OdometryReadings
 from fg2_ros.evaluation.drives.settings import EVERY_SPLIT
 from fg2_ros.evaluation.drives.stream import CameraFrame, DriveImage, SensorStream, Sigma
 from fg2_ros.files import names_apart
+from fg2_ros.simulation.sensors import GnssModel, simulate_gnss
+from fg2_ros.simulation.trajectory import Trajectory
 import numpy as np
 
 LEAD_IN_S = 2.0    # the other sensors are heard before the first image, as in simulated drives
@@ -136,11 +139,32 @@ def stream_of(run: Run) -> SensorStream:
         CameraFrame((keyframe.stamp_ns - begin_ns) / 1e9, keyframe.base, DriveImage(run, index),
                     Sigma(_known(keyframe.sigma_m), _known(keyframe.sigma_rad)))
         for index, keyframe in enumerate(run.keyframes))
+    gnss = (gnss_readings(readings, begin_ns, end_ns) if has_fixes(run)
+            else gnss_around_truth(run, shots))
     return SensorStream(
-        shots, gnss_readings(readings, begin_ns, end_ns),
+        shots, gnss,
         odometry_readings(readings, begin_ns, end_ns),
         heading_readings(readings, begin_ns, end_ns), run.drive.imagery, run.drive.map_frame,
         facts.base_from_camera, facts.antenna_m)
+
+
+def has_fixes(run: Run) -> bool:
+    """Return whether there was a GNSS receiver beside what measured the truth."""
+    return len(run.drive.sensors.fix_m) > 0
+
+
+def gnss_around_truth(run: Run, shots: Sequence[CameraFrame]) -> GnssReadings:
+    """
+    Return the fixes of a simulated receiver on the way of a run.
+
+    A search begins with a fix, and the truth itself would give away what is to be found.
+    """
+    time_s = np.array([0.0, *(shot.time_s for shot in shots)])
+    east_m, north_m, yaw_rad = np.array([shots[0].truth, *(shot.truth for shot in shots)]).T
+    unused = np.zeros(len(time_s))
+    way = Trajectory(time_s, east_m, north_m, np.unwrap(yaw_rad), *[unused] * 4)
+    model = GnssModel(antenna_m=(*run.drive.facts.antenna_m, 0.0))
+    return rendered.gnss_readings(simulate_gnss(way, model, _rng(run, 13)))
 
 
 def gnss_readings(readings: SensorReadings, begin_ns: int, end_ns: int) -> GnssReadings:
@@ -178,7 +202,7 @@ class RecordedSources:
     @property
     def rng(self) -> np.random.Generator:
         """Return the random numbers of the run's fault; the same ones every time."""
-        return np.random.default_rng([zlib.crc32(self.run.name.encode()), 17])
+        return _rng(self.run, 17)
 
     def elsewhere(self, stream: SensorStream) -> SensorStream:
         """
@@ -214,6 +238,10 @@ class RecordedSources:
         """Return how near the images of a run are to where this one would see them."""
         away_m = run.places_in(self.run)[rows] - self.run.places_m
         return float(np.hypot(*away_m.T).min())
+
+
+def _rng(run: Run, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([zlib.crc32(run.name.encode()), purpose])
 
 
 def _part(stamps_ns: np.ndarray, begin_ns: int, end_ns: int) -> tuple[np.ndarray, np.ndarray]:

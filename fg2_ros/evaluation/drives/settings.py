@@ -87,8 +87,11 @@ class RecordedSettings:
     """Which recorded drives are followed; none for simulated ones."""
 
     drives: tuple = setting(
-        (), 'Data sets or drives that `fg2 drives build` or `fg2 import` made, instead of '
-        'simulated cities.', of=Path, option={'positional': True, 'metavar': 'DATASET'})
+        (), 'Data sets or drives that `fg2 drives build` or `fg2 import` made, or bags, instead '
+        'of simulated cities.', of=Path, option={'positional': True, 'metavar': 'DATASET|BAG'})
+    build: Path | None = setting(
+        None, 'Of bags: YAML file with the options of `fg2 drives build` (truth, source, ...).',
+        of=Path, option={'metavar': 'FILE.yaml'})
     split: str = setting(
         '', 'Which of their images; by default those for testing if there are any, else all.',
         choices=('', *SPLITS, EVERY_SPLIT), option={'metavar': 'train|validation|test|all'})
@@ -101,7 +104,7 @@ class DrivesRun:
     single_frame: bool = setting(
         True, 'Localize each image alone, too, for comparison; takes twice as long.')
     cache: Path | None = setting(
-        None, 'Keep the rendered drives there (13 MB each), for all faults.', of=Path,
+        None, 'Keep rendered drives (13 MB each), or those made of bags, there.', of=Path,
         option={'metavar': 'FOLDER'})
     out: Path | None = setting(
         None, 'Keep the result of each drive there; the same command again goes on with them.',

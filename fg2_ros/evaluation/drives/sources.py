@@ -144,7 +144,8 @@ class RecordedDrives:
             'data_sets': sorted({path.name for path in self.which.drives}),
             'split': self.which.split or recorded.split_of(run.drive for run in runs),
             'recorded_drives': len({run.drive.folder for run in runs}),
-            'length_m': sum(run.length_m for run in runs)}
+            'length_m': sum(run.length_m for run in runs),
+            'simulated_fixes': not all(recorded.has_fixes(run) for run in runs)}
 
     def identity(self) -> dict[str, Any]:
         """Return the digests of the drives' tables of images."""
