@@ -55,13 +55,14 @@ class BagImages:
         self._recording, self._topics, self._mounts = recording, topics, mounts
         self._node = NodeSettings(
             base_frame=settings.base_frame, camera_frame=settings.camera_frame,
-            camera_axes=settings.camera_axes, camera=camera_settings(settings.camera))
+            camera_axes=settings.camera_axes, camera=camera_settings(settings.camera),
+            localizer=None)  # whose own settings take torch
         self._vehicle = VehicleMounts(mounts, settings.base_frame)
         self._rows = settings.image_rows
 
     def stamps(self) -> list[int]:
         """Return the stamps of all images in the order of the bag; their pixels stay packed."""
-        return [conversions.stamp_ns(taken.header.stamp) for taken, _ in self._walk()]
+        return [conversions.stamp_ns(taken.header.stamp) for taken, _ in self._walk(False)]
 
     def level(self, wanted: Container[int],
               tell: Callable[[], None] = lambda: None) -> Iterator[CameraImage | Unusable]:
@@ -80,14 +81,14 @@ class BagImages:
             except Rejected as rejected:
                 yield Unusable(stamp_ns, str(rejected))
 
-    def _walk(self) -> Iterator[tuple[Taken, Cameras]]:
+    def _walk(self, levels: bool = True) -> Iterator[tuple[Taken, Cameras]]:
         """Yield what was taken, with cameras that have heard all that was recorded before."""
         names = [image for image, _ in self._topics.cameras]
         cameras = Cameras(self._node, False, self._rows, self._mounts, names)
         sets = ImageSets(len(names), cameras.sync_s)
         infos = {info: intrinsics.hear for (_, info), intrinsics in zip(
             self._topics.cameras, cameras.intrinsics)}
-        heard = (*names, *infos, self._topics.imu)
+        heard = (*names, *infos, self._topics.imu) if levels else tuple(names)
         for recorded in self._recording.messages(filter(None, heard)):
             try:
                 taken = self._hear(recorded, cameras, infos, names, sets)

@@ -43,6 +43,7 @@ class StaticMounts:
         """Read them all."""
         self._buffer = GuardedBuffer()
         self._parents: dict[str, str] = {}
+        self._known: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         for each in (*_still(recording), *_static(recording)):
             self._parents[each.child_frame_id] = each.header.frame_id
             self._buffer.set_transform_static(each, 'bag')
@@ -65,7 +66,10 @@ class StaticMounts:
             raise NoTransform('the messages name no frame')
         if not self.are_known(base_frame):
             return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
-        return mount_in(self._buffer, base_frame, sensor_frame)
+        key = base_frame, sensor_frame
+        if key not in self._known:
+            self._known[key] = mount_in(self._buffer, base_frame, sensor_frame)
+        return self._known[key]
 
 
 def require_mounts(mounts: StaticMounts, bag: Path, vehicle: VehicleSettings) -> None:

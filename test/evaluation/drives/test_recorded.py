@@ -23,6 +23,7 @@ from test.helpers.recorded_drive import record, SIGMA_M, SIGMA_RAD
 from types import SimpleNamespace
 
 from fg2_ros.commands import main
+from fg2_ros.commands.recorded import data_sets_of
 from fg2_ros.datasets.drives import SensorReadings
 from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives import calibrate, calibration, evaluate, recorded
@@ -177,7 +178,8 @@ def test_the_same_is_found_on_both(simulated, data_set):
             assert (claim is None) == (found is None)
             if claim:
                 assert math.dist(claim.pose[:2], found.pose[:2]) < 0.05
-                np.testing.assert_allclose(claim.covariance, found.covariance, rtol=0.05, atol=1e-6)
+                np.testing.assert_allclose(
+                    claim.covariance, found.covariance, rtol=0.05, atol=1e-6)
     known, found = (trust_metrics([each]) for each in driven)
     assert known['published'] > 20 and known['median_error_m'] > 0.05
     for name, value in known.items():
@@ -254,6 +256,25 @@ def test_a_drive_without_odometry_and_headings_is_driven_all_the_same(simulated,
     assert (result.ekf.rmse_m, result.ekf.gnss_rmse_m) == (None, None)
     assert not [image for image in result.images if image.single]
     assert trust_metrics([result])['ekf']['drives'] == 0
+
+
+def test_fixes_are_simulated_where_only_the_truth_was_measured(simulated, tmp_path):
+    """They wander around the way by metres, say so, and are the same every time."""
+    record(simulated, tmp_path / 'monday',
+           change=lambda readings: replace(readings, fix_stamp_ns=np.zeros(0, np.int64),
+                                           fix_m=np.zeros((0, 2)), fix_sigma_m=np.zeros(0)))
+    run = only(tmp_path)
+    gnss, again = (recorded.stream_of(run).gnss for _ in range(2))
+    assert np.array_equal(gnss.position_m, again.position_m, equal_nan=True)
+    shots = recorded.stream_of(run).shots
+    time_s = np.array([shot.time_s for shot in shots])
+    known = np.isfinite(gnss.position_m[:, 0]) & (gnss.time_s >= time_s[0])
+    truth_m = np.stack([np.interp(gnss.time_s[known], time_s, column)
+                        for column in run.places_m.T], axis=1)
+    off_m = np.hypot(*(gnss.position_m[known] - truth_m).T)
+    assert 0.5 < np.median(off_m) < 10 and off_m.max() < 20
+    assert gnss.sigma_m == pytest.approx(2.9, abs=0.1)
+    assert RecordedDrives(RecordedSettings((tmp_path,))).described()['simulated_fixes']
 
 
 @pytest.fixture(scope='module')
@@ -394,3 +415,27 @@ def test_too_few_drives_are_no_calibration(data_set, tmp_path, reader, capsys):
     assert 'images for train+validation' in capsys.readouterr().err
     with pytest.raises(ValueError, match='40 images for test in 1 pieces of road: at least 100'):
         calibrate.require_enough(runs_of([data_set], 'test'), 'test')
+
+
+def test_bags_are_made_into_drives_first(simulated, tmp_path, monkeypatch):
+    """All of their images are evaluated; how, a file says; data sets stay as they are."""
+    asked = []
+
+    def built(bag, folder, settings, topics):
+        asked.append((bag.name, settings.split, settings.every_m, topics.truth))
+        return record(simulated, folder)
+
+    monkeypatch.setattr('fg2_ros.drives.build.build_drive', built)
+    (tmp_path / 'build.yaml').write_text('{truth: /rtk/fix, every: 3, source: [a.tif]}')
+    paths = [tmp_path / 'monday.mcap', tmp_path / 'set']
+    for path in (paths[0], tmp_path / 'build.yaml'):
+        path.touch()
+    found = data_sets_of(paths, tmp_path / 'build.yaml', tmp_path / 'cache')
+    assert found == [tmp_path / 'cache' / 'monday', paths[1]]
+    assert asked == [('monday.mcap', 'test', 3.0, '/rtk/fix')]
+    assert runs_of(found[:1])[0].name == 'monday'
+    with pytest.raises(ValueError, match='monday.mcap is a bag: say with --build'):
+        data_sets_of(paths, None, tmp_path)
+    (tmp_path / 'build.yaml').write_text('trust: /rtk/fix')
+    with pytest.raises(ValueError, match='unknown setting trust'):
+        data_sets_of(paths, tmp_path / 'build.yaml', tmp_path)
