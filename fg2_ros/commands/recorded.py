@@ -20,37 +20,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fg2_ros.commands.bars import stage_bar
 from fg2_ros.commands.options import read_options
-
-BAG_SUFFIXES = '.mcap', '.db3', '.bag'
+from fg2_ros.datasets.drives import TEST
+from fg2_ros.drives.settings import BuildSettings
+from fg2_ros.replay.settings import TopicNames
 
 
 def is_bag(path: Path) -> bool:
     """Return whether a path is that of a bag: of a file, or of a rosbag2 folder."""
-    return path.suffix in BAG_SUFFIXES or (path / 'metadata.yaml').exists()
+    from fg2_ros.bags.bag import ENDINGS
+    files = [path, *path.iterdir()] if path.is_dir() else [path]
+    return any(each.name.endswith(ENDINGS) for each in files)
 
 
 def data_sets_of(paths: Sequence[Path], options: Path | None, folder: Path) -> list[Path]:
     """
-    Return the paths with drives in the place of bags.
+    Return the paths with drives in the place of bags, all of whose images are for testing.
 
     :param options: YAML file of `fg2 drives build`'s options.
     :param folder: gets a drive for each bag; those that are there already are taken.
     :raises ValueError: if a drive cannot be made of a bag.
     """
-    from fg2_ros.datasets.drives import TEST
-    from fg2_ros.drives.build import build_drive, drive_names
-    from fg2_ros.drives.settings import BuildSettings
-    from fg2_ros.replay.settings import TopicNames
-    from tqdm import tqdm
     bags = [path for path in paths if is_bag(path)]
-    if not bags:
-        return list(paths)
-    if options is None:
+    if bags and options is None:
         raise ValueError(f'{bags[0]} is a bag: say with --build FILE.yaml how drives are made of '
                          'bags, with the options of "fg2 drives build" (truth, source, ...)')
+    made = drives_of(bags, options, folder) if bags and options else {}
+    return [made.get(path, path) for path in paths]
+
+
+def drives_of(bags: Sequence[Path], options: Path, folder: Path) -> dict[Path, Path]:
+    """Make a drive of each bag, and return its folder; see `data_sets_of`."""
+    from fg2_ros.bags.names import bag_names
+    from fg2_ros.drives.build import build_drive
     settings, topics = read_options(options, BuildSettings, TopicNames)
-    names = dict(zip(bags, drive_names(bags)))
-    for bag, name in tqdm(names.items(), desc='reading bags', unit='bag', dynamic_ncols=True):
-        build_drive(bag, folder / name, replace(settings, split=TEST), topics)
-    return [folder / names[path] if path in names else path for path in paths]
+    folders = {bag: folder / name for bag, name in zip(bags, bag_names(bags))}
+    for bag, made in folders.items():
+        with stage_bar() as show:
+            build_drive(bag, made, replace(settings, split=TEST), topics,
+                        lambda stage, total, done: show(f'{made.name}: {stage}', total, done))
+    return folders

@@ -421,15 +421,13 @@ def test_bags_are_made_into_drives_first(simulated, tmp_path, monkeypatch):
     """All of their images are evaluated; how, a file says; data sets stay as they are."""
     asked = []
 
-    def built(bag, folder, settings, topics):
+    def built(bag, folder, settings, topics, progress):
         asked.append((bag.name, settings.split, settings.every_m, topics.truth))
         return record(simulated, folder)
 
     monkeypatch.setattr('fg2_ros.drives.build.build_drive', built)
     (tmp_path / 'build.yaml').write_text('{truth: /rtk/fix, every: 3, source: [a.tif]}')
     paths = [tmp_path / 'monday.mcap', tmp_path / 'set']
-    for path in (paths[0], tmp_path / 'build.yaml'):
-        path.touch()
     found = data_sets_of(paths, tmp_path / 'build.yaml', tmp_path / 'cache')
     assert found == [tmp_path / 'cache' / 'monday', paths[1]]
     assert asked == [('monday.mcap', 'test', 3.0, '/rtk/fix')]
