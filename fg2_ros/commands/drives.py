@@ -23,13 +23,13 @@ where it was interrupted.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, MISSING
-import logging
 from pathlib import Path
-import sys
 from typing import Any, TYPE_CHECKING
 
+from fg2_ros.commands.bars import stage_bar
+from fg2_ros.commands.fleet_options import FleetOptions
 from fg2_ros.commands.options import add_options, Output
 from fg2_ros.commands.tables import columns
 from fg2_ros.drives.settings import BuildSettings
@@ -56,44 +56,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
     building = actions.add_parser('build', help='make a data set of bags')
-    add_options(building, build, BuildFiles, BuildSettings, TopicNames, Output)
+    add_options(building, build, BuildFiles, BuildSettings, TopicNames, FleetOptions, Output)
 
 
-def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, output: Output) -> int:
+def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, fleet: FleetOptions,
+          output: Output) -> int:
     """Make a drive of each bag, and the page."""
-    from fg2_ros.drives.build import drive_names
+    from fg2_ros.bags.names import bag_names
     from fg2_ros.drives.ground import permitted_sources
     from fg2_ros.report.recorded_drives import write_drives_page
     if not files.bag:
         raise ValueError('there is no bag: name one (--bag)')
     permitted_sources(settings)
-    names = drive_names(list(map(Path, files.bag)))
-    drives, failed = [], 0
-    for bag, name in zip(files.bag, names):
-        try:
-            drives.append(_build_with_bar(Path(bag), files.out / name, settings, topics))
-        except ValueError as error:
-            print(f'fg2 drives build: {bag}: {error}', file=sys.stderr)
-            failed += 1
+    bags = {name: Path(bag) for name, bag in zip(
+        bag_names(list(map(Path, files.bag))), files.bag)}
+    if fleet.is_wanted_for(len(bags)):
+        drives = _build_many(bags, files.out, settings, topics, fleet)
+    else:
+        drives = [_build_with_bar(bag, files.out / name, settings, topics)
+                  for name, bag in bags.items()]
     if drives:
         tell(drives)
         print(f'{write_drives_page(files.out)} shows it')
         output.write({'drives': [figures_of(drive) for drive in drives]})
-    return int(failed > 0)
+    return int(len(drives) < len(bags))
+
+
+def _build_many(bags: Mapping[str, Path], out: Path, settings: BuildSettings, topics: TopicNames,
+                fleet: FleetOptions) -> list[RecordedDrive]:
+    """Return the drives that could be made; the others are told of."""
+    from fg2_ros.datasets.drives import RecordedDrive
+    from fg2_ros.drives.many import build_one, BuildTask, made_before
+    outcomes = fleet.outcomes('drives build', build_one, made_before, {
+        name: BuildTask(bag, out / name, settings, topics) for name, bag in bags.items()})
+    return [RecordedDrive(out / name) for name, outcome in outcomes.items()
+            if not outcome.failure]
 
 
 def _build_with_bar(bag: Path, folder: Path, settings: BuildSettings,
                     topics: TopicNames) -> RecordedDrive:
     from fg2_ros.drives.build import build_drive
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
-    with logging_redirect_tqdm([logging.getLogger()]), tqdm(dynamic_ncols=True) as bar:
-        def show(stage: str, total: int, done: int) -> None:
-            bar.set_description(f'{folder.name}: {stage}', refresh=False)
-            bar.total = total
-            bar.n = done
-            bar.refresh()
-        return build_drive(bag, folder, settings, topics, show)
+    with stage_bar() as show:
+        return build_drive(
+            bag, folder, settings, topics,
+            lambda stage, total, done: show(f'{folder.name}: {stage}', total, done))
 
 
 def tell(drives: Sequence[RecordedDrive]) -> None:

@@ -34,10 +34,10 @@ from fg2_ros.drives.keyframes import thinned
 from fg2_ros.drives.panoramas import file_name_of, turned, write_panorama
 from fg2_ros.drives.places import splits_of_places
 from fg2_ros.drives.readings import HEADING_KINDS, read_sensors
-from fg2_ros.drives.recipe import plain, require_same, write_recipe
 from fg2_ros.drives.settings import BuildSettings
 from fg2_ros.drives.truth import read_drive_truth, remarks_of, Truth
 from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.recipe import bag_recipe, require_same, write_recipe
 from fg2_ros.replay.mounts import require_mounts, StaticMounts
 from fg2_ros.replay.recording import choose_topics, Recording, Topics
 from fg2_ros.replay.settings import TopicNames
@@ -46,7 +46,6 @@ from fg2_ros.ros.camera_images import CameraImage
 from fg2_ros.ros.vehicle_mounts import VehicleMounts
 import numpy as np
 
-NO_EFFECT = ('cache', 'wait_s')  # settings that change nothing in the result
 NO_GROUND, UNUSABLE, TWICE = 'no imagery around it', 'image unusable', 'stamp of another image'
 TRIED = 20  # images until one can be used
 
@@ -69,23 +68,6 @@ class _Chosen:
         return np.array([Pose2(*row).compose(mount)[:2] for row in self.base.tolist()])
 
 
-def drive_names(bags: list[Path]) -> list[str]:
-    """
-    Return a name for each bag's drive.
-
-    :raises ValueError: if two would have the same.
-    """
-    names = [Path(bag).name.removesuffix('.zstd') for bag in bags]
-    names = [name.removesuffix('.active') for name in names]
-    names = [Path(name).stem if Path(name).suffix in ('.mcap', '.db3', '.bag') else name
-             for name in names]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f'several bags have the name {twice[0]}, and their drives would be in '
-                         'one folder: rename them')
-    return names
-
-
 def build_drive(bag: Path, folder: Path, settings: BuildSettings,
                 topic_names: TopicNames = TopicNames(),
                 progress: Progress = lambda stage, total, done: None) -> RecordedDrive:
@@ -98,7 +80,7 @@ def build_drive(bag: Path, folder: Path, settings: BuildSettings,
         the folder holds what other settings made.
     """
     permitted_sources(settings)
-    recipe = _recipe(bag, settings, topic_names)
+    recipe = bag_recipe(Path(bag), settings, topic_names)
     require_same(folder, recipe)
     if (folder / DRIVE_FILE).exists():
         return RecordedDrive(folder)
@@ -211,16 +193,6 @@ class _Job:
         return DriveFacts(
             self._frame.datum, self._mount, self._antenna_m, ground.layout, origin, figures,
             self._left_out_counts())
-
-
-def _recipe(bag: Path, settings: BuildSettings, topic_names: TopicNames) -> dict[str, Any]:
-    """Return what decides the result, ready for JSON: what was made with another is not mixed."""
-    bag = Path(bag)
-    files = [bag] if bag.is_file() else sorted(file for file in bag.rglob('*') if file.is_file())
-    return {'bag': bag.name, 'bag_bytes': sum(file.stat().st_size for file in files),
-            'settings': {name: value for name, value in plain(settings).items()
-                         if name not in NO_EFFECT},
-            'wanted_topics': plain(topic_names)}
 
 
 def _topics(recording: Recording, settings: BuildSettings, names: TopicNames) -> Topics:

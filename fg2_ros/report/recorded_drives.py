@@ -159,7 +159,8 @@ def _facts(drive: RecordedDrive) -> dict[str, str]:
     """Return what the drive was made of, in words."""
     truth, ground, origin = drive.facts.truth, drive.facts.ground, drive.facts.origin
     clock = truth.get('clock') or {}
-    facts = {'made of': origin.get('bag'), 'truth': truth.get('topic'),
+    facts = {'made of': origin.get('bag') or origin.get('table'),
+             'truth': truth.get('topic') or truth.get('told_by'),
              'true heading': truth.get('heading')}
     if 'ahead_s' in clock:
         facts['clock of the truth'] = (

@@ -212,13 +212,13 @@ def _rtk(drive: Drive, map_frame: MapFrame, rtk: Rtk) -> Stream:
     east_m, north_m = rng.normal(0, rtk.sigma_m, (2, len(track.time_s))) + (
         track.east_m + cosine * ahead_m - sine * left_m,
         track.north_m + sine * ahead_m + cosine * left_m)
-    places_deg = zip(*map_frame.geodetic_from_map(east_m, north_m))
+    latitudes, longitudes = map_frame.geodetic_from_map(east_m, north_m)
     yaw_rad = track.yaw_rad + rng.normal(0, rtk.sigma_rad, track.yaw_rad.shape)
-    rows = zip(_stamps_ns(track.time_s + rtk.clock_ahead_s), places_deg, yaw_rad,
+    rows = zip(_stamps_ns(track.time_s + rtk.clock_ahead_s), latitudes, longitudes, yaw_rad,
                track.yaw_rate_radps)
-    for stamp_ns, place_deg, yaw, yaw_rate_radps in rows:
+    for stamp_ns, latitude_deg, longitude_deg, yaw, yaw_rate_radps in rows:
         yield stamp_ns, '/rtk/fix', msgs.nav_sat_fix(
-            stamp_ns, msgs.GNSS, *place_deg, sigma_m=rtk.sigma_m)
+            stamp_ns, msgs.GNSS, latitude_deg, longitude_deg, sigma_m=rtk.sigma_m)
         yield stamp_ns, '/rtk/heading', msgs.imu(
             stamp_ns, 0.0, 0.0, yaw, yaw_rate_radps=yaw_rate_radps, yaw_sigma_rad=rtk.sigma_rad)
 

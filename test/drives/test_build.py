@@ -23,7 +23,7 @@ from test.helpers.recorded_bag import (
 
 from fg2_ros.commands import main
 from fg2_ros.datasets.drives import DRIVE_FILE, RecordedDrive
-from fg2_ros.drives.build import build_drive, drive_names
+from fg2_ros.drives.build import build_drive
 from fg2_ros.drives.settings import BuildSettings
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.imagery.patch import PatchView
@@ -245,10 +245,3 @@ def test_the_command_makes_the_data_set_and_its_page(bag, ground, settings, buil
     assert ATTRIBUTION in page and f'{ahead_ms:+.0f} ms ahead of the images' in page
     assert main([*arguments, '--bag', str(bag), '--bag', str(tmp_path / 'none.mcap')]) == 1
     assert 'none.mcap' in capsys.readouterr().err
-
-
-def test_drives_of_several_bags_have_names_of_their_own():
-    assert drive_names(['a/one.mcap', 'b/two', 'three.bag', 'four.db3.zstd']) == [
-        'one', 'two', 'three', 'four']
-    with pytest.raises(ValueError, match='several bags have the name one'):
-        drive_names(['a/one.mcap', 'b/one.mcap'])

@@ -16,9 +16,8 @@
 
 from __future__ import annotations
 
-from test.helpers.recorded_bag import block_drive, FRAME, SETTINGS, stamps_ns
-
 from dataclasses import replace
+from test.helpers.recorded_bag import block_drive, FRAME, SETTINGS, stamps_ns
 
 from fg2_ros.drives.camera_clock import judged
 from fg2_ros.drives.clock import (

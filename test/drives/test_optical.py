@@ -17,11 +17,11 @@
 import math
 from test.helpers.recorded_bag import FRAME, panorama
 
-from fg2_ros.datasets.drives import DriveFacts, Keyframe, RecordedDrive, SensorReadings, write_drive
+from fg2_ros.datasets.drives import (
+    DriveFacts, Keyframe, RecordedDrive, SensorReadings, write_drive)
 from fg2_ros.datasets.ground_cells import CellLayout
 from fg2_ros.drives.optical import strip_of, turn_between, turns
 from fg2_ros.drives.panoramas import turned, write_panorama
-from fg2_ros.drives.recipe import require_same, write_recipe
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros.camera_images import CameraImage
 import numpy as np
@@ -73,16 +73,3 @@ def test_images_and_masks_are_read_as_they_were_written(tmp_path):
     assert drive.seen(second) is None
     assert drive.panorama(first).shape == (64, 128, 3)
     assert drive.panorama(second).shape == (128, 256, 3)
-
-
-def test_a_recipe_says_what_differs(tmp_path):
-    recipe = {'bag': 'a', 'settings': {'every_m': 2.0, 'split': ''}}
-    require_same(tmp_path, recipe)
-    write_recipe(tmp_path, recipe)
-    require_same(tmp_path, recipe)
-    other = {'bag': 'b', 'settings': {'every_m': 3.0, 'split': ''}}
-    with pytest.raises(ValueError, match=r'other settings \(bag, every_m\)'):
-        require_same(tmp_path, other)
-    next(tmp_path.glob('*.json')).write_text('{')
-    with pytest.raises(ValueError, match='other settings'):
-        require_same(tmp_path, recipe)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a drive is made with, so that what other settings made is not mixed with it."""
+"""What a folder is made with, kept in it: what was made with something else is not mixed in."""
 
 from __future__ import annotations
 
@@ -24,15 +24,24 @@ from typing import Any
 from fg2_ros.files import replacing
 
 RECIPE_FILE = 'recipe.json'
+NO_EFFECT = ('cache', 'wait_s')  # settings that change nothing in the result
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """Return a dataclass as JSON would give it back."""
-    return json.loads(json.dumps(asdict(settings), default=str))
+    """Return the settings of a dataclass that decide the result, as JSON would give them back."""
+    return {name: value for name, value in json.loads(
+        json.dumps(asdict(settings), default=str)).items() if name not in NO_EFFECT}
+
+
+def bag_recipe(bag: Path, settings: Any, topic_names: Any) -> dict[str, Any]:
+    """Return the recipe of what is made of a bag with settings, both dataclasses."""
+    files = [bag] if bag.is_file() else sorted(file for file in bag.rglob('*') if file.is_file())
+    return {'bag': bag.name, 'bag_bytes': sum(file.stat().st_size for file in files),
+            'settings': plain(settings), 'wanted_topics': plain(topic_names)}
 
 
 def write_recipe(folder: Path, recipe: dict[str, Any]) -> None:
-    """Write what a drive is made with into its folder, which is made if it is not there."""
+    """Write what a folder is made with into it; it is made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / RECIPE_FILE) as partial:
         partial.write_text(json.dumps(recipe, indent=2) + '\n')
