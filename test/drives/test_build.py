@@ -22,7 +22,6 @@ from test.helpers.paths import REAL_DATA
 from test.helpers.recorded_bag import (
     AHEAD_S, ATTRIBUTION, FRAME, GROUND, panorama, stamps_ns, write_ground)
 
-from fg2_ros.bags.names import bag_names
 from fg2_ros.commands import main
 from fg2_ros.datasets.drives import DRIVE_FILE, RecordedDrive
 from fg2_ros.drives.build import build_drive
@@ -249,13 +248,6 @@ def test_the_command_makes_the_data_set_and_its_page(bag, ground, settings, buil
     assert ATTRIBUTION in page and f'{ahead_ms:+.0f} ms ahead of the images' in page
     assert main([*arguments, '--bag', str(bag), '--bag', str(tmp_path / 'none.mcap')]) == 1
     assert 'none.mcap' in capsys.readouterr().err
-
-
-def test_drives_of_several_bags_have_names_of_their_own():
-    assert bag_names(['a/one.mcap', 'b/two', 'three.bag', 'four.db3.zstd']) == [
-        'one', 'two', 'three', 'four']
-    with pytest.raises(ValueError, match='several bags have the name one'):
-        bag_names(['a/one.mcap', 'b/one.mcap'])
 
 
 @pytest.mark.parametrize('cluster', ['', 'dask_address'])
