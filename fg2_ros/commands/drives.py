@@ -15,7 +15,7 @@
 """
 Make a data set of your own recorded drives, to evaluate, calibrate and train with.
 
-`fg2 drives build --bag A.mcap --bag B.mcap --truth /rtk/fix --source swissimage --out DATASET`
+`fg2 drives build --bag A.mcap --bag B.mcap --truth /rtk/fix --source ign_bd_ortho --out DATASET`
 keeps level panoramas with their true poses, and the ground around them.  The same command goes on
 where it was interrupted.
 """

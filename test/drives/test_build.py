@@ -14,6 +14,7 @@
 
 """A bag becomes a drive: poses, images and ground are those of the world it was recorded in."""
 
+from contextlib import closing
 from dataclasses import replace
 import json
 import shutil
@@ -23,8 +24,10 @@ from test.helpers.recorded_bag import (
 
 from fg2_ros.commands import main
 from fg2_ros.datasets.drives import DRIVE_FILE, RecordedDrive
-from fg2_ros.drives.build import build_drive, drive_names
+from fg2_ros.drives.build import build_drive
+from fg2_ros.drives.many import build_one, BuildTask, made_before
 from fg2_ros.drives.settings import BuildSettings
+from fg2_ros.fleet.engines import open_engine
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.replay.settings import TopicNames
@@ -247,8 +250,13 @@ def test_the_command_makes_the_data_set_and_its_page(bag, ground, settings, buil
     assert 'none.mcap' in capsys.readouterr().err
 
 
-def test_drives_of_several_bags_have_names_of_their_own():
-    assert drive_names(['a/one.mcap', 'b/two', 'three.bag', 'four.db3.zstd']) == [
-        'one', 'two', 'three', 'four']
-    with pytest.raises(ValueError, match='several bags have the name one'):
-        drive_names(['a/one.mcap', 'b/one.mcap'])
+@pytest.mark.parametrize('cluster', ['', 'dask_address'])
+def test_a_fleet_makes_the_same_bit_by_bit(cluster, bag, built, settings, request, tmp_path):
+    folder = tmp_path / 'blocks'
+    engine = open_engine(request.getfixturevalue(cluster) if cluster else '', 1)
+    task = BuildTask(bag, folder, settings, RTK)
+    assert made_before(task) is None
+    with closing(engine):
+        (_, outcome), = engine.outcomes(build_one, [task])
+    assert outcome.failure == '' and made_before(task)
+    assert files_of(folder) == files_of(built.folder)
