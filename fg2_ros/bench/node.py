@@ -194,7 +194,7 @@ class RunningNode:
                 [sys.executable, '-m', 'fg2_ros.bench.camera', str(width), str(rate_hz),
                  str(count)], stderr=subprocess.PIPE, text=True) as child:
             while (code := self._end_of(child)) is None:
-                tell(f'  {self._heard - before} of {count}')
+                tell(f'  {self._heard - before} of {count} images; {resident_memory_mb():.0f} MB')
             if code and child.stderr is not None:
                 raise ValueError(
                     f'no images could be sent: {child.stderr.read().strip().splitlines()[-1]}')
