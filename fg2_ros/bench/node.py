@@ -89,8 +89,8 @@ def measure_node(images: int, tell: Tell = lambda line: None) -> dict[str, float
     ``overhead_ms`` is the time that the worker needs for an image beside the localizer, and
     ``tracker_ms`` the tracker's part of it (medians); ``callback_p95_ms`` that of callbacks in
     the executor's thread, and ``executor_ms`` all of that thread for each image, rclpy's part and
-    all other messages included; ``growth_mb`` that of memory between the image at which it has
-    settled and the last one.
+    all other messages included; ``growth_mb`` is by how much memory grows after the image at
+    which it has settled, and ``second_half_mb`` over the second half of all images.
 
     :param images: small ones, after the large ones that are timed.
     :param tell: gets what is measured line by line, for people.
@@ -126,13 +126,21 @@ def _timed(tell: Tell) -> dict[str, float]:
 def _memory(images: int, tell: Tell) -> dict[str, float]:
     tell(f'memory: {images} images of {SMALL_WIDTH} x {SMALL_WIDTH // 2} pixels, each after the '
          'pose of the last ...')
+    resident_mb = []
     with RunningNode(0.0) as running:
-        running.send(SMALL_WIDTH, 0.0, min(SETTLED, images), tell)
-        settled_mb = resident_memory_mb()
-        running.send(SMALL_WIDTH, 0.0, max(images - SETTLED, 0), tell)
-        grown_mb = resident_memory_mb() - settled_mb
+        for count in parts_of(images):
+            running.send(SMALL_WIDTH, 0.0, count, tell)
+            resident_mb.append(resident_memory_mb())
+    first, half, last = resident_mb
     return {'small_images': running.images, 'small_poses': running.poses,
-            'settled_mb': settled_mb, 'growth_mb': grown_mb}
+            'settled_mb': first, 'growth_mb': last - first, 'second_half_mb': last - half}
+
+
+def parts_of(images: int) -> tuple[int, int, int]:
+    """Return the images until memory has settled, until half of all, and the others."""
+    half = images // 2
+    first = min(SETTLED, half)
+    return first, half - first, images - half
 
 
 class RunningNode:

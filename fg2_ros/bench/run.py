@@ -74,7 +74,8 @@ def time_node(images: int, tell: Tell) -> dict[str, float]:
          f'{figures["executor_ms"]:.1f} ms for each image and what comes with it: all of the '
          'processor')
     tell(f'memory grew by {figures["growth_mb"]:.1f} MB from {figures["settled_mb"]:.0f} MB over '
-         f'{figures["small_images"]:.0f} images')
+         f'{figures["small_images"]:.0f} images, of which {figures["second_half_mb"]:.1f} MB in '
+         'the second half')
     return figures
 
 
