@@ -85,14 +85,15 @@ def _add_option(parser: Any, name: str, declared: Field, default: Any) -> None:
     flag = '--' + name.replace('_', '-')
     how: dict[str, Any] = {
         'default': argparse.SUPPRESS, 'help': _help(declared, default).replace('%', '%%')}
+    is_list = wanted is tuple and not declared.metadata['parse']
     if about.get('positional'):
-        parser.add_argument(name, nargs='?', metavar=name.upper(), **how)
+        parser.add_argument(name, nargs='*' if is_list else '?',
+                            metavar=about.get('metavar', name.upper()), **how)
         return
     if wanted is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **how)
         return
-    is_list = wanted is tuple and not declared.metadata['parse']
-    if is_list and declared.metadata['of'] is str:
+    if is_list and declared.metadata['of'] in (str, Path):
         how |= {'action': 'append'}
     elif is_list:
         how |= {'nargs': len(default) if default else '+'}

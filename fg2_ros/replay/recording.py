@@ -28,14 +28,17 @@ from fg2_ros.ros.image_sets import info_topic_of
 
 NO_TOPIC = 'none'
 TRUTH = '/ground_truth/pose'
-FIX, POSE = 'sensor_msgs/msg/NavSatFix', 'geometry_msgs/msg/PoseStamped'
+FIX, ODOMETRY = 'sensor_msgs/msg/NavSatFix', 'nav_msgs/msg/Odometry'
+POSE = 'geometry_msgs/msg/PoseStamped'
+POSE_WITH_COVARIANCE = 'geometry_msgs/msg/PoseWithCovarianceStamped'
+POSES = (POSE, POSE_WITH_COVARIANCE, ODOMETRY)  # of a ground truth that has headings
 KINDS = {  # of each input: the types that its topic may have
     'image': ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'),
     'fix': (FIX,),
-    'odom': ('nav_msgs/msg/Odometry',),
+    'odom': (ODOMETRY,),
     'imu': ('sensor_msgs/msg/Imu',),
     'camera_info': ('sensor_msgs/msg/CameraInfo',),
-    'truth': (POSE, FIX),
+    'truth': (*POSES, FIX),
 }
 NEEDED = ('image', 'fix')
 SHOWN = 5  # topics that are left out
@@ -148,7 +151,8 @@ def datum_of(truth: str) -> str:
 
 
 def choose_topics(recording: Recording, wanted: dict[str, str | None],
-                  ring: Sequence[str] = ()) -> Topics:
+                  ring: Sequence[str] = (), needed: Sequence[str] = NEEDED,
+                  others: Sequence[str] = ()) -> Topics:
     """
     Return the topics of a bag's inputs.
 
@@ -156,15 +160,17 @@ def choose_topics(recording: Recording, wanted: dict[str, str | None],
         type. The truth is `TRUTH`, if it is there, unless something else is wanted.
     :param ring: topics of the images of a ring of cameras, as a node would be told; compressed
         images may be beside them, and camera_info must be.
+    :param needed: the inputs that must be there.
+    :param others: topics that are something else, although their types are those of inputs.
     :raises ValueError: with a sentence, if something is lacking or ambiguous.
     """
     truth = _chosen_truth(recording, wanted.get('truth'))
-    aside = {truth, datum_of(truth), datum_of(TRUTH)}
+    aside = {truth, datum_of(truth), datum_of(TRUTH), *others}
     cameras = tuple(_camera_of_ring(recording, topic) for topic in ring)
     if cameras:
         wanted = wanted | dict(zip(('image', 'camera_info'), cameras[0]))
     return Topics(truth=truth, ring=cameras, **{
-        name: _chosen(recording, name, wanted.get(name), aside)
+        name: _chosen(recording, name, wanted.get(name), aside, name in needed)
         for name in KINDS if name != 'truth'})
 
 
@@ -183,17 +189,18 @@ def _chosen_truth(recording: Recording, topic: str | None) -> str:
     if topic == NO_TOPIC:
         return ''
     datum = datum_of(_checked(recording, 'truth', topic))
-    if recording.types[topic] == POSE and not recording.count(datum):
+    if recording.types[topic] in POSES and not recording.count(datum):
         raise ValueError(f'the ground truth on {topic} needs the origin of its map, a {FIX} on '
                          f'{datum}, which {recording.path} does not have: record it, or say '
                          f'--truth {NO_TOPIC}')
     return topic
 
 
-def _chosen(recording: Recording, name: str, topic: str | None, aside: set[str]) -> str:
+def _chosen(recording: Recording, name: str, topic: str | None, aside: set[str],
+            is_needed: bool) -> str:
     option = '--' + name.replace('_', '-')
     if topic == NO_TOPIC:
-        if name in NEEDED:
+        if is_needed:
             raise ValueError(f'{option} none: without it there are no poses')
         return ''
     if topic is not None:
@@ -203,8 +210,8 @@ def _chosen(recording: Recording, name: str, topic: str | None, aside: set[str])
     if len(found) > 1:
         raise ValueError(f'{recording.path} has several topics of {_either(name)}: say '
                          f'{option} with one of {", ".join(found)}'
-                         + ('' if name in NEEDED else f', or {NO_TOPIC}'))
-    if not found and name in NEEDED:
+                         + ('' if is_needed else f', or {NO_TOPIC}'))
+    if not found and is_needed:
         raise ValueError(f'{recording.path} has no messages of {_either(name)}; its topics are '
                          f'{_listed(recording)}')
     return found[0] if found else ''

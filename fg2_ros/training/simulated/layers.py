@@ -47,16 +47,20 @@ class LayerReader(nn.Module):
         weight = 1 / (1 + (ground_m.norm(dim=-1) / _SIGHT_M) ** 2)
         self.register_buffer('weight', weight / weight.mean(), persistent=False)
 
-    def forward(self, aerial: Tensor, ground: Tensor, coverage: Tensor) -> Tensor:
+    def forward(self, aerial: Tensor, ground: Tensor, coverage: Tensor,
+                has_layers: Tensor) -> Tensor:
         """
         Return the scalar cross entropy in nats a cell, summed over the layers and both sides.
 
         :param aerial: (B, cells, d) unit descriptors; ``ground`` likewise.
         :param coverage: (B, 2, cells, 8) uint8 of the aerial and of the ground cells.
+        :param has_layers: (B,) 1 where the coverage is known, else 0; 0 is returned if it never
+            is.
         """
         target = coverage.float() / 255
         aerial_loss, ground_loss = (
             F.binary_cross_entropy_with_logits(
                 read(cells * _LOGIT_SCALE), target[:, side], reduction='none').sum(-1)
             for side, (read, cells) in enumerate(((self.aerial, aerial), (self.ground, ground))))
-        return (aerial_loss.mean() + (ground_loss * self.weight).mean()) / 2
+        losses = (aerial_loss + ground_loss * self.weight).mean(-1) / 2
+        return (losses * has_layers).sum() / has_layers.sum().clamp(min=1)

@@ -35,6 +35,8 @@ OTHERS = 95  # poses beside the true one
 NEAREST_M, FURTHEST_M = 0.3, 15.0  # their standard deviations, log-uniform
 NEAREST_RAD, FURTHEST_RAD = math.radians(0.5), math.radians(12.0)
 CELL_SHARE = 4  # one in so many ground cells takes part in a step
+DRAWS = 8  # of where the truth may be, if it is not known exactly
+KNOWN_M, KNOWN_RAD = 0.1, math.radians(0.3)  # a truth with smaller errors is taken as it is
 START_SHARPNESS = 0.5  # below 1: cells err together, so their sum is too sure of itself
 
 
@@ -54,15 +56,28 @@ class PoseContrast(nn.Module):
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(START_SHARPNESS)))
         self.register_buffer('blur', _blur(grid.cells, settings), persistent=False)
 
-    def forward(self, cells: Cells, truth: Alignment) -> Tensor:
-        """Return the (B,) loss in nats; log 96 for one who knows nothing."""
+    def forward(self, cells: Cells, truth: Alignment, sigma: Tensor | None = None) -> Tensor:
+        """
+        Return the (B,) loss in nats; log 96 for one who knows nothing.
+
+        A truth with an error is a place somewhere near: its likelihood is the mean of those of
+        places drawn with that error.
+
+        :param sigma: (B, 2) of the truth's place on each axis (m) and bearing (rad); None if all
+            are exact.
+        """
         chosen = torch.randperm(len(self.grid.ground))[:len(self.grid.ground) // CELL_SHARE]
         density, weight = self._matched(cells, chosen)
         camera, bearing = candidates(truth)
+        draws = 1
+        if sigma is not None and bool((sigma > sigma.new_tensor([KNOWN_M, KNOWN_RAD])).any()):
+            draws = DRAWS
+            camera, bearing = _with_draws(camera, bearing, sigma)
         at = self._sampled(density, self._predicted(camera, bearing, chosen))
         log_likelihood = (weight[:, None] * torch.log(self.settings.floor + at)).sum(-1)
         logits = log_likelihood * (self.log_sharpness.exp() * CELL_SHARE)
-        return logits.logsumexp(1) - logits[:, 0]
+        true = logits[:, :draws].logsumexp(1) - math.log(draws)
+        return torch.logaddexp(true, logits[:, draws:].logsumexp(1)) - true
 
     def _matched(self, cells: Cells, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, n * n, G) smooth densities of where G ground cells lie, and their weights."""
@@ -97,7 +112,7 @@ class PoseContrast(nn.Module):
 
 def candidates(truth: Alignment) -> tuple[Tensor, Tensor]:
     """Return (B, K, 2) cameras and (B, K) bearings of which the first are the truth."""
-    shape = (len(truth.camera), OTHERS + 1)
+    shape, device = (len(truth.camera), OTHERS + 1), truth.camera.device
 
     def scales(nearest: float, furthest: float) -> Tensor:
         return nearest * (furthest / nearest) ** torch.rand(shape)
@@ -105,7 +120,16 @@ def candidates(truth: Alignment) -> tuple[Tensor, Tensor]:
     camera = torch.randn(*shape, 2) * scales(NEAREST_M, FURTHEST_M)[..., None]
     bearing = torch.randn(shape) * scales(NEAREST_RAD, FURTHEST_RAD)
     camera[:, 0], bearing[:, 0] = 0, 0
-    return truth.camera[:, None] + camera, truth.bearing[:, None] + bearing
+    return (truth.camera[:, None] + camera.to(device),
+            truth.bearing[:, None] + bearing.to(device))
+
+
+def _with_draws(camera: Tensor, bearing: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """Return candidates whose first, the truth, is replaced by draws of where it may be."""
+    shape, device = (len(camera), DRAWS), camera.device
+    places = camera[:, :1] + sigma[:, None, :1] * torch.randn(*shape, 2).to(device)
+    bearings = bearing[:, :1] + sigma[:, 1:] * torch.randn(shape).to(device)
+    return torch.cat([places, camera[:, 1:]], 1), torch.cat([bearings, bearing[:, 1:]], 1)
 
 
 def _blur(cells: int, settings: RefinementSettings) -> Tensor:

@@ -12,14 +12,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Training samples: rendered frames with a random prior, a turned world and random colours."""
+"""Training samples: frames with a random prior, a turned world and another look."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+import math
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import cv2
 from fg2_ros.datasets.simulated import Frame, read_frame, RenderedCity, Surroundings
@@ -27,12 +28,14 @@ from fg2_ros.geometry.panorama import north_aligned
 from fg2_ros.geometry.se2 import (
     grid_axis_m, map_from_grid, Pose2, rotation2, solution_from_map_pose)
 from fg2_ros.network.config import FG2Config
-from fg2_ros.simulation.layers import coverage_at
+from fg2_ros.simulation.layers import coverage_at, NAMES
+from fg2_ros.training.simulated.variation import another_camera, another_survey, varied
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 Array = TypeVar('Array', np.ndarray, Tensor)
+ENDLESS = 2 ** 40  # samples: a number that no training reaches
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,15 @@ class SampleSettings:
     yaw_error_deg: float = 12.0  # uniform
     turn_world: bool = True  # rotate and mirror it, which keeps it a possible world
     vary_colours: bool = True
+    vary_cameras: bool = False  # tilt, a vehicle's body, seasons and JPEG, too
 
     @classmethod
     def validation(cls) -> SampleSettings:
         """Return the settings of `fg2 evaluate sim`'s defaults, without any augmentation."""
         return cls(12.0, 10.0, turn_world=False, vary_colours=False)
+
+
+KNOWN, EXACT = np.ones((), np.float32), np.zeros(2, np.float32)
 
 
 class Sample(NamedTuple, Generic[Array]):
@@ -60,6 +67,8 @@ class Sample(NamedTuple, Generic[Array]):
     :param translation: (2,) float32 metres, (row, column) of the ground grid.
     :param coverage: (2, cells, 8) uint8 of the aerial and the ground cells; see
         `fg2_ros.training.simulated.layers`.
+    :param has_layers: (), 1 if the coverage is known, else 0.
+    :param sigma: (2,) float32 of the truth: metres on each axis, and radians.
     """
 
     ground: Array
@@ -67,9 +76,43 @@ class Sample(NamedTuple, Generic[Array]):
     rotation: Array
     translation: Array
     coverage: Array
+    has_layers: Array = KNOWN  # type: ignore[assignment]
+    sigma: Array = EXACT  # type: ignore[assignment]
 
 
 SampleBatch = Sample[Tensor]
+
+
+class Frames(Protocol):
+    """Where training finds its frames; an object that other processes can be given."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, index: int) -> Frame:
+        """Return one of them."""
+
+
+@dataclass(frozen=True)
+class RenderedFrames:
+    """
+    The frames of rendered cities.
+
+    :param cities: whose files the folder must hold; see `render_missing`.
+    """
+
+    cities: list[RenderedCity]
+    frames_per_city: int
+    folder: Path
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.cities) * self.frames_per_city
+
+    def __getitem__(self, index: int) -> Frame:
+        """Return one of them."""
+        city, number = divmod(index, self.frames_per_city)
+        return read_frame(self.cities[city].file(self.folder), number)
 
 
 class FrameDataset(Dataset):
@@ -77,34 +120,21 @@ class FrameDataset(Dataset):
     An endless, reproducible sequence of samples: the i-th depends on the seed and i only.
 
     Every frame comes once an epoch, in an order of the epoch's own.
-
-    :param cities: whose files the folder must hold; see `frames.render_missing`.
     """
 
-    def __init__(self, cities: list[RenderedCity], frames_per_city: int, folder: Path,
-                 config: FG2Config, settings: SampleSettings, seed: int):
-        self.files = [city.file(folder) for city in cities]
-        self.frames_per_city = frames_per_city
-        self.config = config
-        self.settings = settings
-        self.seed = seed
-
-    @property
-    def frame_count(self) -> int:
-        """Frames in an epoch."""
-        return len(self.files) * self.frames_per_city
+    def __init__(self, frames: Frames, config: FG2Config, settings: SampleSettings, seed: int):
+        self.frames, self.config, self.settings, self.seed = frames, config, settings, seed
 
     def __len__(self) -> int:
         """Return a number that no training reaches."""
-        return 2 ** 40
+        return ENDLESS
 
     def __getitem__(self, number: int) -> Sample[np.ndarray]:
         """Return the sample of a number from 0."""
-        epoch, position = divmod(number, self.frame_count)
-        city, index = divmod(int(self.order(epoch)[position]), self.frames_per_city)
+        epoch, position = divmod(number, len(self.frames))
+        frame = self.frames[int(self.order(epoch)[position])]
         rng = np.random.default_rng((self.seed, 1, number))
-        return make_sample(
-            read_frame(self.files[city], index), self.config, self.settings, rng)
+        return make_sample(frame, self.config, self.settings, rng)
 
     def first(self, count: int) -> Subset:
         """Return the first samples as a data set of that length."""
@@ -112,7 +142,27 @@ class FrameDataset(Dataset):
 
     def order(self, epoch: int) -> np.ndarray:
         """Return all frames, by number, as an epoch shuffles them."""
-        return _permutation(self.seed, epoch, self.frame_count)
+        return _permutation(self.seed, epoch, len(self.frames))
+
+
+class MixedDataset(Dataset):
+    """
+    Two endless sequences of samples as one, evenly mixed.
+
+    :param share: of the second one, from 0 to 1.
+    """
+
+    def __init__(self, first: Dataset, second: Dataset, share: float):
+        self.parts, self.share = (first, second), share
+
+    def __len__(self) -> int:
+        """Return a number that no training reaches."""
+        return ENDLESS
+
+    def __getitem__(self, number: int) -> Sample[np.ndarray]:
+        """Return the sample of a number from 0."""
+        before, with_it = (math.floor(count * self.share) for count in (number, number + 1))
+        return self.parts[1][before] if with_it > before else self.parts[0][number - before]
 
 
 @lru_cache(maxsize=4)
@@ -136,12 +186,18 @@ def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
     rotation, translation = solution_from_map_pose(truth)
     world = TurnedWorld(offset_m, turn_rad, mirrored)
     aerial = aerial_patch(frame.aerial, config, world)
-    coverage = cell_coverage(frame.layers, config, world, rotation, translation)
+    if frame.layers is None:
+        coverage = np.zeros((2, config.grid_cells ** 2, len(NAMES)), np.uint8)
+    else:
+        coverage = cell_coverage(frame.layers, config, world, rotation, translation)
     if settings.vary_colours:
         ground, aerial = varied(ground, rng), varied(aerial, rng)
+    if settings.vary_cameras:
+        ground, aerial = another_camera(ground, rng), another_survey(aerial, rng)
     return Sample(
         np.ascontiguousarray(ground), np.ascontiguousarray(aerial),
-        rotation.astype(np.float32), translation.astype(np.float32), coverage)
+        rotation.astype(np.float32), translation.astype(np.float32), coverage,
+        np.array(frame.layers is not None, np.float32), np.array(frame.sigma, np.float32))
 
 
 class TurnedWorld(NamedTuple):
@@ -189,46 +245,3 @@ def cell_coverage(layers: Surroundings, config: FG2Config, world: TurnedWorld,
     pixel = layers.pixel_from_offset(world.offset_as_rendered(grid_m))
     return coverage_at(
         layers.image, pixel[..., 0], pixel[..., 1], config.cell_m / layers.resolution_m)
-
-
-def varied(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return an image with other colours, contrast, sharpness and noise."""
-    image = cv2.transform(image, _colour_matrix(rng))
-    image = cv2.LUT(image, _tone_curves(rng))
-    if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.1))
-    if rng.random() < 0.5:
-        image = _with_noise(image, rng.uniform(1, 8), rng)
-    return image
-
-
-def _colour_matrix(rng: np.random.Generator) -> np.ndarray:
-    """Return a random saturation and hue rotation, which leaves grey as it is."""
-    saturation, hue_rad = rng.uniform(0.3, 1.4), rng.normal(0, 0.25)
-    grey = np.full((3, 3), 1 / 3)
-    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    return grey + saturation * (
-        np.cos(hue_rad) * (np.eye(3) - grey) + np.sin(hue_rad) * cross)
-
-
-def _tone_curves(rng: np.random.Generator) -> np.ndarray:
-    """Return a (256, 1, 3) uint8 table of gamma, gain of each channel, contrast, brightness."""
-    level = np.linspace(0, 1, 256)[:, None, None] ** np.exp(rng.normal(0, 0.25))
-    gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3))
-    contrast, brightness = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.05)
-    level = (level * gain - 0.5) * contrast + 0.5 + brightness
-    return np.clip(np.round(level * 255), 0, 255).astype(np.uint8)
-
-
-@lru_cache(maxsize=1)
-def _noise_bank() -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((1024, 1024, 3), np.float32)
-
-
-def _with_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Add a random window of stored Gaussian noise: drawing fresh noise would take too long."""
-    height, width = image.shape[:2]
-    bank = _noise_bank()
-    row, column = (rng.integers(0, 1024 - size) for size in (height, width))
-    noise = bank[row:row + height, column:column + width]
-    return cv2.addWeighted(image, 1.0, noise, sigma, 0.0, dtype=cv2.CV_8U)

@@ -61,7 +61,20 @@ def test_reader_learns_layers_that_the_descriptors_hold():
     losses = []
     for _ in range(40):
         optimizer.zero_grad()
-        losses.append(reader(cells, cells, coverage))
+        losses.append(reader(cells, cells, coverage, torch.ones(2)))
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_only_samples_whose_layers_are_known_count():
+    torch.manual_seed(0)
+    cells = F.normalize(torch.randn(2, 81, 16), dim=-1).requires_grad_()
+    coverage = torch.randint(0, 256, (2, 2, 81, len(NAMES)), dtype=torch.uint8)
+    reader = LayerReader(16, torch.randn(81, 2) * 10)
+    loss = reader(cells, cells, coverage, torch.tensor([0.0, 1.0]))
+    torch.testing.assert_close(
+        loss, reader(cells[1:], cells[1:], coverage[1:], torch.ones(1)))
+    gradient, = torch.autograd.grad(loss, cells)
+    assert not gradient[0].any() and gradient[1].any()
+    assert reader(cells, cells, coverage, torch.zeros(2)) == 0

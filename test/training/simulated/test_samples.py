@@ -25,7 +25,8 @@ from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.network.config import FG2Config
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.layers import NAMES
-from fg2_ros.training.simulated.samples import FrameDataset, make_sample, SampleSettings
+from fg2_ros.training.simulated.samples import (
+    FrameDataset, make_sample, MixedDataset, RenderedFrames, SampleSettings)
 import numpy as np
 import pytest
 
@@ -115,7 +116,8 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
         write_city(city, tmp_path, settings, BeaconScene(POSE, city.seed), [POSE] * 3)
 
     def dataset(seed):
-        return FrameDataset(wanted, 3, tmp_path, CONFIG, SampleSettings(), seed=seed)
+        return FrameDataset(
+            RenderedFrames(wanted, 3, tmp_path), CONFIG, SampleSettings(), seed=seed)
     forwards = [dataset(5)[number] for number in range(8)]
     backwards = [dataset(5)[number] for number in reversed(range(8))][::-1]
     for one, other in zip(forwards, backwards):
@@ -125,15 +127,35 @@ def test_a_sample_depends_on_seed_and_number_only(tmp_path):
 
 
 def test_every_frame_comes_once_an_epoch(tmp_path):
-    dataset = FrameDataset(cities(0, 9), 4, tmp_path, CONFIG, SampleSettings(), seed=0)
+    dataset = FrameDataset(
+        RenderedFrames(cities(0, 9), 4, tmp_path), CONFIG, SampleSettings(), seed=0)
     first, second = dataset.order(0), dataset.order(1)
     assert sorted(first) == sorted(second) == list(range(40))
     assert not np.array_equal(first, second)
 
 
+def test_two_sources_are_mixed_evenly_and_each_keeps_its_order():
+    mixed = MixedDataset([('first', k) for k in range(40)], [('second', k) for k in range(40)], .3)
+    drawn = [mixed[number] for number in range(40)]
+    for source, count in (('first', 28), ('second', 12)):
+        assert [k for name, k in drawn if name == source] == list(range(count))
+    every_ten = [sum(name == 'second' for name, _ in drawn[begin:begin + 10])
+                 for begin in range(0, 40, 10)]
+    assert every_ten == [3, 3, 3, 3]
+    assert [MixedDataset(['a'] * 4, ['b'] * 4, share)[2] for share in (0, 1)] == ['a', 'b']
+
+
 def test_difficulties_alternate():
     assert cities(3, 5) == [
         RenderedCity(3, 'hard'), RenderedCity(4, 'standard'), RenderedCity(5, 'hard')]
+
+
+def test_a_frame_without_layers_has_no_coverage(frame):
+    sample = make_sample(replace(frame, layers=None, sigma=(2.0, 0.1)), CONFIG,
+                         SampleSettings(vary_cameras=True), np.random.default_rng(0))
+    assert sample.has_layers == 0 and not sample.coverage.any()
+    assert sample.sigma.tolist() == pytest.approx([2.0, 0.1])
+    assert make_sample(frame, CONFIG, NEVER_VARIED, np.random.default_rng(0)).has_layers == 1
 
 
 def test_aerial_images_end_in_black_at_the_citys_edge(tmp_path):

@@ -18,17 +18,22 @@ from dataclasses import replace
 import os
 from pathlib import Path
 import signal
+import socket
+import subprocess
 import sys
 from test.helpers.paths import ROOT
-from test.helpers.processes import run_to_its_end
+from test.helpers.processes import ended, run_to_its_end
 from test.helpers.tiny_run import CONFIG, make_trainer, NoiseDataset, SETTINGS
 
 from fg2_ros.network import FG2Network
-from fg2_ros.training.simulated.trainer import (
-    image_batch, learning_rate, SimulatedTrainer, TrainSettings)
+from fg2_ros.training.processes import join_processes, Processes
+from fg2_ros.training.simulated.optimisation import learning_rate
+from fg2_ros.training.simulated.trainer import image_batch, SimulatedTrainer, TrainSettings
 import numpy as np
 import pytest
 import torch
+
+ONE_EXACT_STEP = '--steps', '1', '--exact'
 
 
 def train(folder: Path, *arguments: str) -> int:
@@ -100,9 +105,64 @@ def test_finished_folder_is_not_overwritten(tmp_path):
         make_trainer(tmp_path, True, settings, origin={'cities': [0, 7]})
 
 
+def test_a_run_that_gets_worse_ends_early_and_keeps_its_best(tmp_path, monkeypatch):
+    settings = replace(SETTINGS, validate_every=2, keep_best=True, patience=2, ema_decay=0.0)
+    trainer = make_trainer(tmp_path, settings=settings)
+    averages = []
+
+    def validate():
+        averages.append({name: value.clone()
+                         for name, value in trainer.average.state_dict().items()})
+        return {'validation_loss': 1.0, 'validation_pose': [3.0, 2.0, 2.5, 2.1][len(averages) - 1]}
+    monkeypatch.setattr(trainer, 'validate', validate)
+    record = trainer.run()
+    assert (trainer.step, record['step'], record['validation_pose']) == (6, 2, 2.0)
+    kept = trainer.average.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in averages[1].items())
+    assert not all(torch.equal(kept[name], value) for name, value in averages[3].items())
+    again = make_trainer(tmp_path, resume=True, settings=settings)
+    assert again.run() == record and again.step == 6
+    assert [each['step'] for each in again.folder.records()] == [0, 2, 4, 6]
+
+
+def test_two_processes_find_the_gradient_that_one_finds(tmp_path, monkeypatch):
+    with socket.socket() as free:
+        free.bind(('localhost', 0))
+        port = str(free.getsockname()[1])
+    both = [{'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': '2',
+             'MASTER_ADDR': 'localhost', 'MASTER_PORT': port} for rank in range(2)]
+    other = subprocess.Popen(
+        [sys.executable, '-m', 'test.helpers.tiny_run', str(tmp_path / 'pair'), *ONE_EXACT_STEP],
+        cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)} | both[1])
+    for name, value in both[0].items():
+        monkeypatch.setenv(name, value)
+    settings = replace(SETTINGS, steps=1, bfloat16=False, pose_weight=0.0)
+    with join_processes('cpu') as processes:
+        pair = make_trainer(tmp_path / 'pair', settings=settings, processes=processes)
+        pair.run()
+    ended(other)
+    assert other.returncode == 0
+    alone = make_trainer(tmp_path / 'alone', settings=settings)
+    alone.run()
+    shared = dict(pair.network.named_parameters())
+    for name, parameter in alone.network.named_parameters():  # Adam's steps blow up the rounding
+        if parameter.grad is not None:
+            torch.testing.assert_close(
+                shared[name].grad, parameter.grad, rtol=1e-3, atol=1e-5, msg=name)
+    statistics = dict(pair.network.named_buffers())
+    for name, expected in alone.network.named_buffers():
+        torch.testing.assert_close(statistics[name], expected, msg=name)
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='cannot be divided among 3 processes'):
+        make_trainer(tmp_path, processes=Processes(0, 3))
+
+
 def test_rates_rise_then_fall():
     settings = TrainSettings(steps=1000)
-    rates = [learning_rate(step, settings) for step in range(1000)]
+    rates = [learning_rate(step, 1000, settings.peak_rate, settings.warmup_share)
+             for step in range(1000)]
     peak = int(np.argmax(rates))
     assert 35 <= peak <= 41 and rates[peak] == pytest.approx(settings.peak_rate)
     assert np.all(np.diff(rates[:peak]) > 0) and np.all(np.diff(rates[peak:]) < 1e-12)

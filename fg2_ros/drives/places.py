@@ -1,0 +1,72 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Which split a place is of: that of its block of ground, which is the same for every drive."""
+
+from __future__ import annotations
+
+import hashlib
+
+from fg2_ros.datasets.drives import SPLITS
+from fg2_ros.drives.settings import PlaceSettings
+from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.imagery.patch import PatchView
+import numpy as np
+
+METRES_PER_DEG = 111_319.5  # of latitude, and of longitude on the equator
+
+
+def split_of(latitude_deg: float, longitude_deg: float, settings: PlaceSettings) -> str:
+    """Return the split of the block that a place is in."""
+    return _split_of_block(_block(latitude_deg, longitude_deg, settings.block_m), settings)
+
+
+def splits_of_places(frame: MapFrame, places_m: np.ndarray, settings: PlaceSettings) -> list[str]:
+    """
+    Return the split of each place; '' for those whose patch touches blocks of several splits.
+
+    :param places_m: (N, 2) east, north in the map.
+    """
+    if settings.split:
+        return [settings.split] * len(places_m)
+    return [_split_of_patch(PatchView(frame, (east_m, north_m), settings.patch_m, 1), settings)
+            for east_m, north_m in np.asarray(places_m, float).tolist()]
+
+
+def _split_of_patch(view: PatchView, settings: PlaceSettings) -> str:
+    latitudes, longitudes = view.geodetic_nodes()
+    splits = {split_of(*place, settings)
+              for place in zip(latitudes.ravel().tolist(), longitudes.ravel().tolist())}
+    return splits.pop() if len(splits) == 1 else ''
+
+
+def _block(latitude_deg: float, longitude_deg: float, block_m: float) -> tuple[int, int]:
+    """
+    Return (row, column) of a block of a lattice over the Earth.
+
+    Rows are bands of latitude; each has as many columns as make its blocks about square.
+    """
+    rows = max(1, round(180 * METRES_PER_DEG / block_m))
+    row = min(int((latitude_deg + 90) / 180 * rows), rows - 1)
+    middle_rad = np.radians((row + 0.5) * 180 / rows - 90)
+    columns = max(1, round(360 * METRES_PER_DEG * float(np.cos(middle_rad)) / block_m))
+    return row, min(int((longitude_deg + 180) % 360 / 360 * columns), columns - 1)
+
+
+def _split_of_block(block: tuple[int, int], settings: PlaceSettings) -> str:
+    """Return the split that a block is dealt, by a number that its place alone decides."""
+    digest = hashlib.sha256(f'{settings.block_m:g} {block[0]} {block[1]}'.encode()).digest()
+    drawn = int.from_bytes(digest[:8], 'big') / 2 ** 64
+    ends = np.cumsum(settings.shares)[:-1]
+    return SPLITS[int(np.searchsorted(ends, drawn, side='right'))]
