@@ -58,7 +58,8 @@ def truth_message(kind, tenth):
     if kind == POSE_WITH_COVARIANCE:
         return msgs.message(
             'geometry_msgs/PoseWithCovarianceStamped', header=plain.header, pose=stated)
-    odometry = msgs.odometry(stamp_ns, *pose_of(tenth, ANTENNAS_M['rear']), YAW_RAD, 20.0, 0.0, 0.0)
+    odometry = msgs.odometry(
+        stamp_ns, *pose_of(tenth, ANTENNAS_M['rear']), YAW_RAD, 20.0, 0.0, 0.0)
     odometry.pose.covariance[:] = covariance()
     odometry.child_frame_id = 'rear'
     return odometry
