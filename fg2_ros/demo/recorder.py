@@ -176,7 +176,8 @@ def _mapped(pose: Pose2, source: MapFrame | None, target: MapFrame | None) -> Po
     """
     if source is None or target is None:
         raise ValueError('no datum was heard: the poses cannot be compared with the truth')
-    return Pose2(*target.map_from_geodetic(*source.geodetic_from_map(pose.x, pose.y)), pose.yaw)
+    place_m = target.map_from_geodetic(*source.geodetic_from_map(pose.x, pose.y))
+    return Pose2.at(place_m, pose.yaw)
 
 
 def _jpeg(serialized: bytes) -> bytes:
