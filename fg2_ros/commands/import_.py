@@ -15,7 +15,7 @@
 """
 Make a data set of images with their poses: a table, or images that tell their poses themselves.
 
-`fg2 import FOLDER --source swissimage --sigma-m 0.5 --sigma-deg 2 --out DATASET` reads the CSV,
+`fg2 import FOLDER --source ign_bd_ortho --sigma-m 0.5 --sigma-deg 2 --out DATASET` reads the CSV,
 GeoJSON or JSON file in the folder, or EXIF and GPano of the images; each sequence becomes a
 drive.  The same command goes on where it was interrupted.
 """

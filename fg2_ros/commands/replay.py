@@ -54,7 +54,7 @@ class ReplayFiles:
     """What is written."""
 
     out: Path | None = setting(
-        None, 'Gets poses.csv, poses.geojson and the bag poses; of several bags a folder for each, '
+        None, 'Gets poses.csv, poses.geojson and the bag poses; of several bags a folder for each '
         'and summary.csv.', of=Path,
         option={'metavar': 'FOLDER'})
     report: Path | None = setting(

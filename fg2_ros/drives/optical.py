@@ -52,7 +52,7 @@ def turn_between(before: np.ndarray, after: np.ndarray) -> float:
     cross[:, COLUMNS // 8:] = 0  # finer than this is noise
     correlation = np.fft.irfft(cross.sum(axis=0), n=COLUMNS)
     peak = int(np.argmax(correlation))
-    if correlation[peak] < LEAST_PEAK * np.sqrt(np.mean(correlation ** 2)):
+    if not correlation[peak] > LEAST_PEAK * np.sqrt(np.mean(correlation ** 2)):
         return math.nan
     left, top, right = correlation[[peak - 1, peak, (peak + 1) % COLUMNS]]
     shift = peak + (left - right) / (2 * (left - 2 * top + right))

@@ -52,7 +52,7 @@ def shares_of(value: Any) -> tuple[float, float, float]:
     """
     try:
         shares = [float(each) for each in (
-            value.split('/') if isinstance(value, str) else value)]
+            value.replace('-', '/').split('/') if isinstance(value, str) else value)]
     except (TypeError, ValueError):
         shares = []
     if len(shares) != 3 or not all(0 <= share < 1e6 for share in shares) or not sum(shares):
@@ -67,7 +67,7 @@ class PlaceSettings:
 
     block_m: float = setting(
         250.0, 'Side of the blocks of ground that are dealt out to the splits.', unit='m',
-        between=(10.0, 1e5), option={'name': 'block'})
+        between=(10.0, 1e5), option={'name': 'block', 'metavar': 'M'})
     shares: tuple = setting(
         (0.8, 0.1, 0.1), 'Of the blocks: training/validation/test.', parse=shares_of,
         option={'metavar': '80/10/10'})
@@ -75,7 +75,13 @@ class PlaceSettings:
         '', 'All is of this one, wherever it lies (default: by blocks).', choices=('', *SPLITS))
     patch_m: float = setting(
         40.0, 'An image whose square of this side touches blocks of several splits is of none.',
-        unit='m', between=(1.0, 1000.0), option={'name': 'patch'})
+        unit='m', between=(1.0, 1000.0), option={'name': 'patch', 'metavar': 'M'})
+
+    def __post_init__(self) -> None:
+        """Refuse blocks that patches may hold."""
+        if self.block_m < self.patch_m:
+            raise ValueError(f'blocks of {self.block_m:g} m are smaller than patches of '
+                             f'{self.patch_m:g} m')
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class GroundSettings(SourceSettings):
 
     reach_m: float = setting(
         120.0, 'Ground is kept as far as this from the images.', unit='m', between=(10.0, 2000.0),
-        option={'name': 'reach'})
+        option={'name': 'reach', 'metavar': 'M'})
     resolution_m: float = setting(
         0.15, 'Metres per pixel of the ground.', unit='m', between=(0.02, 2.0),
         option={'name': 'resolution', 'metavar': 'M_PER_PX'})
@@ -122,7 +128,7 @@ class BuildSettings(VehicleSettings, GroundSettings, PlaceSettings, TruthSetting
 
     every_m: float = setting(
         2.0, 'Images are kept each so many metres.', unit='m', between=(0.0, 1000.0),
-        option={'name': 'every'})
+        option={'name': 'every', 'metavar': 'M'})
     image_rows: int = setting(
         512, 'Of the panoramas, which are twice as wide; smaller ones stay as they are.',
         unit='px', between=(64, 8192))

@@ -14,6 +14,7 @@
 
 """A bag becomes a drive: poses, images and ground are those of the world it was recorded in."""
 
+from contextlib import closing
 from dataclasses import replace
 import json
 import shutil
@@ -23,8 +24,10 @@ from test.helpers.recorded_bag import (
 
 from fg2_ros.commands import main
 from fg2_ros.datasets.drives import DRIVE_FILE, RecordedDrive
-from fg2_ros.drives.build import build_drive, drive_names
+from fg2_ros.drives.build import build_drive
+from fg2_ros.drives.many import build_one, BuildTask, made_before
 from fg2_ros.drives.settings import BuildSettings
+from fg2_ros.fleet.engines import open_engine
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.replay.settings import TopicNames
@@ -143,6 +146,17 @@ def test_the_same_command_goes_on_and_comes_to_the_same_bits(bag, settings, buil
     build_drive(bag, folder, settings, RTK, lambda *each: pytest.fail('there is nothing to do'))
 
 
+def test_ctrl_c_ends_the_command_with_a_sentence(bag, ground, tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('fg2_ros.drives.build.camera_clock', interrupted)
+    assert main(['drives', 'build', '--bag', str(bag), '--truth', '/rtk/fix', '--truth-heading',
+                 '/rtk/heading', '--source', str(ground), '--out', str(tmp_path)]) == 130
+    assert 'interrupted; the same command goes on from here' in capsys.readouterr().err
+    assert not (tmp_path / 'blocks' / DRIVE_FILE).exists()
+
+
 def test_another_commands_settings_are_not_mixed_in(bag, settings, built):
     with pytest.raises(ValueError, match=r'made with other settings \(every_m\): name another'):
         build_drive(bag, built.folder, replace(settings, every_m=3.0), RTK)
@@ -247,8 +261,13 @@ def test_the_command_makes_the_data_set_and_its_page(bag, ground, settings, buil
     assert 'none.mcap' in capsys.readouterr().err
 
 
-def test_drives_of_several_bags_have_names_of_their_own():
-    assert drive_names(['a/one.mcap', 'b/two', 'three.bag', 'four.db3.zstd']) == [
-        'one', 'two', 'three', 'four']
-    with pytest.raises(ValueError, match='several bags have the name one'):
-        drive_names(['a/one.mcap', 'b/one.mcap'])
+@pytest.mark.parametrize('cluster', ['', 'dask_address'])
+def test_a_fleet_makes_the_same_bit_by_bit(cluster, bag, built, settings, request, tmp_path):
+    folder = tmp_path / 'blocks'
+    engine = open_engine(request.getfixturevalue(cluster) if cluster else '', 1)
+    task = BuildTask(bag, folder, settings, RTK)
+    assert made_before(task) is None
+    with closing(engine):
+        (_, outcome), = engine.outcomes(build_one, [task])
+    assert outcome.failure == '' and made_before(task)
+    assert files_of(folder) == files_of(built.folder)

@@ -79,7 +79,9 @@ def import_drives(path: Path, out: Path, settings: ImportSettings,
         same places, or other settings made what is there.
     """
     permitted_sources(settings)
-    photos, left_out = read_photos(Path(path), settings)
+    path = Path(path)
+    photos, left_out = read_photos(
+        path, settings, lambda total, done: progress(path.name, 'poses', total, done))
     if not photos:
         raise ValueError(f'no image of {path} can be used; {_told(left_out)}')
     drives, without_ground = [], []

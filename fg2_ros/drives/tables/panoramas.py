@@ -21,7 +21,7 @@ import math
 
 from fg2_ros.cameras.cameras import EquirectangularCamera
 from fg2_ros.cameras.lenses import Equirectangular
-from fg2_ros.cameras.levelling import Leveller, LevelImage
+from fg2_ros.cameras.levelling import LevelImage, Leveller
 from fg2_ros.cameras.settings import CameraSettings
 from fg2_ros.datasets.frames import read_image, UnreadableFrame
 from fg2_ros.drives.tables.columns import BadRow

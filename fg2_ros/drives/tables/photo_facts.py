@@ -73,7 +73,8 @@ def _of_gps(gps: dict[int, Any], details: dict[int, Any]) -> PhotoFacts:
             latitude_deg=_degrees(gps.get(tag.GPSLatitude), gps.get(tag.GPSLatitudeRef)),
             longitude_deg=_degrees(gps.get(tag.GPSLongitude), gps.get(tag.GPSLongitudeRef)),
             heading_deg=None if is_magnetic else heading_deg,
-            stamp_ns=_stamp_ns(gps, details), sigma_m=_number(gps.get(tag.GPSHPositioningError)) or None),
+            stamp_ns=_stamp_ns(gps, details),
+            sigma_m=_number(gps.get(tag.GPSHPositioningError)) or None),
         magnetic_deg=heading_deg if is_magnetic else None)
 
 

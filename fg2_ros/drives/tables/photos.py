@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 import math
 from pathlib import Path
@@ -75,18 +75,23 @@ class LeftOut:
     detail: str
 
 
-def read_photos(path: Path, settings: TableSettings) -> tuple[list[PosedPhoto], list[LeftOut]]:
+def read_photos(path: Path, settings: TableSettings,
+                progress: Callable[[int, int], None] = lambda total, done: None
+                ) -> tuple[list[PosedPhoto], list[LeftOut]]:
     """
     Return the images of a table, or those of a folder.
 
     A folder with one table is that table; without one, its images tell their poses themselves.
 
+    :param progress: called with how many images are stated, and how many were looked at.
     :raises ValueError: if there is nothing of the kind, or the table cannot be read.
     """
     table = _table_of(path)
     files = ImageFiles(settings.images or (table.parent if table else path))
     photos, left_out = [], []
-    for where, stated, reason in _stated(path, table, files, settings):
+    everything = list(_stated(path, table, files, settings))
+    for done, (where, stated, reason) in enumerate(everything):
+        progress(len(everything), done)
         try:
             if reason is not None:
                 raise reason

@@ -78,5 +78,3 @@ class ImportSettings(GroundSettings, PlaceSettings, TableSettings):
     camera: Path | None = setting(
         None, 'Parameter file of a node (fg2.yaml), of which the settings camera.* are taken: '
         'angles of cropped panoramas, bars, masks.', of=Path, option={'metavar': 'FILE.yaml'})
-
-

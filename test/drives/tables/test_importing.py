@@ -50,7 +50,8 @@ def ground(tmp_path_factory):
 def settings(ground, **changes):
     return ImportSettings(**{
         'source': (str(ground),), 'sigma_m': 0.5, 'sigma_deg': 2.0, 'resolution_m': 0.5,
-        'reach_m': 20.0, 'patch_m': 20.0, 'image_rows': 64, 'cache': '', 'split': 'test'} | changes)
+        'reach_m': 20.0, 'patch_m': 20.0, 'image_rows': 64, 'cache': '',
+        'split': 'test'} | changes)
 
 
 def row(name, east_m=0.0, north_m=0.0, heading_deg=90, second=0, sequence='way'):
