@@ -26,6 +26,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, MISSING
 from pathlib import Path
+import sys
 from typing import Any, TYPE_CHECKING
 
 from fg2_ros.commands.bars import stage_bar
@@ -70,16 +71,25 @@ def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, fleet:
     permitted_sources(settings)
     bags = {name: Path(bag) for name, bag in zip(
         bag_names(list(map(Path, files.bag))), files.bag)}
-    if fleet.is_wanted_for(len(bags)):
-        drives = _build_many(bags, files.out, settings, topics, fleet)
-    else:
-        drives = [_build_with_bar(bag, files.out / name, settings, topics)
-                  for name, bag in bags.items()]
+    try:
+        drives = _build_all(bags, files.out, settings, topics, fleet)
+    except KeyboardInterrupt:
+        print('fg2 drives build: interrupted; the same command goes on from here',
+              file=sys.stderr)
+        return 130
     if drives:
         tell(drives)
         print(f'{write_drives_page(files.out)} shows it')
         output.write({'drives': [figures_of(drive) for drive in drives]})
     return int(len(drives) < len(bags))
+
+
+def _build_all(bags: Mapping[str, Path], out: Path, settings: BuildSettings, topics: TopicNames,
+               fleet: FleetOptions) -> list[RecordedDrive]:
+    """Return the drives that could be made."""
+    if fleet.is_wanted_for(len(bags)):
+        return _build_many(bags, out, settings, topics, fleet)
+    return [_build_with_bar(bag, out / name, settings, topics) for name, bag in bags.items()]
 
 
 def _build_many(bags: Mapping[str, Path], out: Path, settings: BuildSettings, topics: TopicNames,
@@ -111,6 +121,9 @@ def tell(drives: Sequence[RecordedDrive]) -> None:
     for drive in drives:
         for reason, count in drive.facts.left_out.items():
             print(f'{drive.name}: left out, {reason}: {count}')
+        clock = drive.facts.truth.get('clock') or {}
+        if 'words' in clock:
+            print(f'{drive.name}: the clock of the truth is {clock["words"]}')
         for remark in drive.facts.truth.get('remarks', ()):
             print(f'{drive.name}: {remark}')
     splits = {name for name, count in split_counts(drives).items() if count and name != 'none'}

@@ -67,8 +67,12 @@ def train_drives(settings: DrivesRun, resume: Resume) -> int:
     """Train on recorded drives; the weights end up in ``OUT/fg2_drives.safetensors``."""
     from fg2_ros.report.training import write_simulated_curves
     from fg2_ros.training.drives.run import train_on_drives
-    train_on_drives(
+    weights = train_on_drives(
         settings, resume.resume, shlex.join(['fg2', *sys.argv[1:]]), write_simulated_curves)
+    if weights:
+        print(f'{weights} is trained, and its model card lies beside it; "fg2 calibrate --drives '
+              f'{settings.data_set} --weights {weights} --out {weights}" says how far a tracker '
+              'may believe it')
     return 0
 
 

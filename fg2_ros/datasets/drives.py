@@ -138,6 +138,11 @@ class RecordedDrive:
         """Return the name of the drive's folder."""
         return self.folder.name
 
+    @property
+    def keyframes_file(self) -> Path:
+        """Return the table of the images with their poses."""
+        return self.folder / KEYFRAMES_FILE
+
     def panorama(self, keyframe: Keyframe) -> np.ndarray:
         """
         Return an image, (h, w, 3) uint8 RGB.

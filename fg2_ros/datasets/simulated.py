@@ -85,7 +85,7 @@ class Frame:
     :param panorama: (h, w, 3) uint8 RGB.
     :param yaw_rad: true map yaw of the panorama's centre column.
     :param aerial: RGB.
-    :param layers: bit field of what stands where; see `fg2_ros.training.simulated.layers`. None
+    :param layers: bit field of what stands where; see `fg2_ros.training.panorama.layers`. None
         if nobody knows.
     :param sigma: of the place on each axis (m) and of the yaw (rad).
     """

@@ -39,7 +39,7 @@ from fg2_ros.drives.truth import read_drive_truth, remarks_of, Truth
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.recipe import bag_recipe, require_same, write_recipe
 from fg2_ros.replay.mounts import require_mounts, StaticMounts
-from fg2_ros.replay.recording import choose_topics, Recording, Topics
+from fg2_ros.replay.recording import choose_topics, datum_of, Recording, Topics
 from fg2_ros.replay.settings import TopicNames
 from fg2_ros.replay.tracks import PoseTrack, read_truth, SECOND_NS
 from fg2_ros.ros.camera_images import CameraImage
@@ -99,7 +99,10 @@ class _Job:
         """Read the truth, the sensors and the first image."""
         self._settings, self._progress = settings, progress
         self._recording = recording
-        self._topics = _topics(recording, settings, topic_names)
+        self._topics = topics = _topics(recording, settings, topic_names)
+        recording.keep(filter(None, {
+            topics.truth, datum_of(topics.truth), topics.fix, topics.odom, topics.imu,
+            settings.truth_heading}))
         mounts = StaticMounts(recording)
         require_mounts(mounts, recording.path, settings)
         vehicle = VehicleMounts(mounts, settings.base_frame)

@@ -43,9 +43,9 @@ def splits_of_places(frame: MapFrame, places_m: np.ndarray, settings: PlaceSetti
         return [settings.split] * len(places_m)
     u, v = (nodes.ravel() for nodes in unit_nodes())
     east_m, north_m = np.asarray(places_m, float).reshape(-1, 2, 1).transpose(1, 0, 2)
-    nodes = frame.geodetic_from_map(east_m + (u - 0.5) * settings.patch_m,
-                                    north_m - (v - 0.5) * settings.patch_m)
-    blocks = np.stack(_blocks(*nodes, settings.block_m), axis=-1)
+    latitude_deg, longitude_deg = frame.geodetic_from_map(
+        east_m + (u - 0.5) * settings.patch_m, north_m - (v - 0.5) * settings.patch_m)
+    blocks = np.stack(_blocks(latitude_deg, longitude_deg, settings.block_m), axis=-1)
     return [_split_of_patch(each, settings) for each in blocks]
 
 

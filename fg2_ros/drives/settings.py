@@ -77,6 +77,12 @@ class PlaceSettings:
         40.0, 'An image whose square of this side touches blocks of several splits is of none.',
         unit='m', between=(1.0, 1000.0), option={'name': 'patch', 'metavar': 'M'})
 
+    def __post_init__(self) -> None:
+        """Refuse blocks that patches may hold."""
+        if self.block_m < self.patch_m:
+            raise ValueError(f'blocks of {self.block_m:g} m are smaller than patches of '
+                             f'{self.patch_m:g} m')
+
 
 @dataclass(frozen=True)
 class GroundSettings(SourceSettings):

@@ -32,7 +32,7 @@ def ros_message(message: Any) -> Any:
     Fields that ROS 2 does not have (a header's ``seq``) are left out; ROS 1 writes the names of
     some others with capitals.
     """
-    kind, names = _kind_of(type(message), message.__msgtype__)
+    kind, names = _kind_of(message.__class__, message.__msgtype__)
     converted = kind()
     for name, name_in_ros, is_sequence in names:
         setattr(converted, name_in_ros, _value(getattr(message, name), is_sequence))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+import heapq
 import logging
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ class Recording:
         except OSError as error:
             raise ValueError(f'{path} cannot be read ({error})') from None
         self.types, self.left_out = self._bag.types, self._bag.left_out
+        self._kept: dict[str, list[BagMessage]] = {}
         for sentence in (*self._bag.notes, self.damage, _left_out(self.path, self.left_out)):
             if sentence:
                 _log.warning('%s', sentence)
@@ -103,9 +105,21 @@ class Recording:
         """Return the number of messages on a topic, as far as they are whole."""
         return self._bag.count(topic)
 
+    def keep(self, topics: Iterable[str]) -> None:
+        """Read the messages on some topics into memory, all in one go through the files."""
+        self._kept = {topic: [] for topic in topics}
+        for message in self._bag.messages(self._kept):
+            self._kept[message.channel.topic].append(message)
+
     def messages(self, topics: Iterable[str]) -> Iterator[Recorded]:
         """Yield the messages on some topics in the order in which they were recorded."""
-        for each in self._bag.messages(topics):
+        wanted = list(topics)
+        if set(wanted) <= set(self._kept):
+            messages: Iterable[BagMessage] = heapq.merge(
+                *(self._kept[topic] for topic in wanted), key=lambda each: each.time_ns)
+        else:
+            messages = self._bag.messages(wanted)
+        for each in messages:
             yield Recorded(each.channel.topic, each.time_ns, each)
 
 

@@ -146,6 +146,17 @@ def test_the_same_command_goes_on_and_comes_to_the_same_bits(bag, settings, buil
     build_drive(bag, folder, settings, RTK, lambda *each: pytest.fail('there is nothing to do'))
 
 
+def test_ctrl_c_ends_the_command_with_a_sentence(bag, ground, tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('fg2_ros.drives.build.camera_clock', interrupted)
+    assert main(['drives', 'build', '--bag', str(bag), '--truth', '/rtk/fix', '--truth-heading',
+                 '/rtk/heading', '--source', str(ground), '--out', str(tmp_path)]) == 130
+    assert 'interrupted; the same command goes on from here' in capsys.readouterr().err
+    assert not (tmp_path / 'blocks' / DRIVE_FILE).exists()
+
+
 def test_another_commands_settings_are_not_mixed_in(bag, settings, built):
     with pytest.raises(ValueError, match=r'made with other settings \(every_m\): name another'):
         build_drive(bag, built.folder, replace(settings, every_m=3.0), RTK)

@@ -68,6 +68,11 @@ def test_a_whole_drive_may_be_of_one_split():
     assert set(splits_of_places(FRAME, lattice_m(1000, 100), wanted)) == {'test'}
 
 
+def test_blocks_are_no_smaller_than_patches():
+    with pytest.raises(ValueError, match='blocks of 30 m are smaller than patches of 40 m'):
+        PlaceSettings(block_m=30.0)
+
+
 @pytest.mark.parametrize('value, shares', [
     ('80/10/10', (0.8, 0.1, 0.1)), ([1, 1, 2], (0.25, 0.25, 0.5)), ('1/0/0', (1.0, 0.0, 0.0))])
 def test_shares_are_of_any_sum(value, shares):

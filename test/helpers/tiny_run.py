@@ -27,9 +27,9 @@ import signal
 from fg2_ros.network.config import FG2Config
 from fg2_ros.report.training import write_simulated_curves
 from fg2_ros.simulation.layers import NAMES
+from fg2_ros.training.panorama.samples import Sample
+from fg2_ros.training.panorama.trainer import PanoramaTrainer, TrainSettings
 from fg2_ros.training.processes import join_processes, Processes
-from fg2_ros.training.simulated.samples import Sample
-from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 import numpy as np
 from torch.utils.data import Dataset, Subset
 
@@ -67,14 +67,14 @@ class NoiseDataset(Dataset):
 
 def make_trainer(folder: Path, resume: bool = False, settings: TrainSettings = SETTINGS,
                  origin: dict | None = None, kinds: int = 2 ** 40,
-                 processes: Processes = Processes()) -> SimulatedTrainer:
+                 processes: Processes = Processes()) -> PanoramaTrainer:
     """
     Return the run's trainer.
 
     :param kinds: of samples; then the first comes again.
     """
     data = NoiseDataset(kinds)
-    return SimulatedTrainer(
+    return PanoramaTrainer(
         CONFIG, settings, data, Subset(data, range(6)), folder, resume=resume, origin=origin,
         draw=write_simulated_curves, processes=processes)
 

@@ -25,7 +25,7 @@ from fg2_ros.datasets.simulated import Frame, Surroundings
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer.resize import resized
 from fg2_ros.network.config import FG2Config
-from fg2_ros.training.simulated.samples import SampleSettings
+from fg2_ros.training.panorama.samples import SampleSettings
 
 
 class RecordedFrames:

@@ -29,13 +29,13 @@ from fg2_ros.published.convert import origin_of
 from fg2_ros.training.drives.card import write_card
 from fg2_ros.training.drives.frames import identity_of, reach_m, RecordedFrames
 from fg2_ros.training.drives.settings import DrivesRun
+from fg2_ros.training.panorama.calibration import calibrated_scale
+from fg2_ros.training.panorama.progress import rendering_bar, show_progress
+from fg2_ros.training.panorama.samples import (
+    FrameDataset, MixedDataset, RenderedFrames, SampleSettings)
+from fg2_ros.training.panorama.trainer import PanoramaTrainer, TrainSettings
 from fg2_ros.training.processes import join_processes, Processes
 from fg2_ros.training.run_folder import CurvesWriter
-from fg2_ros.training.simulated.calibration import calibrated_scale
-from fg2_ros.training.simulated.run import rendering_bar, show_progress
-from fg2_ros.training.simulated.samples import (
-    FrameDataset, MixedDataset, RenderedFrames, SampleSettings)
-from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 from fg2_ros.version import __version__
 from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
@@ -45,7 +45,7 @@ SIMULATED_RADIUS_M = RenderSettings().aerial_radius_m
 
 
 def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
-                    draw: CurvesWriter | None = None) -> Path:
+                    draw: CurvesWriter | None = None) -> Path | None:
     """
     Render what is missing, then train on it and on recorded keyframes.
 
@@ -54,7 +54,7 @@ def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
     :param resume: go on after the last checkpoint, if there is one.
     :param command: by which the run can be repeated; weights and card note it.
     :param draw: writes ``curves.html``, see `RunFolder`.
-    :return: the file of the weights.
+    :return: the file of the weights; None in all processes but the first.
     :raises ValueError: for what cannot be trained, in a sentence.
     """
     with join_processes(run.device) as processes:
@@ -62,19 +62,20 @@ def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
         config = start.config if start else FG2Config.preset('sim')
         recorded = RecordedFrames(run.data_set, TRAIN, config)
         unseen = _unseen(run, config)
-        trainer = SimulatedTrainer(
+        trainer = PanoramaTrainer(
             config, _train_settings(run), _training(run, recorded, config, processes), unseen,
             run.out, resume, start, _origin(run, recorded.drives), draw, processes)
         best = _trained(trainer, run)
+        if trainer.folder is None:
+            return None
+        before = next((each for each in trainer.folder.records() if not each['step']), {})
         path = run.out / WEIGHTS_FILE
-        if trainer.folder:
-            before = next((each for each in trainer.folder.records() if not each['step']), {})
-            facts = _facts(run, recorded.drives, command) | {
-                'validation_frames': len(unseen), 'validation_before': before,
-                'validation': best, 'covariance_scale': round(calibrated_scale(
-                    trainer.average.to('cpu'), unseen, run.batch), 1)}
-            save_weights(trainer.average, path, facts)
-            write_card(path, facts, config)
+        facts = _facts(run, recorded.drives, command) | {
+            'validation_frames': len(unseen), 'validation_before': before, 'validation': best,
+            'covariance_scale': round(calibrated_scale(
+                trainer.average.to('cpu'), unseen, run.batch), 1)}
+        save_weights(trainer.average, path, facts)
+        write_card(path, facts, config)
         return path
 
 
@@ -115,7 +116,7 @@ def _training(run: DrivesRun, recorded: RecordedFrames, config: FG2Config,
     return MixedDataset(recorded_samples, rendered, run.simulated_share)
 
 
-def _trained(trainer: SimulatedTrainer, run: DrivesRun) -> dict[str, Any]:
+def _trained(trainer: PanoramaTrainer, run: DrivesRun) -> dict[str, Any]:
     """Train, with a bar in the first process, and return the record of the best validation."""
     if trainer.folder is None:
         return trainer.run()

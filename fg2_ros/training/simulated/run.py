@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,12 @@ from fg2_ros.datasets.simulated import cities, render_missing, RenderSettings
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.weights import load_network, read_metadata, save_weights
 from fg2_ros.published.convert import origin_of
+from fg2_ros.training.panorama.calibration import calibrated_scale
+from fg2_ros.training.panorama.progress import rendering_bar, show_progress
+from fg2_ros.training.panorama.samples import FrameDataset, RenderedFrames, SampleSettings
+from fg2_ros.training.panorama.trainer import PanoramaTrainer, TrainSettings
 from fg2_ros.training.run_folder import CurvesWriter
-from fg2_ros.training.simulated.calibration import calibrated_scale
-from fg2_ros.training.simulated.samples import (
-    FrameDataset, RenderedFrames, SampleSettings)
 from fg2_ros.training.simulated.settings import SimulatedRun
-from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 from tqdm import tqdm
 
 WEIGHTS_FILE = 'fg2_sim.safetensors'
@@ -56,7 +55,7 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
     unseen = FrameDataset(
         RenderedFrames(validation, run.frames_per_city, cache), config,
         SampleSettings.validation(), seed=0).first(run.validation_frames)
-    trainer = SimulatedTrainer(
+    trainer = PanoramaTrainer(
         config, _train_settings(run),
         FrameDataset(RenderedFrames(training, run.frames_per_city, cache), config,
                      SampleSettings(), seed=run.seed),
@@ -87,20 +86,3 @@ def _metadata(run: SimulatedRun, command: str) -> dict[str, Any]:
         'frames_per_city': run.frames_per_city, 'steps': run.steps, 'batch': run.batch,
         'seed': run.seed,
         'started_from': read_metadata(run.start_from).get('command') if run.start_from else None}
-
-
-def rendering_bar(done: Iterable, total: int) -> Iterable:
-    """Return what is done, with a bar on the terminal."""
-    return tqdm(done, 'rendering cities', total, dynamic_ncols=True)
-
-
-def show_progress(bar: tqdm, record: dict[str, Any]) -> None:
-    """Show a step of a training on its bar, and a validation above it."""
-    bar.update()
-    shown = ('info_nce', 'local', 'layers', 'pose')
-    bar.set_postfix({key: f'{record[key]:.3g}' for key in shown}, refresh=False)
-    if 'validation_loss' in record:
-        figures = ', '.join(
-            f'{key.removeprefix("validation_")} {value:.3g}'
-            for key, value in record.items() if key.startswith('validation_'))
-        bar.write(f'step {record["step"]}: {figures}')

@@ -21,7 +21,7 @@ from test.helpers.beacon_scene import COLOURS, find
 from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.network.config import FG2Config
 from fg2_ros.training.drives.frames import identity_of, RecordedFrames
-from fg2_ros.training.simulated.samples import FrameDataset, SampleSettings
+from fg2_ros.training.panorama.samples import FrameDataset, SampleSettings
 import numpy as np
 import pytest
 

@@ -96,3 +96,23 @@ def test_a_pinholes_weights_are_refused(run, tmp_path):
     save_weights(FG2Network(replace(CONFIG, camera='pinhole')), path, {})
     with pytest.raises(ValueError, match='train networks for panoramas only'):
         train_on_drives(replace(run, start_from=path, out=tmp_path / 'out'))
+
+
+def test_a_backbone_that_others_trained_stays_as_it_is(run, tmp_path):
+    config = replace(
+        CONFIG, name='vigor', backbone='dinov2_vits14', channels=384,
+        ground_image_hw=(28, 56), aerial_image_hw=(28, 28), aerial_sampling='resize',
+        panorama_wrap_tokens=0)
+    path = tmp_path / 'vigor.safetensors'
+    torch.manual_seed(0)
+    save_weights(FG2Network(config), path, {'trained_on': 'VIGOR'})
+    weights = train_on_drives(replace(
+        run, start_from=path, out=tmp_path / 'out', steps=2, validate_every=2,
+        simulated_share=0.0))
+    log = [json.loads(line) for line in (weights.parent / 'log.jsonl').read_text().splitlines()]
+    kept = torch.load(weights.parent / 'checkpoint.pt')['network']
+    before = load_network(path).state_dict()
+    assert [each['step'] for each in log] == [0, 2]
+    assert all(torch.equal(kept[name], value) for name, value in before.items()
+               if name.startswith('backbone.'))
+    assert not torch.equal(kept['lifting.queries'], before['lifting.queries'])

@@ -23,8 +23,8 @@ from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.procrustes import Alignment
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
-from fg2_ros.training.simulated.samples import SampleBatch, SampleSettings
-from fg2_ros.training.simulated.trainer import image_batch, truth_of
+from fg2_ros.training.panorama.samples import SampleBatch, SampleSettings
+from fg2_ros.training.panorama.trainer import image_batch, truth_of
 import numpy as np
 import torch
 from torch import Tensor

@@ -16,7 +16,7 @@
 
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import alignment_from_camera
-from fg2_ros.training.simulated.matching_loss import dense_loss, matched_cells
+from fg2_ros.training.panorama.matching_loss import dense_loss, matched_cells
 from fg2_ros.training.vigor_kitti.losses import dense_info_nce
 import torch
 import torch.nn.functional as F

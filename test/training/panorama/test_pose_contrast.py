@@ -20,8 +20,8 @@ from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.solver.refinement import PoseLikelihood, RefinementSettings
-from fg2_ros.training.simulated.matching_loss import matched_cells
-from fg2_ros.training.simulated.pose_contrast import candidates, OTHERS, PoseContrast
+from fg2_ros.training.panorama.matching_loss import matched_cells
+from fg2_ros.training.panorama.pose_contrast import candidates, OTHERS, PoseContrast
 import pytest
 import torch
 import torch.nn.functional as F

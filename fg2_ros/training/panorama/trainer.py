@@ -30,14 +30,14 @@ from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import Alignment
 from fg2_ros.solver.ransac import RansacSettings
+from fg2_ros.training.panorama.layers import LayerReader
+from fg2_ros.training.panorama.matching_loss import Cells, dense_loss, matched_cells
+from fg2_ros.training.panorama.optimisation import learning_rate, parameter_groups
+from fg2_ros.training.panorama.pose_contrast import PoseContrast
+from fg2_ros.training.panorama.samples import Sample, SampleBatch
 from fg2_ros.training.processes import Processes
 from fg2_ros.training.run_folder import CurvesWriter, RunFolder
 from fg2_ros.training.shared_batch_norm import share_batch_statistics
-from fg2_ros.training.simulated.layers import LayerReader
-from fg2_ros.training.simulated.matching_loss import Cells, dense_loss, matched_cells
-from fg2_ros.training.simulated.optimisation import learning_rate, parameter_groups
-from fg2_ros.training.simulated.pose_contrast import PoseContrast
-from fg2_ros.training.simulated.samples import Sample, SampleBatch
 import numpy as np
 import torch
 from torch import nn, Tensor
@@ -89,7 +89,7 @@ class Losses(NamedTuple):
                 + settings.layer_weight * self.layers + settings.pose_weight * self.pose)
 
 
-class SimulatedTrainer:
+class PanoramaTrainer:
     """
     One training run in a folder of its own, in this process or in several that share each batch.
 
@@ -174,7 +174,7 @@ class SimulatedTrainer:
         """
         if self.settings.keep_best and self.best is None:
             self._judge({'step': 0})
-        for batch in [] if self.stopped else self._batches():
+        for batch in self._batches():
             record = self._learn(batch)
             self.step += 1
             done = self.step == self.settings.steps
@@ -314,7 +314,8 @@ class SimulatedTrainer:
     def _batches(self) -> Iterator[SampleBatch]:
         batch, workers = self.settings.batch, self.settings.loader_workers
         count = self.processes.count
-        own = range(self.step * batch + self.processes.rank, self.settings.steps * batch, count)
+        end = self.step if self.stopped else self.settings.steps
+        own = range(self.step * batch + self.processes.rank, end * batch, count)
         return iter(DataLoader(
             self.training, batch // count, sampler=own,
             num_workers=workers, worker_init_fn=begin_worker,
@@ -334,7 +335,8 @@ class SimulatedTrainer:
         for name in TRAINED:
             getattr(self, name).load_state_dict(saved[name])
         self.step, self.best, self.stopped = saved['step'], saved['best'], saved['stopped']
-        _logger.info('going on after step %d', self.step)
+        if self.processes.is_first:
+            _logger.info('going on after step %d', self.step)
 
     def _write_checkpoint(self) -> None:
         if self.folder:

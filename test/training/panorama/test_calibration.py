@@ -18,8 +18,8 @@ from test.helpers.tiny_run import make_trainer, NoiseDataset
 
 from fg2_ros.geometry.se2 import map_pose_from_solution, Pose2, solution_from_map_pose
 from fg2_ros.solver.covariance import FLOOR_M, FLOOR_RAD
-from fg2_ros.training.simulated.calibration import calibrated_scale, errors_of, honest_scale
-from fg2_ros.training.simulated.samples import Sample
+from fg2_ros.training.panorama.calibration import calibrated_scale, errors_of, honest_scale
+from fg2_ros.training.panorama.samples import Sample
 import numpy as np
 import pytest
 import torch

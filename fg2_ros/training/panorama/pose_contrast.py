@@ -27,7 +27,7 @@ import math
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import Alignment, alignment_from_camera
 from fg2_ros.solver.refinement import RefinementSettings
-from fg2_ros.training.simulated.matching_loss import Cells
+from fg2_ros.training.panorama.matching_loss import Cells
 import torch
 from torch import nn, Tensor
 

@@ -17,7 +17,7 @@
 from fg2_ros.simulation.city import City
 from fg2_ros.simulation.layers import city_layers, coverage_at, NAMES, RESOLUTION_M
 from fg2_ros.simulation.rasters import HALF_SIZE_M
-from fg2_ros.training.simulated.layers import LayerReader
+from fg2_ros.training.panorama.layers import LayerReader
 import numpy as np
 import torch
 import torch.nn.functional as F

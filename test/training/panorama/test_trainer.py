@@ -26,9 +26,9 @@ from test.helpers.processes import ended, run_to_its_end
 from test.helpers.tiny_run import CONFIG, make_trainer, NoiseDataset, SETTINGS
 
 from fg2_ros.network import FG2Network
+from fg2_ros.training.panorama.optimisation import learning_rate
+from fg2_ros.training.panorama.trainer import image_batch, PanoramaTrainer, TrainSettings
 from fg2_ros.training.processes import join_processes, Processes
-from fg2_ros.training.simulated.optimisation import learning_rate
-from fg2_ros.training.simulated.trainer import image_batch, SimulatedTrainer, TrainSettings
 import numpy as np
 import pytest
 import torch
@@ -81,7 +81,7 @@ def test_run_starts_with_given_weights_even_of_a_wider_grid(tmp_path):
     torch.manual_seed(7)
     start = FG2Network(replace(CONFIG, grid_extent_m=1.5 * CONFIG.grid_extent_m))
     data = NoiseDataset()
-    trainer = SimulatedTrainer(CONFIG, SETTINGS, data, data, tmp_path / 'run', start=start)
+    trainer = PanoramaTrainer(CONFIG, SETTINGS, data, data, tmp_path / 'run', start=start)
     assert trainer.network.config == CONFIG
     for network in (trainer.network, trainer.average):
         assert all(torch.equal(*pair) for pair in zip(network.parameters(), start.parameters()))
@@ -90,7 +90,7 @@ def test_run_starts_with_given_weights_even_of_a_wider_grid(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path):
     start = FG2Network(replace(CONFIG, height_count=4, temperature=0.3))
     with pytest.raises(ValueError, match='which differs in height_count, temperature'):
-        SimulatedTrainer(CONFIG, SETTINGS, None, None, tmp_path / 'run', start=start)
+        PanoramaTrainer(CONFIG, SETTINGS, None, None, tmp_path / 'run', start=start)
     assert not (tmp_path / 'run').exists()
 
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from test.helpers.beacon_scene import BeaconScene, COLOURS, find
 
 from fg2_ros.simulation.cameras import CameraPose
-from fg2_ros.training.simulated.variation import (
+from fg2_ros.training.panorama.variation import (
     another_camera, another_survey, in_another_season, recompressed, tilted)
 import numpy as np
 

@@ -25,7 +25,7 @@ from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.network.config import FG2Config
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.layers import NAMES
-from fg2_ros.training.simulated.samples import (
+from fg2_ros.training.panorama.samples import (
     FrameDataset, make_sample, MixedDataset, RenderedFrames, SampleSettings)
 import numpy as np
 import pytest

@@ -29,7 +29,7 @@ from fg2_ros.geometry.se2 import (
     grid_axis_m, map_from_grid, Pose2, rotation2, solution_from_map_pose)
 from fg2_ros.network.config import FG2Config
 from fg2_ros.simulation.layers import coverage_at, NAMES
-from fg2_ros.training.simulated.variation import another_camera, another_survey, varied
+from fg2_ros.training.panorama.variation import another_camera, another_survey, varied
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
@@ -66,7 +66,7 @@ class Sample(NamedTuple, Generic[Array]):
     :param rotation: (2, 2) float32, aerial grid to ground grid.
     :param translation: (2,) float32 metres, (row, column) of the ground grid.
     :param coverage: (2, cells, 8) uint8 of the aerial and the ground cells; see
-        `fg2_ros.training.simulated.layers`.
+        `fg2_ros.training.panorama.layers`.
     :param has_layers: (), 1 if the coverage is known, else 0.
     :param sigma: (2,) float32 of the truth: metres on each axis, and radians.
     """
