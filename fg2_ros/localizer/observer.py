@@ -58,9 +58,11 @@ class Observer:
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         volumes: list[PoseVolume | None] = []
+        resemblances: list[float] = []
         for look, aerial in zip(region.looks, described):
             if aerial is None:
                 volumes.append(None)
+                resemblances.append(math.nan)
                 continue
             yaw_rad = _rounded(look.grid.middle.yaw)
             if yaw_rad not in views:
@@ -69,8 +71,10 @@ class Observer:
             if key not in likelihoods:
                 likelihoods[key] = self._matcher.likelihood(aerial, views[yaw_rad])
             volumes.append(self._volume(look.grid, likelihoods[key], aerial, views[yaw_rad]))
+            resemblances.append(float(likelihoods[key].resemblance()))
         shares = [aerial.valid_share for aerial in described if aerial is not None]
-        return Observation(tuple(volumes), base_from_camera, float(np.mean(shares)))
+        return Observation(tuple(volumes), base_from_camera, float(np.mean(shares)),
+                           tuple(resemblances))
 
     def _described(self, frame: MapFrame, region: SearchPlan) -> list[AerialView | None]:
         """Return the aerial side of each look; all are asked for before one is waited for."""

@@ -38,6 +38,7 @@ import torch.nn.functional as F
 
 
 WINDOW_VALUES = 2 ** 20  # that are held at once
+LACKING_SHARE = 0.15  # of the ground cells that may find nothing alike: cars, and what is hidden
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class DenseLikelihood:
         self._grid = grid
         self._ground = grid.ground[heavy]  # (B, K, 2)
         partition = scores.logsumexp(1) if log_partition is None else log_partition
+        self._found = torch.where(weight > 0, partition.float(), torch.nan)
         self._terms = self._log_density(scores, partition, heavy, settings)
 
     def evaluate(self, window: PoseWindow) -> Tensor:
@@ -116,6 +118,15 @@ class DenseLikelihood:
                 first = at[..., 0] + row / parts, at[..., 1] + column / parts
                 volume[:, :, row::parts, column::parts] = _windows(terms, first, (rows, columns))
         return volume
+
+    def resemblance(self) -> Tensor:
+        """
+        Return (B,) how much of what is around the cameras finds its like anywhere in the patches.
+
+        A density says where in a patch a cell's likes are, if there are any; their sum says
+        whether there are. This is its logarithm, which all but a share of the visible cells exceed.
+        """
+        return self._found.nanquantile(LACKING_SHARE, dim=1)
 
     def _log_density(self, scores: Tensor, partition: Tensor, heavy: Tensor,
                      settings: PosteriorSettings) -> Tensor:

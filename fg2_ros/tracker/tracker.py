@@ -373,7 +373,7 @@ class Tracker:
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
             self._doubts.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
-            tuple(features(mode.mean, recent, self.settings.calibration.strength)), density)
+            tuple(features(mode.mean, recent)), density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""

@@ -65,6 +65,22 @@ def poses_of(asked):
             for row in steps for column in steps]
 
 
+def test_resemblance_tells_whether_the_surroundings_are_in_the_patch():
+    """Not where: the same for all poses. Some cells without a like, and hidden ones, do not count."""
+    def resemblance(scores, probabilities=None):
+        given = dual_softmax(scores) if probabilities is None else probabilities
+        return float(DenseLikelihood(scores, given, GRID, SETTINGS).resemblance())
+    scores = frame()
+    cells = torch.arange(scores.shape[2])
+    lacking = torch.where(cells % 10 == 0, scores - 5.0, scores)
+    assert resemblance(frame(camera=(3.0, 1.0))) == pytest.approx(resemblance(scores), abs=0.3)
+    assert resemblance(scores - 2.0) == pytest.approx(resemblance(scores) - 2.0, abs=1e-4)
+    assert resemblance(lacking) == pytest.approx(resemblance(scores), abs=0.8)
+    assert resemblance(torch.where(cells % 3 == 0, scores - 5.0, scores)) < resemblance(scores) - 3
+    hidden = torch.where(cells % 3 == 0, -torch.inf, scores)
+    assert resemblance(hidden) == pytest.approx(resemblance(scores), abs=0.3)
+
+
 def test_is_exact_where_ground_cells_fall_on_aerial_cells():
     """Whole cells and right angles need no rounding: every value is the exact likelihood's."""
     asked = window(camera=(GRID.cell_m, -2 * GRID.cell_m))

@@ -37,6 +37,7 @@ NO_BIAS = 1e-3  # a calibration's values are above zero
 UNTESTED = 30.0  # odds under which the search never begins again
 LEAST_WRONG = 20  # samples without which the default odds are kept
 MISTRUST = 0.02  # of weights of the odds: few drives are seen
+USUALLY_LESS = 0.25  # share of the right images whose resemblance is less than the usual one
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
 
@@ -49,7 +50,7 @@ class Sample:
     :param measured: error of the image's own measurement; None if it had none.
     :param measured_spread: (3, 3) of it.
     :param distance_m: driven so far.
-    :param features: (4,) of `fg2_ros.tracker.evidence.features`, for a usual strength of 1.
+    :param features: (5,) of `fg2_ros.tracker.evidence.features`.
     """
 
     drive: int
@@ -227,21 +228,28 @@ def odds(calibration: Calibration, samples: Sequence[Sample], of_wrong: Sequence
     wrong = [sample for sample in of_wrong if sample.is_wrong]
     if len(wrong) < LEAST_WRONG:
         return calibration
-    features = np.array([sample.features for sample in (*right, *wrong)])
-    features[:, 3] -= math.log(calibration.strength)
+    found = replace(calibration, resemblance=_usual_resemblance(right))
+    features = found.compared(np.array([sample.features for sample in (*right, *wrong)]))
     sign = np.repeat([1.0, -1.0], [len(right), len(wrong)])
     # Right and wrong places are thought to be as many.
     share = np.repeat([0.5 / len(right), 0.5 / len(wrong)], [len(right), len(wrong)])
-    scale = np.append(1.0, features[:, 1:].std(0) + 1e-6)
+    scale = np.append(1.0, features[:, 1:].std(0) + 1e-2)
 
     def surprise(weights: np.ndarray) -> float:
         missed = np.logaddexp(0, -sign * (features @ (weights / scale)))
         return float(share @ missed + MISTRUST / len(sign) * weights[1:] @ weights[1:])
-    begin, gain, shortfall, strength = minimize(
-        surprise, [0.0, 1.0, -1.0, 1.0],
-        bounds=[(None, None), (1e-3, None), (None, -1e-3), (1e-3, None)]).x / scale
-    return replace(calibration, odds_begin=begin, odds_gain=gain,
-                   odds_shortfall=-shortfall, odds_strength=strength)
+    more, less = (1e-3, None), (None, -1e-3)
+    begin, gain, shortfall, strength, lack = minimize(
+        surprise, [0.0, 1.0, -1.0, 1.0, -1.0],
+        bounds=[(None, None), more, less, more, less]).x / scale
+    return replace(found, odds_begin=begin, odds_gain=gain, odds_shortfall=-shortfall,
+                   odds_strength=strength, odds_lack=-lack)
+
+
+def _usual_resemblance(right: Sequence[Sample]) -> float:
+    """Return the resemblance that most of the images have at the right place."""
+    known = [sample.features[-1] for sample in right if math.isfinite(sample.features[-1])]
+    return float(np.quantile(known, USUALLY_LESS)) if known else Calibration.resemblance
 
 
 def _bias(errors: Sequence[np.ndarray], spreads: Sequence[np.ndarray],
