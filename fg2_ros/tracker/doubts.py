@@ -28,7 +28,7 @@ import numpy as np
 from scipy.special import expit
 
 USUALLY_SEARCHED = 4  # boxes: the four headings of a start
-USUAL_SIGMAS = 2.0  # of GNSS from a place that is found
+USUAL_SIGMAS = 2.25  # of GNSS from a place that is found
 CONTRADICTION = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
 KEPT = 0.5  # agreement down to which a pose that is published stays so
 CLEAR = 0.01  # with less agreement than this the place is wrong

@@ -25,7 +25,7 @@ import numpy as np
 
 METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
 LEAST_STRENGTH = 0.02  # times the usual one
-MOST_LACK = 1.0  # of resemblance: less tells nothing more
+MOST_LACK = 0.5  # of resemblance: less tells nothing more
 
 
 @dataclass(frozen=True)

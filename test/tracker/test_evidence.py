@@ -93,7 +93,7 @@ def test_images_whose_surroundings_are_not_found_are_worth_less():
     for enough in (9.001, 12.0):
         assert odds(road(20.0, resemblances=(enough,))) == usual
     assert odds(road(20.0, resemblances=(8.6,))) == pytest.approx(usual - 4.0 * 0.4)
-    assert odds(road(20.0, resemblances=(-50.0,))) == pytest.approx(usual - 4.0)
+    assert odds(road(20.0, resemblances=(-50.0,))) == pytest.approx(usual - 4.0 * 0.5)
     one = [*road(20.0)[:-1], image(0.0, resemblances=(8.6,))]
     assert odds(one) == pytest.approx(usual - 4.0 * 0.4), 'those of which it is known speak alone'
 

@@ -37,7 +37,7 @@ NO_BIAS = 1e-3  # a calibration's values are above zero
 UNTESTED = 30.0  # odds under which the search never begins again
 LEAST_WRONG = 20  # samples without which the default odds are kept
 MISTRUST = 0.02  # of weights of the odds: few drives are seen
-USUALLY_LESS = 0.25  # share of the right images whose resemblance is less than the usual one
+USUALLY_LESS = 0.15  # share of the right images whose resemblance is less than the usual one
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
 
