@@ -26,7 +26,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m
+from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m, UNLIKE
 from fg2_ros.tracker.evidence import features, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.inputs_memory import InputsMemory
@@ -346,6 +346,8 @@ class Tracker:
         self._compare_inputs(stamp_ns, summary.mean)
         if self._mount_turn_rad:
             self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
+        if self._doubts.is_unlike(summary):
+            self._remarks.say(stamp_ns, 'unlike', UNLIKE)
         return TrackedPose(
             stamp_ns, summary.mean, summary.covariance, self._measurement(summary, observation),
             summary, self._remarks.at(stamp_ns))
