@@ -42,7 +42,8 @@ def image(driven_m, strength=20.0, shortfall=0.0, resemblances=()):
     if shortfall:
         peak = peak + np.exp(-0.5 * ((east - 9.0) ** 2 + north ** 2))
     values = np.broadcast_to(strength * peak, GRID.shape).astype(np.float32)
-    testimony = evidence.Testimony.of(0, Observation((PoseVolume(GRID, values),), resemblances=resemblances), None)
+    testimony = evidence.Testimony.of(
+        0, Observation((PoseVolume(GRID, values),), resemblances=resemblances), None)
     return Recent(testimony, UNMOVED, driven_m)
 
 
