@@ -36,7 +36,7 @@ def requirements(name):
 
 
 EXTRAS = {'torch': 'vehicle', **{
-    name: name for name in ('export', 'imagery', 'simulation', 'training')}}
+    name: name for name in ('dask', 'export', 'imagery', 'ray', 'simulation', 'training')}}
 
 setup(
     name=PACKAGE,

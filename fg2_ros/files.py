@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 import hashlib
 import os
@@ -43,3 +43,14 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimals."""
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def names_apart(paths: Sequence[Path]) -> list[str]:
+    """Return names that tell files or folders apart: with as many of their folders as needed."""
+    parts = [path.resolve().parts for path in paths]
+    names = [each[-1] for each in parts]
+    for depth in range(2, max(map(len, parts), default=0) + 1):
+        if len(set(names)) == len(names):
+            break
+        names = ['/'.join(each[-depth:]) for each in parts]
+    return names

@@ -34,7 +34,7 @@ _TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', 
                Path: 'a path'}
 _MOST_NODES = 1_000_000  # of a YAML file
 _MOST_SHOWN = 80  # characters of a value
-_PLURALS = {int: 'whole numbers', float: 'numbers', str: 'texts'}
+_PLURALS = {int: 'whole numbers', float: 'numbers', str: 'texts', Path: 'paths'}
 
 
 def setting(default: Any, text: str, *, unit: str = '', between: tuple | None = None,
@@ -212,7 +212,7 @@ def _require_small(root: yaml.Node) -> None:
 
 def _items(what: str, value: Any, declared: Field) -> tuple:
     of = declared.metadata.get('of', float)
-    if isinstance(value, str) and of is str:
+    if isinstance(value, (str, Path)) and of in (str, Path):
         value = (value,)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise _wrong(what, value, declared, 'a list')

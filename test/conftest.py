@@ -31,8 +31,8 @@ import pytest
 
 LONGEST_TEST_S = 1200  # on a busy machine; whoever waits longer waits for what never comes
 OPTIONAL = (  # neither needed by all that the package does nor installed by rosdep
-    'embreex', 'mcap', 'onnx', 'onnxruntime', 'onnxscript', 'pmtiles', 'rasterio', 'rclpy',
-    'rosbags', 'safetensors', 'tensorboardX', 'tf2_msgs', 'torch', 'trimesh')
+    'distributed', 'embreex', 'mcap', 'onnx', 'onnxruntime', 'onnxscript', 'pmtiles', 'rasterio',
+    'rclpy', 'rosbags', 'safetensors', 'tensorboardX', 'tf2_msgs', 'torch', 'trimesh')
 MISSING = {name for name in OPTIONAL if find_spec(name) is None}
 LAST_DOMAIN = 101  # beyond it, the ports of a domain collide with those Linux hands out
 SHARED_MEMORY = Path('/dev/shm')
@@ -166,3 +166,12 @@ def is_held(lock: Path) -> bool:
     except OSError:
         return True
     return False
+
+
+@pytest.fixture(scope='session')
+def dask_address():
+    """Return the address of a cluster of Dask with two workers, which all tests share."""
+    from distributed import LocalCluster
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, host='127.0.0.1',
+                      dashboard_address=None) as cluster:
+        yield cluster.scheduler_address

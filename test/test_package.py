@@ -57,13 +57,15 @@ DECLARED_AS = {  # third-party module: where it comes from on a machine with ROS
     'urllib3': 'python3-urllib3', 'yaml': 'python3-yaml', 'embreex': 'simulation.txt',
     'mcap': 'simulation.txt', 'onnx': 'export.txt', 'onnxruntime': 'export.txt',
     'onnxscript': 'export.txt',
+    'distributed': 'dask.txt', 'ray': 'ray.txt',
     'pmtiles': 'imagery.txt', 'rasterio': 'imagery.txt', 'rosbags': 'simulation.txt',
     'trimesh': 'simulation.txt', 'tensorboardX': 'training.txt', 'safetensors': 'vehicle.txt',
     'torch': 'vehicle.txt'}
 NAME_FOR_PIP = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'markupsafe': 'jinja2',
                 'yaml': 'pyyaml'}
 LOADED_BY_THE_NODE = re.compile(
-    r'fg2_ros\.(bench|commands|datasets|demo|evaluation|replay|report|simulation|training)')
+    r'fg2_ros\.(bench|commands|datasets|demo|drives|evaluation|replay|report|simulation|'
+    r'training)')
 
 
 def imported_modules(source: Path) -> set[str]:
@@ -189,7 +191,8 @@ def test_dependencies_are_declared():
     """All that is imported is an exec_depend, or for pip, which must not be one."""
     declared = {
         element.text for element in ElementTree.parse(ROOT / 'package.xml').iter('exec_depend')}
-    for name in ('export.txt', 'imagery.txt', 'simulation.txt', 'training.txt', 'vehicle.txt'):
+    for name in ('dask.txt', 'export.txt', 'imagery.txt', 'ray.txt', 'simulation.txt',
+                 'training.txt', 'vehicle.txt'):
         packages = re.findall(r'^[A-Za-z0-9]+', (ROOT / 'requirements' / name).read_text(), re.M)
         assert sorted(packages) == [
             module for module, origin in sorted(DECLARED_AS.items()) if origin == name]

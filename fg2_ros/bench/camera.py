@@ -37,6 +37,7 @@ from tf2_msgs.msg import TFMessage
 NAMESPACE = '/fg2_bench'
 DATUM_DEG = (47.37, 8.54)
 PATIENCE_S = 60.0
+GREY = 128  # black ones would be searched for bars
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -52,7 +53,7 @@ class Camera:
         self._node = node
         self._image = Image(width=width, height=width // 2, encoding='bgr8', step=3 * width)
         self._image.header.frame_id = 'base_link'
-        self._image.data = array('B', bytes(3 * width * (width // 2)))
+        self._image.data = array('B', bytes([GREY]) * (3 * width * (width // 2)))
         self._publishers = {kind: node.create_publisher(kind, topic, 10) for kind, topic in (
             (Image, 'image'), (NavSatFix, 'fix'), (Odometry, 'odom'), (Imu, 'imu'),
             (TFMessage, '/tf'))}

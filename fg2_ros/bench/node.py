@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Callable
 
 from fg2_ros.bench.camera import DATUM_DEG, NAMESPACE
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
@@ -31,23 +31,26 @@ from fg2_ros.imagery.patch import NoImagery
 from fg2_ros.network import FG2Config
 from fg2_ros.ros.diagnostics import resident_memory_mb
 from fg2_ros.ros.loading import Loaded
-from fg2_ros.ros.localization import Arrival
 from fg2_ros.ros.node import FG2Node
+from fg2_ros.ros.worker import keep_memory
 from fg2_ros.tracker.inputs import Observation, SearchPlan
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import LoggingSeverity
 from rclpy.parameter import Parameter
 
-LARGE_WIDTH, LARGE_RATE_HZ, LARGE_IMAGES = 4096, 30.0, 90  # 8 megapixels
+LARGE_WIDTH, LARGE_RATE_HZ, LARGE_IMAGES = 4096, 30.0, 300  # 8 megapixels
 SMALL_WIDTH, SETTLED = 64, 500  # images until memory is taken to have settled
 ESTIMATE_S = 0.02
+TOLD_EVERY_S = 10.0
 SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0
 PARAMETERS = {
     'autostart': False, 'simulated_camera': True, 'datum': list(DATUM_DEG),
     'publication.min_distance_m': 0.0, 'publication.min_mass': 0.0,
     'publication.pose_every_m': 0.0,
     f'qos_overrides.{NAMESPACE}/image.subscription.reliability': 'reliable'}  # on busy machines
+Tell = Callable[[str], None]
 
 
 class TimedLocalizer:
@@ -79,48 +82,65 @@ class TimedLocalizer:
         return Observation(volumes, base_from_camera)
 
 
-def measure_node(images: int) -> dict[str, float]:
+def measure_node(images: int, tell: Tell = lambda line: None) -> dict[str, float]:
     """
     Return what the node adds, in milliseconds of the processor and megabytes.
 
-    ``overhead_ms`` is the time that the worker needs for an image beside the localizer;
-    ``callback_p95_ms`` that of callbacks in the executor's thread, and ``executor_ms`` all of
-    that thread for each image, rclpy's part included; ``growth_mb`` of memory between the image
-    at which it has settled and the last one.
+    ``overhead_ms`` is the time that the worker needs for an image beside the localizer, and
+    ``tracker_ms`` the tracker's part of it (medians); ``callback_p95_ms`` that of callbacks in
+    the executor's thread, and ``executor_ms`` all of that thread for each image, rclpy's part and
+    all other messages included; ``growth_mb`` is by how much memory grows after the image at
+    which it has settled, and ``second_half_mb`` over the second half of all images.
 
     :param images: small ones, after the large ones that are timed.
+    :param tell: gets what is measured line by line, for people.
     :raises ValueError: if no poses come.
     """
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
     os.environ.setdefault(
         'FASTRTPS_DEFAULT_PROFILES_FILE', str(shipped_catalogue().with_name('fastdds.xml')))
+    keep_memory()  # as the node's own process does
     rclpy.init()
+    rclpy.logging.set_logger_level(f'{NAMESPACE[1:]}.fg2', LoggingSeverity.WARN)
     try:
-        return _timed() | _memory(images)
+        return _timed(tell) | _memory(images, tell)
     finally:
         rclpy.try_shutdown()
 
 
-def _timed() -> dict[str, float]:
+def _timed(tell: Tell) -> dict[str, float]:
+    tell(f'time: {LARGE_IMAGES} images of {LARGE_WIDTH} x {LARGE_WIDTH // 2} pixels at '
+         f'{LARGE_RATE_HZ:.0f} Hz, odometry, IMU and TF with each ...')
     with RunningNode(ESTIMATE_S) as running:
-        running.send(LARGE_WIDTH, LARGE_RATE_HZ, LARGE_IMAGES)
+        running.send(LARGE_WIDTH, LARGE_RATE_HZ, LARGE_IMAGES, tell)
     callbacks_ms = np.array(running.callbacks_ms)
-    return {'images': running.images, 'poses': running.poses,
-            'overhead_ms': 1e3 * (running.worker_s - running.localizer.taken_s) / running.worked,
+    return {'images': running.images, 'worked_on': len(running.overhead_ms),
+            'poses': running.poses, 'overhead_ms': float(np.median(running.overhead_ms)),
+            'tracker_ms': float(np.median(running.tracker_ms)),
             'callback_p95_ms': float(np.percentile(callbacks_ms, 95)),
             'callback_max_ms': float(callbacks_ms.max()),
             'executor_ms': 1e3 * running.executor_s / running.images}
 
 
-def _memory(images: int) -> dict[str, float]:
+def _memory(images: int, tell: Tell) -> dict[str, float]:
+    tell(f'memory: {images} images of {SMALL_WIDTH} x {SMALL_WIDTH // 2} pixels, each after the '
+         'pose of the last ...')
+    resident_mb = []
     with RunningNode(0.0) as running:
-        running.send(SMALL_WIDTH, 0.0, min(SETTLED, images))
-        settled_mb = resident_memory_mb()
-        running.send(SMALL_WIDTH, 0.0, max(images - SETTLED, 0))
-        grown_mb = resident_memory_mb() - settled_mb
+        for count in parts_of(images):
+            running.send(SMALL_WIDTH, 0.0, count, tell)
+            resident_mb.append(resident_memory_mb())
+    first, half, last = resident_mb
     return {'small_images': running.images, 'small_poses': running.poses,
-            'settled_mb': settled_mb, 'growth_mb': grown_mb}
+            'settled_mb': first, 'growth_mb': last - first, 'second_half_mb': last - half}
+
+
+def parts_of(images: int) -> tuple[int, int, int]:
+    """Return the images until memory has settled, until half of all, and the others."""
+    half = images // 2
+    first = min(SETTLED, half)
+    return first, half - first, images - half
 
 
 class RunningNode:
@@ -133,12 +153,14 @@ class RunningNode:
     def __init__(self, seconds: float):
         """Make it."""
         self.localizer: Any = TimedLocalizer(seconds)
-        self.worker_s = self.executor_s = 0.0  # of the processor
-        self.images = self.poses = self.worked = 0
+        self.executor_s = 0.0  # of the processor, as all times
+        self.images = self.poses = 0
+        self.overhead_ms: list[float] = []  # of each image
+        self.tracker_ms: list[float] = []
         self.callbacks_ms: list[float] = []
         self._node = FG2Node(
             lambda settings: Loaded(self.localizer, NoImagery()), namespace=NAMESPACE,
-            parameter_overrides=[
+            enable_rosout=False, parameter_overrides=[
                 Parameter(name, value=value) for name, value in PARAMETERS.items()])
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -150,8 +172,10 @@ class RunningNode:
         localization = self._node._localization
         if localization is None:
             raise ValueError('the node could not be configured')
-        self._work = localization._work
-        localization._work = self._timed_work  # type: ignore[method-assign]
+        pipeline: Any = localization.parts.pipeline
+        pipeline.track = self._beside_localizer(pipeline.track, self.tracker_ms)
+        worked: Any = localization
+        worked._work = self._beside_localizer(localization._work, self.overhead_ms)
         self._node.trigger_activate()
         self._thread.start()
         return self
@@ -167,27 +191,47 @@ class RunningNode:
         if not self.poses:
             raise ValueError(f'there were no poses: {health.last_reason}')
 
-    def send(self, width: int, rate_hz: float, count: int) -> None:
+    def send(self, width: int, rate_hz: float, count: int, tell: Tell) -> None:
         """
         Let another process send images, and wait for its end.
 
         :raises ValueError: if it fails.
         """
-        child = subprocess.run(
-            [sys.executable, '-m', 'fg2_ros.bench.camera', str(width), str(rate_hz), str(count)],
-            capture_output=True, text=True)
-        if child.returncode:
-            raise ValueError(f'no images could be sent: {child.stderr.strip().splitlines()[-1]}')
+        before = self._heard
+        with subprocess.Popen(
+                [sys.executable, '-m', 'fg2_ros.bench.camera', str(width), str(rate_hz),
+                 str(count)], stderr=subprocess.PIPE, text=True) as child:
+            while (code := self._end_of(child)) is None:
+                tell(f'  {self._heard - before} of {count} images; {resident_memory_mb():.0f} MB')
+            if code and child.stderr is not None:
+                raise ValueError(
+                    f'no images could be sent: {child.stderr.read().strip().splitlines()[-1]}')
+
+    @property
+    def _heard(self) -> int:
+        return self._node._made.inputs.arrivals['image'].count
+
+    def _end_of(self, child: subprocess.Popen) -> int | None:
+        """Return a child's code; None if it has not ended after a while."""
+        try:
+            return child.wait(TOLD_EVERY_S)
+        except subprocess.TimeoutExpired:
+            return None
 
     def _spin(self) -> None:
         self._executor.spin()
         self.executor_s = time.thread_time()
 
-    def _timed_work(self, arrival: Arrival) -> None:
-        began_s = time.thread_time()
-        self._work(arrival)
-        self.worker_s += time.thread_time() - began_s
-        self.worked += 1
+    def _beside_localizer(self, call: Callable, times_ms: list[float]) -> Callable:
+        """Return a function that notes how long another one takes beside the localizer."""
+        def timed(*arguments: Any) -> Any:
+            began_s, before_s = time.thread_time(), self.localizer.taken_s
+            try:
+                return call(*arguments)
+            finally:
+                times_ms.append(1e3 * (time.thread_time() - began_s
+                                       - self.localizer.taken_s + before_s))
+        return timed
 
 
 def _log_likelihood(grid: PoseGrid) -> np.ndarray:

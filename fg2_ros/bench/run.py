@@ -67,12 +67,15 @@ def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precis
 def time_node(images: int, tell: Tell) -> dict[str, float]:
     """Return what the node adds to the localizer; see `measure_node`."""
     from fg2_ros.bench.node import measure_node  # which needs ROS 2
-    figures = measure_node(images)
-    tell(f'the node adds {figures["overhead_ms"]:.1f} ms to an image of 8 megapixels; a callback '
-         f'takes {figures["callback_p95_ms"]:.2f} ms (95 %), the executor '
-         f'{figures["executor_ms"]:.1f} ms for each image (all of the processor)')
+    figures = measure_node(images, tell)
+    tell(f'beside the localizer an image of 8 megapixels takes {figures["overhead_ms"]:.1f} ms '
+         f'(median of {figures["worked_on"]}), of which the tracker {figures["tracker_ms"]:.1f} '
+         f'ms; a callback takes {figures["callback_p95_ms"]:.2f} ms (95 %), the executor '
+         f'{figures["executor_ms"]:.1f} ms for each image and what comes with it: all of the '
+         'processor')
     tell(f'memory grew by {figures["growth_mb"]:.1f} MB from {figures["settled_mb"]:.0f} MB over '
-         f'{figures["small_images"]:.0f} images')
+         f'{figures["small_images"]:.0f} images, of which {figures["second_half_mb"]:.1f} MB in '
+         'the second half')
     return figures
 
 

@@ -24,8 +24,8 @@ from typing import Any
 from fg2_ros.bench.comparison import elapsed_ms, now_s
 from fg2_ros.bench.synthetic import synthetic_scores
 from fg2_ros.bench.timing import StageClock
-from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive
-from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream, stream_of
+from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, stream_of
+from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
 from fg2_ros.evaluation.drives.vehicle import tell
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.localizer import Localizer

@@ -52,17 +52,27 @@ class BarFinder:
 
         :param image: (H, W, 3) uint8, of a camera that is always the same.
         """
+        height, width = image.shape[:2]
         if image.shape != self._shape:
-            self._shape = image.shape
-            self._rows, self._columns = (np.ones(size, bool) for size in image.shape[:2])
-        self._rows[self._rows] = image[self._rows].max(axis=(1, 2)) <= _BLACK
-        self._columns[self._columns] = image[:, self._columns].max(axis=(0, 2)) <= _BLACK
-        if self._rows.all():
+            self._shape, self._bars = image.shape, Bars(height, height, width, width)
+        top, bottom, left, right = self._bars  # no row or column beyond them is looked at again
+        rows = _are_dark(image[:top], 1)
+        if len(rows) == height and rows.all():
             return Bars()
-        return Bars(_length(self._rows), _length(self._rows[::-1]),
-                    _length(self._columns), _length(self._columns[::-1]))
+        self._bars = Bars(
+            _length(rows), _length(_are_dark(image[height - bottom:], 1)[::-1]),
+            _length(_are_dark(image[:, :left], 0)),
+            _length(_are_dark(image[:, width - right:], 0)[::-1]))
+        return self._bars
+
+
+def _are_dark(image: np.ndarray, axis: int) -> np.ndarray:
+    """Return which rows (axis 1) or columns (0) of an image are dark from end to end."""
+    rows, columns, colours = image.shape
+    lines = image.reshape(rows, columns * colours) if axis else image.max(axis=0)
+    return lines.max(axis=1) <= _BLACK
 
 
 def _length(dark: np.ndarray) -> int:
     """Return how many are dark before the first that is not."""
-    return int(np.argmin(dark))
+    return len(dark) if dark.all() else int(np.argmin(dark))

@@ -16,7 +16,8 @@
 The command `fg2`: one module of this package per sub-command.
 
 A sub-command's module has ``add_arguments(parser)``, which hands the parser to `add_options`; the
-first line of its docstring is its help.  A module without it is a helper of the others.
+first line of its docstring is its help.  A module without it is a helper of the others; of one
+that would have the name of a keyword, a last underscore is not part of the command's.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
 def command_modules() -> dict[str, ModuleType]:
     """Return the modules that implement a sub-command, by its name."""
     modules = {
-        info.name: importlib.import_module(f'{__name__}.{info.name}')
+        info.name.rstrip('_'): importlib.import_module(f'{__name__}.{info.name}')
         for info in pkgutil.iter_modules(__path__)}
     return {name: module for name, module in modules.items() if hasattr(module, 'add_arguments')}
 

@@ -15,9 +15,10 @@
 """
 Find how much the images of a camera may be believed, and write it into a weights file.
 
-A tracker follows simulated drives on which nothing is wrong. What is found (temper, correlation,
-odds of right places, what no number of images averages out) is written into the metadata of the
-weights, with the drives it was found on; nodes and replays take it from there.
+A tracker follows drives on which nothing is wrong, simulated ones or, with --drives, recorded
+ones: then what is found holds for their camera and country. It (temper, correlation, odds of right
+places, what no number of images averages out) is written into the metadata of the weights, with
+the drives it was found on; nodes and replays take it from there.
 """
 
 from __future__ import annotations
@@ -25,15 +26,21 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fg2_ros.commands.options import add_options, NetworkOptions, Output
+from fg2_ros.datasets.drives import TRAIN, VALIDATION
+from fg2_ros.evaluation.drives.settings import require_defaults
 from fg2_ros.settings import setting
 from fg2_ros.simulation.seeds import seed_range
 
+if TYPE_CHECKING:
+    from fg2_ros.tracker.settings import Calibration
+
 
 @dataclass(frozen=True)
-class CalibrateSettings:
-    """Which drives are followed, and where the calibrated weights go."""
+class CitySettings:
+    """Which simulated drives are followed."""
 
     city_seeds: tuple = setting(
         (1008, 1039), 'A drive in each city and difficulty, first and last.', parse=seed_range,
@@ -45,6 +52,25 @@ class CalibrateSettings:
     cache: Path | None = setting(
         None, 'Keep the rendered drives there (13 MB each).', of=Path,
         option={'metavar': 'FOLDER'})
+
+
+@dataclass(frozen=True)
+class RecordedSettings:
+    """Which recorded drives are followed, if any."""
+
+    drives: tuple = setting(
+        (), 'Data set or drive that `fg2 drives build` or `fg2 import` made, instead of simulated '
+        'cities; may be given several times.', of=Path, option={'metavar': 'DATASET'})
+    split: str = setting(
+        VALIDATION, 'Which of their images: with those for training only if the weights have not '
+        'been trained on them, and never those for testing.',
+        choices=(VALIDATION, f'{TRAIN}+{VALIDATION}'), option={'metavar': 'SPLIT'})
+
+
+@dataclass(frozen=True)
+class CalibratedWeights:
+    """Where the calibrated weights go."""
+
     out: Path | None = setting(
         None, 'Weights file with the calibration; by default nothing is written.', of=Path,
         option={'metavar': 'FILE'})
@@ -52,20 +78,33 @@ class CalibrateSettings:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    add_options(parser, run, CalibrateSettings, NetworkOptions, Output)
+    add_options(parser, run, RecordedSettings, CitySettings, CalibratedWeights, NetworkOptions,
+                Output)
 
 
-def run(settings: CalibrateSettings, network: NetworkOptions, output: Output) -> int:
+def run(recorded: RecordedSettings, cities: CitySettings, written: CalibratedWeights,
+        network: NetworkOptions, output: Output) -> int:
     """Calibrate, and say what was found."""
-    from fg2_ros.evaluation.drives.calibrate import calibrate_on_drives
     from fg2_ros.network.weights import with_metadata
     from fg2_ros.tracker.settings import METADATA_KEY
-    found = calibrate_on_drives(
-        network.weights, settings.city_seeds, settings.frames, settings.rate_hz, settings.cache,
-        network.device, network.precision).to_dict()
+    found = calibration(recorded, cities, network).to_dict()
     for name, value in found.items():
         print(f'{name}: {value if isinstance(value, str) else format(value, ".4g")}')
-    if settings.out:
-        with_metadata(network.weights, settings.out, {METADATA_KEY: found})
+    if written.out:
+        with_metadata(network.weights, written.out, {METADATA_KEY: found})
     output.write({METADATA_KEY: found})
     return 0
+
+
+def calibration(recorded: RecordedSettings, cities: CitySettings,
+                network: NetworkOptions) -> Calibration:
+    """Return the calibration on recorded drives if there are any, else on simulated ones."""
+    from fg2_ros.evaluation.drives.calibrate import calibrate_on_cities, calibrate_on_recordings
+    if recorded.drives:
+        require_defaults(cities, 'simulated')
+        return calibrate_on_recordings(
+            network.weights, recorded.drives, recorded.split, network.device, network.precision)
+    require_defaults(recorded, 'recorded')
+    return calibrate_on_cities(
+        network.weights, cities.city_seeds, cities.frames, cities.rate_hz, cities.cache,
+        network.device, network.precision)

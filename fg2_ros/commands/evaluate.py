@@ -17,17 +17,25 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TYPE_CHECKING
 
 from fg2_ros.commands.options import add_options, NetworkOptions, Output
-from fg2_ros.commands.tables import group_table, text_table
-from fg2_ros.evaluation.drives.settings import DrivesRun, RowSettings
+from fg2_ros.commands.recorded import data_sets_of
+from fg2_ros.commands.tables import drive_table, group_table, side_by_side, text_table
+from fg2_ros.evaluation.drives.settings import (
+    CitySettings, DrivesRun, FaultSettings, NetworksSettings, RecordedSettings, require_defaults)
 from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.evaluation.vigor_kitti.settings import (
     KittiPart, OrientationSettings, RunSettings, SolverSettings, VigorPart)
 from fg2_ros.settings import setting
+
+if TYPE_CHECKING:
+    from fg2_ros.evaluation.drives.sources import Drives
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     simulated = data_sets.add_parser('sim', help='simulated cities, rendered on the fly')
     add_options(simulated, run_simulated, SimulatedSettings, NetworkOptions, Output)
     drives = data_sets.add_parser(
-        'drives', help='the tracker along simulated drives, and all that can go wrong on them')
-    add_options(drives, run_drives, RowSettings, DrivesRun, NetworkOptions, Page, Output)
+        'drives', help='the tracker along recorded or simulated drives, and what can go wrong')
+    add_options(drives, run_drives, RecordedSettings, CitySettings, FaultSettings, DrivesRun,
+                NetworksSettings, Page, Output)
     vigor = data_sets.add_parser('vigor', help='panoramas of four cities')
     add_options(vigor, run_vigor, VigorPart, SolverSettings, OrientationSettings, RunSettings,
                 PageOfCases, Output)
@@ -63,9 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_simulated(settings: SimulatedSettings, network: NetworkOptions, output: Output) -> int:
     """Evaluate in simulated cities."""
     from fg2_ros.evaluation import simulated
+    from fg2_ros.evaluation.current_imagery import CurrentImagery
     from fg2_ros.localizer import Localizer, LocalizerSettings, PatchSettings
     from tqdm import tqdm
-    imagery = simulated.CurrentCity()
+    imagery = CurrentImagery()
     localizer = Localizer.load(
         network.weights, imagery, device=network.device, precision=network.precision,
         settings=LocalizerSettings(patch=PatchSettings(recentre_m=0.0)))  # every patch anew
@@ -79,18 +89,45 @@ def run_simulated(settings: SimulatedSettings, network: NetworkOptions, output: 
         'yaw_error_deg': settings.yaw_error_deg}, output)
 
 
-def run_drives(row: RowSettings, running: DrivesRun, network: NetworkOptions, page: Page,
-               output: Output) -> int:
-    """Let the tracker follow simulated drives."""
-    from fg2_ros.evaluation.drives.evaluate import evaluate_drives
+def run_drives(which: RecordedSettings, cities: CitySettings, wrong: FaultSettings,
+               running: DrivesRun, networks: NetworksSettings, page: Page, output: Output) -> int:
+    """Let the tracker follow recorded drives, or simulated ones."""
+    from fg2_ros.evaluation.drives.evaluate import compared, evaluate_drives
     from fg2_ros.report.trust import write_trust_report
-    evaluation = evaluate_drives(
-        row, running, network.weights, network.device, network.precision,
-        shows=page.report is not None)
-    if page.report:
-        write_trust_report(
-            page.report, evaluation.figures, evaluation.drives, evaluation.moments)
-    return tell(evaluation.figures, output)
+    with chosen_drives(which, cities, wrong, running) as drives:
+        evaluations = evaluate_drives(
+            drives, networks, running.single_frame, running.out, page.report is not None)
+        if page.report:
+            write_trust_report(page.report, evaluations)
+    figures = {each.name: each.figures for each in evaluations}
+    first = evaluations[0].figures
+    print(side_by_side(figures) if len(figures) > 1 else text_table(first))
+    for name, found in figures.items():
+        print(drive_table(found['by_drive'], name if len(figures) > 1 else 'drive'))
+    output.write(compared(evaluations))
+    return 0
+
+
+@contextmanager
+def chosen_drives(which: RecordedSettings, cities: CitySettings, wrong: FaultSettings,
+                  running: DrivesRun) -> Iterator[Drives]:
+    """
+    Give the drives that settings ask for; simulated ones are rendered, bags are read.
+
+    :raises ValueError: if there are none, or settings of the other kind are set.
+    """
+    from fg2_ros.evaluation.drives.sources import RecordedDrives, SimulatedDrives
+    with TemporaryDirectory() as temporary:
+        cache = running.cache or Path(temporary)
+        if which.drives:
+            require_defaults(cities, 'simulated')
+            data_sets = data_sets_of(which.drives, which.build, cache)
+            yield RecordedDrives(replace(which, drives=tuple(data_sets)), wrong)
+        else:
+            require_defaults(which, 'recorded')
+            drives = SimulatedDrives(cities, wrong, cache)
+            drives.render(running.workers)
+            yield drives
 
 
 def run_vigor(part: VigorPart, solving: SolverSettings, orientation: OrientationSettings,

@@ -85,14 +85,15 @@ def _add_option(parser: Any, name: str, declared: Field, default: Any) -> None:
     flag = '--' + name.replace('_', '-')
     how: dict[str, Any] = {
         'default': argparse.SUPPRESS, 'help': _help(declared, default).replace('%', '%%')}
+    is_list = wanted is tuple and not declared.metadata['parse']
     if about.get('positional'):
-        parser.add_argument(name, nargs='?', metavar=name.upper(), **how)
+        parser.add_argument(name, nargs='*' if is_list else '?',
+                            metavar=about.get('metavar', name.upper()), **how)
         return
     if wanted is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **how)
         return
-    is_list = wanted is tuple and not declared.metadata['parse']
-    if is_list and declared.metadata['of'] is str:
+    if is_list and declared.metadata['of'] in (str, Path):
         how |= {'action': 'append'}
     elif is_list:
         how |= {'nargs': len(default) if default else '+'}
@@ -113,7 +114,7 @@ def _help(declared: Field, default: Any) -> str:
     text = explanation(declared)
     if declared.default is MISSING and default is None:
         return f'{text} (required)'
-    if default == SHIPPED_WEIGHTS:
+    if default in (SHIPPED_WEIGHTS, (SHIPPED_WEIGHTS,)):
         return f"{text} (default: the package's own)"
     if declared.metadata['parse'] and isinstance(default, tuple):
         default = '-'.join(map(str, default))
@@ -128,9 +129,7 @@ def _values(args: argparse.Namespace, known: Mapping[str, Field],
     :raises ValueError: if one cannot be used, or one that is needed is missing.
     """
     given = {name: value for name, value in vars(args).items() if name in known}
-    filed = read_yaml(args.config) if args.config else {}
-    filed = {name.replace('-', '_'): value for name, value in filed.items()}
-    values = checked(filed, known, lambda name: f'{args.config}: {name}')
+    values = _filed(args.config, known) if args.config else {}
     chosen = {_group(known[name]) for name in given} - {None}
     values = {name: value for name, value in values.items() if _group(known[name]) not in chosen}
     values |= checked(given, known, lambda name: f'--{name.replace("_", "-")}')
@@ -140,6 +139,24 @@ def _values(args: argparse.Namespace, known: Mapping[str, Field],
             name if known[name].metadata['option'].get('positional') else
             f'--{name.replace("_", "-")}' for name in missing))
     return values
+
+
+def read_options(path: Path, *parts: Any) -> list[Any]:
+    """
+    Return settings of other options than the command's own, as ``--config`` takes them.
+
+    :param path: a YAML file.
+    :param parts: settings dataclasses, or instances of such with other defaults.
+    :raises ValueError: if the file cannot be used.
+    """
+    values = _filed(path, {name: declared for part in parts
+                           for name, declared in _fields(part).items()})
+    return [_made(part, values) for part in parts]
+
+
+def _filed(path: Path, known: Mapping[str, Field]) -> dict[str, Any]:
+    content = {name.replace('-', '_'): value for name, value in read_yaml(path).items()}
+    return checked(content, known, lambda name: f'{path}: {name}')
 
 
 def _group(declared: Field) -> str | None:

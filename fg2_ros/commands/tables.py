@@ -43,6 +43,22 @@ def group_table(groups: dict[str, dict]) -> str:
     return '\n'.join(lines)
 
 
+def side_by_side(figures: dict[str, dict[str, Any]]) -> str:
+    """Return a column for each of several evaluations, and a line for each figure."""
+    first = next(iter(figures.values()))
+    return columns(['', *figures], [
+        [name, *(_text(name, each[name]) for each in figures.values())]
+        for name, value in first.items() if not isinstance(value, (dict, list))])
+
+
+def drive_table(by_drive: dict[str, dict[str, Any]], title: str) -> str:
+    """Return a line for each drive."""
+    first = next(iter(by_drive.values()))
+    return columns([title, *first], [
+        [drive, *(_text(name, value) for name, value in values.items())]
+        for drive, values in by_drive.items()])
+
+
 def columns(head: list[str], rows: list[list[str]]) -> str:
     """Return texts below each other, as wide as they need to be."""
     widths = [max(map(len, column)) for column in zip(head, *rows)]

@@ -13,9 +13,9 @@
 # limitations under the License.
 
 """
-Train a network: in simulated cities, or a published one on VIGOR or KITTI.
+Train a network: in simulated cities, on recorded drives, or a published one on VIGOR or KITTI.
 
-On several GPUs, or hosts: torchrun --no-python --nproc-per-node 4 fg2 train vigor ...
+On several GPUs, or hosts (not sim): torchrun --no-python --nproc-per-node 4 fg2 train drives ...
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import sys
 
 from fg2_ros.commands.options import add_options
 from fg2_ros.settings import setting
+from fg2_ros.training.drives.settings import DrivesRun
 from fg2_ros.training.simulated.settings import SimulatedRun
 from fg2_ros.training.vigor_kitti.run_config import (
     Machine, NetworkChanges, NOT_OF_KITTI, published_recipe, Recipe, RunConfig)
@@ -44,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data_sets = parser.add_subparsers(dest='data_set', metavar='DATA_SET', required=True)
     simulated = data_sets.add_parser('sim', help='simulated cities, which are rendered first')
     add_options(simulated, train_simulated, SimulatedRun, Resume)
+    drives = data_sets.add_parser(
+        'drives', help='recorded drives (see `fg2 drives build`), mixed with simulated cities')
+    add_options(drives, train_drives, DrivesRun, Resume)
     vigor = data_sets.add_parser('vigor', help='panoramas and satellite images of four cities')
     add_options(vigor, train_vigor, published_recipe('vigor'), Machine(), NetworkChanges, Resume)
     kitti = data_sets.add_parser('kitti', help='a camera that looks ahead')
@@ -56,6 +60,19 @@ def train_simulated(settings: SimulatedRun, resume: Resume) -> int:
     from fg2_ros.report.training import write_simulated_curves
     from fg2_ros.training.simulated.run import train_simulated as train
     train(settings, resume.resume, shlex.join(['fg2', *sys.argv[1:]]), write_simulated_curves)
+    return 0
+
+
+def train_drives(settings: DrivesRun, resume: Resume) -> int:
+    """Train on recorded drives; the weights end up in ``OUT/fg2_drives.safetensors``."""
+    from fg2_ros.report.training import write_simulated_curves
+    from fg2_ros.training.drives.run import train_on_drives
+    weights = train_on_drives(
+        settings, resume.resume, shlex.join(['fg2', *sys.argv[1:]]), write_simulated_curves)
+    if weights:
+        print(f'{weights} is trained, and its model card lies beside it; "fg2 calibrate --drives '
+              f'{settings.data_set} --weights {weights} --out {weights}" says how far a tracker '
+              'may believe it')
     return 0
 
 

@@ -80,18 +80,21 @@ class Surroundings(NamedTuple):
 @dataclass(frozen=True)
 class Frame:
     """
-    One rendered place.
+    A panorama and the ground around it.
 
     :param panorama: (h, w, 3) uint8 RGB.
     :param yaw_rad: true map yaw of the panorama's centre column.
     :param aerial: RGB.
-    :param layers: bit field of what stands where; see `fg2_ros.training.simulated.layers`.
+    :param layers: bit field of what stands where; see `fg2_ros.training.panorama.layers`. None
+        if nobody knows.
+    :param sigma: of the place on each axis (m) and of the yaw (rad).
     """
 
     panorama: np.ndarray
     yaw_rad: float
     aerial: Surroundings
-    layers: Surroundings
+    layers: Surroundings | None
+    sigma: tuple[float, float] = (0.0, 0.0)
 
 
 def cities(first: int, last: int, difficulties: Iterable[str] = ('standard', 'hard')

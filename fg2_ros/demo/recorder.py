@@ -21,6 +21,7 @@ from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
+from fg2_ros.demo.lookups import Lookups
 from fg2_ros.evaluation.drive import DriveRecord
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
@@ -56,7 +57,7 @@ class Recorder(Node):
         self.estimates: dict[int, tuple[Pose2, np.ndarray, float]] = {}  # .., latency in ms
         self.diagnostics: dict[str, str] = {}
         self._fixes: dict[int, tuple[float, float]] = {}
-        self._transforms: dict[str, dict[int, Pose2]] = {'map': {}, 'odom': {}}
+        self._lookups = Lookups()
         self._overlays: dict[int, bytes] = {}
         self._overlay_every_ns = round(overlay_every_s * 1e9)
         self._datum: MapFrame | None = None
@@ -117,44 +118,18 @@ class Recorder(Node):
             latency_ms=np.array([each[2] for _, each in estimates]),
             overlays=[((stamp - begin_ns) / 1e9, _jpeg(image))
                       for stamp, image in self._overlays.items()],
-            notes=self._notes())
+            notes={name: value for name, value in self.diagnostics.items() if value})
+
+    def lookup_figures(self) -> dict[str, float | int | None]:
+        """Return how well the transforms served, as `Lookups.figures` does."""
+        known = self._datum is not None and self._node_datum is not None
+        return self._lookups.figures(
+            {stamp: _mapped(pose, self._datum, self._node_datum)
+             for stamp, pose in self.truth.items() if known})
 
     def _in_truth_map(self, pose: Pose2) -> Pose2:
-        """
-        Return a pose, given in the node's map, in that of the truth.
-
-        :raises ValueError: if one of the maps is not known.
-        """
-        if self._datum is None or self._node_datum is None:
-            raise ValueError('no datum was heard: the poses cannot be compared with the truth')
-        place = self._node_datum.geodetic_from_map(pose.x, pose.y)
-        east_m, north_m = self._datum.map_from_geodetic(*place)
-        return Pose2(east_m, north_m, pose.yaw)
-
-    def _notes(self) -> dict[str, str]:
-        notes = {name: value for name, value in self.diagnostics.items() if value}
-        gap_m = self.transform_gap_m()
-        if gap_m is not None:
-            notes['pose and map → odom → base_link agree within'] = f'{1000 * gap_m:.2f} mm'
-        return notes
-
-    def transform_gap_m(self) -> float | None:
-        """Return how far the poses are, at most, from the transforms at their stamps."""
-        odometry = self._transforms['odom']
-        stamps = np.array(list(odometry))
-        if not len(stamps):
-            return None
-        values = np.array(list(odometry.values()))
-        values[:, 2] = np.unwrap(values[:, 2])
-        gaps = []
-        for stamp, (pose, _, _) in self.estimates.items():
-            map_from_odom = self._transforms['map'].get(stamp)
-            if map_from_odom is not None:
-                base = [np.interp(stamp - stamps[0], stamps - stamps[0], column)
-                        for column in values.T]
-                place = map_from_odom.compose(Pose2(*base))
-                gaps.append(np.hypot(place.x - pose.x, place.y - pose.y))
-        return float(max(gaps)) if gaps else None
+        """Return a pose, given in the node's map, in that of the truth."""
+        return _mapped(pose, self._node_datum, self._datum)
 
     # Callbacks ---------------------------------------------------------------------------------
 
@@ -173,10 +148,7 @@ class Recorder(Node):
 
     def _on_tf(self, message: TFMessage) -> None:
         for each in message.transforms:
-            if each.header.frame_id in self._transforms:
-                move = each.transform.translation
-                self._transforms[each.header.frame_id][_stamp_ns(each)] = Pose2(
-                    move.x, move.y, _yaw(each.transform.rotation))
+            self._lookups.hear(each)
 
     def _on_datum(self, message: NavSatFix) -> None:
         self._datum = MapFrame(message.latitude, message.longitude)
@@ -194,6 +166,18 @@ class Recorder(Node):
             serialized[8:12], 'little')
         if not self._overlays or stamp - max(self._overlays) >= self._overlay_every_ns:
             self._overlays[stamp] = serialized
+
+
+def _mapped(pose: Pose2, source: MapFrame | None, target: MapFrame | None) -> Pose2:
+    """
+    Return a pose of one map in another.
+
+    :raises ValueError: if one of them is not known.
+    """
+    if source is None or target is None:
+        raise ValueError('no datum was heard: the poses cannot be compared with the truth')
+    place_m = target.map_from_geodetic(*source.geodetic_from_map(pose.x, pose.y))
+    return Pose2.at(place_m, pose.yaw)
 
 
 def _jpeg(serialized: bytes) -> bytes:

@@ -57,10 +57,12 @@ class DemoResult:
     What came of the demo.
 
     :param record: of the drive.
+    :param lookups: how well the transforms served, as `Lookups.figures` has it.
     :param orthophoto: of the city.
     """
 
     record: DriveRecord
+    lookups: dict[str, float | int | None]
     orthophoto: Orthophoto
 
     def figures(self) -> dict[str, Any]:
@@ -69,7 +71,7 @@ class DemoResult:
 
         :raises ValueError: if there are none.
         """
-        figures = summary(self.record)
+        figures = {**summary(self.record), **self.lookups}
         if not figures['published']:
             raise ValueError('no pose was published; the node says: '
                              f'{self.record.notes.get("last rejection", "nothing")}')
@@ -95,10 +97,10 @@ def run_demo(settings: DemoSettings = DemoSettings(), tell: Tell = lambda line: 
     os.environ.update(_ros_environment())
     with Children(settings.output, os.environ) as children:
         interruption.polled = True  # what is raised while a child is forked gets lost
-        record = _Stage(settings, children, interruption, tell).drive(drive)
+        record, lookups = _Stage(settings, children, interruption, tell).drive(drive)
     interruption.polled = False
     interruption.check()
-    return DemoResult(record, orthophoto)
+    return DemoResult(record, lookups, orthophoto)
 
 
 def _render(settings: DemoSettings, tell: Tell) -> tuple[Drive, Orthophoto]:
@@ -133,15 +135,16 @@ class _Stage:
     interruption: Interruption
     tell: Tell
 
-    def drive(self, drive: Drive) -> DriveRecord:
-        """Start everybody, play the drive, and return the record of it."""
+    def drive(self, drive: Drive) -> tuple[DriveRecord, dict[str, float | int | None]]:
+        """Start everybody, play the drive, and return the record and how transforms served."""
         self.tell('starting the tile server and the node ...')
         self._start_node()
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         recorder = Recorder(overlay_every_s=drive.settings.duration_s / OVERLAYS)
         try:
             self._play(recorder, drive.settings.duration_s)
-            return recorder.record(drive.settings.sensors.gnss.antenna_m[:2])
+            record = recorder.record(drive.settings.sensors.gnss.antenna_m[:2])
+            return record, recorder.lookup_figures()
         finally:
             recorder.destroy_node()
             rclpy.try_shutdown()

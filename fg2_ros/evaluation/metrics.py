@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Iterable, Sequence
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
@@ -37,6 +37,7 @@ class FrameResult:
     :param accepted: whether the localizer stood by its estimate.
     :param latency_ms: from panorama to estimate.
     :param baseline_error_m: position error of the baseline on this frame, if it was run.
+    :param truth_covariance: (3, 3) of the truth itself, in the same units; a measured one errs.
     """
 
     error: Pose2
@@ -44,6 +45,12 @@ class FrameResult:
     accepted: bool = True
     latency_ms: float | None = None
     baseline_error_m: float | None = None
+    truth_covariance: np.ndarray = field(default_factory=lambda: np.zeros((3, 3)))
+
+    @property
+    def error_covariance(self) -> np.ndarray:
+        """Return the (3, 3) covariance that the error should have: claims and truth err apart."""
+        return self.covariance + self.truth_covariance
 
     @property
     def position_error_m(self) -> float:
@@ -63,7 +70,8 @@ class FrameResult:
         Its expectation is 1 for an honest covariance; above 1 is overconfident, below timid.
         """
         error = np.asarray(self.error, float)
-        return float(error @ np.linalg.solve(self.covariance, error)) / DEGREES_OF_FREEDOM
+        squared = float(error @ np.linalg.solve(self.error_covariance, error))
+        return squared / DEGREES_OF_FREEDOM
 
 
 def pose_error(estimate: Pose2, truth: Pose2) -> Pose2:

@@ -21,13 +21,13 @@ import multiprocessing
 from typing import Callable, Iterable, Iterator, NamedTuple, Protocol, Sequence, TYPE_CHECKING
 
 from fg2_ros.evaluation import baseline
+from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.metrics import frame_metrics, FrameResult, pose_error, share_over
 from fg2_ros.evaluation.settings import SimulatedSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.imagery.patch import AerialPatch, Imagery, ImageryError, PatchView
+from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import Estimate, Prior
 from fg2_ros.processes import begin_worker
 import numpy as np
@@ -69,23 +69,6 @@ class Localizing(Protocol):
 
     def estimate(self, panorama: np.ndarray, prior: Prior) -> Estimate:
         """Return where a panorama was taken."""
-
-
-class CurrentCity(Imagery):
-    """The imagery of the city that is evaluated at the moment."""
-
-    def __init__(self) -> None:
-        self.raster: RasterImagery | None = None
-
-    def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
-        """Return a patch of the current city; see `Imagery.patch`."""
-        if self.raster is None:
-            raise ImageryError('no city is evaluated at the moment')
-        return self.raster.patch(view)
-
-    def status(self) -> ImageryStatus:
-        """Return how the current city's imagery does."""
-        return self.raster.status() if self.raster else ImageryStatus('no city')
 
 
 def shoot(seed: int, count: int, settings: SimulatedSettings) -> CityShots:
@@ -155,7 +138,7 @@ def shoot_cities(settings: SimulatedSettings) -> Iterator[CityShots]:
 
 
 def localize_cities(
-        cities: Iterable[CityShots], localizer: Localizing, imagery: CurrentCity,
+        cities: Iterable[CityShots], localizer: Localizing, imagery: CurrentImagery,
         settings: SimulatedSettings,
         on_frame: Callable[[FrameResult], object] = lambda result: None) -> list[FrameResult]:
     """
@@ -168,7 +151,7 @@ def localize_cities(
     for city in cities:
         frame = city_frame(city.seed)
         localizer.map_frame = frame
-        imagery.raster = RasterImagery(
+        imagery.source = RasterImagery(
             city.orthophoto.image, frame, city.orthophoto.centre_m, city.orthophoto.resolution_m)
         for shot in city.shots:
             results.append(_localize(shot, localizer, frame, settings))

@@ -259,7 +259,7 @@ class Matcher:
 
     def uploaded(self, values: np.ndarray) -> Tensor:
         """Return an array on the device; the host does not wait until it has arrived there."""
-        tensor = torch.from_numpy(np.ascontiguousarray(values))
+        tensor = torch.from_numpy(np.require(values, requirements=['C', 'W']))
         if self._device.type == 'cuda':
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -31,18 +32,27 @@ def ros_message(message: Any) -> Any:
     Fields that ROS 2 does not have (a header's ``seq``) are left out; ROS 1 writes the names of
     some others with capitals.
     """
-    package, *_, name = message.__msgtype__.split('/')
-    converted = getattr(import_module(f'{package}.msg'), name)()
-    known = converted.get_fields_and_field_types()
-    for field in fields(message):
-        if field.name.lower() in known:
-            value = getattr(message, field.name)
-            setattr(converted, field.name.lower(),
-                    _value(value, is_sequence=known[field.name.lower()].startswith('sequence')))
+    kind, names = _kind_of(message.__class__, message.__msgtype__)
+    converted = kind()
+    for name, name_in_ros, is_sequence in names:
+        setattr(converted, name_in_ros, _value(getattr(message, name), is_sequence))
     return converted
 
 
+@cache
+def _kind_of(kind: type, name: str) -> tuple[type, list[tuple[str, str, bool]]]:
+    """Return the class of ROS, and of its fields the names here and there and if they vary."""
+    package, *_, class_name = name.split('/')
+    converted = getattr(import_module(f'{package}.msg'), class_name)
+    known = converted.get_fields_and_field_types()
+    return converted, [
+        (field.name, field.name.lower(), known[field.name.lower()].startswith('sequence'))
+        for field in fields(kind) if field.name.lower() in known]
+
+
 def _value(value: Any, is_sequence: bool) -> Any:
+    if isinstance(value, (float, int, str)):
+        return value
     if is_dataclass(value):
         return ros_message(value)
     if isinstance(value, list):

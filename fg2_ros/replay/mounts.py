@@ -17,8 +17,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from fg2_ros.replay.recording import Recording
+from fg2_ros.replay.settings import VehicleSettings
 from fg2_ros.ros.guarded_buffer import GuardedBuffer
 from fg2_ros.ros.transforms import mount_in, NoTransform
 from geometry_msgs.msg import TransformStamped
@@ -41,6 +43,7 @@ class StaticMounts:
         """Read them all."""
         self._buffer = GuardedBuffer()
         self._parents: dict[str, str] = {}
+        self._known: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         for each in (*_still(recording), *_static(recording)):
             self._parents[each.child_frame_id] = each.header.frame_id
             self._buffer.set_transform_static(each, 'bag')
@@ -63,7 +66,23 @@ class StaticMounts:
             raise NoTransform('the messages name no frame')
         if not self.are_known(base_frame):
             return np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
-        return mount_in(self._buffer, base_frame, sensor_frame)
+        key = base_frame, sensor_frame
+        if key not in self._known:
+            self._known[key] = mount_in(self._buffer, base_frame, sensor_frame)
+        return self._known[key]
+
+
+def require_mounts(mounts: StaticMounts, bag: Path, vehicle: VehicleSettings) -> None:
+    """
+    Refuse a bag that does not tell where the camera is, unless it is at the vehicle's frame.
+
+    :raises ValueError: with a sentence.
+    """
+    if vehicle.camera_frame != vehicle.base_frame and not mounts.are_known(vehicle.base_frame):
+        raise ValueError(
+            f'{bag} has no {STATIC}, nor mounts on {MOVING}, which tell where the camera is on '
+            f'the vehicle: record it, or say --camera-frame {vehicle.base_frame} if all sensors '
+            'sit there and look ahead')
 
 
 def _static(recording: Recording) -> Iterator[TransformStamped]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+import heapq
 import logging
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,17 @@ from fg2_ros.ros.image_sets import info_topic_of
 
 NO_TOPIC = 'none'
 TRUTH = '/ground_truth/pose'
-FIX, POSE = 'sensor_msgs/msg/NavSatFix', 'geometry_msgs/msg/PoseStamped'
+FIX, ODOMETRY = 'sensor_msgs/msg/NavSatFix', 'nav_msgs/msg/Odometry'
+POSE = 'geometry_msgs/msg/PoseStamped'
+POSE_WITH_COVARIANCE = 'geometry_msgs/msg/PoseWithCovarianceStamped'
+POSES = (POSE, POSE_WITH_COVARIANCE, ODOMETRY)  # of a ground truth that has headings
 KINDS = {  # of each input: the types that its topic may have
     'image': ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'),
     'fix': (FIX,),
-    'odom': ('nav_msgs/msg/Odometry',),
+    'odom': (ODOMETRY,),
     'imu': ('sensor_msgs/msg/Imu',),
     'camera_info': ('sensor_msgs/msg/CameraInfo',),
-    'truth': (POSE, FIX),
+    'truth': (*POSES, FIX),
 }
 NEEDED = ('image', 'fix')
 SHOWN = 5  # topics that are left out
@@ -83,6 +87,7 @@ class Recording:
         except OSError as error:
             raise ValueError(f'{path} cannot be read ({error})') from None
         self.types, self.left_out = self._bag.types, self._bag.left_out
+        self._kept: dict[str, list[BagMessage]] = {}
         for sentence in (*self._bag.notes, self.damage, _left_out(self.path, self.left_out)):
             if sentence:
                 _log.warning('%s', sentence)
@@ -100,9 +105,21 @@ class Recording:
         """Return the number of messages on a topic, as far as they are whole."""
         return self._bag.count(topic)
 
+    def keep(self, topics: Iterable[str]) -> None:
+        """Read the messages on some topics into memory, all in one go through the files."""
+        self._kept = {topic: [] for topic in topics}
+        for message in self._bag.messages(self._kept):
+            self._kept[message.channel.topic].append(message)
+
     def messages(self, topics: Iterable[str]) -> Iterator[Recorded]:
         """Yield the messages on some topics in the order in which they were recorded."""
-        for each in self._bag.messages(topics):
+        wanted = list(topics)
+        if set(wanted) <= set(self._kept):
+            messages: Iterable[BagMessage] = heapq.merge(
+                *(self._kept[topic] for topic in wanted), key=lambda each: each.time_ns)
+        else:
+            messages = self._bag.messages(wanted)
+        for each in messages:
             yield Recorded(each.channel.topic, each.time_ns, each)
 
 
@@ -148,7 +165,8 @@ def datum_of(truth: str) -> str:
 
 
 def choose_topics(recording: Recording, wanted: dict[str, str | None],
-                  ring: Sequence[str] = ()) -> Topics:
+                  ring: Sequence[str] = (), needed: Sequence[str] = NEEDED,
+                  others: Sequence[str] = ()) -> Topics:
     """
     Return the topics of a bag's inputs.
 
@@ -156,15 +174,17 @@ def choose_topics(recording: Recording, wanted: dict[str, str | None],
         type. The truth is `TRUTH`, if it is there, unless something else is wanted.
     :param ring: topics of the images of a ring of cameras, as a node would be told; compressed
         images may be beside them, and camera_info must be.
+    :param needed: the inputs that must be there.
+    :param others: topics that are something else, although their types are those of inputs.
     :raises ValueError: with a sentence, if something is lacking or ambiguous.
     """
     truth = _chosen_truth(recording, wanted.get('truth'))
-    aside = {truth, datum_of(truth), datum_of(TRUTH)}
+    aside = {truth, datum_of(truth), datum_of(TRUTH), *others}
     cameras = tuple(_camera_of_ring(recording, topic) for topic in ring)
     if cameras:
         wanted = wanted | dict(zip(('image', 'camera_info'), cameras[0]))
     return Topics(truth=truth, ring=cameras, **{
-        name: _chosen(recording, name, wanted.get(name), aside)
+        name: _chosen(recording, name, wanted.get(name), aside, name in needed)
         for name in KINDS if name != 'truth'})
 
 
@@ -183,17 +203,18 @@ def _chosen_truth(recording: Recording, topic: str | None) -> str:
     if topic == NO_TOPIC:
         return ''
     datum = datum_of(_checked(recording, 'truth', topic))
-    if recording.types[topic] == POSE and not recording.count(datum):
+    if recording.types[topic] in POSES and not recording.count(datum):
         raise ValueError(f'the ground truth on {topic} needs the origin of its map, a {FIX} on '
                          f'{datum}, which {recording.path} does not have: record it, or say '
                          f'--truth {NO_TOPIC}')
     return topic
 
 
-def _chosen(recording: Recording, name: str, topic: str | None, aside: set[str]) -> str:
+def _chosen(recording: Recording, name: str, topic: str | None, aside: set[str],
+            is_needed: bool) -> str:
     option = '--' + name.replace('_', '-')
     if topic == NO_TOPIC:
-        if name in NEEDED:
+        if is_needed:
             raise ValueError(f'{option} none: without it there are no poses')
         return ''
     if topic is not None:
@@ -203,8 +224,8 @@ def _chosen(recording: Recording, name: str, topic: str | None, aside: set[str])
     if len(found) > 1:
         raise ValueError(f'{recording.path} has several topics of {_either(name)}: say '
                          f'{option} with one of {", ".join(found)}'
-                         + ('' if name in NEEDED else f', or {NO_TOPIC}'))
-    if not found and name in NEEDED:
+                         + ('' if is_needed else f', or {NO_TOPIC}'))
+    if not found and is_needed:
         raise ValueError(f'{recording.path} has no messages of {_either(name)}; its topics are '
                          f'{_listed(recording)}')
     return found[0] if found else ''

@@ -29,13 +29,14 @@ from fg2_ros.evaluation.drive import DriveRecord
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, Imagery, ImageryError
 from fg2_ros.imagery.patch import PatchView
-from fg2_ros.replay.mounts import MOVING, STATIC, StaticMounts
+from fg2_ros.replay.mounts import require_mounts, StaticMounts
 from fg2_ros.replay.outputs import (
     BAG_FOLDER, CSV_FILE, GEOJSON_FILE, PoseTable, require_new, write_bag, write_geojson)
-from fg2_ros.replay.recording import choose_topics, POSE, Recording, Topics
+from fg2_ros.replay.recording import choose_topics, POSES, Recording, Topics
 from fg2_ros.replay.replay import Replay, ReplayedImage
 from fg2_ros.replay.settings import ReplaySettings, TopicNames
-from fg2_ros.replay.truth import drive_record, read_fixes, read_truth, truth_figures
+from fg2_ros.replay.tracks import read_fixes, read_truth
+from fg2_ros.replay.truth import drive_record, truth_figures
 from fg2_ros.ros import loading
 from fg2_ros.ros.node_settings import ImagerySettings, NodeSettings
 from fg2_ros.ros.pipeline import Pipeline
@@ -116,24 +117,15 @@ def replay_bag(bag: Path, settings: ReplaySettings, topic_names: TopicNames = To
         if for_page:
             _require_true_poses(recording, topics)
         mounts = StaticMounts(recording)
-        _require_mounts(settings, recording, mounts)
+        require_mounts(mounts, recording.path, settings)
         return _replay(settings, recording, topics, mounts, out, for_page, progress)
 
 
 def _require_true_poses(recording: Recording, topics: Topics) -> None:
     """Refuse a page without true poses, before anything takes time."""
-    if recording.types.get(topics.truth) != POSE:
-        raise ValueError(f'--report needs a ground truth of {POSE}: name it with --truth')
-
-
-def _require_mounts(
-        settings: ReplaySettings, recording: Recording, mounts: StaticMounts) -> None:
-    """Refuse a bag that does not tell where the camera is, unless it is at the vehicle's frame."""
-    if settings.camera_frame != settings.base_frame and not mounts.are_known(settings.base_frame):
-        raise ValueError(
-            f'{recording.path} has no {STATIC}, nor mounts on {MOVING}, which tell where the '
-            f'camera is on the vehicle: record it, or say --camera-frame {settings.base_frame} if '
-            'all sensors sit there and look ahead')
+    if recording.types.get(topics.truth) not in POSES:
+        raise ValueError('--report needs a ground truth with headings, of '
+                         f'{" or ".join(POSES)}: name it with --truth')
 
 
 def node_settings(settings: ReplaySettings) -> NodeSettings:
@@ -232,10 +224,10 @@ def _compare_with_truth(
         figures: dict[str, Any]) -> tuple[DriveRecord, MapFrame] | None:
     """Return the drive in the map of its ground truth, if there is one, and add its figures."""
     try:
-        truth = read_truth(recording, topics, pipeline)
+        truth = read_truth(recording, topics, pipeline.vehicle)
         if truth is None:
             return None
-        record = drive_record(truth, read_fixes(recording, topics.fix, pipeline), images, {
+        record = drive_record(truth, read_fixes(recording, topics.fix, pipeline.vehicle), images, {
             f'rejected: {kind}': f'{count} images, such as: {figures["last_rejections"][kind]}'
             for kind, count in figures['rejected'].items()})
     except ValueError as error:

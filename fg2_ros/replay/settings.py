@@ -36,14 +36,15 @@ class TopicNames:
     camera_info: str | None = setting(
         None, 'Of sensor_msgs/CameraInfo; only pinhole cameras need it.', of=str, option=_TOPIC)
     truth: str | None = setting(
-        None, 'Ground truth: geometry_msgs/PoseStamped of base_link, with a NavSatFix on "datum" '
-        'beside it, or sensor_msgs/NavSatFix (default: /ground_truth/pose, if it is there).',
+        None, 'Ground truth: sensor_msgs/NavSatFix, or PoseStamped, PoseWithCovarianceStamped or '
+        'Odometry with the origin of its map, a NavSatFix, on "datum" beside it (default: '
+        '/ground_truth/pose, if it is there).',
         of=str, option=_TOPIC)
 
 
 @dataclass(frozen=True)
-class ReplaySettings:
-    """How the images of a bag are localized."""
+class SourceSettings:
+    """Where imagery comes from."""
 
     source: tuple = setting(
         (), "Imagery, as the node's imagery.sources; again for where it has none or fails.",
@@ -56,11 +57,12 @@ class ReplaySettings:
     wait_s: float = setting(
         60.0, 'How long an image waits for its imagery.', unit='s', between=(0.0, 600.0),
         option={'name': 'wait', 'metavar': 'S'})
-    weights: Path = setting(SHIPPED_WEIGHTS, 'File that `fg2 train` or `fg2 convert` made.')
-    device: str = setting('auto', 'Torch device.')
-    precision: str = setting(
-        'auto', 'auto: bf16 on a CPU with instructions for it, else fp32.',
-        choices=('auto', 'fp32', 'fp16', 'bf16'))
+
+
+@dataclass(frozen=True)
+class VehicleSettings:
+    """What carries the camera, and what kind of camera it is."""
+
     base_frame: str = setting(
         'base_link', 'Whose pose is wanted.', option={'metavar': 'FRAME'})
     camera_frame: str = setting(
@@ -71,5 +73,16 @@ class ReplaySettings:
     camera: Path | None = setting(
         None, 'Parameter file of a node (fg2.yaml), of which the settings camera.* are taken: '
         'what kind of camera it is.', of=Path, option={'metavar': 'FILE.yaml'})
+
+
+@dataclass(frozen=True)
+class ReplaySettings(VehicleSettings, SourceSettings):
+    """How the images of a bag are localized."""
+
+    weights: Path = setting(SHIPPED_WEIGHTS, 'File that `fg2 train` or `fg2 convert` made.')
+    device: str = setting('auto', 'Torch device.')
+    precision: str = setting(
+        'auto', 'auto: bf16 on a CPU with instructions for it, else fp32.',
+        choices=('auto', 'fp32', 'fp16', 'bf16'))
     every: int = setting(1, 'Only each Nth image.', between=(1, 10 ** 9))
     limit: int | None = setting(None, 'At most N images.', of=int, between=(1, 10 ** 9))

@@ -12,112 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The ground truth that a bag holds, and how far the poses of a replay are from it."""
+"""How far the poses of a replay are from the ground truth of the bag."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from fg2_ros.evaluation.drive import DriveRecord, summary
-from fg2_ros.geometry.frames import is_nowhere, MapFrame
-from fg2_ros.replay.recording import datum_of, FIX, Recording, Topics
 from fg2_ros.replay.replay import ReplayedImage
-from fg2_ros.ros import conversions
-from fg2_ros.ros.pipeline import Pipeline
+from fg2_ros.replay.tracks import PoseTrack, SECOND_NS
 import numpy as np
-from tf_transformations import euler_from_quaternion
-
-LONGEST_GAP_S = 1.0  # truth is not interpolated further than this
-SECOND_NS = 1e9
-
-
-@dataclass(frozen=True)
-class PoseTrack:
-    """
-    Where something was, in a map of its own.
-
-    :param stamp_ns: (T,) int64, increasing.
-    :param pose: (T, 3) east m, north m, yaw rad; the yaw of what is only known by its position is
-        NaN.
-    :param lever_m: its place in base_link.
-    """
-
-    frame: MapFrame
-    stamp_ns: np.ndarray
-    pose: np.ndarray
-    lever_m: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def has_heading(self) -> bool:
-        """Whether yaws are known."""
-        return bool(np.isfinite(self.pose[:, 2]).all())
-
-    def knows(self, stamp_ns: np.ndarray) -> np.ndarray:
-        """Return for each stamp whether it lies between two of the track's that are near."""
-        after = np.clip(np.searchsorted(self.stamp_ns, stamp_ns), 0, len(self.stamp_ns) - 1)
-        before = np.maximum(after - (self.stamp_ns[after] > stamp_ns), 0)
-        return ((self.stamp_ns[before] <= stamp_ns) & (stamp_ns <= self.stamp_ns[after])
-                & (self.stamp_ns[after] - self.stamp_ns[before] <= LONGEST_GAP_S * SECOND_NS))
-
-    def at(self, stamp_ns: np.ndarray) -> np.ndarray:
-        """Return (N, 3) poses at stamps, interpolated."""
-        columns = (*self.pose[:, :2].T, np.unwrap(self.pose[:, 2]))
-        seconds, knots = _seconds(stamp_ns, self.stamp_ns[0]), _seconds(
-            self.stamp_ns, self.stamp_ns[0])
-        return np.stack([np.interp(seconds, knots, each) for each in columns], axis=1)
-
-
-def read_truth(recording: Recording, topics: Topics, pipeline: Pipeline) -> PoseTrack | None:
-    """
-    Return the ground truth of a bag; None if there is none.
-
-    :raises ValueError: if it cannot be used.
-    """
-    if not topics.truth:
-        return None
-    if recording.types[topics.truth] == FIX:
-        return read_fixes(recording, topics.truth, pipeline)
-    found = list(_poses(recording, topics.truth))
-    if not found:
-        raise ValueError(f'there is no message on {topics.truth}')
-    datum = next(recording.messages([datum_of(topics.truth)])).message()  # `_chosen_truth` saw it
-    return _track(MapFrame(datum.latitude, datum.longitude), *zip(*found))
-
-
-def read_fixes(recording: Recording, topic: str, pipeline: Pipeline) -> PoseTrack:
-    """
-    Return the good fixes on a topic.
-
-    :raises ValueError: if there is none.
-    """
-    stamps, places, lever_m = [], [], (0.0, 0.0)
-    for recorded in recording.messages([topic]):
-        message = recorded.message()
-        place = message.latitude, message.longitude
-        if message.status.status >= 0 and np.isfinite(place).all() and not is_nowhere(*place):
-            stamps.append(conversions.stamp_ns(message.header.stamp))
-            places.append(place)
-            lever_m = tuple(pipeline.mount_of(message.header.frame_id)[0][:2])
-    if not places:
-        raise ValueError(f'there is no good fix on {topic}')
-    frame = MapFrame(*places[0])
-    poses = [(*frame.map_from_geodetic(*place), np.nan) for place in places]
-    return _track(frame, stamps, poses, lever_m)
-
-
-def _poses(recording: Recording, topic: str) -> Iterator[tuple[int, tuple]]:
-    for recorded in recording.messages([topic]):
-        message = recorded.message()
-        place, q = message.pose.position, message.pose.orientation
-        yield conversions.stamp_ns(message.header.stamp), (
-            place.x, place.y, euler_from_quaternion((q.x, q.y, q.z, q.w))[2])
-
-
-def _track(frame: MapFrame, stamps: Sequence[int], poses: Sequence,
-           lever_m: tuple[float, float] = (0.0, 0.0)) -> PoseTrack:
-    stamp_ns, first = np.unique(np.array(stamps, np.int64), return_index=True)
-    return PoseTrack(frame, stamp_ns, np.array(poses, float)[first], lever_m)
 
 
 def drive_record(truth: PoseTrack, gnss: PoseTrack, outcomes: Sequence[ReplayedImage],

@@ -25,7 +25,7 @@ from markupsafe import Markup
 import numpy as np
 
 SIMULATED = {  # values of the log that a chart shows
-    'Loss [nats a cell]': ('info_nce', 'local', 'layers', 'pose', 'validation_loss'),
+    'Loss [nats a cell]': ('info_nce', 'layers', 'pose', 'validation_loss', 'validation_pose'),
     'Position error [m]': ('validation_mean_m', 'validation_median_m'),
     'Yaw error [deg]': ('validation_median_deg',),
     'Learning rate': ('rate',)}

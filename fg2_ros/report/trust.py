@@ -16,77 +16,101 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-import io
 from pathlib import Path
+from typing import Any
 
 from fg2_ros.evaluation.drives import figures as trust_figures
-from fg2_ros.evaluation.drives.moments import Moment
-from fg2_ros.evaluation.drives.results import Claim, DriveResult
-from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.evaluation.drives.evaluate import Evaluation
+from fg2_ros.evaluation.drives.results import DriveResult
 from fg2_ros.report.charts import chart, COLOURS, Curve, CYCLE, line_chart
+from fg2_ros.report.error_map import error_map
 from fg2_ros.report.html_page import write_page
+from fg2_ros.report.pose_pictures import belief_uri, frame_uri
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse
 import numpy as np
 
 ORIGINS = {'belief': trust_figures.tracked, '~/pose': trust_figures.measured,
            'each image alone': trust_figures.alone}
 TALL = 300  # points
 SIGMA_M, ERROR_M = (0.05, 10.0), (0.01, 100.0)  # what the chart of both shows
-ARROW_M = 6.0
-PICTURE_IN, PICTURE_DPI, JPEG_QUALITY = 4.2, 120, 88
-TRUTH_COLOUR, BELIEF_COLOURS = '#ffffff', 'plasma'
+COMPARED = {  # figure: unit and digits after the point
+    'published_after_3s': ('', 3), 'median_error_m': ('m', 2), 'p95_error_m': ('m', 2),
+    'max_error_m': ('m', 2), 'median_yaw_error_deg': ('°', 2), 'wrong_published': ('', 4),
+    'anees_track': ('', 2), 'anees_pose': ('', 2), 'coverage_90': ('', 3),
+    'median_sigma_m': ('m', 2), 'right_within_5s': ('', 2), 'right_within_15s': ('', 2)}
+BY_DRIVE = {
+    'length_m': ('m', 0), 'frames': ('', 0), 'published_share': ('', 3),
+    'median_error_m': ('m', 2), 'p95_error_m': ('m', 2), 'max_error_m': ('m', 2),
+    'median_sigma_m': ('m', 2), 'wrong_published': ('', 4), 'anees_track': ('', 2),
+    'time_to_right_pose_s': ('s', 1)}
 
 
 @dataclass(frozen=True)
 class PublishedPoses:
     """
-    Poses of one origin: (N,) arrays over those that were published, of so many frames.
+    Poses of one origin: (N,) arrays over those that were published.
 
     :param name: what the legend calls them.
-    :param frames: published or not.
+    :param frame_time_s: (M,) of all frames, published or not.
     :param time_s: since the first image of the drive.
     :param sigma_m: that was claimed, in the direction in which the position is known worst.
     :param nees: squared Mahalanobis distance of the true position, with 2 degrees of freedom.
     """
 
     name: str
-    frames: int
+    frame_time_s: np.ndarray
     time_s: np.ndarray
     error_m: np.ndarray
     sigma_m: np.ndarray
     nees: np.ndarray
 
 
-def write_trust_report(path: Path, figures: dict, drives: Sequence[DriveResult],
-                       moments: Sequence[Moment]) -> None:
+def write_trust_report(path: Path, evaluations: Sequence[Evaluation]) -> None:
     """
-    Write figures, charts and beliefs as one self-contained page.
+    Write figures, charts, maps and beliefs as one self-contained page.
 
     :param path: the HTML file; replaced if it exists.
-    :param figures: as the command writes them.
-    :param moments: at which the belief is shown.
+    :param evaluations: of the same drives with one network, or with several to be compared.
     """
-    origins = [origin for origin in published_poses(drives) if len(origin.error_m)]
-    images_a_second = figures['drives'] * figures['rate_hz']
+    first = evaluations[0]
+    if len(evaluations) == 1:
+        origins = published_poses(first.drives, ORIGINS)
+    else:
+        origins = [poses for each in evaluations for poses in published_poses(
+            each.drives, {each.name: trust_figures.tracked})]
+    origins = [origin for origin in origins if len(origin.error_m)]
     write_page(
-        path, 'trust.html', title='How far the poses can be trusted', subtitle=subtitle(figures),
-        figures=figures, charts=charts(origins, images_a_second) if origins else {},
-        moments=[(moment, belief_uri(moment)) for moment in moments],
-        plain_figures={name: rounded(value) for name, value in figures.items()
-                       if not isinstance(value, dict)})
+        path, 'trust.html', title='How far the poses can be trusted',
+        subtitle=subtitle(first.figures), evaluations=[shown(each) for each in evaluations],
+        charts=charts(origins) if origins else {}, compared=COMPARED, by_drive=BY_DRIVE)
+
+
+def shown(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what the page shows of one network."""
+    return {
+        'name': evaluation.name, 'figures': evaluation.figures,
+        'moments': [(moment, belief_uri(moment)) for moment in evaluation.moments],
+        'worst': [(frame, frame_uri(frame)) for frame in evaluation.worst],
+        'maps': {drive.name: error_map(drive, evaluation.grounds[drive.name])
+                 for drive in evaluation.drives if drive.name in evaluation.grounds},
+        'plain_figures': {name: rounded(value) for name, value in evaluation.figures.items()
+                          if not isinstance(value, dict)}}
 
 
 def subtitle(figures: dict) -> str:
     """Return in a line what was driven."""
-    parts = [f'{figures["drives"]} drives in {figures["difficulty"]} cities',
-             f'{figures["frames"]} images at {figures["rate_hz"]:g} Hz',
-             f'fault: {figures["fault"]}']
+    if 'data_sets' in figures:
+        parts = [f'{figures["recorded_drives"]} recorded drives of '
+                 f'{", ".join(figures["data_sets"])}', f'split: {figures["split"]}',
+                 f'{figures["frames"]} images in {figures["drives"]} runs over '
+                 f'{figures["length_m"] / 1000:.1f} km']
+    else:
+        parts = [f'{figures["drives"]} drives in {figures["difficulty"]} cities',
+                 f'{figures["frames"]} images at {figures["rate_hz"]:g} Hz']
+    parts.append(f'fault: {figures["fault"]}')
     if figures['prior_offset_m']:
         parts.append(f'fixes off by {figures["prior_offset_m"]:g} m')
     if not figures['has_heading']:
@@ -94,14 +118,15 @@ def subtitle(figures: dict) -> str:
     return ', '.join(parts)
 
 
-def published_poses(drives: Sequence[DriveResult]) -> list[PublishedPoses]:
-    """Return the published poses of all origins, against the truth."""
+def published_poses(drives: Sequence[DriveResult], origins: Mapping[str, trust_figures.Source]
+                    ) -> list[PublishedPoses]:
+    """Return the published poses of some origins, against the truth."""
     images = [image for drive in drives for image in drive.images]
     found = []
-    for name, source in ORIGINS.items():
+    for name, source in origins.items():
         results = trust_figures.results(images, source)
         found.append(PublishedPoses(
-            name, len(images),
+            name, np.array([image.time_s for image in images]),
             np.array([image.time_s for image in images if source(image) is not None]),
             np.array([result.position_error_m for result in results]),
             np.array([trust_figures.sigma_m(result.covariance) for result in results]),
@@ -109,18 +134,14 @@ def published_poses(drives: Sequence[DriveResult]) -> list[PublishedPoses]:
     return found
 
 
-def charts(origins: Sequence[PublishedPoses], images_a_second: float) -> dict[str, Markup]:
-    """
-    Return all charts by their titles.
-
-    :param images_a_second: of all drives together.
-    """
+def charts(origins: Sequence[PublishedPoses]) -> dict[str, Markup]:
+    """Return all charts by their titles."""
     return {
         'Ellipses that hold the truth': reliability(origins),
         'Error if only the surest poses are used': risk_against_coverage(origins),
         'Error against claimed sigma': error_against_sigma(origins),
         'Error over the drive': errors_over_time(origins),
-        'Published over the drive': published_over_time(origins, images_a_second)}
+        'Published over the drive': published_over_time(origins)}
 
 
 def reliability(origins: Sequence[PublishedPoses]) -> Markup:
@@ -141,7 +162,7 @@ def risk_against_coverage(origins: Sequence[PublishedPoses]) -> Markup:
     for origin, colour in zip(origins, CYCLE):
         errors = origin.error_m[np.argsort(origin.sigma_m, kind='stable')]
         count = np.arange(1, len(errors) + 1)
-        curves.append(Curve(origin.name, 100 * count / origin.frames,
+        curves.append(Curve(origin.name, 100 * count / len(origin.frame_time_s),
                             np.cumsum(errors) / count, colour))
     return line_chart('risk against coverage', curves, 'mean position error [m]',
                       'frames used, the surest first [%]')
@@ -174,60 +195,31 @@ def errors_over_time(origins: Sequence[PublishedPoses]) -> Markup:
         'time since the first image [s]')
 
 
-def published_over_time(origins: Sequence[PublishedPoses], images_a_second: float) -> Markup:
+def published_over_time(origins: Sequence[PublishedPoses]) -> Markup:
     """Return a chart of how many images led to a pose, second by second of all drives."""
-    return line_chart('published over time', [
-        Curve(origin.name, *by_second(
-            origin, lambda errors: 100 * len(errors) / images_a_second), colour)
-        for origin, colour in zip(origins, CYCLE)], 'published [%]',
-        'time since the first image [s]')
+    curves = []
+    for origin, colour in zip(origins, CYCLE):
+        frames, published = (
+            np.bincount(seconds(time_s), minlength=seconds(origin.frame_time_s).max() + 1)
+            for time_s in (origin.frame_time_s, origin.time_s))
+        some = np.flatnonzero(frames)
+        curves.append(Curve(origin.name, some, 100 * published[some] / frames[some], colour))
+    return line_chart(
+        'published over time', curves, 'published [%]', 'time since the first image [s]')
+
+
+def seconds(time_s: np.ndarray) -> np.ndarray:
+    """Return the whole seconds of times."""
+    return np.floor(time_s + 1e-6).astype(int)
 
 
 def by_second(origin: PublishedPoses, figure: Callable[[np.ndarray], float]
               ) -> tuple[np.ndarray, np.ndarray]:
     """Return the seconds up to the last pose, and a figure of the errors of each."""
-    second = np.floor(origin.time_s + 1e-6).astype(int)
-    seconds = np.arange(second.max() + 1)
-    return seconds, np.array([figure(origin.error_m[second == each]) for each in seconds])
-
-
-def belief_uri(moment: Moment) -> str:
-    """Return a picture of a belief on the aerial image as a data URI; white is the truth."""
-    figure = Figure((PICTURE_IN, PICTURE_IN), dpi=PICTURE_DPI)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(moment.picture, extent=moment.extent_m)
-    strength = moment.density / max(float(moment.density.max()), np.finfo(float).tiny)
-    axes.imshow(strength, extent=moment.extent_m, origin='lower', cmap=BELIEF_COLOURS,
-                alpha=np.clip(3 * strength, 0, 0.75), vmin=0, vmax=1)
-    draw_pose(axes, moment.truth, TRUTH_COLOUR)
-    if moment.published:
-        draw_claim(axes, moment.published)
-    axes.set(xlim=moment.extent_m[:2], ylim=moment.extent_m[2:])
-    axes.set_axis_off()
-    file = io.BytesIO()
-    figure.savefig(file, format='jpg', pil_kwargs={'quality': JPEG_QUALITY})
-    return f'data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}'
-
-
-def draw_claim(axes: Axes, claim: Claim) -> None:
-    """Draw a pose with the ellipse that holds its position with 95 %."""
-    draw_pose(axes, claim.pose, COLOURS['teal'])
-    axes.add_patch(ellipse_95(claim))
-
-
-def draw_pose(axes: Axes, pose: Pose2, colour: str) -> None:
-    """Draw an arrow that begins where a vehicle is and points where it looks."""
-    ahead = pose.compose(Pose2(ARROW_M, 0.0, 0.0))
-    axes.annotate('', ahead[:2], pose[:2], arrowprops={
-        'arrowstyle': '-|>', 'color': colour, 'linewidth': 1.6, 'shrinkA': 0, 'shrinkB': 0})
-
-
-def ellipse_95(claim: Claim) -> Ellipse:
-    """Return the ellipse that holds the position with 95 %."""
-    values, vectors = np.linalg.eigh(claim.covariance[:2, :2])
-    width, height = 2 * np.sqrt(-2 * np.log(0.05) * values)
-    angle = np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0]))
-    return Ellipse(claim.pose[:2], width, height, angle=angle, fill=False, color=COLOURS['teal'])
+    second = seconds(origin.time_s)
+    each_second = np.arange(second.max() + 1)
+    return each_second, np.array([
+        figure(origin.error_m[second == each]) for each in each_second])
 
 
 def rounded(value: object) -> object:

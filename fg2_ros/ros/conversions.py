@@ -28,6 +28,7 @@ from fg2_ros.geometry.se2 import Pose2, wrap_angle, yaw_from_bearing
 from fg2_ros.ros.fix_guard import Position
 from fg2_ros.ros.image_encodings import ENCODINGS, rgb_of
 from fg2_ros.ros.node_settings import SensorSettings
+from fg2_ros.ros.serialized_image import ImageView
 from fg2_ros.tracker.inputs import Odometry
 from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped, Quaternion
 from nav_msgs.msg import Odometry as OdometryMessage
@@ -64,7 +65,7 @@ def stamp_message(nanoseconds: int) -> Time:
 
 # Images ----------------------------------------------------------------------------------------
 
-def rgb_from_image(message: Image | CompressedImage) -> np.ndarray:
+def rgb_from_image(message: Image | ImageView | CompressedImage) -> np.ndarray:
     """
     Return a (H, W, 3) uint8 RGB array of an image message, be it compressed or not.
 
@@ -73,7 +74,7 @@ def rgb_from_image(message: Image | CompressedImage) -> np.ndarray:
 
     :raises ValueError: if its encoding or format is not known, or it is damaged.
     """
-    if isinstance(message, Image):
+    if not isinstance(message, CompressedImage):
         return rgb_of(message)
     label = message.format
     pattern = re.search(r'compressed (bayer_\w+?)(8|16)\b', label)

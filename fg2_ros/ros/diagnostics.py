@@ -74,13 +74,13 @@ class Health:
     Counts what happens, from any thread, and reports it once a second.
 
     :param logger: of the node; every trouble is logged once, and again each ten seconds while it
-        lasts.
+        lasts, as a warning if somebody has to act.
     """
 
     def __init__(self, logger) -> None:
         self._logger = logger
         self._lock = threading.Lock()
-        self._logged_s: dict[str, float] = {}  # when, by what was said but for its numbers
+        self._logged_s: dict[tuple[str, bool], float] = {}  # when, by sentence and as a warning
         self.state = 'unconfigured'
         self.setup_error = ''  # why the node could not be configured
         self.notes: dict[str, str] = {}
@@ -113,25 +113,34 @@ class Health:
             self.last_reason = str(rejection)
         self.trouble(rejection.kind, f'no pose: {rejection}')
 
-    def trouble(self, kind: str, reason: str, once: bool = False) -> None:
+    def trouble(self, kind: str, reason: str, once: bool = False, may_pass: bool = False) -> None:
         """
-        Warn about something wrong: now in the log, and in /diagnostics while it is recent.
+        Tell of something wrong: now in the log, and in /diagnostics while it is recent.
+
+        The log warns of what somebody has to act on, and informs of the rest.
 
         :param once: do not repeat it in the log while it lasts.
+        :param may_pass: nobody has to act unless it lasts.
         """
-        now, pattern = time.monotonic(), re.sub(r'[-\d.]+', '#', reason)
-        silent_s = OVER_S if once else REPEAT_LOG_S
+        now = time.monotonic()
         with self._lock:
             before = self._troubles.get(kind)
             since_s = before.since_s if before and before.is_recent else now
-            self._troubles[kind] = Trouble(reason, since_s, now)
-            self._logged_s = {said: when for said, when in self._logged_s.items()
-                              if now - when < max(OVER_S, REPEAT_LOG_S)}
-            due = now - self._logged_s.get(pattern, -np.inf) >= silent_s
-            if due or once:
-                self._logged_s[pattern] = now
+            trouble = self._troubles[kind] = Trouble(reason, since_s, now)
+            warns = kind not in SEARCHING and (trouble.lasts or not may_pass)
+            due = self._is_due(re.sub(r'[-\d.]+', '#', reason), warns, now, once)
         if due:
-            self._logger.warning(reason)
+            (self._logger.warning if warns else self._logger.info)(reason)
+
+    def _is_due(self, pattern: str, warns: bool, now_s: float, once: bool) -> bool:
+        """Return whether a sentence without its numbers is to be logged; note that it is."""
+        self._logged_s = {said: when_s for said, when_s in self._logged_s.items()
+                          if now_s - when_s < max(OVER_S, REPEAT_LOG_S)}
+        before_s = self._logged_s.get((pattern, warns), -np.inf)
+        due = now_s - before_s >= (OVER_S if once else REPEAT_LOG_S)
+        if due or once:
+            self._logged_s[pattern, warns] = now_s
+        return due
 
     def note(self, kind: str, sentence: str) -> None:
         """Keep a sentence on what is lacking but needs not be there; '' once it is there."""

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import Callable, Mapping
+from typing import Callable, Mapping, Union
 
 import cv2
 from cv_bridge import CvBridge
+from fg2_ros.ros.serialized_image import ImageView
 import numpy as np
 from sensor_msgs.msg import Image
 
@@ -91,9 +92,10 @@ ENCODINGS: Mapping[str, Encoding | Planes] = {
     'nv24': Planes(3.0, _rgb_of_nv24)}
 
 _bridge = CvBridge()
+AnyRaw = Union[Image, ImageView]  # which have the same fields
 
 
-def rgb_of(message: Image) -> np.ndarray:
+def rgb_of(message: AnyRaw) -> np.ndarray:
     """
     Return the (H, W, 3) uint8 RGB array of a raw image.
 
@@ -114,16 +116,16 @@ def rgb_of(message: Image) -> np.ndarray:
             f'cv_bridge cannot convert {message.encoding} to rgb8: {error}') from error
 
 
-def _row_bytes(message: Image, encoding: Encoding | Planes) -> int:
+def _row_bytes(message: AnyRaw, encoding: Encoding | Planes) -> int:
     return message.width * encoding.channels * encoding.bits // 8
 
 
-def _row_count(message: Image, encoding: Encoding | Planes) -> int:
+def _row_count(message: AnyRaw, encoding: Encoding | Planes) -> int:
     return round(message.height * encoding.rows) if isinstance(encoding, Planes) \
         else message.height
 
 
-def _require_size(message: Image, encoding: Encoding | Planes) -> None:
+def _require_size(message: AnyRaw, encoding: Encoding | Planes) -> None:
     size = f'{message.width} x {message.height} pixels'
     if message.width == 0 or message.height == 0:
         raise ValueError(f'the image is empty: {size}')
@@ -141,14 +143,14 @@ def _require_size(message: Image, encoding: Encoding | Planes) -> None:
             f'the image is truncated: {len(message.data)} bytes instead of {wanted}')
 
 
-def _rows(message: Image, encoding: Encoding | Planes) -> np.ndarray:
+def _rows(message: AnyRaw, encoding: Encoding | Planes) -> np.ndarray:
     """Return the (rows, bytes) of an image, without padding."""
     count = _row_count(message, encoding)
     rows = np.frombuffer(message.data, np.uint8, message.step * count)
     return np.ascontiguousarray(rows.reshape(count, -1)[:, :_row_bytes(message, encoding)])
 
 
-def _packed(message: Image, encoding: Encoding) -> Image:
+def _packed(message: AnyRaw, encoding: Encoding) -> AnyRaw:
     """Return a message as cv_bridge takes it: rows packed, the low byte of numbers first."""
     row_bytes = _row_bytes(message, encoding)
     is_swapped = bool(message.is_bigendian) and encoding.bits > 8

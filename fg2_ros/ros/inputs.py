@@ -118,7 +118,7 @@ class Inputs:
                 self._notice_stamp(listened, message)
                 listened.take(message)
             except (ValueError, ImageryError) as error:
-                self._health.trouble(topic, str(error), once=True)
+                self._health.trouble(topic, str(error), once=True, may_pass=True)
             except Exception:
                 self._health.trouble(topic, f'{topic}: {traceback.format_exc()}')
             self.callbacks_ms.append(1e3 * (time.thread_time() - began_s))

@@ -39,7 +39,7 @@ from fg2_ros.ros.pipeline import Pipeline
 from fg2_ros.ros.services import Services
 from fg2_ros.ros.transforms import Transforms
 from fg2_ros.ros.transitions import refuse_impossible_transitions
-from fg2_ros.ros.worker import is_at_work, keep_memory
+from fg2_ros.ros.worker import is_at_work, keep_memory, spare_from_collection
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
 from rclpy.duration import Duration
@@ -150,6 +150,7 @@ class FG2Node(LifecycleNode):
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
                           on_clock_change=False),
             post_callback=lambda _: self._made.start_again('the ROS clock went back'))
+        spare_from_collection()
 
     def _make_parts(self, settings: NodeSettings) -> Parts:
         """Return all parts; if one cannot be made, what the others hold is given back."""
@@ -181,6 +182,7 @@ class FG2Node(LifecycleNode):
 
     def _release(self) -> None:
         self._stop()
+        gc.unfreeze()
         if self._localization is not None:
             self._localization.close()
             self._localization = None

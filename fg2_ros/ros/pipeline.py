@@ -31,6 +31,7 @@ from fg2_ros.ros.headings import Headings, Yaw
 from fg2_ros.ros.image_sets import AnyImage, ImageSet
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
+from fg2_ros.ros.vehicle_mounts import VehicleMounts
 from fg2_ros.ros.velocities import Velocities
 from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.results import Silence, TrackedPose
@@ -45,7 +46,6 @@ from std_msgs.msg import Header
 if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
 
-FOOTPRINT = 'base_footprint'  # below base_link (REP-120): the same in the plane
 SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are shown
 OVERTAKEN = 'time jumped back, or a new search began, while an image was worked on'
 
@@ -64,7 +64,8 @@ class Pipeline:
     def __init__(self, settings: NodeSettings, loaded: Loaded, mounts: Mounts,
                  topics: Sequence[str] = ()):
         """Start knowing nothing but the datum, if the settings have one."""
-        self._settings, self._loaded, self._mounts = settings, loaded, mounts
+        self._settings, self._loaded = settings, loaded
+        self.vehicle = VehicleMounts(mounts, settings.base_frame)
         self.tracker = new_tracker(settings, loaded)
         self.headings = Headings(self.tracker)
         self.headings.least_speed_mps = settings.sensors.course_min_speed_mps
@@ -155,19 +156,9 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         stamp_ns = conversions.stamp_ns(message.header.stamp)
-        mount = self._mount_of_odometry(message.child_frame_id)
+        mount = self.vehicle.of_odometry(message.child_frame_id)
         self.tracker.add_odometry(stamp_ns, self._velocities.completed(
             stamp_ns, conversions.odometry_from_message(message, *mount)))
-
-    def _mount_of_odometry(self, frame: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return where the frame is that moves as an odometry says."""
-        try:
-            return self.mount_of(frame)
-        except ValueError as error:
-            if frame.lstrip('/') == FOOTPRINT:
-                return self.mount_of('')
-            raise ValueError(
-                f'the odometry is that of {frame} (child_frame_id): {error}') from None
 
     def add_imu(self, message: Imu) -> None:
         """
@@ -227,8 +218,7 @@ class Pipeline:
 
         :raises NoTransform: (a ValueError) if it is not known.
         """
-        base_frame = self._settings.base_frame
-        return self._mounts.mount(base_frame, sensor_frame or base_frame)
+        return self.vehicle.of_sensor(sensor_frame)
 
     # Images ------------------------------------------------------------------------------------
 

@@ -16,15 +16,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 import struct
 from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 _ENCAPSULATION = 4  # bytes before a message; the lowest bit of the second says little-endian
-_STAMP_AND_LENGTH = 'iII'  # seconds, nanoseconds, bytes of the frame's name and its end
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """An `Image` whose pixels stay where they arrived: 8 megapixels take 4 ms to copy."""
+
+    header: Header
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: memoryview
 
 
 class SerializedImage:
@@ -46,11 +60,13 @@ class SerializedImage:
 
     def message(self) -> Any:
         """
-        Return the message.
+        Return the message, of raw images an `ImageView`.
 
         :raises ValueError: if it is damaged.
         """
         try:
+            if self._kind is Image:
+                return image_view(self._data)
             return deserialize_message(self._data, self._kind)
         except Exception as error:  # rclpy names none
             raise ValueError(f'the image is damaged: {error}') from error
@@ -63,13 +79,57 @@ def header_of(data: bytes) -> Header:
     :raises ValueError: if there is none.
     """
     try:
-        layout = f'{"<" if data[1] & 1 else ">"}{_STAMP_AND_LENGTH}'
-        seconds, nanoseconds, length = struct.unpack_from(layout, data, _ENCAPSULATION)
-        begin = _ENCAPSULATION + struct.calcsize(layout)
-        name = data[begin:begin + length]
-        if len(name) != length:
-            raise ValueError('it ends within the name of the frame')
-        return Header(stamp=Time(sec=seconds, nanosec=nanoseconds),
-                      frame_id=bytes(name).rstrip(b'\0').decode())
+        return _Fields(data).header()
     except (IndexError, struct.error, ValueError) as error:
         raise ValueError(f'an image has no header: {error}') from error
+
+
+def image_view(data: bytes) -> ImageView:
+    """
+    Return a raw image in CDR without copying its pixels.
+
+    :raises ValueError: if it is cut off.
+    :raises struct.error: if it is cut off before the pixels.
+    """
+    fields = _Fields(data)
+    return ImageView(
+        fields.header(), fields.number(), fields.number(), fields.text(), fields.byte(),
+        fields.number(), fields.sequence())
+
+
+class _Fields:
+    """The fields of a message in CDR, one after the other; numbers lie at multiples of four."""
+
+    def __init__(self, data: bytes):
+        """Begin after the encapsulation."""
+        self._data, self._at = data, _ENCAPSULATION
+        self._order = '<' if data[1] & 1 else '>'
+
+    def header(self) -> Header:
+        """Return a std_msgs Header."""
+        stamp = Time(sec=self.number('i'), nanosec=self.number())
+        return Header(stamp=stamp, frame_id=self.text())
+
+    def number(self, kind: str = 'I') -> int:
+        """Return a number of four bytes."""
+        self._at += -self._at % 4
+        (value,) = struct.unpack_from(self._order + kind, self._data, self._at)
+        self._at += 4
+        return value
+
+    def byte(self) -> int:
+        """Return a number of one byte."""
+        self._at += 1
+        return self._data[self._at - 1]
+
+    def sequence(self) -> memoryview:
+        """Return a sequence of bytes, in the memory of the message."""
+        length = self.number()
+        self._at += length
+        if self._at > len(self._data):
+            raise ValueError(f'{self._at - len(self._data)} bytes are lacking')
+        return memoryview(self._data)[self._at - length:self._at]
+
+    def text(self) -> str:
+        """Return a string."""
+        return bytes(self.sequence()).rstrip(b'\0').decode()

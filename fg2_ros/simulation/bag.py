@@ -27,6 +27,7 @@ from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.simulation import bag_messages as msgs
 from fg2_ros.simulation.bag_messages import TYPESTORE
 from fg2_ros.simulation.drive import Drive
+from fg2_ros.simulation.sensors import sample_times
 import numpy as np
 from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
@@ -45,7 +46,25 @@ TYPES = {
     '/imu': 'sensor_msgs/msg/Imu',
     '/ground_truth/pose': 'geometry_msgs/msg/PoseStamped',
     '/ground_truth/datum': 'sensor_msgs/msg/NavSatFix',
+    '/rtk/fix': 'sensor_msgs/msg/NavSatFix',
+    '/rtk/heading': 'sensor_msgs/msg/Imu',
 }
+
+
+@dataclass(frozen=True)
+class Rtk:
+    """
+    A receiver with two antennas that knows where the vehicle was, but not quite when.
+
+    :param sigma_m: of white noise on each axis; ``sigma_rad`` of the heading.
+    :param clock_ahead_s: how much later its stamps are than those of all other sensors.
+    """
+
+    sigma_m: float = 0.02
+    sigma_rad: float = float(np.radians(0.2))
+    rate_hz: float = 10.0
+    clock_ahead_s: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +78,7 @@ class BagMessage:
 
 
 def write_drive(path: Path, drive: Drive, map_frame: MapFrame, images: Iterable[np.ndarray],
-                compressed: bool = True) -> None:
+                compressed: bool = True, rtk: Rtk | None = None) -> None:
     """
     Write a drive as a new bag folder.
 
@@ -69,6 +88,7 @@ def write_drive(path: Path, drive: Drive, map_frame: MapFrame, images: Iterable[
     images' times) and ``/ground_truth/datum`` (the map's origin).
 
     :param images: (H, W, 3) uint8 RGB, one for each of the drive's cameras; may be a generator.
+    :param rtk: writes ``/rtk/fix`` and ``/rtk/heading``, too, if it is given.
     :raises ValueError: if the bag exists already.
     """
     if Path(path).exists():
@@ -76,13 +96,16 @@ def write_drive(path: Path, drive: Drive, map_frame: MapFrame, images: Iterable[
     streams = [
         _static(drive, map_frame), _images(drive, images, compressed), _fixes(drive, map_frame),
         _odometry(drive), _imu(drive), _truth(drive)]
+    if rtk:
+        streams.append(_rtk(drive, map_frame, rtk))
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connections = {
             topic: writer.add_connection(
                 topic, type_name, typestore=TYPESTORE,
                 offered_qos_profiles=[_qos(latched=topic in LATCHED)])
             for topic, type_name in TYPES.items()
-            if topic != ('/image' if compressed else '/image/compressed')}
+            if topic != ('/image' if compressed else '/image/compressed')
+            and (rtk or not topic.startswith('/rtk/'))}
         for stamp_ns, topic, message in heapq.merge(*streams, key=lambda each: each[0]):
             writer.write(
                 connections[topic], stamp_ns, TYPESTORE.serialize_cdr(message, TYPES[topic]))
@@ -178,6 +201,26 @@ def _truth(drive: Drive) -> Stream:
         frames.pitch_rad, frames.yaw_rad)
     for stamp_ns, *pose in rows:
         yield stamp_ns, '/ground_truth/pose', msgs.pose_stamped(stamp_ns, *pose)
+
+
+def _rtk(drive: Drive, map_frame: MapFrame, rtk: Rtk) -> Stream:
+    """Yield places of the antenna and headings of base_link."""
+    rng = np.random.default_rng([rtk.seed, 0x72746B])
+    track = drive.trajectory.at(sample_times(drive.trajectory.duration_s, rtk.rate_hz))
+    ahead_m, left_m, _ = drive.settings.sensors.gnss.antenna_m
+    cosine, sine = np.cos(track.yaw_rad), np.sin(track.yaw_rad)
+    east_m, north_m = rng.normal(0, rtk.sigma_m, (2, len(track.time_s))) + (
+        track.east_m + cosine * ahead_m - sine * left_m,
+        track.north_m + sine * ahead_m + cosine * left_m)
+    latitudes, longitudes = map_frame.geodetic_from_map(east_m, north_m)
+    yaw_rad = track.yaw_rad + rng.normal(0, rtk.sigma_rad, track.yaw_rad.shape)
+    rows = zip(_stamps_ns(track.time_s + rtk.clock_ahead_s), latitudes, longitudes, yaw_rad,
+               track.yaw_rate_radps)
+    for stamp_ns, latitude_deg, longitude_deg, yaw, yaw_rate_radps in rows:
+        yield stamp_ns, '/rtk/fix', msgs.nav_sat_fix(
+            stamp_ns, msgs.GNSS, latitude_deg, longitude_deg, sigma_m=rtk.sigma_m)
+        yield stamp_ns, '/rtk/heading', msgs.imu(
+            stamp_ns, 0.0, 0.0, yaw, yaw_rate_radps=yaw_rate_radps, yaw_sigma_rad=rtk.sigma_rad)
 
 
 def _qos(latched: bool) -> Qos:

@@ -58,8 +58,7 @@ class RunFolder:
         saved = None
         if self._checkpoint.exists():
             saved = self._read_checkpoint(resume)
-        step = saved['step'] if saved else 0
-        kept = [record for record in self.records() if record['step'] <= step]
+        kept = [record for record in self.records() if saved and record['step'] <= saved['step']]
         self._log.write_text(''.join(json.dumps(record) + '\n' for record in kept))
         return saved
 

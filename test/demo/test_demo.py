@@ -32,7 +32,8 @@ import pytest
 
 FIGURES = [
     'frames', 'published', 'median_error_m', 'mean_error_m', 'p95_error_m',
-    'median_yaw_error_deg', 'gnss_median_error_m', 'latency_p50_ms', 'latency_p95_ms', 'anees']
+    'median_yaw_error_deg', 'gnss_median_error_m', 'latency_p50_ms', 'latency_p95_ms', 'anees',
+    'lookups', 'failed_lookups', 'lookup_median_error_m', 'lookup_p95_error_m']
 DEMO = """
 import fg2_ros.demo.run as demo
 demo.NODE_MODULE, demo.MAP_RESOLUTION_M = 'test.helpers.fake_node', 1.0

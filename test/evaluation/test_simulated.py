@@ -20,7 +20,8 @@ import json
 from fg2_ros.bench import tracking
 from fg2_ros.commands import main
 from fg2_ros.evaluation import simulated
-from fg2_ros.evaluation.simulated import CityShots, CurrentCity, Shot, SimulatedSettings
+from fg2_ros.evaluation.current_imagery import CurrentImagery
+from fg2_ros.evaluation.simulated import CityShots, Shot, SimulatedSettings
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.weights import save_weights
@@ -72,7 +73,7 @@ def test_figures_are_those_of_known_errors():
     city = CityShots(7, _orthophoto(), shots)
     localizer = FakeLocalizer(truths, errors)
     found = simulated.simulated_metrics(
-        simulated.localize_cities([city], localizer, CurrentCity(), SETTINGS))
+        simulated.localize_cities([city], localizer, CurrentImagery(), SETTINGS))
     assert np.allclose(localizer.priors_m, [shot.prior[:2] for shot in shots], atol=1e-6)
     expected = {
         'frames': 3, 'accepted_frames': 2, 'accepted': 2 / 3, 'baseline_median_error_m': 6.0,

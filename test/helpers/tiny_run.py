@@ -15,10 +15,11 @@
 """
 A training run of seconds, as a process that can kill itself.
 
-Usage: python -m test.helpers.tiny_run FOLDER [--resume] [--kill-after STEP].
+Usage: python -m test.helpers.tiny_run FOLDER [--resume] [--kill-after STEP] [--steps N] [--exact].
 """
 
 import argparse
+from dataclasses import replace
 import os
 from pathlib import Path
 import signal
@@ -26,8 +27,9 @@ import signal
 from fg2_ros.network.config import FG2Config
 from fg2_ros.report.training import write_simulated_curves
 from fg2_ros.simulation.layers import NAMES
-from fg2_ros.training.simulated.samples import Sample
-from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
+from fg2_ros.training.panorama.samples import Sample
+from fg2_ros.training.panorama.trainer import PanoramaTrainer, TrainSettings
+from fg2_ros.training.processes import join_processes, Processes
 import numpy as np
 from torch.utils.data import Dataset, Subset
 
@@ -64,16 +66,17 @@ class NoiseDataset(Dataset):
 
 
 def make_trainer(folder: Path, resume: bool = False, settings: TrainSettings = SETTINGS,
-                 origin: dict | None = None, kinds: int = 2 ** 40) -> SimulatedTrainer:
+                 origin: dict | None = None, kinds: int = 2 ** 40,
+                 processes: Processes = Processes()) -> PanoramaTrainer:
     """
     Return the run's trainer.
 
     :param kinds: of samples; then the first comes again.
     """
     data = NoiseDataset(kinds)
-    return SimulatedTrainer(
+    return PanoramaTrainer(
         CONFIG, settings, data, Subset(data, range(6)), folder, resume=resume, origin=origin,
-        draw=write_simulated_curves)
+        draw=write_simulated_curves, processes=processes)
 
 
 def main() -> None:
@@ -82,12 +85,18 @@ def main() -> None:
     parser.add_argument('folder', type=Path)
     parser.add_argument('--resume', action='store_true')
     parser.add_argument('--kill-after', type=int)
+    parser.add_argument('--steps', type=int, default=SETTINGS.steps)
+    parser.add_argument('--exact', action='store_true')
     args = parser.parse_args()
+    settings = replace(SETTINGS, steps=args.steps)
+    if args.exact:
+        settings = replace(settings, bfloat16=False, pose_weight=0.0)
 
     def on_step(record: dict) -> None:
         if record['step'] == args.kill_after:
             os.kill(os.getpid(), signal.SIGKILL)
-    make_trainer(args.folder, args.resume).run(on_step)
+    with join_processes('cpu') as processes:
+        make_trainer(args.folder, args.resume, settings, processes=processes).run(on_step)
 
 
 if __name__ == '__main__':

@@ -31,9 +31,9 @@ from fg2_ros.datasets.frames import CrossViewFrame, UnreadableFrame
 from fg2_ros.geometry.se2 import rotation2
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.report.training import write_vigor_kitti_curves
+from fg2_ros.training.processes import join_processes, Processes
 from fg2_ros.training.run_folder import RunFolder
 from fg2_ros.training.vigor_kitti.feature_cache import backbone_hash, FeatureCache
-from fg2_ros.training.vigor_kitti.processes import join_processes, Processes
 from fg2_ros.training.vigor_kitti.run_config import Machine, Recipe
 from fg2_ros.training.vigor_kitti.samples import CrossViewSamples, Variation
 from fg2_ros.training.vigor_kitti.trainer import Data, VigorKittiTrainer

@@ -16,24 +16,30 @@
 
 import re
 
+from fg2_ros.evaluation.drives.evaluate import Evaluation
 from fg2_ros.evaluation.drives.figures import trust_metrics
 from fg2_ros.evaluation.drives.moments import Moment, place_density
+from fg2_ros.evaluation.drives.pictures import Ground, WorstFrame
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, FilterResult, ImageResult
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.report.trust import ellipse_95, write_trust_report
+from fg2_ros.report.pose_pictures import ellipse_95
+from fg2_ros.report.trust import write_trust_report
 import numpy as np
 import pytest
 
 SETTINGS = {'frames_per_drive': 20, 'weights': 'a.safetensors', 'difficulty': 'hard',
             'city_seeds': [5, 6], 'rate_hz': 4.0, 'fault': 'none', 'prior_offset_m': 0.0,
             'has_heading': True}
+RECORDED = {'weights': 'a.safetensors', 'data_sets': ['mine'], 'split': 'test',
+            'recorded_drives': 2, 'length_m': 1234.0, 'fault': 'none', 'prior_offset_m': 0.0,
+            'has_heading': True}
 TRUTH = Pose2(3.0, 4.0, 0.5)
 
 
-def drive(seed: int, published: bool = True) -> DriveResult:
+def drive(name: int | str, published: bool = True) -> DriveResult:
     """Return a drive with Gaussian errors of 0.5 m."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(len(str(name)))
     images = []
     for index in range(20):
         claims = [Claim(Pose2(*(rng.normal(0, (0.5, 0.5, 0.02)) + TRUTH)),
@@ -41,7 +47,7 @@ def drive(seed: int, published: bool = True) -> DriveResult:
         images.append(ImageResult(
             index / 4, TRUTH, *(claims if published else ()), mass=0.99,
             sentences=('is the <heading> right?',)))
-    return DriveResult(seed, tuple(images), None, FilterResult(0.4, 3.0, 1.1))
+    return DriveResult(name, tuple(images), None, FilterResult(0.4, 3.0, 1.1))
 
 
 def moment(published) -> Moment:
@@ -52,13 +58,26 @@ def moment(published) -> Moment:
                   (-12.0, 12.0, -12.0, 12.0), density, TRUTH, published)
 
 
+def evaluation(drives, settings=SETTINGS, name='a', **shown) -> Evaluation:
+    """Return what came of drives."""
+    return Evaluation(name, trust_metrics(drives) | settings, drives, **shown)
+
+
+def shown(drives) -> dict:
+    """Return a map of each drive and an image that was placed badly."""
+    grey = np.full((48, 48, 3), 99, np.uint8)
+    image = drives[0].images[3]
+    return {'worst': [WorstFrame('drive <5>', grey, grey, (-9.0, 15.0, -8.0, 16.0), image)],
+            'grounds': {each.name: Ground(grey, 2.0, (0.0, 0.0)) for each in drives}}
+
+
 @pytest.mark.parametrize('published', [True, False])
 def test_the_page_has_everything_and_needs_nothing(tmp_path, published):
     """Charts where there are poses, all beliefs, all sentences; no address of anybody."""
     drives = [drive(5, published), drive(6, published)]
     path = tmp_path / 'page' / 'trust.html'
     beliefs = [moment(Claim(TRUTH, np.eye(3))), moment(None)]
-    write_trust_report(path, trust_metrics(drives) | SETTINGS, drives, beliefs)
+    write_trust_report(path, [evaluation(drives, moments=beliefs)])
     page = path.read_text()
     assert page.count('<svg class="chart"') == 5 * published
     assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]+"', page)) == 2
@@ -68,12 +87,46 @@ def test_the_page_has_everything_and_needs_nothing(tmp_path, published):
     assert '<th scope="row">anees_track</th>' in page and '1.10' in page
 
 
+def test_recorded_drives_are_shown_on_their_ground_beside_their_worst_images(tmp_path):
+    """Dots have the colours of errors, and a title; the silent ones are where the truth is."""
+    drives = [drive('monday', True), drive('<tuesday>', False)]
+    path = tmp_path / 'page.html'
+    write_trust_report(path, [evaluation(drives, RECORDED, **shown(drives))])
+    page = path.read_text()
+    assert '2 recorded drives of mine, split: test, 40 images in 2 runs over 1.2 km' in page
+    dots = re.findall(r'<g class="(error-\d|silent)">(.*?)</g>', page, re.DOTALL)
+    errors_m = [image.errors_of(image.track).position_error_m for image in drives[0].images]
+    wanted = {f'error-{step}': count for step, count in enumerate(np.histogram(
+        errors_m, [0.0, 0.5, 1.0, 2.0, 5.0, np.inf])[0]) if count} | {'silent': 20}
+    assert {name: inside.count('<circle') for name, inside in dots} == wanted
+    assert '0.0 s: nothing published; is the &lt;heading&gt; right?' in page
+    assert 'drive &lt;5&gt;' in page and '<h3>&lt;tuesday&gt;</h3>' in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+def test_several_weights_are_side_by_side(tmp_path):
+    """One table with a column for each, one curve for each, and the details of both."""
+    drives = [drive('monday')], [drive('monday', False)]
+    path = tmp_path / 'page.html'
+    write_trust_report(path, [
+        evaluation(each, RECORDED, name) for name, each in zip(('old', 'new'), drives)])
+    page = path.read_text()
+    head = page[page.index('The same drives with several weights'):]
+    assert re.findall(r'<th scope="col">(\w+)</th>', head[:head.index('</thead>')]) == [
+        'old', 'new']
+    row = re.search(r'median_error_m</th>\s*<td>(.*?)</td>\s*<td>(.*?)</td>', head)
+    assert float(row[1].split()[0]) == pytest.approx(
+        trust_metrics(drives[0])['median_error_m'], abs=0.006)
+    assert row[2] == '–'
+    assert page.count('<svg class="chart"') == 5 and page.count('<h1 class="part">') == 2
+
+
 def test_the_same_data_give_the_same_page(tmp_path):
     """No time, no random names."""
     drives = [drive(5)]
     for name in ('a.html', 'b.html'):
-        write_trust_report(
-            tmp_path / name, trust_metrics(drives) | SETTINGS, drives, [moment(None)])
+        write_trust_report(tmp_path / name, [
+            evaluation(drives, moments=[moment(None)], **shown(drives))])
     assert (tmp_path / 'a.html').read_bytes() == (tmp_path / 'b.html').read_bytes()
 
 

@@ -78,6 +78,19 @@ def test_searching_is_no_fault(health, clock, kind, level):
     assert status(health) == (level, 'no pose: for some reason')
 
 
+@pytest.mark.parametrize('kind, may_pass, levels', [
+    ('fix', True, ['INFO', 'WARNING']), ('start', False, ['INFO']), ('imagery', False, [
+        'WARNING'])])
+def test_the_log_warns_of_what_somebody_has_to_act_on(
+        health, clock, caplog, kind, may_pass, levels):
+    """What passes by itself is told as information; each level once while it lasts."""
+    caplog.set_level(logging.INFO)
+    for _ in range(5):
+        health.trouble(kind, 'for some reason', once=True, may_pass=may_pass)
+        clock.now_s += 1.0
+    assert [record.levelname for record in caplog.records] == levels
+
+
 def test_poses_that_come_outweigh_a_rejection(health, clock):
     """One image in between of which no pose comes is nothing to act on."""
     health.pose_published(SimpleNamespace(belief=None), 0.1)

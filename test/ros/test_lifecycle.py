@@ -58,6 +58,16 @@ def test_three_cycles_leave_nothing_behind(vehicle):
         assert owned() == before and set(threading.enumerate()) <= threads
 
 
+def test_what_was_loaded_is_never_searched_for_garbage(vehicle):
+    """That would keep map -> odom from being broadcast for a fifth of a second."""
+    node = vehicle.start(active=False, datum=DATUM)
+    assert gc.get_freeze_count() == 0
+    assert vehicle.change(node, 'configure')
+    assert gc.get_freeze_count() > 0
+    assert vehicle.change(node, 'cleanup')
+    assert gc.get_freeze_count() == 0
+
+
 def test_inactive_node_is_silent_and_wakes_up_again(vehicle):
     """Images of the inactive time are never processed."""
     node = vehicle.start(datum=DATUM)

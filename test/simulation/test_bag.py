@@ -16,7 +16,7 @@
 
 import cv2
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.simulation.bag import read_bag, restamped, START_NS, write_drive
+from fg2_ros.simulation.bag import read_bag, restamped, Rtk, START_NS, write_drive
 from fg2_ros.simulation.bag_messages import TYPESTORE
 from fg2_ros.simulation.drive import DriveSettings, simulate_drive
 import numpy as np
@@ -133,6 +133,26 @@ def test_truth_is_at_the_images_stamps_around_the_datum(bag, drive):
     assert (datum.latitude, datum.longitude) == FRAME.datum
     assert [message.pose.position.x for _, message in truth] == list(drive.frames.east_m)
     assert truth[0][0] == START_NS + 2 * 10 ** 9
+
+
+def test_rtk_knows_the_antenna_and_the_heading_but_not_when(drive, tmp_path):
+    write_drive(tmp_path / 'rtk', drive, FRAME, (panorama(k) for k in range(FRAMES)),
+                rtk=Rtk(clock_ahead_s=0.1))
+    fixes, headings = (messages(tmp_path / 'rtk', topic) for topic in ('/rtk/fix', '/rtk/heading'))
+    truth = drive.trajectory.at(np.array([stamp - START_NS for stamp, _ in fixes]) / 1e9 - 0.1)
+    antenna_m = np.stack([truth.east_m - 0.5 * np.cos(truth.yaw_rad),
+                          truth.north_m - 0.5 * np.sin(truth.yaw_rad)])
+    found_m = FRAME.map_from_geodetic(
+        *np.array([(fix.latitude, fix.longitude) for _, fix in fixes]).T)
+    assert 0.01 < np.std(found_m - antenna_m) < 0.03 and len(fixes) == len(headings) > 40
+    turned = [Rotation.from_quat([q.x, q.y, q.z, q.w]).as_euler('xyz')[2] for q in (
+        heading.orientation for _, heading in headings)]
+    assert 0.1 < np.degrees(np.std(turned - truth.yaw_rad)) < 0.3
+    assert fixes[0][1].position_covariance[0] == pytest.approx(0.02 ** 2)
+
+
+def test_no_rtk_unless_it_is_wanted(bag):
+    assert not any(each.topic.startswith('/rtk') for each in read_bag(bag))
 
 
 def test_sensor_places_are_latched(bag):

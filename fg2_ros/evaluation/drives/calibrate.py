@@ -12,21 +12,27 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From weights to a calibration: simulated drives are rendered, followed and learnt from."""
+"""From weights to a calibration: drives are followed, those of cities or recorded ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import cycle, product
+import logging
 from pathlib import Path
 import tempfile
 
-from fg2_ros.evaluation.drives.calibration import calibrated, Sample, samples_of
-from fg2_ros.evaluation.drives.faults import FAULTS, FaultSources
+from fg2_ros.evaluation.current_imagery import CurrentImagery
+from fg2_ros.evaluation.drives import recorded, rendered
+from fg2_ros.evaluation.drives.calibration import (
+    calibrated, Sample, samples_of, UNCALIBRATED)
+from fg2_ros.evaluation.drives.faults import FAULTS, RenderedSources
+from fg2_ros.evaluation.drives.recorded import RecordedSources, Run, runs_of
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing
-from fg2_ros.evaluation.drives.stream import SensorStream, stream_of
+from fg2_ros.evaluation.drives.stream import SensorStream
 from fg2_ros.evaluation.drives.vehicle import Vehicle
-from fg2_ros.evaluation.simulated import CurrentCity
 from fg2_ros.localizer.localizer import Localizer
 from fg2_ros.simulation.cameras import MOUNTS
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
@@ -34,9 +40,12 @@ from fg2_ros.tracker.tracker import Tracker
 from tqdm import tqdm
 
 WRONG = 'prior_30m', 'other_street', 'mirrored'
+LEAST_RUNS, LEAST_IMAGES = 3, 100  # of recorded drives
+LONGEST_M = 250.0  # of a run: what is learnt of one tracker may be a matter of its luck
+WRONG_RUNS = 12  # that are wanted at least; fewer runs have several faults each
 
 
-def calibrate_on_drives(
+def calibrate_on_cities(
         weights: Path, city_seeds: tuple[int, int], frames: int, rate_hz: float,
         cache: Path | None = None, device: str = 'auto',
         precision: str = 'fp32') -> Calibration:
@@ -47,31 +56,103 @@ def calibrate_on_drives(
     :param cache: keeps the rendered drives; None for a folder that is deleted afterwards.
     :raises ValueError: for unusable weights, or if too few images are placed right.
     """
-    imagery = CurrentCity()
-    vehicle = Vehicle(
-        Localizer.load(weights, imagery, device=device, precision=precision), imagery, False)
+    vehicle = _vehicle(weights, device, precision)
     specs = [DriveSpec(seed, difficulty, frames, rate_hz) for seed, difficulty in product(
         range(city_seeds[0], city_seeds[1] + 1), MOUNTS)]
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with tqdm(total=len(specs), desc='rendering', unit='drive', dynamic_ncols=True) as bar:
             render_missing(specs, folder, on_drive=lambda spec: bar.update())
-        streams = [stream_of(open_drive(spec, folder)) for spec in specs]
-        with tqdm(desc='following', unit='drive', dynamic_ncols=True) as bar:
-            return calibrated(
-                streams, _wrong(specs, folder), lambda index, stream, settings: _followed(
-                    index, stream, settings, vehicle, bar),
-                f'simulated cities {city_seeds[0]}-{city_seeds[1]}, {" and ".join(MOUNTS)}, '
-                f'{frames} images each at {rate_hz:g} Hz')
+        streams = [rendered.stream_of(open_drive(spec, folder)) for spec in specs]
+        return _calibrated(
+            vehicle, streams, _wrong_in_cities(specs, folder),
+            f'simulated cities {city_seeds[0]}-{city_seeds[1]}, {" and ".join(MOUNTS)}, '
+            f'{frames} images each at {rate_hz:g} Hz')
 
 
-def _wrong(specs: list[DriveSpec], folder: Path) -> list[SensorStream]:
+def calibrate_on_recordings(weights: Path, drives: Sequence[Path], split: str,
+                            device: str = 'auto', precision: str = 'fp32') -> Calibration:
+    """
+    Return the calibration of weights on recorded drives: for their camera and country.
+
+    Where the drives have too few wrong places, those odds are kept that the weights have.
+
+    :param drives: data sets, or single drives.
+    :param split: of their images, or several with plus signs between them.
+    :raises ValueError: for unusable weights or drives, or if there are too few images.
+    """
+    runs = runs_of(drives, split, LONGEST_M)
+    require_enough(runs, split)
+    vehicle = _vehicle(weights, device, precision)
+    first = replace(
+        Calibration.of(vehicle.localizer.metadata), temper=UNCALIBRATED.temper,
+        nothing_share=UNCALIBRATED.nothing_share)
+    found = _calibrated(vehicle, [recorded.stream_of(run) for run in runs],
+                        _wrong_in_recordings(runs), described(runs, drives, split), first)
+    if found.odds_begin == first.odds_begin:
+        logging.getLogger(__name__).warning(
+            'too few images of these drives agree with a wrong place: how right places are told '
+            'from wrong ones stays as it was in the weights')
+    return found
+
+
+def require_enough(runs: Sequence[Run], split: str) -> None:
+    """
+    Refuse a calibration on next to nothing.
+
+    :raises ValueError: saying how much there is, and how much is needed.
+    """
+    images = sum(len(run.keyframes) for run in runs)
+    if len(runs) < LEAST_RUNS or images < LEAST_IMAGES:
+        raise ValueError(
+            f'these drives have {images} images for {split} in {len(runs)} pieces of road: at '
+            f'least {LEAST_IMAGES} in {LEAST_RUNS} are needed. Add drives, or --split '
+            'train+validation if the weights have not been trained on them')
+
+
+def described(runs: Sequence[Run], paths: Sequence[Path], split: str) -> str:
+    """Return what a calibration rests on."""
+    drives = len({run.drive.folder for run in runs})
+    return (f'recorded drives of {", ".join(sorted({path.name for path in paths}))}, {split}: '
+            f'{drives} drives, {len(runs)} pieces of road, '
+            f'{sum(len(run.keyframes) for run in runs)} images over '
+            f'{sum(run.length_m for run in runs):.0f} m')
+
+
+def _vehicle(weights: Path, device: str, precision: str) -> Vehicle:
+    imagery = CurrentImagery()
+    return Vehicle(
+        Localizer.load(weights, imagery, device=device, precision=precision), imagery, False)
+
+
+def _wrong_in_cities(specs: list[DriveSpec], folder: Path) -> list[SensorStream]:
     """Return drives with fixes of another place, or with images of another street."""
     found = []
     for spec, fault in zip(specs, cycle(WRONG)):
         drive = open_drive(spec, folder)
-        found.append(FAULTS[fault](stream_of(drive), FaultSources(drive, drive)))
+        found.append(FAULTS[fault](rendered.stream_of(drive), RenderedSources(drive, drive)))
     return found
+
+
+def _wrong_in_recordings(runs: Sequence[Run]) -> list[SensorStream]:
+    """Return the same of recorded drives; without other streets if none is far enough."""
+    pairs = [(run, WRONG[(number + turn) % len(WRONG)])
+             for turn in range(len(WRONG)) for number, run in enumerate(runs)]
+    found = []
+    for run, fault in pairs[:max(len(runs), WRONG_RUNS)]:
+        around = RecordedSources(run, runs)
+        if fault != 'other_street' or around.has_elsewhere:
+            found.append(FAULTS[fault](recorded.stream_of(run), around))
+    return found
+
+
+def _calibrated(
+        vehicle: Vehicle, streams: Sequence[SensorStream], wrong: Sequence[SensorStream],
+        fitted_on: str, first: Calibration = UNCALIBRATED) -> Calibration:
+    with tqdm(desc='following', unit='drive', dynamic_ncols=True) as bar:
+        return calibrated(
+            streams, wrong, lambda index, stream, settings: _followed(
+                index, stream, settings, vehicle, bar), fitted_on, first)
 
 
 def _followed(index: int, stream: SensorStream, settings: TrackerSettings, vehicle: Vehicle,

@@ -20,15 +20,15 @@ from dataclasses import dataclass, replace
 import math
 from typing import Callable, Iterable, Sequence
 
-from fg2_ros.evaluation.drives.stream import SensorStream
+from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
 from fg2_ros.evaluation.metrics import pose_error
-from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker.results import BeliefState, Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, PublicationSettings, TrackerSettings
 import numpy as np
 from scipy.optimize import minimize
 
 TEMPERS = (0.7, 1.0, 1.4)
+UNCALIBRATED = Calibration(temper=1.0, nothing_share=0.05)  # what is fitted begins with it
 # Errors that these samples make are those of the method, not those of a wrong lock.
 RIGHT_MASS, RIGHT_M, RIGHT_RAD = 0.95, 3.0, math.radians(10.0)
 WRONG_M, WRONG_RAD = 5.0, math.radians(20.0)
@@ -47,7 +47,7 @@ class Sample:
     """
     An image along a drive: errors are (east m, north m, yaw rad) of base_link.
 
-    :param spread: (3, 3) covariance of the belief without any bias.
+    :param spread: (3, 3) covariance of the belief without any bias, and of the truth.
     :param measured: error of the image's own measurement; None if it had none.
     :param measured_spread: (3, 3) of it.
     :param distance_m: driven so far.
@@ -92,26 +92,27 @@ def trial_settings(calibration: Calibration) -> TrackerSettings:
             measurement_bias_deg=NO_BIAS))
 
 
-def samples_of(drive: int, answers: Iterable[tuple[Pose2, TrackedPose | Silence]]
+def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Silence]]
                ) -> list[Sample]:
     """
     Return what can be learnt of a drive.
 
-    :param answers: the true pose of base_link and what the tracker said, image by image.
+    :param answers: what the tracker said of the images, one after the other.
     """
     samples, driven_m, before = [], 0.0, None
-    for truth, answer in answers:
+    for shot, answer in answers:
+        truth = shot.truth
         if before is not None:
             driven_m += math.hypot(truth.x - before.x, truth.y - before.y)
         before = truth
         if answer.belief is not None:
-            samples.append(_sample(drive, driven_m, truth, answer, answer.belief))
+            samples.append(_sample(drive, driven_m, shot, answer, answer.belief))
     return samples
 
 
 def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStream],
                followed: Callable[[int, SensorStream, TrackerSettings], list[Sample]],
-               fitted_on: str, first: Calibration = Calibration(temper=1.0, nothing_share=0.05),
+               fitted_on: str, first: Calibration = UNCALIBRATED,
                tempers: Sequence[float] = TEMPERS) -> Calibration:
     """
     Return the calibration under which beliefs on drives are honest, and sharpest.
@@ -206,13 +207,15 @@ def nothing_share(samples: Sequence[Sample]) -> float:
     return float(np.clip(silent, *SHARES))
 
 
-def _sample(drive: int, distance_m: float, truth: Pose2, answer: TrackedPose | Silence,
+def _sample(drive: int, distance_m: float, shot: CameraFrame, answer: TrackedPose | Silence,
             belief: BeliefState) -> Sample:
     measurement = answer.measurement if isinstance(answer, TrackedPose) else None
+    truth, of_truth = shot.truth, shot.sigma.covariance
     return Sample(
-        drive, distance_m, np.array(pose_error(belief.mean, truth)), belief.covariance,
+        drive, distance_m, np.array(pose_error(belief.mean, truth)),
+        belief.covariance + of_truth,
         None if measurement is None else np.array(pose_error(measurement.base, truth)),
-        None if measurement is None else measurement.covariance, belief.mass,
+        None if measurement is None else measurement.covariance + of_truth, belief.mass,
         np.array(belief.features),
         belief.strength, belief.length_m)
 

@@ -12,102 +12,110 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How far the tracker can be trusted: from settings to the figures of many drives."""
+"""How far the tracker can be trusted: from drives and weights to figures."""
 
 from __future__ import annotations
 
-from contextlib import closing, ExitStack
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-import tempfile
 from typing import Any
 
-from fg2_ros.evaluation.drives.faults import displaced, FAULTS, FaultSources
+from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives.figures import trust_metrics
 from fg2_ros.evaluation.drives.moments import chosen_moments, Moment
-from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing
+from fg2_ros.evaluation.drives.pictures import (
+    Ground, ground_of, worst_drives, worst_frames, WorstFrame)
 from fg2_ros.evaluation.drives.results import DriveResult
-from fg2_ros.evaluation.drives.settings import DrivesRun, RowSettings
-from fg2_ros.evaluation.drives.stream import SensorStream, stream_of
+from fg2_ros.evaluation.drives.settings import NetworksSettings
+from fg2_ros.evaluation.drives.sources import Drives
 from fg2_ros.evaluation.drives.vehicle import Vehicle
-from fg2_ros.evaluation.simulated import CurrentCity
 from fg2_ros.evaluation.vigor_kitti.result_file import ResultFile
-from fg2_ros.files import sha256_of
+from fg2_ros.files import names_apart, sha256_of
 from fg2_ros.localizer import Localizer
 from tqdm import tqdm
+
+FORMAT = 2  # of the results that are kept
+OPEN_DRIVES = 8  # at most at a time, for pictures
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """
-    What came of a row of drives.
+    What came of drives with one network.
 
+    :param name: of its weights, for people.
     :param figures: ready for JSON.
-    :param moments: beliefs to be shown, if they are wanted.
+    :param moments: beliefs to be shown, if they are wanted; likewise the images that were placed
+        worst, and the ground of drives by their names.
     """
 
+    name: str
     figures: dict[str, Any]
     drives: list[DriveResult]
-    moments: list[Moment]
+    moments: list[Moment] = field(default_factory=list)
+    worst: list[WorstFrame] = field(default_factory=list)
+    grounds: dict[int | str, Ground] = field(default_factory=dict)
 
 
-def evaluate_drives(row: RowSettings, running: DrivesRun, weights: Path, device: str = 'auto',
-                    precision: str = 'fp32', shows: bool = False) -> Evaluation:
+def evaluate_drives(drives: Drives, networks: NetworksSettings, single_frame: bool = True,
+                    out: Path | None = None, shows: bool = False) -> list[Evaluation]:
     """
-    Follow drives, and return how far the poses can be trusted.
+    Follow the same drives with each network, and return how far the poses can be trusted.
 
+    :param single_frame: whether images are localized alone, too.
+    :param out: keeps the result of each drive, for the same evaluation to go on with; in a folder
+        for each of several weights.
     :param shows: whether beliefs are to be shown, for which two drives are followed once more.
-    :raises ValueError: for unusable weights, or results of other settings.
+    :raises ValueError: for unusable weights or drives, or results of other settings.
     """
-    imagery = CurrentCity()
-    localizer = Localizer.load(weights, imagery, device=device, precision=precision)
-    vehicle = Vehicle(localizer, imagery, running.single_frame)
-    described = {'weights': sha256_of(weights), 'precision': precision,
-                 'single_frame': running.single_frame} | _described(row)
-    with ExitStack() as stack:
-        cache = running.cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        render_all(row, cache, running.workers)
-        store = stack.enter_context(closing(ResultFile(running.out, described)))
-        drives = followed(row, cache, vehicle, store)
-        moments = chosen_moments(
-            drives, vehicle, lambda seed: opened_stream(row, seed, cache)) if shows else []
-    figures = trust_metrics(drives) | {'weights': weights.name} | _described(row)
-    return Evaluation(figures, drives, moments)
+    require_apart(networks.weights)
+    found = []
+    names = names_apart([weights.with_suffix('') for weights in networks.weights])
+    for name, weights in zip(names, networks.weights):
+        imagery = CurrentImagery()
+        localizer = Localizer.load(
+            weights, imagery, device=networks.device, precision=networks.precision)
+        vehicle = Vehicle(localizer, imagery, single_frame)
+        described = {
+            'format': FORMAT, 'weights': sha256_of(weights), 'precision': networks.precision,
+            'single_frame': single_frame} | drives.described() | drives.identity()
+        folder = out / name if out and len(networks.weights) > 1 else out
+        with closing(ResultFile(folder, described)) as store:
+            results = followed(drives, vehicle, store)
+        found.append(Evaluation(
+            name, trust_metrics(results) | {'weights': weights.name} | drives.described(), results,
+            **(shown(results, drives, vehicle) if shows else {})))
+    return found
 
 
-def render_all(row: RowSettings, cache: Path, workers: int) -> None:
-    """Render what the cache lacks of the drives, and of those that faults take images from."""
-    specs = [spec_of(row, seed) for seed in sorted(
-        {*row.seeds, *(row.other_seed(seed) for seed in row.seeds)})]
-    with tqdm(total=len(specs), desc='rendering', unit='drive', dynamic_ncols=True) as bar:
-        render_missing(specs, cache, workers, lambda spec: bar.update())
+def shown(results: list[DriveResult], drives: Drives, vehicle: Vehicle) -> dict[str, Any]:
+    """Return what is shown of an evaluation beside its figures."""
+    opened = lru_cache(OPEN_DRIVES)(drives.opened)
+    return {'moments': chosen_moments(results, vehicle, opened),
+            'worst': worst_frames(results, opened),
+            'grounds': {drive.name: ground_of(opened(drive.name))
+                        for drive in worst_drives(results)}}
 
 
-def followed(row: RowSettings, cache: Path, vehicle: Vehicle,
-             store: ResultFile) -> list[DriveResult]:
+def followed(drives: Drives, vehicle: Vehicle, store: ResultFile) -> list[DriveResult]:
     """Follow the drives that have no result yet; return the results of all."""
-    for seed in tqdm(row.seeds, desc='driving', unit='drive', dynamic_ncols=True):
-        if seed not in store.results:
-            store.add(seed, vehicle.drive(seed, opened_stream(row, seed, cache)).as_json())
-    return [DriveResult.from_json(store.results[seed]) for seed in row.seeds]
+    for name in tqdm(drives.names, desc='driving', unit='drive', dynamic_ncols=True):
+        if name not in store.results:
+            store.add(name, vehicle.drive(name, drives.opened(name)).as_json())
+    return [DriveResult.from_json(store.results[name]) for name in drives.names]
 
 
-def opened_stream(row: RowSettings, seed: int, cache: Path) -> SensorStream:
-    """Return a drive as the settings have it; it is rendered if the cache lacks it."""
-    rendered = open_drive(spec_of(row, seed), cache)
-    around = FaultSources(rendered, open_drive(spec_of(row, row.other_seed(seed)), cache))
-    stream = FAULTS[row.fault](stream_of(rendered), around)
-    if row.prior_offset_m:
-        stream = displaced(stream, around, row.prior_offset_m, row.prior_offset_m / 2)
-    return stream if row.has_heading else replace(stream, imu=None)
+def compared(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Return the figures of one evaluation, or those of several by the names of their weights."""
+    if len(evaluations) == 1:
+        return evaluations[0].figures
+    return {'by_weights': {each.name: each.figures for each in evaluations}}
 
 
-def spec_of(row: RowSettings, seed: int) -> DriveSpec:
-    """Return the drive of a seed."""
-    return DriveSpec(seed, row.difficulty, row.frames, row.rate_hz, row.world)
-
-
-def _described(row: RowSettings) -> dict[str, Any]:
-    values = asdict(row) | {'city_seeds': list(row.city_seeds), 'frames_per_drive': row.frames}
-    del values['frames']  # the figures have it for all drives together
-    return values
+def require_apart(weights: Sequence[Path]) -> None:
+    """Refuse to compare weights with themselves."""
+    if len({path.resolve() for path in weights}) < len(weights):
+        raise ValueError('the same weights are given twice')

@@ -53,6 +53,7 @@ def trust_metrics(drives: Sequence[DriveResult]) -> dict:
         'pose_median_error_m': median(error_m(images, measured)),
         **time_figures(drives), 'ekf': filter_figures(drives),
         'single_frame': claim_figures(drives, alone) | {'anees': anees(images, alone)},
+        'by_drive': {str(drive.name): drive_figures(drive) for drive in drives},
         'silences': dict(Counter(image.silence for image in images if image.silence)),
         'sentences': sentence_counts(images)}
 
@@ -78,6 +79,18 @@ def claim_figures(drives: Sequence[DriveResult], source: Source) -> dict:
         'median_yaw_error_deg': median([result.yaw_error_deg for result in found]),
         **{f'coverage_{percent}': coverage(found, percent / 100) for percent in COVERAGES},
         'median_sigma_m': median([sigma_m(result.covariance) for result in found])}
+
+
+def drive_figures(drive: DriveResult) -> dict:
+    """Return the figures of one drive that tell it from others."""
+    own = claim_figures([drive], tracked)
+    names = ('frames', 'published_share', 'median_error_m', 'p95_error_m', 'max_error_m',
+             'median_sigma_m')
+    right_s = first_time_s(drive, is_right)
+    return {'length_m': drive.length_m} | {name: own[name] for name in names} | {
+        'wrong_published': float(np.mean([is_wrong(image) for image in drive.images])),
+        'anees_track': anees(drive.images, tracked),
+        'time_to_right_pose_s': right_s if np.isfinite(right_s) else None}
 
 
 def time_figures(drives: Sequence[DriveResult]) -> dict:
@@ -109,7 +122,7 @@ def filter_figures(drives: Sequence[DriveResult]) -> dict:
             own_m < gnss_m for own_m, gnss_m in known])) if known else None,
         'anees': float(np.mean(consistency)) if consistency else None,
         'anees_median': median(consistency),
-        'by_drive': {str(drive.seed): {
+        'by_drive': {str(drive.name): {
             'rmse_m': drive.ekf.rmse_m, 'gnss_rmse_m': drive.ekf.gnss_rmse_m,
             'anees': drive.ekf.anees} for drive in drives}}
 
@@ -131,7 +144,7 @@ def alone(image: ImageResult) -> Claim | None:
 
 def results(images: Sequence[ImageResult], source: Source) -> list[FrameResult]:
     """Return the poses that were published, against the truth."""
-    return [claim.against(image.truth) for image in images
+    return [image.errors_of(claim) for image in images
             if (claim := source(image)) is not None]
 
 
@@ -153,7 +166,7 @@ def frame_is_wrong(result: FrameResult) -> bool:
 
 def is_wrong(image: ImageResult) -> bool:
     """Return whether anything was published for an image that is wrong."""
-    return any(frame_is_wrong(claim.against(image.truth))
+    return any(frame_is_wrong(image.errors_of(claim))
                for claim in (image.track, image.measurement) if claim is not None)
 
 
@@ -165,7 +178,7 @@ def is_right(image: ImageResult) -> bool:
 def position_nees(result: FrameResult) -> float:
     """Return the squared Mahalanobis distance of the position; chi-squared with 2 degrees."""
     error = np.array([result.error.x, result.error.y])
-    return float(error @ np.linalg.solve(result.covariance[:2, :2], error))
+    return float(error @ np.linalg.solve(result.error_covariance[:2, :2], error))
 
 
 def coverage(found: Sequence[FrameResult], probability: float) -> float | None:

@@ -32,12 +32,16 @@ def filter_result(stream: SensorStream, images: Sequence[ImageResult]) -> Filter
     """
     Run both filters along a drive, and compare them where both have started.
 
+    Without odometry there is nothing that a filter could carry poses along by.
+
     :param images: one for each shot of the stream, in the same order.
     """
+    if stream.odometry is None:
+        return FilterResult(None, None, None)
     fed = filtered(stream, pose_feeder(stream, images))
     by_gnss = filtered(stream, GnssFeeder())
     truths = [image.truth for image in images]
-    errors = [claim.against(truth) for claim, truth in zip(fed, truths) if claim]
+    errors = [image.errors_of(claim) for claim, image in zip(fed, images) if claim]
     both = [(own, gnss, truth) for own, gnss, truth in zip(fed, by_gnss, truths) if own and gnss]
     return FilterResult(
         rmse_m([own for own, _, _ in both] if both else fed,

@@ -20,21 +20,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fg2_ros.evaluation.drives import figures
-from fg2_ros.evaluation.drives.rendered import RESOLUTION_M
+from fg2_ros.evaluation.drives.pictures import badness, error_m, picture_around
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
 from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream, stamp_ns
 from fg2_ros.evaluation.drives.vehicle import Vehicle
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.imagery.patch import PatchView
 from fg2_ros.tracker.results import BeliefState
 import numpy as np
 from scipy.ndimage import map_coordinates
 
 MOMENTS_S = (0.0, 1.0, 3.0)     # since the first image
 AFTER_FAULT_S = (0.5, 2.0, 5.0)
-REACH_M = 36.0                  # of the pictures, around the truth
-STEP_M = 0.4                    # of the density in them
+STEP_M = 0.4                    # of the density in the pictures
 
 
 @dataclass(frozen=True)
@@ -61,19 +59,13 @@ class Moment:
 
 
 def chosen_moments(drives: Sequence[DriveResult], vehicle: Vehicle,
-                   stream_of_seed: Callable[[int], SensorStream]) -> list[Moment]:
+                   opened: Callable[[int | str], SensorStream]) -> list[Moment]:
     """Follow the first and the worst drive once more, and return their beliefs at some times."""
-    chosen = {drives[0].seed: drives[0]}
+    chosen = {drives[0].name: drives[0]}
     worst = max(drives, key=badness)
-    chosen.setdefault(worst.seed, worst)
+    chosen.setdefault(worst.name, worst)
     return [moment for drive in chosen.values()
-            for moment in moments_of(drive, vehicle, stream_of_seed(drive.seed))]
-
-
-def badness(drive: DriveResult) -> tuple[int, float]:
-    """Return what is large for drives that went wrong: wrong poses, then the largest error."""
-    errors = figures.error_m(drive.images, figures.tracked)
-    return sum(figures.is_wrong(image) for image in drive.images), max(errors, default=0.0)
+            for moment in moments_of(drive, vehicle, opened(drive.name))]
 
 
 def moments_of(drive: DriveResult, vehicle: Vehicle, stream: SensorStream) -> Iterator[Moment]:
@@ -83,7 +75,7 @@ def moments_of(drive: DriveResult, vehicle: Vehicle, stream: SensorStream) -> It
         if index in wanted:
             shot = stream.shots[index]
             belief = tracker.belief(stamp_ns(shot.time_s), with_density=True)
-            yield moment_of(drive.seed, stream, shot, image, belief)
+            yield moment_of(drive.name, stream, shot, image, belief)
         if index == max(wanted):
             return
 
@@ -98,25 +90,16 @@ def shown_images(drive: DriveResult) -> set[int]:
         max(range(len(drive.images)), key=lambda index: error_m(drive.images[index]))}
 
 
-def error_m(image: ImageResult) -> float:
-    """Return the error of what was published; -1 if nothing was."""
-    return image.track.against(image.truth).position_error_m if image.track else -1.0
-
-
-def moment_of(seed: int, stream: SensorStream, shot: CameraFrame, image: ImageResult,
+def moment_of(name: int | str, stream: SensorStream, shot: CameraFrame, image: ImageResult,
               belief: BeliefState | None) -> Moment:
     """Return a belief around the truth, with what was published or said."""
-    east_m, north_m = shot.truth[:2]
-    extent_m = (east_m - REACH_M, east_m + REACH_M, north_m - REACH_M, north_m + REACH_M)
-    size_px = round(2 * REACH_M / RESOLUTION_M)
-    patch = stream.imagery.patch(
-        PatchView(stream.map_frame, (east_m, north_m), 2 * REACH_M, size_px))
+    picture, extent_m = picture_around(stream, shot.truth[:2])
     said = image.sentences
     if image.track:
         said = (f'published, {error_m(image):.1f} m off, sigma '
                 f'{figures.sigma_m(image.track.covariance):.1f} m', *said)
     density = place_density(belief.density if belief else (), extent_m)
-    return Moment(f'drive {seed}, {image.time_s:.1f} s', '; '.join(said), patch.image, extent_m,
+    return Moment(f'drive {name}, {image.time_s:.1f} s', '; '.join(said), picture, extent_m,
                   density, shot.truth, image.track)
 
 

@@ -28,10 +28,15 @@ import signal
 from typing import Callable, Sequence
 
 import cv2
+from fg2_ros.evaluation.drives.readings import GnssReadings, HeadingReadings, OdometryReadings
+from fg2_ros.evaluation.drives.stream import CameraFrame, DriveImage, SensorStream
 from fg2_ros.evaluation.simulated import city_frame
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.imagery.raster import RasterImagery
 from fg2_ros.simulation.city import City
 from fg2_ros.simulation.drive import Drive, DriveSettings, simulate_drive
+from fg2_ros.simulation.sensors import GnssTrack, ImuTrack, OdometryTrack
 import numpy as np
 
 JPEG_QUALITY = 95
@@ -104,6 +109,9 @@ class RenderedDrive:
         """
         return _read(self._panorama_path(index))
 
+    def seen(self, index: int) -> None:
+        """Return that all of an image is a picture."""
+
     def orthophoto(self) -> np.ndarray:
         """
         Return the city from above, (1920, 1920, 3) uint8 RGB, centred on the map's origin.
@@ -147,6 +155,44 @@ def open_drive(spec: DriveSpec, cache: Path) -> RenderedDrive:
     if not drive.is_complete():
         drive.render()
     return drive
+
+
+def stream_of(rendered: RenderedDrive) -> SensorStream:
+    """Return a drive as its sensors see it, nothing being wrong."""
+    drive = rendered.drive
+    camera_x_m, camera_y_m, _ = drive.settings.camera_m
+    shots = tuple(
+        CameraFrame(float(time_s), pose, DriveImage(rendered, index))
+        for index, (time_s, pose) in enumerate(zip(drive.frames.time_s, drive.frames.poses())))
+    return SensorStream(
+        shots, gnss_readings(drive.gnss), odometry_readings(drive.odometry),
+        heading_readings(drive.imu), city_imagery(rendered, rendered.orthophoto()),
+        rendered.map_frame, Pose2(camera_x_m, camera_y_m, 0.0),
+        drive.settings.sensors.gnss.antenna_m[:2])
+
+
+def city_imagery(rendered: RenderedDrive, orthophoto: np.ndarray) -> RasterImagery:
+    """Return an aerial image of a drive's city as a source of patches."""
+    return RasterImagery(orthophoto, rendered.map_frame, (0.0, 0.0), RESOLUTION_M)
+
+
+def gnss_readings(track: GnssTrack) -> GnssReadings:
+    """Return simulated fixes as a stream has them."""
+    return GnssReadings(
+        track.time_s, track.position_m, np.full(len(track.time_s), track.sigma_m))
+
+
+def odometry_readings(track: OdometryTrack) -> OdometryReadings:
+    """Return simulated odometry as a stream has it."""
+    return OdometryReadings(
+        track.time_s, track.x_m, track.y_m, track.yaw_rad, track.speed_mps,
+        np.zeros(len(track.time_s)), track.yaw_rate_radps)
+
+
+def heading_readings(track: ImuTrack) -> HeadingReadings:
+    """Return the headings of a simulated IMU as a stream has them."""
+    return HeadingReadings(
+        track.time_s, track.yaw_rad, np.full(len(track.time_s), track.yaw_sigma_rad))
 
 
 def render_missing(specs: Sequence[DriveSpec], cache: Path, workers: int = 1,

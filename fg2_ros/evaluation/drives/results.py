@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from fg2_ros.evaluation.drives.stream import Sigma
 from fg2_ros.evaluation.metrics import FrameResult, pose_error
 from fg2_ros.geometry.se2 import Pose2
 import numpy as np
@@ -34,9 +35,14 @@ class Claim:
     pose: Pose2
     covariance: np.ndarray
 
-    def against(self, truth: Pose2) -> FrameResult:
-        """Return how good it was."""
-        return FrameResult(pose_error(self.pose, truth), self.covariance)
+    def against(self, truth: Pose2, sigma: Sigma = Sigma()) -> FrameResult:
+        """
+        Return how good it was.
+
+        :param sigma: how well the truth is known.
+        """
+        return FrameResult(pose_error(self.pose, truth), self.covariance,
+                           truth_covariance=sigma.covariance)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class ImageResult:
     What came of one image.
 
     :param time_s: since the first image of the drive.
-    :param truth: of base_link.
+    :param truth: of base_link; ``sigma`` says how well it is known.
     :param track: what the belief published; None if nothing.
     :param measurement: what went out for a filter, as ~/pose.
     :param single: what this image alone would have published.
@@ -63,6 +69,11 @@ class ImageResult:
     agreement: float = float('nan')
     silence: str = ''
     sentences: tuple[str, ...] = ()
+    sigma: Sigma = Sigma()
+
+    def errors_of(self, claim: Claim) -> FrameResult:
+        """Return how good a claim was."""
+        return claim.against(self.truth, self.sigma)
 
 
 @dataclass(frozen=True)
@@ -83,18 +94,25 @@ class DriveResult:
     """
     What came of one drive.
 
+    :param name: the seed of a simulated drive, the name of a recorded one.
     :param fault_s: when something happened that was to be got over, since the first image.
     """
 
-    seed: int
+    name: int | str
     images: tuple[ImageResult, ...]
     fault_s: float | None = None
     ekf: FilterResult = field(default_factory=lambda: FilterResult(None, None, None))
 
+    @property
+    def length_m(self) -> float:
+        """Return how far it goes."""
+        places_m = np.array([image.truth[:2] for image in self.images])
+        return float(np.hypot(*np.diff(places_m, axis=0).T).sum())
+
     def as_json(self) -> dict:
         """Return the same in numbers, texts, lists and dicts."""
         return {
-            'index': self.seed, 'fault_s': self.fault_s, 'ekf': asdict(self.ekf),
+            'index': self.name, 'fault_s': self.fault_s, 'ekf': asdict(self.ekf),
             'images': [_image_as_json(image) for image in self.images]}
 
     @classmethod
@@ -107,7 +125,7 @@ class DriveResult:
 
 def _image_as_json(image: ImageResult) -> dict:
     return {
-        'time_s': image.time_s, 'truth': list(image.truth),
+        'time_s': image.time_s, 'truth': list(image.truth), 'sigma': list(image.sigma),
         'mass': _number(image.mass), 'agreement': _number(image.agreement),
         'silence': image.silence, 'sentences': list(image.sentences), **{
             name: None if claim is None else [*claim.pose, *claim.covariance.ravel().tolist()]
@@ -122,7 +140,7 @@ def _image_from_json(values: dict) -> ImageResult:
     return ImageResult(
         values['time_s'], Pose2(*values['truth']), mass=_float(values['mass']),
         agreement=_float(values['agreement']), silence=values['silence'],
-        sentences=tuple(values['sentences']), **claims)
+        sentences=tuple(values['sentences']), sigma=Sigma(*values['sigma']), **claims)
 
 
 def _claims(image: ImageResult) -> dict[str, Claim | None]:

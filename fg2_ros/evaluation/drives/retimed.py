@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from fg2_ros.evaluation.drives.readings import OdometryReadings, Track
 from fg2_ros.simulation.drive import TRAJECTORY_RATE_HZ
-from fg2_ros.simulation.lane_path import advance
 from fg2_ros.simulation.sensors import (
     GnssTrack, ImuTrack, OdometryTrack, sample_times, SensorModels, simulate_gnss, simulate_imu,
     simulate_odometry)
@@ -88,41 +88,26 @@ class Stretch(NamedTuple):
         return (time_s > self.first_s + 1e-6) & (time_s <= self.last_s + 1e-6)
 
 
-def rearranged_gnss(track: GnssTrack, stretches: Sequence[Stretch]) -> GnssTrack:
-    """Return the fixes of parts of a drive, in another order."""
-    return replace(track, time_s=_times(track.time_s, stretches),
-                   position_m=_joined(track.time_s, track.position_m, stretches))
+def rearranged(track: Track, stretches: Sequence[Stretch]) -> Track:
+    """Return the readings of parts of a drive, in another order."""
+    time_s = np.concatenate([
+        track.time_s[each.mask(track.time_s)] - each.first_s + each.begin_s
+        for each in stretches])
+    rows = np.concatenate([np.flatnonzero(each.mask(track.time_s)) for each in stretches])
+    return replace(track.kept(rows), time_s=time_s)
 
 
-def rearranged_imu(track: ImuTrack, stretches: Sequence[Stretch]) -> ImuTrack:
-    """Return the attitudes of parts of a drive, in another order."""
-    roll_rad, pitch_rad, yaw_rad, yaw_rate_radps = (
-        _joined(track.time_s, column, stretches)
-        for column in (track.roll_rad, track.pitch_rad, track.yaw_rad, track.yaw_rate_radps))
-    return replace(track, time_s=_times(track.time_s, stretches), roll_rad=roll_rad,
-                   pitch_rad=pitch_rad, yaw_rad=yaw_rad, yaw_rate_radps=yaw_rate_radps)
-
-
-def rearranged_odometry(track: OdometryTrack, stretches: Sequence[Stretch]) -> OdometryTrack:
+def rearranged_odometry(track: OdometryReadings,
+                        stretches: Sequence[Stretch]) -> OdometryReadings:
     """Return the odometry of parts of a drive, in another order: it goes on without a jump."""
-    time_s = _times(track.time_s, stretches)
-    speed_mps, rate_radps = (
-        _joined(track.time_s, column, stretches)
-        for column in (track.speed_mps, track.yaw_rate_radps))
-    step_s = np.diff(time_s)
-    turn = step_s * rate_radps[1:]
+    parts = rearranged(track, stretches)
+    step_s = np.diff(parts.time_s)
+    turn = step_s * parts.yaw_rate_radps[1:]
     yaw = np.concatenate([[0.0], np.cumsum(turn)])
-    x_step, y_step, _ = advance(0.0, 0.0, yaw[:-1], step_s * speed_mps[1:], turn)
-    return OdometryTrack(
-        time_s, np.concatenate([[0.0], np.cumsum(x_step)]),
-        np.concatenate([[0.0], np.cumsum(y_step)]), yaw, speed_mps, rate_radps)
-
-
-def _times(time_s: np.ndarray, stretches: Sequence[Stretch]) -> np.ndarray:
-    return np.concatenate([
-        time_s[stretch.mask(time_s)] - stretch.first_s + stretch.begin_s
-        for stretch in stretches])
-
-
-def _joined(time_s: np.ndarray, values: np.ndarray, stretches: Sequence[Stretch]) -> np.ndarray:
-    return np.concatenate([values[stretch.mask(time_s)] for stretch in stretches])
+    middle, chord_s = yaw[:-1] + turn / 2, step_s * np.sinc(turn / (2 * np.pi))
+    forward_m, leftward_m = chord_s * parts.speed_mps[1:], chord_s * parts.leftward_mps[1:]
+    x_step = np.cos(middle) * forward_m - np.sin(middle) * leftward_m
+    y_step = np.sin(middle) * forward_m + np.cos(middle) * leftward_m
+    return replace(
+        parts, x_m=np.concatenate([[0.0], np.cumsum(x_step)]),
+        y_m=np.concatenate([[0.0], np.cumsum(y_step)]), yaw_rad=yaw)

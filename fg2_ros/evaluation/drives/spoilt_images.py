@@ -32,12 +32,12 @@ EDGE_PX = 7  # a building is seen a little beside its walls: roofs overhang, cam
 
 
 def mirrored(panorama: np.ndarray) -> np.ndarray:
-    """Exchange left and right."""
+    """Exchange left and right, of a mask as well."""
     return np.ascontiguousarray(panorama[:, ::-1])
 
 
 def turned_back(panorama: np.ndarray) -> np.ndarray:
-    """Turn the camera by 180 degrees."""
+    """Turn the camera by 180 degrees, and a mask with it."""
     return np.roll(panorama, panorama.shape[1] // 2, axis=1)
 
 

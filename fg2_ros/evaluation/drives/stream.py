@@ -12,53 +12,89 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a vehicle's sensors say along a simulated drive, as events in the order of time."""
+"""What a vehicle's sensors say along a drive, as events in the order of time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from fg2_ros.evaluation.drives.rendered import RenderedDrive, RESOLUTION_M
+from fg2_ros.evaluation.drives.readings import (
+    GnssReadings, HeadingReadings, OdometryReadings, Readings)
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.imagery.raster import RasterImagery
-from fg2_ros.simulation.sensors import GnssTrack, ImuTrack, OdometryTrack
+from fg2_ros.imagery.patch import Imagery
 from fg2_ros.tracker.inputs import Fix, Odometry
 import numpy as np
 
+Change = Callable[[np.ndarray], np.ndarray]
+
 EPOCH_S = 1000.0  # stamp of the beginning: messages of a vehicle never begin at zero
+
+
+class Panoramas(Protocol):
+    """Where images come from: a rendered drive, or a run of a recorded one."""
+
+    def panorama(self, index: int) -> np.ndarray:
+        """Return an image, (h, w, 3) uint8 RGB."""
+
+    def seen(self, index: int) -> np.ndarray | None:
+        """Return which parts of an image are a picture, (h, w) bool of any size; None for all."""
 
 
 @dataclass(frozen=True)
 class DriveImage:
     """
-    An image of a rendered drive, read when it is asked for.
+    An image of a drive, read when it is asked for.
 
     :param change: what is done to the (h, w, 3) uint8 RGB pixels before they are seen.
+    :param move: what that does to the (h, w) bool mask of them; None for nothing.
     """
 
-    drive: RenderedDrive
+    drive: Panoramas
     index: int
-    change: Callable[[np.ndarray], np.ndarray] | None = None
+    change: Change | None = None
+    move: Change | None = None
 
     def pixels(self) -> np.ndarray:
         """Return the (h, w, 3) uint8 RGB panorama."""
         panorama = self.drive.panorama(self.index)
         return panorama if self.change is None else self.change(panorama)
 
+    def seen(self) -> np.ndarray | None:
+        """Return which parts of it are a picture, (h, w) bool of any size; None for all."""
+        seen = self.drive.seen(self.index)
+        return seen if seen is None or self.move is None else self.move(seen)
+
+
+class Sigma(NamedTuple):
+    """How well a pose is known: one sigma of its place on each axis, and of its heading."""
+
+    position_m: float = 0.0
+    yaw_rad: float = 0.0
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Return the (3, 3) covariance of (east m, north m, yaw rad)."""
+        return np.diag(np.square([self.position_m, self.position_m, self.yaw_rad]))
+
 
 class CameraFrame(NamedTuple):
-    """An image, when it is taken, and where base_link is then."""
+    """
+    An image, when it is taken, and where base_link is then.
+
+    :param sigma: of the truth; nothing if it is simulated.
+    """
 
     time_s: float
     truth: Pose2
     image: DriveImage
+    sigma: Sigma = Sigma()
 
 
 class Heading(NamedTuple):
-    """What an IMU says of the map yaw of base_link."""
+    """What is said of the map yaw of base_link."""
 
     yaw_rad: float
     sigma_rad: float
@@ -76,27 +112,21 @@ class SensorStream:
     """
     All that reaches a localizer along one drive, and the truth beside it.
 
-    :param imu: None: nothing knows the heading.
-    :param orthophoto: (H, W, 3) uint8 RGB, centred on the origin of ``map_frame``.
+    :param odometry: None if there is none; ``heading`` likewise.
     :param base_from_camera: as the vehicle's description has it.
     :param antenna_m: in base_link.
     :param fault_s: when something happens that the localizer must get over; None if nothing does.
     """
 
     shots: tuple[CameraFrame, ...]
-    gnss: GnssTrack
-    odometry: OdometryTrack
-    imu: ImuTrack | None
-    orthophoto: np.ndarray
+    gnss: GnssReadings
+    odometry: OdometryReadings | None
+    heading: HeadingReadings | None
+    imagery: Imagery
     map_frame: MapFrame
     base_from_camera: Pose2
     antenna_m: tuple[float, float]
     fault_s: float | None = None
-
-    @property
-    def imagery(self) -> RasterImagery:
-        """Return the orthophoto as a source of aerial patches."""
-        return RasterImagery(self.orthophoto, self.map_frame, (0.0, 0.0), RESOLUTION_M)
 
     def events(self) -> Iterator[Event]:
         """Yield everything in the order of time; an image comes after what has its stamp."""
@@ -105,28 +135,33 @@ class SensorStream:
         yield from sorted((event for part in parts for event in part),
                           key=lambda event: event.stamp_ns)
 
-    def with_images(self, change: Callable[[np.ndarray], np.ndarray]) -> SensorStream:
-        """Return a stream whose images are changed."""
+    def with_images(self, change: Change, move: Change | None = None) -> SensorStream:
+        """
+        Return a stream whose images are changed.
+
+        :param move: what that does to their masks.
+        """
         return replace(self, shots=tuple(
-            shot._replace(image=replace(shot.image, change=change)) for shot in self.shots))
+            shot._replace(image=replace(shot.image, change=change, move=move))
+            for shot in self.shots))
+
+    def with_images_of(self, images: Iterator[DriveImage]) -> SensorStream:
+        """Return a stream that sees other images at the same places."""
+        return replace(self, shots=tuple(
+            shot._replace(image=image) for shot, image in zip(self.shots, images)))
 
     def _odometry_events(self) -> list[Event]:
-        track = self.odometry
-        return [Event(stamp_ns(time_s), Odometry(Pose2(x, y, yaw), Pose2(speed, 0.0, rate)))
-                for time_s, x, y, yaw, speed, rate in _rows(
-                    track.time_s, track.x_m, track.y_m, track.yaw_rad, track.speed_mps,
-                    track.yaw_rate_radps)]
+        return [Event(stamp_ns(time_s), Odometry(
+                    Pose2(x, y, yaw), Pose2(forward, leftward, rate)))
+                for time_s, x, y, yaw, forward, leftward, rate in _rows(self.odometry)]
 
     def _headings(self) -> list[Event]:
-        if self.imu is None:
-            return []
-        return [Event(stamp_ns(time_s), Heading(yaw_rad, self.imu.yaw_sigma_rad))
-                for time_s, yaw_rad in _rows(self.imu.time_s, self.imu.yaw_rad)]
+        return [Event(stamp_ns(time_s), Heading(yaw_rad, sigma_rad))
+                for time_s, yaw_rad, sigma_rad in _rows(self.heading)]
 
     def _fixes(self) -> list[Event]:
-        return [Event(stamp_ns(time_s), Fix(place_m, self.gnss.sigma_m, self.antenna_m))
-                for time_s, place_m in zip(self.gnss.time_s, self.gnss.position_m)
-                if np.isfinite(place_m).all()]
+        return [Event(stamp_ns(time_s), Fix(np.array(place_m), sigma_m, self.antenna_m))
+                for time_s, place_m, sigma_m in _rows(self.gnss) if np.isfinite(place_m).all()]
 
 
 def stamp_ns(time_s: float) -> int:
@@ -134,17 +169,5 @@ def stamp_ns(time_s: float) -> int:
     return round((EPOCH_S + float(time_s)) * 1e9)
 
 
-def stream_of(rendered: RenderedDrive) -> SensorStream:
-    """Return a drive as its sensors see it, nothing being wrong."""
-    drive = rendered.drive
-    camera_x_m, camera_y_m, _ = drive.settings.camera_m
-    shots = tuple(
-        CameraFrame(float(time_s), pose, DriveImage(rendered, index))
-        for index, (time_s, pose) in enumerate(zip(drive.frames.time_s, drive.frames.poses())))
-    return SensorStream(
-        shots, drive.gnss, drive.odometry, drive.imu, rendered.orthophoto(), rendered.map_frame,
-        Pose2(camera_x_m, camera_y_m, 0.0), drive.settings.sensors.gnss.antenna_m[:2])
-
-
-def _rows(*columns: np.ndarray) -> Iterator[tuple[float, ...]]:
-    return zip(*(column.tolist() for column in columns))
+def _rows(readings: Readings | None) -> Iterator[tuple]:
+    return iter(()) if readings is None else readings.rows()

@@ -12,17 +12,19 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The tracker along a simulated drive: the same calls as the node makes, and the truth beside."""
+"""The tracker along a drive: the same calls as the node makes, and the truth beside."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives.filter_check import filter_result
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
-from fg2_ros.evaluation.drives.stream import CameraFrame, Event, Heading, SensorStream
-from fg2_ros.evaluation.simulated import CurrentCity
+from fg2_ros.evaluation.drives.stream import (
+    CameraFrame, DriveImage, Event, Heading, SensorStream)
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.estimate import MapPrior
@@ -32,6 +34,18 @@ from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 import numpy as np
+
+
+class View(NamedTuple):
+    """A panorama, (h, w, 3) uint8 RGB, and which parts of it are a picture; None for all."""
+
+    panorama: np.ndarray
+    seen: np.ndarray | None
+
+    @classmethod
+    def of(cls, image: DriveImage) -> View:
+        """Read an image."""
+        return cls(image.pixels(), image.seen())
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,7 @@ class Vehicle:
     """
 
     localizer: Localizer
-    imagery: CurrentCity
+    imagery: CurrentImagery
     has_single: bool = True
 
     def new_tracker(self) -> Tracker:
@@ -58,7 +72,7 @@ class Vehicle:
 
         :param tracker: knows nothing yet.
         """
-        self.imagery.raster = stream.imagery
+        self.imagery.source = stream.imagery
         self.localizer.map_frame = stream.map_frame
         for event in stream.events():
             if isinstance(event.content, CameraFrame):
@@ -67,48 +81,48 @@ class Vehicle:
                 tell(tracker, event)
 
     def answers(self, stream: SensorStream, tracker: Tracker
-                ) -> Iterator[tuple[Pose2, TrackedPose | Silence]]:
-        """Yield the true pose of base_link and what a tracker says, for each image of a drive."""
-        self.imagery.raster = stream.imagery
+                ) -> Iterator[tuple[CameraFrame, TrackedPose | Silence]]:
+        """Yield each image of a drive and what a tracker says of it."""
+        self.imagery.source = stream.imagery
         self.localizer.map_frame = stream.map_frame
         for event in stream.events():
             if isinstance(event.content, CameraFrame):
-                panorama = event.content.image.pixels()
-                yield event.content.truth, self._answer(stream, event.stamp_ns, panorama, tracker)
+                view = View.of(event.content.image)
+                yield event.content, self._answer(stream, event.stamp_ns, view, tracker)
             else:
                 tell(tracker, event)
 
-    def drive(self, seed: int, stream: SensorStream) -> DriveResult:
+    def drive(self, name: int | str, stream: SensorStream) -> DriveResult:
         """Return what comes of a whole drive."""
         images = tuple(self.follow(stream, self.new_tracker()))
         fault_s = None if stream.fault_s is None else stream.fault_s - stream.shots[0].time_s
-        return DriveResult(seed, images, fault_s, filter_result(stream, images))
+        return DriveResult(name, images, fault_s, filter_result(stream, images))
 
     def _result(self, stream: SensorStream, stamp_ns: int, shot: CameraFrame,
                 tracker: Tracker) -> ImageResult:
-        panorama = shot.image.pixels()
-        result = image_result(shot, self._answer(stream, stamp_ns, panorama, tracker))
-        single = self._single(stream, shot, panorama) if self.has_single else None
+        view = View.of(shot.image)
+        result = image_result(shot, self._answer(stream, stamp_ns, view, tracker))
+        single = self._single(stream, shot, view) if self.has_single else None
         return replace(result, time_s=shot.time_s - stream.shots[0].time_s, single=single)
 
-    def _answer(self, stream: SensorStream, stamp_ns: int, panorama: np.ndarray,
-                tracker: Tracker) -> TrackedPose | Silence:
+    def _answer(self, stream: SensorStream, stamp_ns: int, view: View, tracker: Tracker
+                ) -> TrackedPose | Silence:
         region = tracker.search(stamp_ns, stream.base_from_camera)
         if isinstance(region, Silence):
             return region
         try:
-            observation = self.localizer.observe(panorama, region, stream.base_from_camera)
+            observation = self.localizer.observe(
+                view.panorama, region, stream.base_from_camera, seen=view.seen)
         except ImageryError as error:
             return Silence(stamp_ns, 'imagery', str(error))
         return tracker.update(stamp_ns, observation)
 
-    def _single(self, stream: SensorStream, shot: CameraFrame,
-                panorama: np.ndarray) -> Claim | None:
+    def _single(self, stream: SensorStream, shot: CameraFrame, view: View) -> Claim | None:
         prior = single_prior(stream, shot.time_s)
         if prior is None:
             return None
         try:
-            estimate = self.localizer.estimate(panorama, prior)
+            estimate = self.localizer.estimate(view.panorama, prior, seen=view.seen)
         except ImageryError:
             return None
         if not estimate.accepted:
@@ -130,7 +144,7 @@ def tell(tracker: Tracker, event: Event) -> None:
 
 def image_result(shot: CameraFrame, answer: TrackedPose | Silence) -> ImageResult:
     """Return an answer beside the truth."""
-    result = ImageResult(shot.time_s, shot.truth)
+    result = ImageResult(shot.time_s, shot.truth, sigma=shot.sigma)
     if answer.belief is not None:
         result = replace(result, mass=answer.belief.mass, agreement=answer.belief.agreement)
     if isinstance(answer, Silence):
@@ -144,13 +158,13 @@ def image_result(shot: CameraFrame, answer: TrackedPose | Silence) -> ImageResul
 
 
 def single_prior(stream: SensorStream, time_s: float) -> MapPrior | None:
-    """Return what the nearest fix and heading say of the camera; None if there is no heading."""
-    if stream.imu is None:
+    """Return what the nearest fix and heading say of the camera; None if either is missing."""
+    fixes = stream.gnss.kept(np.isfinite(stream.gnss.position_m[:, 0]))
+    if stream.heading is None or not len(fixes):
         return None
-    yaw_rad = float(stream.imu.yaw_rad[np.argmin(np.abs(stream.imu.time_s - time_s))])
-    away_s = np.where(np.isfinite(stream.gnss.position_m[:, 0]),
-                      np.abs(stream.gnss.time_s - time_s), np.inf)
-    antenna_m = stream.gnss.position_m[np.argmin(away_s)]
-    base = Pose2.at(antenna_m, yaw_rad).compose(Pose2.at(np.negative(stream.antenna_m), 0.0))
-    return MapPrior(base.compose(stream.base_from_camera), stream.gnss.sigma_m,
-                    stream.imu.yaw_sigma_rad)
+    heading, fix = (np.argmin(np.abs(each.time_s - time_s)) for each in (stream.heading, fixes))
+    yaw_rad = float(stream.heading.yaw_rad[heading])
+    base = Pose2.at(fixes.position_m[fix], yaw_rad).compose(
+        Pose2.at(np.negative(stream.antenna_m), 0.0))
+    return MapPrior(base.compose(stream.base_from_camera), float(fixes.sigma_m[fix]),
+                    float(stream.heading.sigma_rad[heading]))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Results that survive an interruption: one JSON line for each frame, appended as it is done."""
+"""Results that survive an interruption: a JSON line for each part, appended as it is done."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ FILE = 'results.jsonl'
 
 class ResultFile:
     """
-    The results of a run, by frame index; a run in the same folder goes on with those there are.
+    The results of a run, by index of the frame or name of the drive.
+
+    A run in the same folder goes on with those there are.
 
     Of a file that ends in the middle of a line, as after ``kill -9``, that line is dropped.
 
@@ -35,13 +37,13 @@ class ResultFile:
     """
 
     def __init__(self, folder: Path | None, settings: dict):
-        self.results: dict[int, dict] = {}
+        self.results: dict[int | str, dict] = {}
         self._file: BinaryIO | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._open(folder / FILE, settings)
 
-    def add(self, index: int, result: dict) -> None:
+    def add(self, index: int | str, result: dict) -> None:
         """Keep a result; it is on its way to the disk when this returns."""
         self.results[index] = result
         if self._file:

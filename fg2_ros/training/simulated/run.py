@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,12 @@ from fg2_ros.datasets.simulated import cities, render_missing, RenderSettings
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.weights import load_network, read_metadata, save_weights
 from fg2_ros.published.convert import origin_of
+from fg2_ros.training.panorama.calibration import calibrated_scale
+from fg2_ros.training.panorama.progress import rendering_bar, show_progress
+from fg2_ros.training.panorama.samples import FrameDataset, RenderedFrames, SampleSettings
+from fg2_ros.training.panorama.trainer import PanoramaTrainer, TrainSettings
 from fg2_ros.training.run_folder import CurvesWriter
-from fg2_ros.training.simulated.calibration import calibrated_scale
-from fg2_ros.training.simulated.samples import FrameDataset, SampleSettings
 from fg2_ros.training.simulated.settings import SimulatedRun
-from fg2_ros.training.simulated.trainer import SimulatedTrainer, TrainSettings
 from tqdm import tqdm
 
 WEIGHTS_FILE = 'fg2_sim.safetensors'
@@ -49,22 +49,22 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
     cache = run.cache or run.out / 'frames'
     training, validation = cities(*run.cities), cities(*run.validation_cities)
     rendering = RenderSettings(run.frames_per_city, config.ground_image_hw)
-    render_missing(training + validation, cache, rendering, run.workers, _rendering_bar)
+    render_missing(training + validation, cache, rendering, run.workers, rendering_bar)
     if run.render_only:
         return None
     unseen = FrameDataset(
-        validation, run.frames_per_city, cache, config, SampleSettings.validation(),
-        seed=0).first(run.validation_frames)
-    trainer = SimulatedTrainer(
+        RenderedFrames(validation, run.frames_per_city, cache), config,
+        SampleSettings.validation(), seed=0).first(run.validation_frames)
+    trainer = PanoramaTrainer(
         config, _train_settings(run),
-        FrameDataset(
-            training, run.frames_per_city, cache, config, SampleSettings(), seed=run.seed),
+        FrameDataset(RenderedFrames(training, run.frames_per_city, cache), config,
+                     SampleSettings(), seed=run.seed),
         unseen, run.out, resume=resume, draw=draw,
         start=load_network(run.start_from) if run.start_from else None,
         origin={'cities': run.cities, 'frames_per_city': run.frames_per_city,
                 'start': origin_of(run.start_from) if run.start_from else None})
     with tqdm(total=run.steps, initial=trainer.step, desc='training', dynamic_ncols=True) as bar:
-        accuracy = trainer.run(lambda record: _show(bar, record))
+        accuracy = trainer.run(lambda record: show_progress(bar, record))
     scale = calibrated_scale(trainer.average, unseen, run.batch)
     save_weights(trainer.average, run.out / WEIGHTS_FILE, _metadata(run, command) | {
         'validation': accuracy, 'covariance_scale': round(scale, 1)})
@@ -86,18 +86,3 @@ def _metadata(run: SimulatedRun, command: str) -> dict[str, Any]:
         'frames_per_city': run.frames_per_city, 'steps': run.steps, 'batch': run.batch,
         'seed': run.seed,
         'started_from': read_metadata(run.start_from).get('command') if run.start_from else None}
-
-
-def _rendering_bar(done: Iterable, total: int) -> Iterable:
-    return tqdm(done, 'rendering cities', total, dynamic_ncols=True)
-
-
-def _show(bar: tqdm, record: dict[str, Any]) -> None:
-    bar.update()
-    shown = ('info_nce', 'local', 'layers', 'pose')
-    bar.set_postfix({key: f'{record[key]:.3g}' for key in shown}, refresh=False)
-    if 'validation_loss' in record:
-        figures = ', '.join(
-            f'{key.removeprefix("validation_")} {value:.3g}'
-            for key, value in record.items() if key.startswith('validation_'))
-        bar.write(f'step {record["step"]}: {figures}')

@@ -33,10 +33,10 @@ from fg2_ros.network.weights import load_network, save_weights
 from fg2_ros.published.checkpoints import load_reference_backbone
 from fg2_ros.published.files import read_state_dict
 from fg2_ros.training.event_files import EventFiles
+from fg2_ros.training.processes import join_processes
 from fg2_ros.training.run_folder import CurvesWriter, RunFolder
 from fg2_ros.training.vigor_kitti.feature_cache import (
     backbone_hash, backbone_modules, FeatureCache)
-from fg2_ros.training.vigor_kitti.processes import join_processes
 from fg2_ros.training.vigor_kitti.run_config import RunConfig
 from fg2_ros.training.vigor_kitti.samples import CrossViewSamples, Variation
 from fg2_ros.training.vigor_kitti.trainer import Data, VigorKittiTrainer

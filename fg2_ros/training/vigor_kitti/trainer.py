@@ -28,14 +28,14 @@ from typing import Callable, Iterable, NamedTuple
 
 from fg2_ros.datasets.frames import intrinsics_of
 from fg2_ros.network.fg2 import FG2Network
+from fg2_ros.training.processes import Processes
 from fg2_ros.training.run_folder import RunFolder
+from fg2_ros.training.shared_batch_norm import share_batch_statistics
 from fg2_ros.training.vigor_kitti.feature_cache import backbone_modules
 from fg2_ros.training.vigor_kitti.loss import Batch, CrossViewLoss, FrameLosses
-from fg2_ros.training.vigor_kitti.processes import Processes
 from fg2_ros.training.vigor_kitti.run_config import Machine, Recipe
 from fg2_ros.training.vigor_kitti.samples import (
     CrossViewSample, CrossViewSamples, Key, load_batches, Schedule, Unreadable, View)
-from fg2_ros.training.vigor_kitti.shared_batch_norm import share_batch_statistics
 import numpy as np
 import torch
 from torch import nn, Tensor

@@ -19,14 +19,14 @@ import json
 from types import SimpleNamespace
 
 from fg2_ros.commands import main
+from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives import evaluate
-from fg2_ros.evaluation.drives.evaluate import opened_stream
 from fg2_ros.evaluation.drives.figures import trust_metrics
-from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, RenderedDrive
-from fg2_ros.evaluation.drives.settings import RowSettings
-from fg2_ros.evaluation.drives.stream import Heading, stamp_ns, stream_of
+from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, RenderedDrive, stream_of
+from fg2_ros.evaluation.drives.settings import CitySettings, FaultSettings
+from fg2_ros.evaluation.drives.sources import SimulatedDrives
+from fg2_ros.evaluation.drives.stream import Heading, stamp_ns
 from fg2_ros.evaluation.drives.vehicle import single_prior, Vehicle
-from fg2_ros.evaluation.simulated import CurrentCity
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
@@ -98,14 +98,14 @@ class Looking:
         """Begin with nothing seen."""
         self.seen = []
 
-    def observe(self, image, region, base_from_camera):
+    def observe(self, image, region, base_from_camera, seen):
         """Remember the image."""
         self.seen.append(image)
         if len(self.seen) % FRAMES == 6:
             raise ImageryError('there is none here')
         return Observation((), base_from_camera)
 
-    def estimate(self, image, prior):
+    def estimate(self, image, prior, seen):
         """Answer with the prior, and accept every other image."""
         return SimpleNamespace(
             accepted=len(self.seen) % 2 == 0, east_m=prior.pose.x, north_m=prior.pose.y,
@@ -127,7 +127,7 @@ class KnowingVehicle(Vehicle):
 
 def vehicle() -> KnowingVehicle:
     """Return a vehicle that has seen nothing."""
-    return KnowingVehicle(Looking(), CurrentCity(), has_single=True)
+    return KnowingVehicle(Looking(), CurrentImagery(), has_single=True)
 
 
 @pytest.fixture(scope='module')
@@ -148,14 +148,15 @@ def painted(monkeypatch):
         RenderedDrive, 'orthophoto', lambda drive: np.full((1920, 1920, 3), 90, np.uint8))
 
 
-def settings(**others) -> RowSettings:
-    """Return a row of one short drive."""
-    return RowSettings((SEED, SEED), frames=FRAMES, **others)
+def opened(cache, **wrong):
+    """Return a short drive."""
+    return SimulatedDrives(
+        CitySettings((SEED, SEED), frames=FRAMES), FaultSettings(**wrong), cache).opened(SEED)
 
 
 def test_the_tracker_is_told_everything_in_time_and_its_answers_are_kept(cache):
     """Every image is shown once, and comes out with its truth."""
-    stream, driven = opened_stream(settings(), SEED, cache), vehicle()
+    stream, driven = opened(cache), vehicle()
     tracker = KnowingTracker(None)
     images = list(driven.follow(stream, tracker))
     assert [int(image[0, 0, 0]) for image in driven.localizer.seen] == [
@@ -175,7 +176,7 @@ def test_the_tracker_is_told_everything_in_time_and_its_answers_are_kept(cache):
 
 def test_a_filter_fed_with_good_poses_beats_gnss(cache):
     """The figures of the whole drive have it."""
-    result = vehicle().drive(SEED, opened_stream(settings(), SEED, cache))
+    result = vehicle().drive(SEED, opened(cache))
     assert result.ekf.rmse_m < 0.4 < result.ekf.gnss_rmse_m
     found = trust_metrics([result])
     assert found['ekf']['better_than_gnss'] == 1.0
@@ -185,7 +186,7 @@ def test_a_filter_fed_with_good_poses_beats_gnss(cache):
 
 def test_without_a_heading_nobody_is_told_one(cache):
     """Neither the tracker, nor the filter on GNSS, nor what localizes alone."""
-    stream = opened_stream(settings(has_heading=False), SEED, cache)
+    stream = opened(cache, has_heading=False)
     assert not [event for event in stream.events() if isinstance(event.content, Heading)]
     result = vehicle().drive(SEED, stream)
     assert result.ekf.gnss_rmse_m is None and result.ekf.rmse_m < 0.4
@@ -194,10 +195,11 @@ def test_without_a_heading_nobody_is_told_one(cache):
 
 def test_a_prior_alone_is_near_the_camera(cache):
     """The levers of antenna and camera are taken into account."""
-    stream = opened_stream(settings(), SEED, cache)
+    stream = opened(cache)
     antennas = [shot.truth.compose(Pose2(*stream.antenna_m, 0.0)) for shot in stream.shots]
     exact = {'position_m': np.array([antenna[:2] for antenna in antennas]),
-             'time_s': np.array([shot.time_s for shot in stream.shots])}
+             'time_s': np.array([shot.time_s for shot in stream.shots]),
+             'sigma_m': np.ones(len(stream.shots))}
     stream = replace(stream, gnss=replace(stream.gnss, **exact))
     shot = stream.shots[4]
     prior = single_prior(stream, shot.time_s)
@@ -220,9 +222,9 @@ def test_unusable_settings_are_refused_with_a_reason(wrong, word, capsys):
 
 def test_images_of_another_city_come_from_the_next():
     """The last takes those of the first, so that a row needs no further drives."""
-    row = RowSettings((10, 12))
-    assert [row.other_seed(seed) for seed in row.seeds] == [11, 12, 10]
-    assert RowSettings((10, 10)).other_seed(10) == 11
+    cities = CitySettings((10, 12))
+    assert [cities.other_seed(seed) for seed in cities.seeds] == [11, 12, 10]
+    assert CitySettings((10, 10)).other_seed(10) == 11
 
 
 def test_rendered_drives_are_kept(tmp_path, monkeypatch):
@@ -247,14 +249,14 @@ def driven(monkeypatch):
 
     class CountedVehicle(KnowingVehicle):
 
-        def drive(self, seed, stream):
-            seeds.append(seed)
-            return super().drive(seed, stream)
+        def drive(self, name, stream):
+            seeds.append(name)
+            return super().drive(name, stream)
 
     monkeypatch.setattr(
         evaluate.Localizer, 'load', lambda weights, imagery, **others: Looking())
     monkeypatch.setattr(evaluate, 'Vehicle', CountedVehicle)
-    monkeypatch.setattr(evaluate, 'render_all', lambda *args: None)
+    monkeypatch.setattr(SimulatedDrives, 'render', lambda *args: None)
     return seeds
 
 

@@ -26,7 +26,7 @@ from test.helpers.vigor_kitti_tiny import (
     DROPPING, FRAMES, learned, MACHINE, make_network, make_trainer, NoiseFrames, PANORAMA, PINHOLE,
     RECIPE, VALIDATION_FRAMES, VARIED)
 
-from fg2_ros.training.vigor_kitti.processes import join_processes, Processes
+from fg2_ros.training.processes import join_processes, Processes
 from fg2_ros.training.vigor_kitti.samples import Key, Schedule
 from fg2_ros.training.vigor_kitti.trainer import (
     freeze, head_state, is_better, pose_errors, validation_record)

@@ -1,0 +1,186 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Prove that own drives improve weights, where only simulation can be had: another world is driven.
+
+python3 examples/world_b.py FOLDER
+
+World B looks unlike what the shipped weights learned: other houses and grounds, another camera
+with another height and body, another aerial sensor. Drives through it are recorded as bags with
+RTK whose clock is ahead; all but the last are trained on, the last one validates and calibrates.
+Held-out drives of both worlds say what it brought. Interrupted, the same command goes on.
+
+It needs requirements/simulation.txt and requirements/imagery.txt, and some hours.
+"""
+
+import argparse
+from dataclasses import dataclass
+import json
+from pathlib import Path
+
+from fg2_ros import commands
+from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, RESOLUTION_M
+from fg2_ros.settings import SHIPPED_WEIGHTS
+from fg2_ros.simulation.bag import Rtk, write_drive
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+from tqdm import tqdm
+
+FIRST_RECORDED = 5000  # seeds of the cities that are driven with a recorder
+FIRST_HELD_OUT = 3000
+CLOCK_AHEAD_S = 0.1
+FIGURES = 'median_error_m', 'p95_error_m', 'anees_track'
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A folder of everything, and how large the proof is."""
+
+    folder: Path
+    drives: int
+    images: int
+    rate_hz: float
+    steps: int
+    batch: int
+    validation_frames: int
+    simulated_cities: int
+    held_out: int
+    held_out_images: int
+
+    def run(self) -> dict[str, dict[str, float]]:
+        """Go through all steps; return figures by world and weights, see `table`."""
+        last = self.drives - 1
+        for index in range(self.drives):
+            self._record(FIRST_RECORDED + index)
+            self._build(FIRST_RECORDED + index, 'validation' if index == last else 'train')
+        trained = self._train()
+        weights = self._calibrate(trained, FIRST_RECORDED + last)
+        return {f'{world} {name}': self._evaluate(world, name, path)
+                for world in 'AB' for name, path in (
+                    ('before', SHIPPED_WEIGHTS), ('after', weights))}
+
+    def _record(self, seed: int) -> None:
+        """Drive through a city of world B with a recorder, and take its aerial image."""
+        bag, aerial = self._bag(seed), self._aerial(seed)
+        if bag.exists():
+            return
+        drive = open_drive(
+            DriveSpec(seed, frames=self.images, rate_hz=self.rate_hz, world='B'),
+            self.folder / 'rendered')
+        aerial.parent.mkdir(parents=True, exist_ok=True)
+        write_geotiff(aerial, drive.orthophoto(), drive.map_frame.datum)
+        panoramas = map(drive.panorama, tqdm(range(self.images), f'recording {bag.name}'))
+        unfinished = bag.with_name(f'.{bag.name}')
+        write_drive(unfinished, drive.drive, drive.map_frame, panoramas,
+                    rtk=Rtk(clock_ahead_s=CLOCK_AHEAD_S, seed=seed))
+        unfinished.rename(bag)
+
+    def _build(self, seed: int, split: str) -> None:
+        fg2('drives', 'build', '--out', self.folder / 'drives', '--bag', self._bag(seed),
+            '--truth', '/rtk/fix', '--truth-heading', '/rtk/heading', '--source',
+            self._aerial(seed), '--split', split, '--every', 3)
+
+    def _train(self) -> Path:
+        run, cities = self.folder / 'run', self.simulated_cities
+        weights = run / 'fg2_drives.safetensors'
+        if not weights.exists():
+            simulated = ('--cities', f'0-{cities - 1}', '--frames-per-city', 16) if cities else (
+                '--simulated-share', 0)
+            fg2('train', 'drives', self.folder / 'drives', '--out', run, '--start-from',
+                SHIPPED_WEIGHTS, '--steps', self.steps, '--batch', self.batch, '--rate', 5e-4,
+                '--validation-frames', self.validation_frames, '--validate-every',
+                max(1, self.steps // 8), *simulated, '--resume')
+        return weights
+
+    def _calibrate(self, trained: Path, seed: int) -> Path:
+        """Return weights that know how far they may be believed."""
+        calibrated = self.folder / 'world_b.safetensors'
+        if not calibrated.exists():
+            fg2('calibrate', '--drives', self.folder / 'drives' / self._bag(seed).name,
+                '--weights', trained, '--out', calibrated)
+        return calibrated
+
+    def _evaluate(self, world: str, name: str, weights: Path) -> dict[str, float]:
+        """Follow drives through cities that neither weights have seen."""
+        figures = self.folder / f'{world}_{name}.json'
+        if not figures.exists():
+            fg2('evaluate', 'drives', '--world', world, '--city-seeds',
+                f'{FIRST_HELD_OUT}-{FIRST_HELD_OUT + self.held_out - 1}', '--frames',
+                self.held_out_images, '--weights', weights, '--no-single-frame', '--cache',
+                self.folder / 'rendered', '--json', figures)
+        found = json.loads(figures.read_text())
+        return {name: found[name] for name in FIGURES}
+
+    def _bag(self, seed: int) -> Path:
+        return self.folder / 'bags' / f'city-{seed}'
+
+    def _aerial(self, seed: int) -> Path:
+        return self.folder / 'bags' / f'{seed}.tif'
+
+
+def fg2(*words: object) -> None:
+    """Run a command of the package, which tells what is wrong; end with it then."""
+    if code := commands.main([str(word) for word in words]):
+        raise SystemExit(code)
+
+
+def write_geotiff(path: Path, image: np.ndarray, datum_deg: tuple[float, float]) -> None:
+    """Write an orthophoto, (n, n, 3) uint8, whose centre is the datum."""
+    latitude_deg, longitude_deg = datum_deg
+    half_m = len(image) / 2 * RESOLUTION_M
+    with rasterio.open(
+            path, 'w', driver='GTiff', height=len(image), width=len(image), count=3,
+            dtype='uint8', crs=f'+proj=aeqd +lat_0={latitude_deg} +lon_0={longitude_deg} '
+            '+datum=WGS84 +units=m', tiled=True, compress='deflate',
+            transform=from_origin(-half_m, half_m, RESOLUTION_M, RESOLUTION_M)) as file:
+        file.write(np.moveaxis(image, -1, 0))
+
+
+def gap_closed(figures: dict[str, dict[str, float]], name: str) -> float:
+    """Return the share of what world B was worse than world A that training has made up for."""
+    before, after = figures['B before'][name], figures['B after'][name]
+    gap = before - figures['A before'][name]
+    return (before - after) / gap if gap > 0 else float('nan')
+
+
+def table(figures: dict[str, dict[str, float]]) -> str:
+    """Return the figures as lines of text, with what they come to."""
+    lines = [f'{"":12}' + ''.join(f'{name:>18}' for name in FIGURES)]
+    lines += [f'{row:12}' + ''.join(f'{found[name]:18.2f}' for name in FIGURES)
+              for row, found in figures.items()]
+    closed = ', '.join(f'{gap_closed(figures, name):.0%} ({name})' for name in FIGURES[:2])
+    lost = figures['A after'][FIGURES[0]] / figures['A before'][FIGURES[0]] - 1
+    return '\n'.join([*lines, f'gap between the worlds closed: {closed}',
+                      f'change of the median in world A: {lost:+.0%}'])
+
+
+def main() -> None:
+    """Prove it, and print the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path, help='of everything that is made; 500 MB')
+    for name, default in (
+            ('drives', 6), ('images', 600), ('steps', 800), ('batch', 4),
+            ('validation-frames', 64), ('simulated-cities', 14), ('held-out', 6),
+            ('held-out-images', 60)):
+        parser.add_argument(f'--{name}', type=int, default=default, metavar='N',
+                            help=f'({default})')
+    parser.add_argument('--rate-hz', type=float, default=2.0, help='of recorded images (2)')
+    print(table(Proof(**vars(parser.parse_args())).run()))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,34 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the tests of recorded drives share."""
+
+from test.helpers.recorded_bag import block_drive, write_block_bag, write_ground
+
+import pytest
+
+
+@pytest.fixture(scope='session')
+def drive():
+    return block_drive()
+
+
+@pytest.fixture(scope='session')
+def bag(drive, tmp_path_factory):
+    return write_block_bag(tmp_path_factory.mktemp('recorded') / 'blocks', drive)
+
+
+@pytest.fixture(scope='session')
+def ground(tmp_path_factory):
+    return write_ground(tmp_path_factory.mktemp('ground') / 'survey.mbtiles')
