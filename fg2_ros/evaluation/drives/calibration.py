@@ -38,7 +38,7 @@ UNTESTED = 30.0  # odds under which the search never begins again
 LEAST_WRONG = 20  # samples without which the default odds are kept
 MISTRUST = 0.02  # of weights of the odds: few drives are seen
 USUALLY_LESS = 0.15  # share of the right images whose resemblance is less than the usual one
-PILOT = 4  # one drive in so many tells how alike the errors of neighbouring images are
+PILOT, LEAST_PILOTS = 4, 8  # one drive in so many tells how alike errors of neighbours are
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
 
@@ -125,7 +125,7 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
     def run(streams: Sequence[SensorStream], calibration: Calibration) -> list[Sample]:
         return [sample for index, stream in enumerate(streams)
                 for sample in followed(index, stream, trial_settings(calibration))]
-    samples = run(drives[::PILOT], first)
+    samples = run(drives[::max(min(len(drives) // LEAST_PILOTS, PILOT), 1)], first)
     base = replace(first, correlation_m=correlation_m(samples),
                    nothing_share=nothing_share(samples), fitted_on=fitted_on)
     fits = []
@@ -140,7 +140,7 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
 
 def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
     """
-    Return a calibration with its strength and its biases fitted to samples.
+    Return a calibration whose usual values and whose biases are fitted to samples.
 
     :raises ValueError: if too few samples are right.
     """
@@ -149,7 +149,8 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
         raise ValueError(f'only {len(right)} images were placed right: that is too few to '
                          'calibrate by')
     found = replace(
-        calibration, strength=float(np.median([sample.strength for sample in right])))
+        calibration, strength=float(np.median([sample.strength for sample in right])),
+        resemblance=_usual_resemblance(right))
     shares = np.array([found.share(sample.strength) for sample in right])
     own = [(sample.measured, sample.measured_spread, found.share(sample.strength))
            for sample in right
@@ -232,8 +233,7 @@ def odds(calibration: Calibration, samples: Sequence[Sample], of_wrong: Sequence
     wrong = [sample for sample in of_wrong if sample.is_wrong]
     if len(wrong) < LEAST_WRONG:
         return calibration
-    found = replace(calibration, resemblance=_usual_resemblance(right))
-    features = found.compared(np.array([sample.features for sample in (*right, *wrong)]))
+    features = calibration.compared(np.array([sample.features for sample in (*right, *wrong)]))
     sign = np.repeat([1.0, -1.0], [len(right), len(wrong)])
     # Right and wrong places are thought to be as many.
     share = np.repeat([0.5 / len(right), 0.5 / len(wrong)], [len(right), len(wrong)])
@@ -246,7 +246,7 @@ def odds(calibration: Calibration, samples: Sequence[Sample], of_wrong: Sequence
     begin, gain, shortfall, strength, lack = minimize(
         surprise, [0.0, 1.0, -1.0, 1.0, -1.0],
         bounds=[(None, None), more, less, more, less]).x / scale
-    return replace(found, odds_begin=begin, odds_gain=gain, odds_shortfall=-shortfall,
+    return replace(calibration, odds_begin=begin, odds_gain=gain, odds_shortfall=-shortfall,
                    odds_strength=strength, odds_lack=-lack)
 
 
