@@ -24,39 +24,35 @@ from __future__ import annotations
 from pathlib import Path
 import sys
 
-from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction,
     RegisterEventHandler, Shutdown)
-from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessIO
 from launch.events.process import ProcessIO
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
 RESOLUTION_M = '0.15'  # of the orthophoto
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the tile server, the player and RViz; the node follows once there are tiles."""
-    share = Path(get_package_share_directory('fg2_ros'))
     return LaunchDescription([
         DeclareLaunchArgument(
             'folder', default_value='demo_out', description='Where `fg2 demo` put its output.'),
         DeclareLaunchArgument(
             'city_datum', default_value='47.5 8.7',
             description='Where on Earth the city is: the --datum of `fg2 demo`.'),
-        DeclareLaunchArgument(
-            'rviz', default_value='true', choices=['true', 'false'], description='Start RViz.'),
-        DeclareLaunchArgument(
-            'rviz_config', default_value=str(share / 'config' / 'fg2.rviz'),
-            description='What RViz shows.'),
         OpaqueFunction(function=drive),
-        Node(package='rviz2', executable='rviz2', output='screen',
-             arguments=['-d', LaunchConfiguration('rviz_config')],
-             condition=IfCondition(LaunchConfiguration('rviz')))])
+        included('rviz')])
+
+
+def included(name: str, **arguments: str) -> IncludeLaunchDescription:
+    """Return another launch file of this folder."""
+    return IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(Path(__file__).parent / f'{name}.launch.py')),
+        launch_arguments=arguments.items())
 
 
 def drive(context: LaunchContext) -> list:
@@ -81,6 +77,4 @@ def node(event: ProcessIO) -> IncludeLaunchDescription | None:
     address = event.text.decode().strip()
     if not address:
         return None
-    return IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(Path(__file__).parent / 'localization.launch.py')),
-        launch_arguments={'imagery_sources': address, 'simulated_camera': 'true'}.items())
+    return included('localization', imagery_sources=address, simulated_camera='true')

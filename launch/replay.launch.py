@@ -22,39 +22,26 @@ of localization.launch.py are taken, too.
 from pathlib import Path
 import shlex
 
-from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, Shutdown)
-from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the player, the node and RViz."""
-    share = Path(get_package_share_directory('fg2_ros'))
     return LaunchDescription([
         DeclareLaunchArgument('bag', description='What `ros2 bag play` plays.'),
         DeclareLaunchArgument('rate', default_value='1.0', description='How fast it is played.'),
         DeclareLaunchArgument(
             'play_options', default_value='',
             description='Further options of `ros2 bag play`: --loop, --start-offset 60 ...'),
-        DeclareLaunchArgument(
-            'rviz', default_value='true', choices=['true', 'false'], description='Start RViz.'),
-        DeclareLaunchArgument(
-            'rviz_config', default_value=str(share / 'config' / 'fg2.rviz'),
-            description='What RViz shows.'),
-        IncludeLaunchDescription(
-            PythonLaunchDescriptionSource(
-                str(Path(__file__).parent / 'localization.launch.py')),
-            launch_arguments={'use_sim_time': 'true'}.items()),
-        OpaqueFunction(function=player),
-        Node(package='rviz2', executable='rviz2', output='screen',
-             arguments=['-d', LaunchConfiguration('rviz_config')],
-             parameters=[{'use_sim_time': True}],
-             condition=IfCondition(LaunchConfiguration('rviz')))])
+        *(IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(Path(__file__).parent / f'{name}.launch.py')),
+            launch_arguments={'use_sim_time': 'true'}.items())
+          for name in ('localization', 'rviz')),
+        OpaqueFunction(function=player)])
 
 
 def player(context: LaunchContext) -> list:

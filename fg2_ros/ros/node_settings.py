@@ -135,8 +135,8 @@ class TransformSettings:
         20.0, 'map -> odom is broadcast so many times a second, held between the poses.',
         unit='Hz', between=(0.1, 1000.0))
     tolerance_s: float = setting(
-        0.1, 'It is dated this far ahead, so that it serves lookups at the newest odometry.',
-        unit='s', between=(0.0, 10.0))
+        0.2, 'It is dated this far ahead, so that it serves lookups at the newest odometry even '
+        'where some broadcasts come late.', unit='s', between=(0.0, 10.0))
     timeout_s: float = setting(
         10.0, 'Without a new pose for this long it is no longer broadcast, and the log says so: '
         'odometry alone has drifted too far.', unit='s', between=(0.1, 3600.0))
