@@ -99,10 +99,10 @@ class Proof:
         if not weights.exists():
             simulated = ('--cities', f'0-{cities - 1}', '--frames-per-city', 16) if cities else (
                 '--simulated-share', 0)
-            fg2('train', 'drives', self.folder / 'drives', '--out', run, '--steps', self.steps,
-                '--batch', self.batch, '--rate', 5e-4, '--validation-frames',
-                self.validation_frames, '--validate-every', max(1, self.steps // 8), *simulated,
-                '--resume')
+            fg2('train', 'drives', self.folder / 'drives', '--out', run, '--start-from',
+                SHIPPED_WEIGHTS, '--steps', self.steps, '--batch', self.batch, '--rate', 5e-4,
+                '--validation-frames', self.validation_frames, '--validate-every',
+                max(1, self.steps // 8), *simulated, '--resume')
         return weights
 
     def _calibrate(self, trained: Path, seed: int) -> Path:

@@ -17,9 +17,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fg2_ros.files import replacing
 
@@ -28,9 +30,21 @@ NO_EFFECT = ('cache', 'wait_s')  # settings that change nothing in the result
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """Return the settings of a dataclass that decide the result, as JSON would give them back."""
-    return {name: value for name, value in json.loads(
-        json.dumps(asdict(settings), default=str)).items() if name not in NO_EFFECT}
+    """
+    Return the settings of a dataclass that decide the result, as JSON would give them back.
+
+    Addresses of imagery may hold keys, and are told apart by a digest.
+    """
+    values = json.loads(json.dumps(asdict(settings), default=str))
+    if 'source' in values:
+        values['source'] = [_without_keys(text) for text in values['source']]
+    return {name: value for name, value in values.items() if name not in NO_EFFECT}
+
+
+def _without_keys(source: str) -> str:
+    if '://' not in source:
+        return source
+    return f'{urlsplit(source).hostname} {hashlib.sha256(source.encode()).hexdigest()[:12]}'
 
 
 def bag_recipe(bag: Path, settings: Any, topic_names: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@
 
 """What a folder is made with is kept in it."""
 
-from fg2_ros.recipe import RECIPE_FILE, require_same, write_recipe
+from fg2_ros.recipe import plain, RECIPE_FILE, require_same, write_recipe
+from fg2_ros.replay.settings import SourceSettings
 import pytest
 
 
@@ -29,3 +30,12 @@ def test_a_recipe_says_what_differs(tmp_path):
     (tmp_path / RECIPE_FILE).write_text('{')
     with pytest.raises(ValueError, match='other settings'):
         require_same(tmp_path, recipe)
+
+
+def test_addresses_are_told_apart_but_no_key_is_written():
+    texts = [f'https://me:secret@tiles.example.com/{{z}}/{{x}}/{{y}}?token={key}'
+             for key in ('abc', 'def')]
+    first, second = (plain(SourceSettings(source=(text, 'a.tif'), cache='x')) for text in texts)
+    assert first != second and first['source'][1] == 'a.tif' and 'cache' not in first
+    assert 'tiles.example.com' in str(first)
+    assert not [word for word in ('secret', 'abc', 'token') if word in str(first['source'])]

@@ -121,6 +121,9 @@ def tell(drives: Sequence[RecordedDrive]) -> None:
     for drive in drives:
         for reason, count in drive.facts.left_out.items():
             print(f'{drive.name}: left out, {reason}: {count}')
+        clock = drive.facts.truth.get('clock') or {}
+        if 'words' in clock:
+            print(f'{drive.name}: the clock of the truth is {clock["words"]}')
         for remark in drive.facts.truth.get('remarks', ()):
             print(f'{drive.name}: {remark}')
     splits = {name for name, count in split_counts(drives).items() if count and name != 'none'}

@@ -32,6 +32,7 @@ import numpy as np
 MOST_IMAGES = 800  # that are compared with the one before
 TURNING_RADPS, AROUND_S = math.radians(3.0), 1.0  # images this near a turn tell most
 CONTRADICTION_S = 0.02
+UNTOLD = 'nothing: the drive does not tell it'
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class CameraClock:
     camera: ClockOffset | None = None
     odometry: ClockOffset | None = None
 
+    def __str__(self) -> str:
+        """Return what people are told of it."""
+        return (f'{self.ahead_s * 1e3:+.0f} ms ahead of the images, sigma '
+                f'{self.sigma_s * 1e3:.0f} ms, told by {self.told_by}')
+
     @property
     def ahead_ns(self) -> int:
         """Return the offset in whole nanoseconds."""
@@ -60,6 +66,12 @@ class CameraClock:
     def remarks(self) -> list[str]:
         """Return what people must know of it."""
         camera, odometry = self.camera, self.odometry
+        if self.told_by == UNTOLD:
+            return [
+                'the drive does not tell whether the clocks of truth and images agree: neither '
+                'turns of the images nor odometry do. 0.1 s are 1 m at 10 m/s, and offsets above '
+                '1 s (GPS time is 18 s ahead of UTC) are not looked for: --clock-offset states '
+                'them']
         if not (camera and odometry and camera.is_known and odometry.is_known) \
                 or not _contradict(camera, odometry):
             return []
@@ -71,7 +83,7 @@ class CameraClock:
         """Return it ready for JSON."""
         return {
             'ahead_s': round(self.ahead_s, 4), 'sigma_s': round(self.sigma_s, 4),
-            'told_by': self.told_by,
+            'told_by': self.told_by, 'words': str(self),
             'by_images': self.camera.to_dict() if self.camera else None,
             'by_odometry': self.odometry.to_dict() if self.odometry else None}
 
@@ -97,7 +109,7 @@ def judged(camera: ClockOffset | None, odometry: ClockOffset | None) -> CameraCl
     if len(known) == 2 and _contradict(*known.values()):
         del known['odometry']
     if not known:
-        return CameraClock(0.0, 0.0, 'nothing: the drive does not tell it', camera, odometry)
+        return CameraClock(0.0, 0.0, UNTOLD, camera, odometry)
     weights = np.array([1 / max(each.sigma_s, 1e-4) ** 2 for each in known.values()])
     mean = ClockOffset(
         float(np.average([each.seconds for each in known.values()], weights=weights)),

@@ -22,6 +22,7 @@ import math
 from typing import Any
 
 from fg2_ros.geometry.frames import is_nowhere, MapFrame
+from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.replay.recording import datum_of, FIX, ODOMETRY, POSE, Recording, Topics
 from fg2_ros.ros import conversions
 from fg2_ros.ros.vehicle_mounts import VehicleMounts
@@ -29,7 +30,7 @@ from geometry_msgs.msg import PoseWithCovariance
 import numpy as np
 from sensor_msgs.msg import NavSatFix
 
-LONGEST_GAP_S = 1.0  # truth is not interpolated further than this
+LONGEST_GAP_S = 1.05  # truth is not interpolated further than this: 1 Hz, with some jitter
 SECOND_NS = 1e9
 
 
@@ -95,8 +96,6 @@ def read_truth(recording: Recording, topics: Topics, vehicle: VehicleMounts) -> 
     if recording.types[topics.truth] == FIX:
         return read_fixes(recording, topics.truth, vehicle)
     found = list(_poses(recording, topics.truth, vehicle))
-    if not found:
-        raise ValueError(f'there is no message on {topics.truth}')
     datum = next(recording.messages([datum_of(topics.truth)])).message()  # `_chosen_truth` saw it
     return _track(MapFrame(datum.latitude, datum.longitude), *zip(*found))
 
@@ -109,7 +108,10 @@ def read_fixes(recording: Recording, topic: str, vehicle: VehicleMounts) -> Pose
     """
     stamps, places, sigmas, lever_m = [], [], [], (0.0, 0.0)
     for recorded in recording.messages([topic]):
-        message = recorded.message()
+        try:
+            message = recorded.message()
+        except ValueError:
+            continue  # a damaged one
         place = message.latitude, message.longitude
         if message.status.status >= 0 and np.isfinite(place).all() and not is_nowhere(*place):
             stamps.append(conversions.stamp_ns(message.header.stamp))
@@ -125,17 +127,32 @@ def read_fixes(recording: Recording, topic: str, vehicle: VehicleMounts) -> Pose
 
 def _poses(recording: Recording, topic: str, vehicle: VehicleMounts
            ) -> Iterator[tuple[int, tuple[float, ...], tuple[float, float]]]:
-    """Yield stamp, planar pose of base_link and its sigmas."""
-    kind = recording.types[topic]
+    """
+    Yield stamp, planar pose of base_link and its sigmas; unusable messages are left out.
+
+    :raises ValueError: at the end, if all were: with the reason of the last.
+    """
+    kind, are_any, why = recording.types[topic], False, 'there is none'
     for recorded in recording.messages([topic]):
-        message = recorded.message()
-        stated = PoseWithCovariance(pose=message.pose) if kind == POSE else message.pose
-        if kind == ODOMETRY:
-            mount = vehicle.of_odometry(message.child_frame_id)
-            pose = conversions.odometry_from_message(message, *mount).pose
-        else:
-            pose = conversions.pose_from_message(stated, 'ground truth')[0]
+        try:
+            message = recorded.message()
+            pose, stated = _pose_of(message, kind, vehicle)
+        except ValueError as error:
+            why = str(error)
+            continue
+        are_any = True
         yield conversions.stamp_ns(message.header.stamp), tuple(pose), _sigmas_of_pose(stated)
+    if not are_any:
+        raise ValueError(f'there is no usable message on {topic}: {why}')
+
+
+def _pose_of(message: Any, kind: str, vehicle: VehicleMounts) -> tuple[Pose2, PoseWithCovariance]:
+    """Return the pose of base_link, and what is stated of it or of what carries the sensor."""
+    if kind == ODOMETRY:
+        mount = vehicle.of_odometry(message.child_frame_id)
+        return conversions.odometry_from_message(message, *mount).pose, message.pose
+    stated = PoseWithCovariance(pose=message.pose) if kind == POSE else message.pose
+    return conversions.pose_from_message(stated, 'ground truth')[0], stated
 
 
 def _sigmas_of_pose(pose: Any) -> tuple[float, float]:

@@ -162,10 +162,8 @@ def _facts(drive: RecordedDrive) -> dict[str, str]:
     facts = {'made of': origin.get('bag') or origin.get('table'),
              'truth': truth.get('topic') or truth.get('told_by'),
              'true heading': truth.get('heading')}
-    if 'ahead_s' in clock:
-        facts['clock of the truth'] = (
-            f'{1e3 * clock["ahead_s"]:+.0f} ms ahead of the images, sigma '
-            f'{1e3 * clock["sigma_s"]:.0f} ms, told by {clock["told_by"]}')
+    if 'words' in clock:
+        facts['clock of the truth'] = clock['words']
     if truth.get('heading_from_course_deg') is not None:
         facts['true heading from course'] = f'{truth["heading_from_course_deg"]:+.2f} degrees'
     facts |= {'imagery': ground.source, 'taken': ground.vintage,

@@ -98,6 +98,18 @@ def test_poses_of_all_types_are_those_of_base_link(tmp_path, kind):
         np.testing.assert_allclose(track.sigma, [(SIGMA_M, SIGMA_RAD)] * len(TENTHS))
 
 
+def test_a_broken_pose_is_left_out(tmp_path):
+    messages = [('/rtk/pose', tenth, POSE, truth_message(POSE, tenth)) for tenth in TENTHS]
+    messages[2][-1].pose.orientation.w = 7.0
+    datum = '/rtk/datum', 0, FIX, msgs.nav_sat_fix(time_ns(0), 'map', *PLACE.datum, 0.0)
+    recording = recorded(tmp_path / 'bag', [*mounts(), datum, *messages])
+    topics = choose_topics(recording, {'truth': '/rtk/pose'}, needed=())
+    assert len(read_truth(recording, topics, vehicle_of(recording)).stamp_ns) == len(TENTHS) - 1
+    recording = recorded(tmp_path / 'broken', [datum, messages[2]])
+    with pytest.raises(ValueError, match='no usable message on /rtk/pose: the orientation of'):
+        read_truth(recording, topics, vehicle_of(recording))
+
+
 @pytest.mark.parametrize('kind', [POSE_WITH_COVARIANCE, ODOMETRY])
 def test_poses_without_the_origin_of_their_map_are_refused(tmp_path, kind):
     recording = recorded(tmp_path / 'bag', [

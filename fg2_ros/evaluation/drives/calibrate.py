@@ -41,6 +41,7 @@ from tqdm import tqdm
 
 WRONG = 'prior_30m', 'other_street', 'mirrored'
 LEAST_RUNS, LEAST_IMAGES = 3, 100  # of recorded drives
+LONGEST_M = 250.0  # of a run: what is learnt of one tracker may be a matter of its luck
 WRONG_RUNS = 12  # that are wanted at least; fewer runs have several faults each
 
 
@@ -80,7 +81,7 @@ def calibrate_on_recordings(weights: Path, drives: Sequence[Path], split: str,
     :param split: of their images, or several with plus signs between them.
     :raises ValueError: for unusable weights or drives, or if there are too few images.
     """
-    runs = runs_of(drives, split)
+    runs = runs_of(drives, split, LONGEST_M)
     require_enough(runs, split)
     vehicle = _vehicle(weights, device, precision)
     first = replace(

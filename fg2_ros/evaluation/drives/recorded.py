@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 import math
 from pathlib import Path
@@ -71,6 +71,13 @@ class Run:
         """Return how far it goes."""
         return float(np.hypot(*np.diff(self.places_m, axis=0).T).sum())
 
+    def pieces(self, longest_m: float) -> list[Run]:
+        """Return parts of it that are of one length, at most so long."""
+        count = max(math.ceil(self.length_m / longest_m), 1)
+        ends = [round(part * len(self.keyframes) / count) for part in range(count + 1)]
+        return [replace(self, keyframes=self.keyframes[first:end])
+                for first, end in zip(ends, ends[1:])]
+
     def places_in(self, other: Run) -> np.ndarray:
         """Return the places in the map of another run's drive."""
         frame = self.drive.map_frame
@@ -81,20 +88,21 @@ class Run:
             latitude_deg, longitude_deg, anywhere=True), axis=1)
 
 
-def runs_of(paths: Sequence[Path], split: str = '') -> list[Run]:
+def runs_of(paths: Sequence[Path], split: str = '', longest_m: float = math.inf) -> list[Run]:
     """
     Return the runs of recorded drives.
 
     :param paths: of data sets, or of single drives.
     :param split: of the images, or several with plus signs between them; '' for those for testing
         if there are any, else all.
+    :param longest_m: longer runs are cut into equal pieces.
     :raises ValueError: if there are none, or no drives.
     """
     drives = list({drive.folder.resolve(): drive for path in paths
                    for drive in open_drives(path)}.values())
     split = split or split_of(drives)
     runs = [run for name, drive in zip(names_apart([drive.folder for drive in drives]), drives)
-            for run in drive_runs(name, drive, split)]
+            for run in drive_runs(name, drive, split, longest_m)]
     if not runs:
         raise ValueError(
             f'there are no {SHORTEST_M:g} m of road in one piece with images '
@@ -109,20 +117,27 @@ def split_of(drives: Iterable[RecordedDrive]) -> str:
                        for keyframe in drive.keyframes) else EVERY_SPLIT
 
 
-def drive_runs(name: str, drive: RecordedDrive, split: str) -> Iterator[Run]:
-    """Yield the runs of a drive that are long enough."""
-    pieces: list[list[Keyframe]] = [[]]
+def drive_runs(name: str, drive: RecordedDrive, split: str,
+               longest_m: float = math.inf) -> list[Run]:
+    """Return the runs of a drive that are long enough, in the order of time."""
+    runs = [part for keyframes in neighbours(drive, split) if len(keyframes) >= FEWEST
+            for part in Run(name, drive, keyframes).pieces(longest_m)]
+    runs = [run for run in runs if run.length_m >= SHORTEST_M]
+    return runs if len(runs) == 1 else [
+        replace(run, name=f'{name}:{number}') for number, run in enumerate(runs, 1)]
+
+
+def neighbours(drive: RecordedDrive, split: str) -> list[tuple[Keyframe, ...]]:
+    """Return the images of a split that follow one another without a gap."""
+    found: list[list[Keyframe]] = [[]]
     for keyframe in sorted(drive.keyframes, key=lambda each: each.stamp_ns):
         if split != EVERY_SPLIT and keyframe.split not in split.split('+'):
-            pieces.append([])
-        elif pieces[-1] and distance_m(pieces[-1][-1], keyframe) > APART_M:
-            pieces.append([keyframe])
+            found.append([])
+        elif found[-1] and distance_m(found[-1][-1], keyframe) > APART_M:
+            found.append([keyframe])
         else:
-            pieces[-1].append(keyframe)
-    whole = [piece for piece in pieces if len(piece) >= FEWEST]
-    runs = [Run(f'{name}:{number}' if len(whole) > 1 else name, drive, tuple(piece))
-            for number, piece in enumerate(whole, 1)]
-    yield from (run for run in runs if run.length_m >= SHORTEST_M)
+            found[-1].append(keyframe)
+    return [tuple(keyframes) for keyframes in found]
 
 
 def distance_m(first: Keyframe, second: Keyframe) -> float:

@@ -243,6 +243,16 @@ def test_runs_are_interrupted_where_images_are_left_out(data_set, monkeypatch):
         runs_of([data_set], 'train')
 
 
+def test_long_runs_are_cut_into_equal_pieces(data_set, monkeypatch):
+    """For a calibration: all images are there, in order, and no piece is too long."""
+    monkeypatch.setattr(recorded, 'SHORTEST_M', 5.0)
+    whole = only(data_set)
+    pieces = runs_of([data_set], 'test', longest_m=whole.length_m / 2.5)
+    assert [len(piece.keyframes) for piece in pieces] == [13, 14, 13]
+    assert sum((piece.keyframes for piece in pieces), ()) == whole.keyframes
+    assert [piece.name for piece in pieces] == ['monday:1', 'monday:2', 'monday:3']
+
+
 def test_a_drive_without_odometry_and_headings_is_driven_all_the_same(simulated, tmp_path):
     """There is no filter then, and no single frame."""
     def fixes_alone(readings):
