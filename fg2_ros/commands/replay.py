@@ -112,8 +112,10 @@ def _replay_many(bags: Sequence[Path], settings: ReplaySettings, topics: TopicNa
     rows = summary_rows(figures, failures)
     files.out.mkdir(parents=True, exist_ok=True)
     write_summary(files.out / SUMMARY_FILE, rows)
-    print(columns(list(rows[0]), [['' if value is None else str(value)
-                                   for value in row.values()] for row in rows]))
+    print(columns(list(rows[0]), [
+        ['' if value is None else str(value) for value in (row | (
+            {'ended_early': 'failed'} if row['bag'] in failures else {})).values()]
+        for row in rows]))
     output.write({'bags': figures, 'failed': failures})
     return int(bool(failures) or any(each['ended_early'] for each in figures.values()))
 

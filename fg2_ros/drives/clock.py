@@ -21,13 +21,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fg2_ros.drives.course import antenna_path
-from fg2_ros.replay.tracks import interpolated, lies_between, PoseTrack, SECOND_NS
+from fg2_ros.replay.tracks import (
+    interpolated, lies_between, LONGEST_GAP_S, PoseTrack, SECOND_NS)
 import numpy as np
 
 FARTHEST_S, COARSE_S, FINE_S = 1.0, 0.02, 0.002  # offsets that are tried
 BLOCKS = 12  # of the drive, each of which is left out once to see how sure the result is
 LEAST_STEPS = 24
-CHORD_S, EVERY_S = 0.5, 0.25  # of the pieces of way that are compared
+CHORD_S = 0.5  # of the pieces of way that are compared; more where positions are rarer
+DENSE = 3  # positions in such a piece: their noise may be smoothed
 LEAST_CHORD_M = 1.0  # of pieces whose direction counts
 CUT = 3.0  # sigmas beyond which a residual says no more
 VAGUEST_S = 0.015  # offsets that are less sure are not told
@@ -155,17 +157,17 @@ def offset_from_odometry(positions: PoseTrack, odometry_ns: np.ndarray, odometry
 
     :param odometry: (O, 3 or more) x, y, yaw of base_link.
     """
-    if len(odometry_ns) < 2:
+    if len(odometry_ns) < 2 or len(positions.stamp_ns) < 3:
         return None
-    begin_ns = np.arange(positions.stamp_ns[0], positions.stamp_ns[-1],
-                         int(EVERY_S * SECOND_NS), dtype=np.int64)
-    nodes_ns = begin_ns[:, None] + np.array([0, 1, 2]) * int(CHORD_S * SECOND_NS)
-    known = positions.knows(nodes_ns.ravel()).reshape(nodes_ns.shape).all(axis=1)
-    nodes_ns = nodes_ns[known]
-    if not len(nodes_ns):
+    nodes = _nodes(positions.stamp_ns)
+    if not len(nodes):
         return None
-    length, turn = _pieces(np.stack([
-        smoothed(positions.stamp_ns, each, nodes_ns) for each in positions.pose[:, :2].T], axis=-1))
+    nodes_ns = positions.stamp_ns[nodes]
+    places_m = positions.pose[nodes, :2]
+    if nodes[0, 1] - nodes[0, 0] >= DENSE:
+        places_m = np.stack([smoothed(positions.stamp_ns, each, nodes_ns)
+                             for each in positions.pose[:, :2].T], axis=-1)
+    length, turn = _pieces(places_m)
 
     def residuals(offset_s: float) -> tuple[np.ndarray, np.ndarray]:
         stamps = nodes_ns.ravel() - int(offset_s * SECOND_NS)
@@ -177,6 +179,15 @@ def offset_from_odometry(positions: PoseTrack, odometry_ns: np.ndarray, odometry
                 np.remainder(turn - turned + np.pi, 2 * np.pi) - np.pi)
 
     return offset_of_residuals(residuals)
+
+
+def _nodes(stamp_ns: np.ndarray) -> np.ndarray:
+    """Return (N, 3) indices of positions that are about evenly apart, without gaps between."""
+    step = max(1, round(CHORD_S * SECOND_NS / float(np.median(np.diff(stamp_ns)))))
+    first = np.arange(0, len(stamp_ns) - 2 * step, max(1, step // 2))
+    nodes = first[:, None] + np.array([0, 1, 2]) * step
+    apart_s = np.diff(stamp_ns[nodes], axis=1) / SECOND_NS
+    return nodes[(apart_s <= max(2 * CHORD_S, LONGEST_GAP_S)).all(axis=1)]
 
 
 def _pieces(nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -117,7 +117,9 @@ def write_bag(path: Path, outcomes: Iterable[ReplayedImage], frame: MapFrame,
                        for topic, kind in TYPES.items()}
 
         def write(topic: str, time_ns: int, message) -> None:
-            writer.write(connections[topic], time_ns, serialize_message(message))
+            # ROS leaves what was in memory between the fields; rosbags writes zeros there.
+            same = typestore.deserialize_cdr(serialize_message(message), TYPES[topic])
+            writer.write(connections[topic], time_ns, typestore.serialize_cdr(same, TYPES[topic]))
 
         has_datum = False
         for each in outcomes:

@@ -26,7 +26,7 @@ from pathlib import Path
 from random import Random
 import tempfile
 from test.fuzz import formats
-from test.fuzz.mutators import extreme_text, mutated_bytes
+from test.fuzz.mutators import extreme_text, mutated_bytes, mutated_text
 
 from fg2_ros.imagery.patch import ImageryError
 
@@ -237,6 +237,64 @@ def use_route(path: Path) -> None:
 
 # Settings --------------------------------------------------------------------------------------
 
+POSES = b"""image,lat,lon,compass_angle,captured_at,sequence_id,horizontal_accuracy,pitch,roll
+a.jpg,47.0,8.5,90,2026-05-01T10:00:00Z,way,0.5,1,-2
+a.jpg,47.00003,8.50004,91.5,1777629602,way,0.5,,
+a.jpg,47.00006,8.5001,92,1777629604000,other,0.4,0,0
+"""
+POSES_JSON = b"""{"type": "FeatureCollection", "features": [{"type": "Feature", "id": "a",
+"geometry": {"type": "Point", "coordinates": [8.5, 47.0]}, "properties": {"captured_at": 177762960,
+"compass_angle": 90.5, "computed_compass_angle": 91, "camera_type": "spherical", "sequence": "way",
+"computed_geometry": {"type": "Point", "coordinates": [8.50001, 47.00001]}}}, {"type": "Feature",
+"id": "a", "geometry": {"type": "Point", "coordinates": [8.50003, 47.0]}, "properties": {
+"datetime": "2026-05-01T10:00:02+02:00", "view:azimuth": 92, "pers:pitch": 1.5}}]}"""
+
+
+def photos() -> list[bytes]:
+    """Return images that tell their pose, one of them cropped."""
+    from test.helpers.photos import gps, panorama, write_photo, xmp
+    tags = gps(47.0, 8.5, GPSImgDirectionRef='T', GPSImgDirection=10.5,
+               GPSDateStamp='2026:05:01', GPSTimeStamp=(10, 0, 1.5))
+    whole = xmp(PoseHeadingDegrees=350, PosePitchDegrees=2, PoseRollDegrees=-1)
+    cropped = xmp(FullPanoWidthPixels=64, FullPanoHeightPixels=32, CroppedAreaImageWidthPixels=64,
+                  CroppedAreaImageHeightPixels=16, CroppedAreaTopPixels=8)
+    return [written(lambda path: write_photo(path, pixels, tags, packet=packet), 'a.jpg')
+            for pixels, packet in ((panorama(32), whole), (panorama(32)[8:24], cropped))]
+
+
+@lru_cache
+def _folder_of_photos() -> tempfile.TemporaryDirectory:
+    folder = tempfile.TemporaryDirectory()
+    (Path(folder.name) / 'a.jpg').write_bytes(photos()[0])
+    return folder
+
+
+def use_poses(path: Path) -> None:
+    """Read a table of poses, and cut its images into drives."""
+    from fg2_ros.drives.tables.photos import read_photos
+    from fg2_ros.drives.tables.sequences import drives_of, heading_remark
+    from fg2_ros.drives.tables.settings import TableSettings
+    settings = TableSettings(
+        images=Path(_folder_of_photos().name), heading='compass', sigma_m=1.0, sigma_deg=2.0)
+    usable, left_out = read_photos(path, settings)
+    for each in left_out:
+        require_sentence(ValueError(each.detail))
+    for drive in drives_of(usable):
+        heading_remark(drive.cameras)
+
+
+def use_photo(path: Path) -> None:
+    """Read what an image says of itself, and make a level panorama of it."""
+    from fg2_ros.cameras.settings import CameraSettings
+    from fg2_ros.drives.tables.panoramas import level_panorama
+    from fg2_ros.drives.tables.photo_facts import read_photo_facts
+    from fg2_ros.drives.tables.photos import PosedPhoto
+    facts = read_photo_facts(path)
+    level_panorama(PosedPhoto(
+        path.name, path, 'way', *PLACE, 0.0, facts.stated.pitch_deg or 0.0,
+        facts.stated.roll_deg or 0.0, None, 1.0, 0.1, facts.elevations_deg), CameraSettings(), 64)
+
+
 CATALOGUE = b"""orthos:
   kind: xyz
   url: https://tiles.example/{s}/{z}/{x}/{y}.png?key={key}
@@ -446,6 +504,9 @@ KINDS = {
     'kmz': Kind('.kmz', lambda: [kmz()], zip_changed, use_route),
     'geojson': Kind('.geojson', lambda: [GEOJSON], formats.json_changed, use_route),
     'geojsonseq': Kind('.geojsonl', lambda: [GEOJSON], sequence_changed, use_route),
+    'poses': Kind('.csv', lambda: [POSES], mutated_text, use_poses),
+    'poses in JSON': Kind('.json', lambda: [POSES_JSON], formats.json_changed, use_poses),
+    'photo': Kind('.jpg', photos, mutated_bytes, use_photo),
     'catalogue': Kind('.yaml', lambda: [CATALOGUE], formats.yaml_changed, use_catalogue),
     'parameters': Kind('.yaml', parameters, formats.yaml_changed, use_parameters),
     'options': Kind('.yaml', lambda: [OPTIONS], formats.yaml_changed, use_options),
