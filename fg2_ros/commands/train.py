@@ -71,7 +71,7 @@ def train_drives(settings: DrivesRun, resume: Resume) -> int:
         settings, resume.resume, shlex.join(['fg2', *sys.argv[1:]]), write_simulated_curves)
     if weights:
         print(f'{weights} is trained, and its model card lies beside it; "fg2 calibrate --drives '
-              f'{settings.data_set} --weights {weights} --out {weights}" says how far a tracker '
+              f'{settings.drives} --weights {weights} --out {weights}" says how far a tracker '
               'may believe it')
     return 0
 

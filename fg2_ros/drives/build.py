@@ -141,7 +141,7 @@ class _Job:
         base, sigma = self._truth.base_at(at_ns), self._truth.sigma_at(at_ns)
         speed_mps = _speeds(self._truth, at_ns)
         sigma[:, 0] = np.hypot(sigma[:, 0], speed_mps * clock.sigma_s)
-        reasons = thinned(base, speed_mps, self._truth.doubts(at_ns, self._sensors),
+        reasons = thinned(base, speed_mps, self._truth.doubts(at_ns),
                           self._settings.every_m)
         self._left_out.update(reasons[reasons != ''].tolist())
         return _Chosen(stamps, base, sigma).where(reasons == '')

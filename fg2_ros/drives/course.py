@@ -23,6 +23,7 @@ import numpy as np
 WINDOW_S = 4.0  # to either side: what odometry drifts in it is less than RTK is off
 LEAST_SPREAD_M = 1.5  # of the places in a window around their middle, one sigma
 VAGUEST_RAD = np.radians(2.0)
+LEAST_BEND_M = 0.3  # of a way between two fixes that need not be straight
 CHORD_S, LEAST_SPEED_MPS = 0.4, 1.0  # of a course without odometry
 
 
@@ -56,8 +57,41 @@ def course_by_odometry(positions: PoseTrack, odometry_ns: np.ndarray, odometry: 
     with np.errstate(divide='ignore', invalid='ignore'):
         sigma_rad = np.sqrt(np.maximum(off_m2, sigma_m ** 2) / spread_m2)
     good = (sigma_rad <= VAGUEST_RAD) & (spread_m2 > 0)
-    return HeadingTrack.of(positions.stamp_ns[known][good], path[good, 2] + np.unwrap(turn[good]),
-                           sigma_rad[good])
+    knots = stamps[known][good]
+    between = odometry_ns[lies_between(knots, odometry_ns)]
+    if not len(between):
+        return HeadingTrack.of((), (), ())
+    yaw_rad = interpolated(odometry_ns, odometry[:, 2], between)
+    return HeadingTrack.of(
+        between + ahead_ns, yaw_rad + interpolated(knots, np.unwrap(turn[good]), between),
+        interpolated(knots, sigma_rad[good], between))
+
+
+def places_between(positions: PoseTrack, odometry_ns: np.ndarray, odometry: np.ndarray,
+                   ahead_ns: int, stamp_ns: np.ndarray) -> np.ndarray:
+    """
+    Return (N, 2) places of an antenna at stamps: on the way by odometry from fix to fix.
+
+    The way between two fixes is turned and stretched to end where they are; where it is short, or
+    there is no odometry, it is straight.
+
+    :param ahead_ns: of the positions' clock before the odometry's.
+    """
+    straight = positions.at(stamp_ns)[:, :2]
+    if len(odometry_ns) < 2:
+        return straight
+    knots_ns = positions.stamp_ns
+    before = np.clip(np.searchsorted(knots_ns, stamp_ns, side='right') - 1, 0, len(knots_ns) - 2)
+    nodes_ns = np.stack([knots_ns[before], stamp_ns, knots_ns[before + 1]]) - ahead_ns
+    path = antenna_path(odometry_ns, odometry, positions.lever_m, nodes_ns.ravel())
+    first, here, last = (path[:, 0] + 1j * path[:, 1]).reshape(nodes_ns.shape)
+    begin, end = (positions.pose[index, 0] + 1j * positions.pose[index, 1]
+                  for index in (before, before + 1))
+    is_known = lies_between(odometry_ns, nodes_ns.ravel()).reshape(nodes_ns.shape).all(axis=0)
+    bends = is_known & (np.abs(last - first) >= LEAST_BEND_M)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        place = begin + (here - first) * (end - begin) / (last - first)
+    return np.where(bends[:, None], np.stack([place.real, place.imag], axis=1), straight)
 
 
 def _alignments(seconds: np.ndarray, before: np.ndarray, after: np.ndarray

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+import logging
 from typing import Any
 
 from fg2_ros.datasets.drives import SensorReadings
@@ -35,6 +36,8 @@ import numpy as np
 
 IMU, QUATERNION = 'sensor_msgs/msg/Imu', 'geometry_msgs/msg/QuaternionStamped'
 HEADING_KINDS = (IMU, QUATERNION, POSE_WITH_COVARIANCE, FIX)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,11 @@ def read_sensors(recording: Recording, topics: Topics, vehicle: VehicleMounts, f
 def _fixes(recording: Recording, topic: str, vehicle: VehicleMounts, frame: MapFrame
            ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[float, float]]:
     nothing = SensorReadings()
+    track = None
     try:
         track = read_fixes(recording, topic, vehicle) if topic else None
-    except ValueError:
-        track = None
+    except ValueError as error:
+        _log.warning('GNSS on %s is left out: %s', topic, error)
     if track is None:
         return (nothing.fix_stamp_ns, nothing.fix_m, nothing.fix_sigma_m), (0.0, 0.0)
     place_m = frame.map_from_geodetic(*track.frame.geodetic_from_map(*track.pose[:, :2].T))

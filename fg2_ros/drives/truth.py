@@ -23,7 +23,7 @@ from typing import Any
 
 from fg2_ros.datasets.drives import SensorReadings
 from fg2_ros.drives.clock import ClockOffset, offset_from_odometry
-from fg2_ros.drives.course import course_alone, course_by_odometry
+from fg2_ros.drives.course import course_alone, course_by_odometry, places_between
 from fg2_ros.drives.readings import HeadingTrack, read_headings
 from fg2_ros.drives.settings import TruthSettings
 from fg2_ros.geometry.se2 import wrap_angle
@@ -53,6 +53,7 @@ class Truth:
     The true poses of a drive, on a clock of their own.
 
     :param heading: where it comes from, for people.
+    :param sensors: whose odometry tells the way between two positions.
     :param odometry_clock: how far the truth's clock is ahead of the odometry's; None if nobody
         knows.
     :param course: the heading by where the antenna went, to compare with; None if it is that.
@@ -63,12 +64,15 @@ class Truth:
     heading: str
     odometry_clock: ClockOffset | None
     course: HeadingTrack | None
+    sensors: SensorReadings
     settings: TruthSettings
 
     def base_at(self, stamp_ns: np.ndarray) -> np.ndarray:
         """Return (N, 3) poses of base_link at stamps of the truth's clock."""
-        pose = self.positions.at(stamp_ns)
-        pose[:, 2] = self.headings.at(stamp_ns)[:, 0]
+        place_m = places_between(
+            self.positions, self.sensors.odometry_stamp_ns, self.sensors.odometry,
+            self.odometry_ahead_ns, stamp_ns)
+        pose = np.column_stack([place_m, self.headings.at(stamp_ns)[:, 0]])
         cosine, sine = np.cos(pose[:, 2]), np.sin(pose[:, 2])
         ahead, left = self.positions.lever_m
         pose[:, 0] -= cosine * ahead - sine * left
@@ -92,14 +96,14 @@ class Truth:
         known = difference[np.isfinite(difference)]
         return float(np.median(known)) if len(known) else math.nan
 
-    def doubts(self, stamp_ns: np.ndarray, sensors: SensorReadings) -> np.ndarray:
+    def doubts(self, stamp_ns: np.ndarray) -> np.ndarray:
         """Return for each of (N,) stamps of the truth's clock why it is in doubt, or ''."""
         reasons = np.full(len(stamp_ns), '', dtype=object)
         for reason, is_so in (
                 (NO_TRUTH, ~self.positions.knows(stamp_ns)),
                 (NO_HEADING, ~self.headings.knows(stamp_ns)),
                 (VAGUE, self._is_vague(stamp_ns)), (JUMP, self._is_near_a_jump(stamp_ns)),
-                (SPEED, self._goes_another_way(stamp_ns, sensors)),
+                (SPEED, self._goes_another_way(stamp_ns)),
                 (HEADING, self._is_off_course(stamp_ns))):
             reasons[is_so & (reasons == '')] = reason
         return reasons
@@ -114,9 +118,9 @@ class Truth:
             return np.zeros(len(stamp_ns), bool)
         return np.abs(np.subtract.outer(stamp_ns, jumps_ns)).min(axis=1) <= NEAR_S * SECOND_NS
 
-    def _goes_another_way(self, stamp_ns: np.ndarray, sensors: SensorReadings) -> np.ndarray:
+    def _goes_another_way(self, stamp_ns: np.ndarray) -> np.ndarray:
         """Return where odometry has driven another distance around a stamp than the truth."""
-        odometry_ns, odometry = sensors.odometry_stamp_ns, sensors.odometry
+        odometry_ns, odometry = self.sensors.odometry_stamp_ns, self.sensors.odometry
         if len(odometry_ns) < 2:
             return np.zeros(len(stamp_ns), bool)
         ahead_ns = self.odometry_ahead_ns
@@ -180,15 +184,15 @@ def read_drive_truth(recording: Recording, positions: PoseTrack, sensors: Sensor
         sigma_rad = np.nan_to_num(
             positions.sigma[:, 1], nan=math.radians(settings.truth_sigma_deg))
         headings = HeadingTrack.of(positions.stamp_ns, positions.pose[:, 2], sigma_rad)
-        return Truth(positions, headings, 'of the poses', offset, course, settings)
+        return Truth(positions, headings, 'of the poses', offset, course, sensors, settings)
     if settings.truth_heading:
-        headings = read_headings(
-            recording, settings.truth_heading, positions, vehicle, settings)
-        return Truth(positions, headings, settings.truth_heading, offset, course, settings)
+        topic = settings.truth_heading
+        headings = read_headings(recording, topic, positions, vehicle, settings)
+        return Truth(positions, headings, topic, offset, course, sensors, settings)
     if not len(course.stamp_ns):
         raise ValueError('the truth has no heading, and the drive is too short for a course: '
                          'name a heading (--truth-heading)')
-    return Truth(positions, course, by_course, offset, None, settings)
+    return Truth(positions, course, by_course, offset, None, sensors, settings)
 
 
 def ahead_ns_of(offset: ClockOffset | None) -> int:

@@ -58,9 +58,11 @@ class Observer:
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         volumes: list[PoseVolume | None] = []
+        resemblances: list[float] = []
         for look, aerial in zip(region.looks, described):
             if aerial is None:
                 volumes.append(None)
+                resemblances.append(math.nan)
                 continue
             yaw_rad = _rounded(look.grid.middle.yaw)
             if yaw_rad not in views:
@@ -68,9 +70,12 @@ class Observer:
             key = id(aerial.descriptors), yaw_rad
             if key not in likelihoods:
                 likelihoods[key] = self._matcher.likelihood(aerial, views[yaw_rad])
-            volumes.append(self._volume(look.grid, likelihoods[key], aerial, views[yaw_rad]))
+            volume, alike = self._volume(look.grid, likelihoods[key], aerial, views[yaw_rad])
+            volumes.append(volume)
+            resemblances.append(alike)
         shares = [aerial.valid_share for aerial in described if aerial is not None]
-        return Observation(tuple(volumes), base_from_camera, float(np.mean(shares)))
+        return Observation(tuple(volumes), base_from_camera, float(np.mean(shares)),
+                           tuple(resemblances))
 
     def _described(self, frame: MapFrame, region: SearchPlan) -> list[AerialView | None]:
         """Return the aerial side of each look; all are asked for before one is waited for."""
@@ -90,7 +95,8 @@ class Observer:
         return described
 
     def _volume(self, grid: PoseGrid, likelihood: DenseLikelihood, aerial: AerialView,
-                ground: GroundView) -> PoseVolume:
+                ground: GroundView) -> tuple[PoseVolume, float]:
+        """Return log-likelihoods, and how much is alike there."""
         turn_rad = wrap_angle(aerial.grid.yaw)  # of the patch's right against east
         right_up = np.subtract(grid.middle[:2], aerial.patch.centre_m) @ rotation2(turn_rad)
         cells = self._matcher.config.cell_m / grid.step_m
@@ -99,11 +105,14 @@ class Observer:
             places = math.ceil(places * math.sqrt(2))
         away = [*grid_from_map(*right_up), wrap_angle(ground.view.heading_rad - grid.middle.yaw)]
         at = self._matcher.uploaded(np.array([away], np.float32))
-        evaluated = likelihood.evaluate(PoseWindow(
-            at[:, :2], at[:, 2], places, grid.shape[0] // 2, _parts(cells), grid.step_rad))
+        window = PoseWindow(
+            at[:, :2], at[:, 2], places, grid.shape[0] // 2, _parts(cells), grid.step_rad)
+        evaluated = likelihood.evaluate(window)
+        alike = likelihood.resemblance(window, evaluated)
         # Bearings grow clockwise and rows grow south.
         values = evaluated[0].flip(0, 1).cpu().numpy()
-        return PoseVolume(grid, _turned_back(values, turn_rad, grid) if turn_rad else values)
+        return PoseVolume(
+            grid, _turned_back(values, turn_rad, grid) if turn_rad else values), float(alike)
 
 
 def _rounded(yaw_rad: float) -> float:

@@ -30,7 +30,7 @@ from geometry_msgs.msg import PoseWithCovariance
 import numpy as np
 from sensor_msgs.msg import NavSatFix
 
-LONGEST_GAP_S = 1.0  # truth is not interpolated further than this
+LONGEST_GAP_S = 1.05  # truth is not interpolated further than this: 1 Hz, with some jitter
 SECOND_NS = 1e9
 
 

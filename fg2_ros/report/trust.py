@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def reliability(origins: Sequence[PublishedPoses]) -> Markup:
     probability = np.linspace(0, 0.999, 200)
     limit = -2 * np.log1p(-probability)
     curves = [Curve('honest', 100 * probability, 100 * probability, 'soft')]
-    for origin, colour in zip(origins, CYCLE):
+    for origin, colour in zip(origins, cycle(CYCLE)):
         held = np.searchsorted(np.sort(origin.nees), limit, 'right') / len(origin.nees)
         curves.append(Curve(origin.name, 100 * probability, 100 * held, colour))
     return line_chart('reliability', curves, 'true positions inside [%]',
@@ -159,7 +160,7 @@ def reliability(origins: Sequence[PublishedPoses]) -> Markup:
 def risk_against_coverage(origins: Sequence[PublishedPoses]) -> Markup:
     """Return a chart of the mean error over the share of frames with the smallest sigmas."""
     curves = []
-    for origin, colour in zip(origins, CYCLE):
+    for origin, colour in zip(origins, cycle(CYCLE)):
         errors = origin.error_m[np.argsort(origin.sigma_m, kind='stable')]
         count = np.arange(1, len(errors) + 1)
         curves.append(Curve(origin.name, 100 * count / len(origin.frame_time_s),
@@ -171,7 +172,7 @@ def risk_against_coverage(origins: Sequence[PublishedPoses]) -> Markup:
 def error_against_sigma(origins: Sequence[PublishedPoses]) -> Markup:
     """Return a chart of every pose: what was claimed, and what it was."""
     def draw(axes: Axes) -> None:
-        for origin, colour in reversed(list(zip(origins, CYCLE))):
+        for origin, colour in reversed(list(zip(origins, cycle(CYCLE)))):
             axes.plot(np.clip(origin.sigma_m, *SIGMA_M), np.clip(origin.error_m, *ERROR_M), '.',
                       color=COLOURS[colour], markersize=6, alpha=0.5, label=origin.name)
         for factor, colour in ((1, 'soft'), (3, 'red')):
@@ -191,14 +192,14 @@ def errors_over_time(origins: Sequence[PublishedPoses]) -> Markup:
     return line_chart('error over time', [
         Curve(origin.name, *by_second(origin, lambda errors: (
             np.percentile(errors, 95) if len(errors) else np.nan)), colour)
-        for origin, colour in zip(origins, CYCLE)], '95th percentile [m]',
+        for origin, colour in zip(origins, cycle(CYCLE))], '95th percentile [m]',
         'time since the first image [s]')
 
 
 def published_over_time(origins: Sequence[PublishedPoses]) -> Markup:
     """Return a chart of how many images led to a pose, second by second of all drives."""
     curves = []
-    for origin, colour in zip(origins, CYCLE):
+    for origin, colour in zip(origins, cycle(CYCLE)):
         frames, published = (
             np.bincount(seconds(time_s), minlength=seconds(origin.frame_time_s).max() + 1)
             for time_s in (origin.frame_time_s, origin.time_s))

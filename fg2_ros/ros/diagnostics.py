@@ -129,8 +129,10 @@ class Health:
             trouble = self._troubles[kind] = Trouble(reason, since_s, now)
             warns = kind not in SEARCHING and (trouble.lasts or not may_pass)
             due = self._is_due(re.sub(r'[-\d.]+', '#', reason), warns, now, once)
-        if due:
-            (self._logger.warning if warns else self._logger.info)(reason)
+        if due and warns:  # rclpy refuses to log with two severities from one line
+            self._logger.warning(reason)
+        elif due:
+            self._logger.info(reason)
 
     def _is_due(self, pattern: str, warns: bool, now_s: float, once: bool) -> bool:
         """Return whether a sentence without its numbers is to be logged; note that it is."""

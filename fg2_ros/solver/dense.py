@@ -145,7 +145,7 @@ def densest(
     likelihood = DenseLikelihood(
         scores, probabilities, grid, settings.posterior, log_partition)
     coarse = likelihood.evaluate(window)
-    poses = _poses(window, grid)
+    poses = window.poses(grid.cell_m)
     log_prior = coarse.new_zeros(()) if gate is None else _log_prior(poses, gate)
     tried = coarse + log_prior
     highest, best = tried.flatten(1).max(1)
@@ -172,17 +172,6 @@ def _modes(log_values: Tensor, poses: Tensor) -> Tensor:
     return torch.stack(modes, 1)
 
 
-def _poses(window: PoseWindow, grid: BevGrid) -> Tensor:
-    """Return (B, headings, places, places, 3): row, column and bearing of a window's values."""
-    device = window.camera.device
-    place = torch.arange(-window.places, window.places + 1, device=device) * (
-        grid.cell_m / window.parts)
-    turn = torch.arange(-window.headings, window.headings + 1, device=device) * window.step_rad
-    turn, row, column = torch.meshgrid(turn, place, place, indexing='ij')
-    middle = torch.cat([window.camera, window.bearing[:, None]], -1)
-    return torch.stack([row, column, turn], -1) + middle[:, None, None, None]
-
-
 def _log_prior(poses: Tensor, gate: PoseGate) -> Tensor:
     """
     Return (B, headings, places, places): minus infinity outside of a gate, a prior inside.
@@ -202,7 +191,7 @@ def _spread(likelihood: DenseLikelihood, alignment: Alignment, grid: BevGrid,
     """Return the (B, 3, 3) covariance of row, column and bearing around a pose."""
     window = PoseWindow(alignment.camera, alignment.bearing, FINE_PLACES, FINE_HEADINGS,
                         FINE_PARTS, FINE_RAD)
-    poses = _poses(window, grid).flatten(1, 3)
+    poses = window.poses(grid.cell_m).flatten(1, 3)
     away = poses - torch.cat([alignment.camera, alignment.bearing[:, None]], -1)[:, None]
     weight = torch.softmax(honesty.temper * likelihood.evaluate(window).flatten(1), -1)
     spread = (weight[..., None] * away).mT @ away

@@ -41,6 +41,11 @@ class BevGrid:
     cells: int
     cell_m: float
 
+    @property
+    def extent_m(self) -> float:
+        """Return how far it is from the first to the last point of a side."""
+        return (self.cells - 1) * self.cell_m
+
     @classmethod
     def of(cls, config: FG2Config, device: torch.device | str = 'cpu') -> BevGrid:
         """Return the grid of a configuration; a pinhole's ground grid ends at the camera's row."""

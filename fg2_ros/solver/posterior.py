@@ -77,6 +77,15 @@ class PoseWindow:
     parts: int
     step_rad: float
 
+    def poses(self, cell_m: float) -> Tensor:
+        """Return (B, headings, places, places, 3): row, column and bearing of the poses."""
+        device = self.camera.device
+        place = torch.arange(-self.places, self.places + 1, device=device) * (cell_m / self.parts)
+        turn = torch.arange(-self.headings, self.headings + 1, device=device) * self.step_rad
+        turn, row, column = torch.meshgrid(turn, place, place, indexing='ij')
+        middle = torch.cat([self.camera, self.bearing[:, None]], -1)
+        return torch.stack([row, column, turn], -1) + middle[:, None, None, None]
+
 
 class DenseLikelihood:
     """
@@ -98,6 +107,7 @@ class DenseLikelihood:
         self._grid = grid
         self._ground = grid.ground[heavy]  # (B, K, 2)
         partition = scores.logsumexp(1) if log_partition is None else log_partition
+        self._partition, self._visible = partition.float(), weight > 0
         self._terms = self._log_density(scores, partition, heavy, settings)
 
     def evaluate(self, window: PoseWindow) -> Tensor:
@@ -116,6 +126,24 @@ class DenseLikelihood:
                 first = at[..., 0] + row / parts, at[..., 1] + column / parts
                 volume[:, :, row::parts, column::parts] = _windows(terms, first, (rows, columns))
         return volume
+
+    def resemblance(self, window: PoseWindow, values: Tensor) -> Tensor:
+        """
+        Return (B,) how much of what is around the cameras finds its like anywhere in the patches.
+
+        A density says where in a patch the likes of a cell are, if there are any. How many there
+        are is the sum that makes it one: this is its logarithm, averaged over the cells that are
+        seen and lie in the patch if the camera is where it is likeliest.
+
+        :param values: of the window, from `evaluate`.
+        """
+        pose = window.poses(self._grid.cell_m).flatten(1, 3)
+        best = values.flatten(1).argmax(1)
+        camera, bearing = pose[torch.arange(len(pose), device=pose.device), best].split((2, 1), -1)
+        predicted = self._grid.ground @ _rotations(bearing[:, 0]) + camera[:, None]
+        inside = self._visible & (predicted.abs() <= self._grid.extent_m / 2).all(-1)
+        found = torch.where(inside, self._partition, 0.0)  # hidden ones are minus infinity
+        return found.sum(1) / inside.sum(1).clamp_min(1)
 
     def _log_density(self, scores: Tensor, partition: Tensor, heavy: Tensor,
                      settings: PosteriorSettings) -> Tensor:
@@ -141,9 +169,7 @@ class DenseLikelihood:
         step = torch.arange(
             -window.headings, window.headings + 1, device=self._ground.device)
         bearing = window.bearing[:, None] + step * window.step_rad
-        c, s = torch.cos(bearing), torch.sin(bearing)
-        rotation = torch.stack([c, -s, s, c], -1).unflatten(-1, (2, 2))
-        predicted = self._ground[:, None] @ rotation + window.camera[:, None, None]
+        predicted = self._ground[:, None] @ _rotations(bearing) + window.camera[:, None, None]
         first = (self._grid.cells - 1) / 2 - window.places / window.parts
         return predicted / self._grid.cell_m + first
 
@@ -174,6 +200,12 @@ def _windows(images: Tensor, first: tuple[Tensor, Tensor], shape: tuple[int, int
     corner = corner.unflatten(-1, (rows + 1, columns + 1))
     return (corner[:, :, 0, :-1, :-1] + corner[:, :, 1, :-1, 1:]
             + corner[:, :, 2, 1:, :-1] + corner[:, :, 3, 1:, 1:])
+
+
+def _rotations(bearing: Tensor) -> Tensor:
+    """Return the (..., 2, 2) matrices that turn (row, column) points of a camera's ground grid."""
+    c, s = torch.cos(bearing), torch.sin(bearing)
+    return torch.stack([c, -s, s, c], -1).unflatten(-1, (2, 2))
 
 
 def _smoothing(cells: int, settings: PosteriorSettings, device: torch.device) -> Tensor:

@@ -23,15 +23,18 @@ from fg2_ros.tracker.belief import Belief, Mode
 from fg2_ros.tracker.evidence import log_odds, Recent
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.results import BeliefState
-from fg2_ros.tracker.settings import TrackerSettings
+from fg2_ros.tracker.settings import MOST_LACK, TrackerSettings
 import numpy as np
 from scipy.special import expit
 
 USUALLY_SEARCHED = 4  # boxes: the four headings of a start
-USUAL_SIGMAS = 2.0  # of GNSS from a place that is found
+USUAL_SIGMAS = 2.25  # of GNSS from a place that is found
 CONTRADICTION = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
 KEPT = 0.5  # agreement down to which a pose that is published stays so
 CLEAR = 0.01  # with less agreement than this the place is wrong
+UNLIKE = (
+    'little of what the images show is found in the imagery: is the view hidden or dark, or the '
+    'imagery clouded or old?')
 SUPPORT = 0.85  # part of an image's best likelihood that is in favour of a belief
 
 
@@ -110,6 +113,11 @@ class Doubts:
         elif self.contradicted_ns is None:
             self.contradicted_ns = stamp_ns
 
+    def is_unlike(self, summary: BeliefState) -> bool:
+        """Return whether much of what the last images show is not found in the imagery."""
+        lack = self.settings.calibration.compared(np.array(summary.features))[-1]
+        return bool(lack >= MOST_LACK)
+
     def _surprise(self, stamp_ns: int, base: Pose2) -> float:
         """
         Return what a place that is not yet published needs more, in the logarithm of the odds.
@@ -146,7 +154,8 @@ class Doubts:
             return 'agreement', (
                 f'the images of the last {driven_m:.0f} m agree with no '
                 f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
-                'needed): is the heading right, and do images and imagery show the same place?')
+                'needed): is the heading right, and do images and imagery show the same place?'
+                + (f' And {UNLIKE}' if self.is_unlike(summary) else ''))
         return None
 
     def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:

@@ -33,7 +33,6 @@ ALIKE_M = 8.0  # images this far apart agree with a wrong place independently
 FIRST_M = 4.0  # of road that the first image stands for
 FADING_M = 30.0  # driven, after which an image counts for 1/e
 MOST_SHORTFALL = 1.5  # of an image: below its mean it tells nothing more
-LEAST_STRENGTH = 0.02  # times the usual one
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Testimony:
     An image's log-likelihoods with what is needed to judge poses by them.
 
     :param volumes: over poses of the camera.
+    :param resemblances: what was found alike in the aerial patch of each volume; NaN if that is
+        not known.
     :param odometry: where it was taken; None if there was no odometry.
     :param mean: of the log-likelihood over everything that was looked at.
     :param best: the largest.
@@ -49,6 +50,7 @@ class Testimony:
 
     stamp_ns: int
     volumes: tuple[PoseVolume, ...]
+    resemblances: tuple[float, ...]
     base_from_camera: Pose2
     odometry: Link | None
     mean: float
@@ -59,17 +61,27 @@ class Testimony:
         """Return what an observation says."""
         values = np.concatenate([volume.values.ravel()[::7] for volume in observation.known])
         best = max(float(volume.values.max()) for volume in observation.known)
-        return cls(stamp_ns, observation.known, observation.base_from_camera, odometry,
-                   float(values.mean()), best)
+        resemblances = observation.resemblances or (math.nan,) * len(observation.volumes)
+        return cls(stamp_ns, observation.known, tuple(
+            each for each, volume in zip(resemblances, observation.volumes) if volume is not None),
+            observation.base_from_camera, odometry, float(values.mean()), best)
 
     def at(self, base: Pose2) -> float:
         """Return the log-likelihood at a pose of base_link; the mean where none was looked at."""
         camera = base.compose(self.base_from_camera)
-        for volume in self.volumes:
-            if volume.grid.contains(camera):
-                index = volume.grid.index_of(*camera)
-                return float(map_coordinates(volume.values, index[:, None], order=1)[0])
-        return self.mean
+        volume = self._around(camera)[0]
+        if volume is None:
+            return self.mean
+        index = volume.grid.index_of(*camera)
+        return float(map_coordinates(volume.values, index[:, None], order=1)[0])
+
+    def resemblance_at(self, base: Pose2) -> float:
+        """Return what was found alike around a pose of base_link; NaN if that is not known."""
+        return self._around(base.compose(self.base_from_camera))[1]
+
+    def _around(self, camera: Pose2) -> tuple[PoseVolume | None, float]:
+        return next((each for each in zip(self.volumes, self.resemblances)
+                     if each[0].grid.contains(camera)), (None, math.nan))
 
 
 def log_factors(volumes: Sequence[PoseVolume | None], wide: Sequence[PoseVolume], temper: float,
@@ -110,30 +122,33 @@ def log_odds(base: Pose2, images: Sequence[Recent], calibration: Calibration) ->
 
     Each image stands for the road since the one before, and falls short of its own best place by
     a part of what that place tells. At the right pose all images fall short by little; elsewhere
-    some fall short by much, and few match as strongly. GNSS and headings are not in it.
+    some fall short by much, few match as strongly, and much of what they show has no like around.
+    GNSS and headings are not in it.
 
     :param images: in the order in which they were taken.
     :return: the logarithm of the odds.
     """
-    return float(calibration.odds_weights @ features(base, images, calibration.strength))
+    return float(calibration.odds_weights @ calibration.compared(features(base, images)))
 
 
-def features(base: Pose2, images: Sequence[Recent], usual_strength: float) -> np.ndarray:
+def features(base: Pose2, images: Sequence[Recent]) -> np.ndarray:
     """
-    Return what the logarithm of the odds is a weighted sum of.
+    Return what the logarithm of the odds depends on.
 
-    :return: (4,) 1, how many independent images there are, by how much they fall short, squared
-        and summed, and the logarithm of their strength against the usual one.
+    :return: (5,) 1, how many independent images there are, by how much they fall short, squared
+        and summed, how strongly they match, and their resemblance, NaN if that is not known.
     """
     if not images:
-        return np.array([1.0, 0.0, 0.0, math.log(LEAST_STRENGTH)])
-    here, best = np.transpose([
-        (image.at(base.compose(step)) - image.mean, image.best - image.mean)
-        for image, step, _ in images])
+        return np.array([1.0, 0.0, 0.0, 0.0, math.nan])
+    here, best, alike = np.transpose([
+        (image.at(base.compose(step)) - image.mean, image.best - image.mean,
+         image.resemblance_at(base.compose(step))) for image, step, _ in images])
     weight = _weights(images)
     shortfall = np.clip(1 - here / np.maximum(best, 1e-6), 0.0, MOST_SHORTFALL)
-    matched = max(weight @ here / weight.sum() / usual_strength, LEAST_STRENGTH)
-    return np.array([1.0, weight.sum(), weight @ shortfall ** 2, math.log(matched)])
+    known = weight * np.isfinite(alike)
+    return np.array([
+        1.0, weight.sum(), weight @ shortfall ** 2, weight @ here / weight.sum(),
+        known @ np.nan_to_num(alike) / known.sum() if known.any() else math.nan])
 
 
 def strength(base: Pose2, images: Sequence[Recent]) -> float:

@@ -77,11 +77,14 @@ class Observation:
     :param base_from_camera: where the camera is on the vehicle, in the plane; yaw that of the
         image's centre column.
     :param valid_share: how much of the aerial patches showed imagery.
+    :param resemblances: how much of what is around the camera finds its like anywhere in the
+        aerial patch, for each look; () if that is not known.
     """
 
     volumes: tuple[PoseVolume | None, ...]
     base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)
     valid_share: float = 1.0
+    resemblances: tuple[float, ...] = ()
 
     @property
     def known(self) -> tuple[PoseVolume, ...]:

@@ -24,6 +24,8 @@ from fg2_ros.settings import setting
 import numpy as np
 
 METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
+LEAST_STRENGTH = 0.02  # times the usual one
+MOST_LACK = 0.5  # of resemblance: less tells nothing more
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,11 @@ class Calibration:
     :param odds_gain: what an image that agrees fully adds to it.
     :param odds_shortfall: what one takes away that falls short entirely of its own best place.
     :param odds_strength: what images add that match e times as strongly as usual.
+    :param odds_lack: what images take away whose resemblance is less than usual by 1.
     :param strength: the usual one; images that match less strongly err by ``bias_m``, the square
         of how much more strongly they match makes it less.
+    :param resemblance: the usual one, of which more does not count; see
+        `fg2_ros.solver.posterior.DenseLikelihood.resemblance`.
     :param bias_m: sigma of position errors that no number of images averages out.
     :param bias_deg: the same of the heading.
     :param measurement_temper: `temper` of a single image's measurement.
@@ -111,7 +116,9 @@ class Calibration:
     odds_gain: float = 2.5
     odds_shortfall: float = 20.0
     odds_strength: float = 1.0
+    odds_lack: float = 1.0
     strength: float = 20.0
+    resemblance: float = -1000.0
     bias_m: float = 1.5
     bias_deg: float = 1.5
     measurement_temper: float = 0.25
@@ -143,9 +150,21 @@ class Calibration:
 
     @property
     def odds_weights(self) -> np.ndarray:
-        """Return the (4,) weights of `fg2_ros.tracker.evidence.features`."""
-        return np.array([
-            self.odds_begin, self.odds_gain, -self.odds_shortfall, self.odds_strength])
+        """Return the (5,) weights of what `compared` returns."""
+        return np.array([self.odds_begin, self.odds_gain, -self.odds_shortfall,
+                         self.odds_strength, -self.odds_lack])
+
+    def compared(self, features: np.ndarray) -> np.ndarray:
+        """
+        Return (..., 5) features of `fg2_ros.tracker.evidence` as they count.
+
+        The strength's logarithm against the usual one, and by how much the resemblance is less
+        than usual.
+        """
+        *others, strength, resemblance = np.moveaxis(features, -1, 0)
+        against = np.log(np.maximum(strength / self.strength, LEAST_STRENGTH))
+        lack = np.clip(self.resemblance - np.nan_to_num(resemblance, nan=np.inf), 0, MOST_LACK)
+        return np.stack([*others, against, lack], -1)
 
     def share(self, strength: float) -> float:
         """Return how much of the position's bias is left where images match so strongly."""
@@ -173,7 +192,8 @@ class Calibration:
 _LIMITS = {
     'temper': (0.01, 10.0), 'nothing_share': (1e-4, 0.9), 'correlation_m': (0.1, 1000.0),
     'memory_m': (1.0, 1e5), 'odds_begin': (-50.0, 50.0), 'odds_gain': (1e-3, 100.0),
-    'odds_shortfall': (1e-3, 1e4), 'odds_strength': (1e-3, 100.0), 'strength': (0.01, 1e5),
+    'odds_shortfall': (1e-3, 1e4), 'odds_strength': (1e-3, 100.0), 'odds_lack': (1e-3, 1e3),
+    'strength': (0.01, 1e5), 'resemblance': (-1e4, 1e4),
     'bias_m': (5e-4, 100.0), 'bias_deg': (5e-4, 90.0),
     'measurement_temper': (0.01, 10.0), 'measurement_bias_m': (5e-4, 100.0),
     'measurement_bias_deg': (5e-4, 90.0)}

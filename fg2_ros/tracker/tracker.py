@@ -26,7 +26,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m
+from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m, UNLIKE
 from fg2_ros.tracker.evidence import features, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.inputs_memory import InputsMemory
@@ -346,6 +346,8 @@ class Tracker:
         self._compare_inputs(stamp_ns, summary.mean)
         if self._mount_turn_rad:
             self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
+        if self._doubts.is_unlike(summary):
+            self._remarks.say(stamp_ns, 'unlike', UNLIKE)
         return TrackedPose(
             stamp_ns, summary.mean, summary.covariance, self._measurement(summary, observation),
             summary, self._remarks.at(stamp_ns))
@@ -373,7 +375,7 @@ class Tracker:
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
             self._doubts.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
-            tuple(features(mode.mean, recent, self.settings.calibration.strength)), density)
+            tuple(features(mode.mean, recent)), density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""

@@ -68,11 +68,12 @@ def sensors(turned_rad=0.7, **how):
             [x + 5.0, y - 9.0, pose[:, 2] + turned_rad, *np.zeros((3, len(TIME_S)))], axis=1))
 
 
-def truth(track=None, off_rad=0.0, course=None):
+def truth(track=None, off_rad=0.0, course=None, readings=SensorReadings()):
     track = track or positions()
     headings = HeadingTrack.of(ns(TIME_S), circle(TIME_S)[:, 2] + off_rad,
                                np.full(len(TIME_S), np.radians(0.2)))
-    return Truth(track, headings, '/heading', ClockOffset(0.0, 0.001), course, TruthSettings())
+    return Truth(
+        track, headings, '/heading', ClockOffset(0.0, 0.001), course, readings, TruthSettings())
 
 
 @pytest.mark.parametrize('backward', [False, True])
@@ -104,32 +105,47 @@ def test_what_stands_has_no_course():
 def test_a_sound_truth_raises_no_doubts():
     readings = sensors()
     good = truth(course=course_by_odometry(
-        positions(), readings.odometry_stamp_ns, readings.odometry, 0, 0.02))
+        positions(), readings.odometry_stamp_ns, readings.odometry, 0, 0.02), readings=readings)
     stamps = ns(np.arange(2, 57, 0.25))
-    assert not any(good.doubts(stamps, readings))
+    assert not any(good.doubts(stamps))
     np.testing.assert_allclose(good.base_at(stamps)[:, :2], circle(
         np.arange(2, 57, 0.25))[:, :2], atol=0.01)
     assert not remarks_of(good)
+
+
+def test_between_rare_fixes_the_way_is_that_of_odometry():
+    """A second on a circle of 40 m is 0.1 m off the straight line."""
+    track, readings = positions(), sensors()
+    rare = PoseTrack(FRAME, track.stamp_ns[::10], track.pose[::10], LEVER_M, track.sigma[::10])
+    stamps = ns(np.arange(3, 55, 0.25))
+    true = circle(np.arange(3, 55, 0.25))[:, :2]
+    straight, bent = (truth(rare, readings=each).base_at(stamps)[:, :2]
+                      for each in (SensorReadings(), readings))
+    assert np.abs(straight - true).max() > 0.08
+    assert np.abs(bent - true).max() < 0.005
+    course = course_by_odometry(rare, readings.odometry_stamp_ns, readings.odometry, 0, 0.02)
+    found = course.at(stamps)[:, 0]
+    assert np.abs(wrap_angle(found - circle(np.arange(3, 55, 0.25))[:, 2])).max() < 1e-4
 
 
 def test_gaps_and_ends_of_the_truth_are_no_truth():
     track = positions()
     kept = (TIME_S < 20) | (TIME_S > 22)
     broken = PoseTrack(FRAME, track.stamp_ns[kept], track.pose[kept], LEVER_M, track.sigma[kept])
-    reasons = truth(broken).doubts(ns([-1.0, 10.0, 21.0, 30.0, 61.0]), SensorReadings())
+    reasons = truth(broken).doubts(ns([-1.0, 10.0, 21.0, 30.0, 61.0]))
     assert reasons.tolist() == [NO_TRUTH, '', NO_TRUTH, '', NO_TRUTH]
     late = truth()
     headings = HeadingTrack.of(late.headings.stamp_ns[300:], late.headings.yaw_rad[300:],
                                late.headings.sigma_rad[300:])
-    late = Truth(late.positions, headings, '', None, None, TruthSettings())
-    assert late.doubts(ns([10.0, 40.0]), SensorReadings()).tolist() == [NO_HEADING, '']
+    late = Truth(late.positions, headings, '', None, None, SensorReadings(), TruthSettings())
+    assert late.doubts(ns([10.0, 40.0])).tolist() == [NO_HEADING, '']
 
 
 def test_stated_covariances_are_believed():
     track = positions()
     track.sigma[200:300, 0] = 0.8
     track.sigma[400:500, 0] = np.nan  # not stated: what the settings say
-    reasons = truth(track).doubts(ns([10.0, 25.0, 45.0]), SensorReadings())
+    reasons = truth(track).doubts(ns([10.0, 25.0, 45.0]))
     assert reasons.tolist() == ['', VAGUE, '']
 
 
@@ -137,11 +153,11 @@ def test_a_jump_and_what_odometry_knows_better():
     track = positions()
     track.pose[300:, 0] += 1.5
     assert jumps(track).tolist() == ns([30.0]).tolist()
-    reasons = truth(track).doubts(ns([20.0, 29.5, 30.6, 40.0]), SensorReadings())
+    reasons = truth(track).doubts(ns([20.0, 29.5, 30.6, 40.0]))
     assert reasons.tolist() == ['', JUMP, JUMP, '']
     slow = positions()
     slow.pose[100:200, :2] = slow.pose[100, :2]  # stands still, while odometry drives
-    doubted = truth(slow).doubts(ns([5.0, 15.0, 40.0]), sensors())
+    doubted = truth(slow, readings=sensors()).doubts(ns([5.0, 15.0, 40.0]))
     assert doubted.tolist() == ['', SPEED, '']
 
 
@@ -154,5 +170,5 @@ def test_a_heading_that_leaves_the_course_is_doubted_and_a_lasting_offset_told()
     sentence, = remarks_of(turned)
     assert '+3.0 degrees from the course all the time' in sentence
     turned.headings.yaw_rad[200:250] += math.radians(8.0)
-    reasons = turned.doubts(ns([10.0, 22.0, 40.0]), SensorReadings())
+    reasons = turned.doubts(ns([10.0, 22.0, 40.0]))
     assert reasons.tolist() == ['', HEADING, '']

@@ -14,6 +14,7 @@
 
 """Results of made-up drives and frames, and the pages that show them."""
 
+from test.helpers.trust_results import drive, evaluation, RECORDED, shown
 from types import SimpleNamespace
 
 import cv2
@@ -28,6 +29,7 @@ from fg2_ros.prefetch.routes import Route
 from fg2_ros.report.coverage import write_coverage
 from fg2_ros.report.drive import write_report
 from fg2_ros.report.training import write_curves
+from fg2_ros.report.trust import write_trust_report
 from fg2_ros.report.vigor_kitti import write_case, write_crossview_report
 import numpy as np
 
@@ -118,6 +120,13 @@ def write_training_page(path):
     write_curves(path, records, {'Loss [nats]': ('loss', 'validation')})
 
 
+def write_trust_page(path):
+    """Write the page of recorded drives with two networks."""
+    drives = [[drive('monday'), drive('tuesday', published)] for published in (True, False)]
+    write_trust_report(path, [
+        evaluation(each, RECORDED, name, **shown(each)) for name, each in zip('ab', drives)])
+
+
 PAGES = {
-    'drive': write_drive_page, 'vigor_kitti': write_vigor_page, 'case': write_case_page,
+    'drive': write_drive_page, 'trust': write_trust_page, 'vigor_kitti': write_vigor_page, 'case': write_case_page,
     'coverage': write_coverage_page, 'training': write_training_page}

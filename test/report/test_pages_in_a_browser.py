@@ -53,7 +53,7 @@ def test_nothing_is_fetched_but_the_page(browser, pages, show, name):
     widths = browser.execute_script(
         'return Array.from(document.images, image => image.naturalWidth)')
     assert len(widths) == {
-        'drive': 2, 'vigor_kitti': 2, 'case': 1, 'coverage': 1, 'training': 0}[name]
+        'drive': 2, 'trust': 2, 'vigor_kitti': 2, 'case': 1, 'coverage': 1, 'training': 0}[name]
     assert all(widths)
 
 

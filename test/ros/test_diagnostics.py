@@ -24,6 +24,7 @@ from fg2_ros.ros import arrivals, diagnostics
 from fg2_ros.ros.arrivals import Arrivals
 from fg2_ros.ros.diagnostics import Health, Rejected
 import pytest
+import rclpy.logging
 
 OK, WARN = b'\0', b'\1'
 DATUM = list(FRAME.datum)
@@ -89,6 +90,14 @@ def test_the_log_warns_of_what_somebody_has_to_act_on(
         health.trouble(kind, 'for some reason', once=True, may_pass=may_pass)
         clock.now_s += 1.0
     assert [record.levelname for record in caplog.records] == levels
+
+
+def test_what_lasts_is_told_by_rclpys_logger_too(clock):
+    """Which refuses to log with two severities from one line."""
+    health = Health(rclpy.logging.get_logger('test_diagnostics'))
+    for _ in range(4):
+        health.trouble('fix', 'the GNSS receiver has no fix', may_pass=True)
+        clock.now_s += 1.0
 
 
 def test_poses_that_come_outweigh_a_rejection(health, clock):

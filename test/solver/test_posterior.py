@@ -65,6 +65,37 @@ def poses_of(asked):
             for row in steps for column in steps]
 
 
+def resemblance(scores):
+    """Return how much is alike, as found with a window that holds the planted pose."""
+    dense = DenseLikelihood(scores, dual_softmax(scores), GRID, SETTINGS)
+    asked = window(camera=(1.0, -2.0), bearing=0.1, places=3)
+    return float(dense.resemblance(asked, dense.evaluate(asked)))
+
+
+def test_resemblance_tells_whether_there_is_anything_alike():
+    """It is absolute: less if all cells match less, or some do; hidden ones do not count."""
+    scores, cells = frame(), torch.arange(len(GRID.ground))
+    usual = resemblance(scores)
+    assert resemblance(scores - 2.0) == pytest.approx(usual - 2.0, abs=1e-4)
+    some = torch.where(cells % 4 == 0, scores - 4.0, scores)
+    assert resemblance(some) == pytest.approx(usual - 1.0, abs=0.2)
+    hidden = torch.where(cells % 4 == 0, -torch.inf, scores)
+    assert resemblance(hidden) == pytest.approx(usual, abs=0.4)
+
+
+def test_resemblance_is_of_cells_that_lie_in_the_patch():
+    """Beside the patch nothing can be found, which says nothing against the place."""
+    camera = (0.35 * GRID.extent_m, 0.0)
+    scores = frame(camera=camera, bearing=0.0)
+    places = aerial_places(GRID, torch.tensor(camera), torch.tensor(0.0))
+    beside = (places.abs() > GRID.extent_m / 2).any(-1)
+    assert beside.float().mean() > 0.2
+    dense = DenseLikelihood(scores, dual_softmax(scores), GRID, SETTINGS)
+    asked = window(camera=camera, places=2)
+    found = float(dense.resemblance(asked, dense.evaluate(asked)))
+    assert found == pytest.approx(float(scores.logsumexp(1)[0, ~beside].mean()), abs=0.05)
+
+
 def test_is_exact_where_ground_cells_fall_on_aerial_cells():
     """Whole cells and right angles need no rounding: every value is the exact likelihood's."""
     asked = window(camera=(GRID.cell_m, -2 * GRID.cell_m))

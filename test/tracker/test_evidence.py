@@ -20,7 +20,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker import evidence
 from fg2_ros.tracker.doubts import Doubts
-from fg2_ros.tracker.evidence import features, log_odds, Recent
+from fg2_ros.tracker.evidence import log_odds, Recent
 from fg2_ros.tracker.inputs import Fix, Observation
 from fg2_ros.tracker.inputs_memory import InputsMemory
 from fg2_ros.tracker.motion import OdometryChain
@@ -29,20 +29,21 @@ import numpy as np
 import pytest
 
 CALIBRATION = Calibration(odds_begin=0.0, odds_gain=3.0, odds_shortfall=40.0, odds_strength=5.0,
-                          strength=20.0)
+                          strength=20.0, odds_lack=4.0, resemblance=9.0)
 HERE = Pose2(0.0, 0.0, 0.0)
 UNMOVED = Pose2(0.0, 0.0, 0.0)  # steps are left out: all images are asked about one pose
 GRID = PoseGrid(HERE, 1.0, math.radians(2.0), (3, 31, 31))
 
 
-def image(driven_m, strength=20.0, shortfall=0.0):
+def image(driven_m, strength=20.0, shortfall=0.0, resemblances=()):
     """Return an image that was taken some metres ago; its best place may be elsewhere."""
     east, north = np.meshgrid(GRID.easts_m, GRID.norths_m)
     peak = (1 - shortfall) * np.exp(-0.5 * (east ** 2 + north ** 2))
     if shortfall:
         peak = peak + np.exp(-0.5 * ((east - 9.0) ** 2 + north ** 2))
     values = np.broadcast_to(strength * peak, GRID.shape).astype(np.float32)
-    testimony = evidence.Testimony.of(0, Observation((PoseVolume(GRID, values),)), None)
+    testimony = evidence.Testimony.of(
+        0, Observation((PoseVolume(GRID, values),), resemblances=resemblances), None)
     return Recent(testimony, UNMOVED, driven_m)
 
 
@@ -87,10 +88,32 @@ def test_images_that_match_weakly_are_worth_less():
         odds(road(20.0)) - 5.0 * math.log(2), abs=1e-3)
 
 
+def test_images_whose_surroundings_are_not_found_are_worth_less():
+    """Only lack counts, and no more than so much; where it is not known it is as usual."""
+    usual = odds(road(20.0))
+    for enough in (9.001, 12.0):
+        assert odds(road(20.0, resemblances=(enough,))) == usual
+    assert odds(road(20.0, resemblances=(8.6,))) == pytest.approx(usual - 4.0 * 0.4)
+    assert odds(road(20.0, resemblances=(-50.0,))) == pytest.approx(usual - 4.0 * 0.5)
+    one = [*road(20.0)[:-1], image(0.0, resemblances=(8.6,))]
+    assert odds(one) == pytest.approx(usual - 4.0 * 0.4), 'those of which it is known speak alone'
+
+
+def test_resemblance_is_that_of_the_volume_a_pose_is_in():
+    """Each look has its aerial patch; one without imagery has none."""
+    volume = PoseVolume(GRID, np.zeros(GRID.shape, np.float32))
+    testimony = evidence.Testimony.of(0, Observation(
+        (volume, None, volume.moved(Pose2(100.0, 0.0, 0.0))), resemblances=(1.0, np.nan, 3.0)),
+        None)
+    assert testimony.resemblance_at(HERE) == 1.0
+    assert testimony.resemblance_at(Pose2(100.0, 0.0, 0.0)) == 3.0
+    assert math.isnan(testimony.resemblance_at(Pose2(50.0, 0.0, 0.0)))
+
+
 def test_a_pose_that_no_image_looked_at_is_unlikely():
     """The images say no more of it than of any other."""
     assert log_odds(Pose2(500.0, 0.0, 0.0), road(20.0), CALIBRATION) < -20.0
-    assert np.isfinite(features(HERE, [], 20.0)).all()
+    assert np.isfinite(log_odds(HERE, [], CALIBRATION))
 
 
 def agreement_of(searched, fix_m):

@@ -20,6 +20,7 @@ import threading
 
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.tracker.doubts import UNLIKE
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry
 from fg2_ros.tracker.results import Silence, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
@@ -29,7 +30,8 @@ import pytest
 
 SETTINGS = TrackerSettings(calibration=Calibration(
     temper=1.0, nothing_share=0.05, correlation_m=5.0, strength=20.0, bias_m=0.2, bias_deg=0.4,
-    measurement_temper=0.5, measurement_bias_m=0.2, measurement_bias_deg=0.4))
+    measurement_temper=0.5, measurement_bias_m=0.2, measurement_bias_deg=0.4,
+    resemblance=9.0))
 MOUNT = Pose2(0.4, 0.0, 0.0)  # of the camera
 SPEED_MPS = 8.0
 RATE_HZ, IMAGE_RATE_HZ = 20, 4
@@ -54,6 +56,7 @@ class World:
     mount_turn_rad: float = 0.0
     speed_mps: float = SPEED_MPS
     odometry_jump_m: float = 0.0
+    resemblance: float = 9.0
 
     def __post_init__(self):
         """Begin at time zero."""
@@ -85,7 +88,8 @@ class World:
         if isinstance(region, Silence):
             return region
         return self.tracker.update(self.stamp_ns, Observation(
-            tuple(self.seen(look.grid) for look in region.looks), MOUNT))
+            tuple(self.seen(look.grid) for look in region.looks), MOUNT,
+            resemblances=len(region.looks) * (self.resemblance,)))
 
     def seen(self, grid):
         """Return a peak at the camera's pose, or anywhere if the images show another place."""
@@ -195,6 +199,19 @@ def test_a_vague_position_is_searched_on_a_lattice():
     results = world.drive(5.0)
     assert isinstance(results[-1], TrackedPose)
     assert world.error(results[-1])[0] < 0.2
+
+
+def test_a_view_of_which_little_is_found_is_remarked():
+    """With poses that are published, and as what may be wrong where there are none."""
+    world = World()
+    assert not any(UNLIKE in answer.remarks for answer in world.drive(4.0))
+    world.resemblance = 8.0
+    hidden = world.drive(6.0)
+    assert all(isinstance(answer, TrackedPose) for answer in hidden)
+    assert UNLIKE in hidden[-1].remarks
+    elsewhere = World(images='nothing', resemblance=8.0).drive(5.0)
+    assert all(isinstance(answer, Silence) for answer in elsewhere)
+    assert any(UNLIKE in answer.sentence for answer in elsewhere)
 
 
 def test_images_of_another_place_are_never_published():

@@ -37,6 +37,8 @@ NO_BIAS = 1e-3  # a calibration's values are above zero
 UNTESTED = 30.0  # odds under which the search never begins again
 LEAST_WRONG = 20  # samples without which the default odds are kept
 MISTRUST = 0.02  # of weights of the odds: few drives are seen
+USUALLY_LESS = 0.15  # share of the right images whose resemblance is less than the usual one
+PILOT, LEAST_PILOTS = 4, 8  # one drive in so many tells how alike errors of neighbours are
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
 
@@ -49,7 +51,7 @@ class Sample:
     :param measured: error of the image's own measurement; None if it had none.
     :param measured_spread: (3, 3) of it.
     :param distance_m: driven so far.
-    :param features: (4,) of `fg2_ros.tracker.evidence.features`, for a usual strength of 1.
+    :param features: (5,) of `fg2_ros.tracker.evidence.features`.
     """
 
     drive: int
@@ -123,7 +125,7 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
     def run(streams: Sequence[SensorStream], calibration: Calibration) -> list[Sample]:
         return [sample for index, stream in enumerate(streams)
                 for sample in followed(index, stream, trial_settings(calibration))]
-    samples = run(drives, first)
+    samples = run(drives[::max(min(len(drives) // LEAST_PILOTS, PILOT), 1)], first)
     base = replace(first, correlation_m=correlation_m(samples),
                    nothing_share=nothing_share(samples), fitted_on=fitted_on)
     fits = []
@@ -138,7 +140,7 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
 
 def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
     """
-    Return a calibration with its strength and its biases fitted to samples.
+    Return a calibration whose usual values and whose biases are fitted to samples.
 
     :raises ValueError: if too few samples are right.
     """
@@ -147,7 +149,8 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
         raise ValueError(f'only {len(right)} images were placed right: that is too few to '
                          'calibrate by')
     found = replace(
-        calibration, strength=float(np.median([sample.strength for sample in right])))
+        calibration, strength=float(np.median([sample.strength for sample in right])),
+        resemblance=_usual_resemblance(right))
     shares = np.array([found.share(sample.strength) for sample in right])
     own = [(sample.measured, sample.measured_spread, found.share(sample.strength))
            for sample in right
@@ -230,21 +233,27 @@ def odds(calibration: Calibration, samples: Sequence[Sample], of_wrong: Sequence
     wrong = [sample for sample in of_wrong if sample.is_wrong]
     if len(wrong) < LEAST_WRONG:
         return calibration
-    features = np.array([sample.features for sample in (*right, *wrong)])
-    features[:, 3] -= math.log(calibration.strength)
+    features = calibration.compared(np.array([sample.features for sample in (*right, *wrong)]))
     sign = np.repeat([1.0, -1.0], [len(right), len(wrong)])
     # Right and wrong places are thought to be as many.
     share = np.repeat([0.5 / len(right), 0.5 / len(wrong)], [len(right), len(wrong)])
-    scale = np.append(1.0, features[:, 1:].std(0) + 1e-6)
+    scale = np.append(1.0, features[:, 1:].std(0) + 1e-2)
 
     def surprise(weights: np.ndarray) -> float:
         missed = np.logaddexp(0, -sign * (features @ (weights / scale)))
         return float(share @ missed + MISTRUST / len(sign) * weights[1:] @ weights[1:])
-    begin, gain, shortfall, strength = minimize(
-        surprise, [0.0, 1.0, -1.0, 1.0],
-        bounds=[(None, None), (1e-3, None), (None, -1e-3), (1e-3, None)]).x / scale
-    return replace(calibration, odds_begin=begin, odds_gain=gain,
-                   odds_shortfall=-shortfall, odds_strength=strength)
+    more, less = (1e-3, None), (None, -1e-3)
+    begin, gain, shortfall, strength, lack = minimize(
+        surprise, [0.0, 1.0, -1.0, 1.0, -1.0],
+        bounds=[(None, None), more, less, more, less]).x / scale
+    return replace(calibration, odds_begin=begin, odds_gain=gain, odds_shortfall=-shortfall,
+                   odds_strength=strength, odds_lack=-lack)
+
+
+def _usual_resemblance(right: Sequence[Sample]) -> float:
+    """Return the resemblance that most of the images have at the right place."""
+    known = [sample.features[-1] for sample in right if math.isfinite(sample.features[-1])]
+    return float(np.quantile(known, USUALLY_LESS)) if known else Calibration.resemblance
 
 
 def _bias(errors: Sequence[np.ndarray], spreads: Sequence[np.ndarray],

@@ -60,7 +60,7 @@ def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
     with join_processes(run.device) as processes:
         start = _start(run)
         config = start.config if start else FG2Config.preset('sim')
-        recorded = RecordedFrames(run.data_set, TRAIN, config)
+        recorded = RecordedFrames(run.drives, TRAIN, config)
         unseen = _unseen(run, config)
         trainer = PanoramaTrainer(
             config, _train_settings(run), _training(run, recorded, config, processes), unseen,
@@ -90,7 +90,7 @@ def _start(run: DrivesRun) -> FG2Network | None:
 
 
 def _unseen(run: DrivesRun, config: FG2Config) -> Subset:
-    frames = RecordedFrames(run.data_set, VALIDATION, config)
+    frames = RecordedFrames(run.drives, VALIDATION, config)
     return FrameDataset(frames, config, SampleSettings.validation(), seed=0).first(
         min(run.validation_frames, len(frames)))
 

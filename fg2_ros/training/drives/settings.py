@@ -27,9 +27,9 @@ from fg2_ros.simulation.seeds import seed_range
 class DrivesRun:
     """What a network is trained on, for how long, and where its files go."""
 
-    data_set: Path = setting(
+    drives: Path = setting(
         MISSING, 'Folder that `fg2 drives build` or `fg2 import` made.', of=Path,
-        option={'positional': True})
+        option={'positional': True, 'metavar': 'DATASET'})
     out: Path = setting(MISSING, 'Folder of the run.', of=Path, option={'metavar': 'FOLDER'})
     start_from: Path = setting(
         SHIPPED_WEIGHTS, 'File whose weights the run starts with.', of=Path,

@@ -36,6 +36,7 @@ NEAREST_M, FURTHEST_M = 0.3, 15.0  # their standard deviations, log-uniform
 NEAREST_RAD, FURTHEST_RAD = math.radians(0.5), math.radians(12.0)
 CELL_SHARE = 4  # one in so many ground cells takes part in a step
 DRAWS = 8  # of where the truth may be, if it is not known exactly
+NEAR_SIGMAS = 2.0  # others that are nearer to such a truth may be right
 KNOWN_M, KNOWN_RAD = 0.1, math.radians(0.3)  # a truth with smaller errors is taken as it is
 START_SHARPNESS = 0.5  # below 1: cells err together, so their sum is too sure of itself
 
@@ -61,7 +62,7 @@ class PoseContrast(nn.Module):
         Return the (B,) loss in nats; log 96 for one who knows nothing.
 
         A truth with an error is a place somewhere near: its likelihood is the mean of those of
-        places drawn with that error.
+        places drawn with that error, and others within two sigmas are not known to be wrong.
 
         :param sigma: (B, 2) of the truth's place on each axis (m) and bearing (rad); None if all
             are exact.
@@ -69,15 +70,17 @@ class PoseContrast(nn.Module):
         chosen = torch.randperm(len(self.grid.ground))[:len(self.grid.ground) // CELL_SHARE]
         density, weight = self._matched(cells, chosen)
         camera, bearing = candidates(truth)
-        draws = 1
+        draws, near = 1, None
         if sigma is not None and bool((sigma > sigma.new_tensor([KNOWN_M, KNOWN_RAD])).any()):
-            draws = DRAWS
+            draws, near = DRAWS, _near(camera, bearing, sigma)
             camera, bearing = _with_draws(camera, bearing, sigma)
         at = self._sampled(density, self._predicted(camera, bearing, chosen))
         log_likelihood = (weight[:, None] * torch.log(self.settings.floor + at)).sum(-1)
         logits = log_likelihood * (self.log_sharpness.exp() * CELL_SHARE)
-        true = logits[:, :draws].logsumexp(1) - math.log(draws)
-        return torch.logaddexp(true, logits[:, draws:].logsumexp(1)) - true
+        true, others = logits[:, :draws].logsumexp(1) - math.log(draws), logits[:, draws:]
+        if near is not None:
+            others = others.masked_fill(near, -torch.inf)
+        return torch.logaddexp(true, others.logsumexp(1)) - true
 
     def _matched(self, cells: Cells, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, n * n, G) smooth densities of where G ground cells lie, and their weights."""
@@ -122,6 +125,13 @@ def candidates(truth: Alignment) -> tuple[Tensor, Tensor]:
     camera[:, 0], bearing[:, 0] = 0, 0
     return (truth.camera[:, None] + camera.to(device),
             truth.bearing[:, None] + bearing.to(device))
+
+
+def _near(camera: Tensor, bearing: Tensor, sigma: Tensor) -> Tensor:
+    """Return (B, K - 1) which of the candidates but the first may well be the truth."""
+    away = (camera[:, 1:] - camera[:, :1]).square().sum(-1) / sigma[:, :1].clamp(1e-6).square()
+    turned = (bearing[:, 1:] - bearing[:, :1]).square() / sigma[:, 1:].clamp(1e-6).square()
+    return away + turned < NEAR_SIGMAS ** 2
 
 
 def _with_draws(camera: Tensor, bearing: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,7 @@ def sample(rng, drive=0, distance_m=0.0, strength=10.0, **change):
     values = {
         'drive': drive, 'distance_m': distance_m, 'error': draw(), 'spread': spread,
         'measured': draw(), 'measured_spread': spread, 'mass': 1.0, 'strength': strength,
-        'features': np.array([1.0, 2.0, 0.01, math.log(strength)]), 'length_m': 30.0} | change
+        'features': np.array([1.0, 2.0, 0.01, strength, 9.0]), 'length_m': 30.0} | change
     return Sample(**values)
 
 
@@ -57,26 +57,30 @@ def test_biases_are_found():
     assert found.measurement_bias_m == pytest.approx(BIAS_M, rel=0.05)
     assert found.measurement_temper == found.temper == 1.3
     assert found.strength == pytest.approx(10.0)
+    assert found.resemblance == 9.0
+    unknown = [replace(each, features=np.append(each.features[:4], math.nan)) for each in many(50)]
+    assert fit(Calibration(), unknown).resemblance == Calibration().resemblance
 
 
-def features(rng, shortfall, strength, count):
-    """Return (count, 4) of `fg2_ros.tracker.evidence.features` over different distances."""
+def features(rng, shortfall, strength, count, resemblance=9.0):
+    """Return (count, 5) of `fg2_ros.tracker.evidence.features` over different distances."""
     weight = rng.uniform(0.4, 3.0, count)
     return np.stack([np.ones(count), weight, weight * np.square(rng.normal(0, shortfall, count)),
-                     np.log(strength) + rng.normal(0, 0.2, count)], 1)
+                     strength * np.exp(rng.normal(0, 0.2, count)),
+                     rng.normal(resemblance, 0.3, count)], 1)
 
 
 def test_odds_tell_right_and_wrong_places_apart():
     """Right ones fall short by little and match strongly; over short distances nobody is sure."""
     rng = np.random.default_rng(4)
-    right, wrong = features(rng, 0.1, 25.0, 300), features(rng, 0.5, 12.0, 300)
-    found = odds(Calibration(strength=25.0),
+    right, wrong = features(rng, 0.1, 25.0, 300), features(rng, 0.5, 12.0, 300, 8.5)
+    found = odds(Calibration(strength=25.0, resemblance=8.8),
                  [sample(rng, features=each) for each in right],
                  [sample(rng, error=WRONG, features=each) for each in wrong])
-    usual = np.array([0.0, 0.0, 0.0, math.log(25.0)])
-    of_right, of_wrong = ((each - usual) @ found.odds_weights for each in (right, wrong))
+    of_right, of_wrong = (found.compared(each) @ found.odds_weights for each in (right, wrong))
     assert np.mean(of_right > 0) > 0.95 and np.mean(of_wrong < 0) > 0.95
     assert found.odds_gain > 0 and found.odds_shortfall > 0 and found.odds_strength > 0
+    assert found.odds_lack > 0
     assert odds(Calibration(), many(50), many(5, error=WRONG)) == Calibration()
 
 
@@ -86,8 +90,7 @@ def test_odds_of_places_that_look_alike_stay_near_even():
     same = [sample(rng, features=each) for each in features(rng, 0.2, 20.0, 600)]
     found = odds(Calibration(strength=20.0), same[:300],
                  [replace(each, error=WRONG) for each in same[300:]])
-    usual = np.array([0.0, 0.0, 0.0, math.log(20.0)])
-    assert max(abs((each.features - usual) @ found.odds_weights) for each in same) < 1.5
+    assert max(abs(found.compared(each.features) @ found.odds_weights) for each in same) < 1.5
 
 
 def test_wrong_places_teach_nothing():

@@ -88,7 +88,7 @@ def test_a_run_goes_on_with_the_same_drives_only(run, weights, tmp_path):
     train_on_drives(run, resume=True)
     write_beacon_drive(tmp_path / 'drives/evening', ['train', 'validation'], 64)
     with pytest.raises(ValueError, match='other settings'):
-        train_on_drives(replace(run, data_set=tmp_path / 'drives'), resume=True)
+        train_on_drives(replace(run, drives=tmp_path / 'drives'), resume=True)
 
 
 def test_a_pinholes_weights_are_refused(run, tmp_path):
