@@ -87,14 +87,12 @@ class Frame:
     :param aerial: RGB.
     :param layers: bit field of what stands where; see `fg2_ros.training.panorama.layers`. None
         if nobody knows.
-    :param sigma: of the place on each axis (m) and of the yaw (rad).
     """
 
     panorama: np.ndarray
     yaw_rad: float
     aerial: Surroundings
     layers: Surroundings | None
-    sigma: tuple[float, float] = (0.0, 0.0)
 
 
 def cities(first: int, last: int, difficulties: Iterable[str] = ('standard', 'hard')

@@ -33,15 +33,14 @@ LAYOUT = CellLayout(0.2, 100, 'a survey', '2024', 'the surveyors')
 REACH_M = 62.0
 
 
-def write_beacon_drive(folder: Path, splits: list[str], width: int = 1280,
-                       sigma_m: float = 0.02) -> Path:
+def write_beacon_drive(folder: Path, splits: list[str], width: int = 1280) -> Path:
     """Write a drive whose keyframes, one for each split, are all at one place."""
     scene = BeaconScene(POSE)
     (folder / IMAGES).mkdir(parents=True)
     (folder / GROUND).mkdir()
     base = Pose2(POSE.east_m, POSE.north_m, POSE.yaw_rad).compose(BASE_FROM_CAMERA.inverse())
     panorama = cv2.cvtColor(scene.panorama(POSE, width, width // 2), cv2.COLOR_RGB2BGR)
-    keyframes = [Keyframe(f'{index}.png', index, base, sigma_m, 0.003, split)
+    keyframes = [Keyframe(f'{index}.png', index, base, 0.02, 0.003, split)
                  for index, split in enumerate(splits)]
     for keyframe in keyframes:
         cv2.imwrite(str(folder / IMAGES / keyframe.image), panorama)

@@ -64,8 +64,8 @@ class RecordedFrames:
         drive, keyframe = self._keyframes[index]
         panorama = resized(drive.panorama(keyframe), self._config.ground_image_hw,
                            self._config.image_resize)
-        return Frame(panorama, drive.camera_of(keyframe).yaw, self._ground(drive, keyframe),
-                     None, _sigma(keyframe))
+        return Frame(
+            panorama, drive.camera_of(keyframe).yaw, self._ground(drive, keyframe), layers=None)
 
     def _ground(self, drive: RecordedDrive, keyframe: Keyframe) -> Surroundings:
         """Return the ground around the camera, no finer than the network sees it."""
@@ -88,10 +88,3 @@ def identity_of(drives: list[RecordedDrive]) -> str:
     for drive in drives:
         digest.update(drive.name.encode() + (drive.folder / KEYFRAMES_FILE).read_bytes())
     return digest.hexdigest()
-
-
-def _sigma(keyframe: Keyframe) -> tuple[float, float]:
-    """Return what is known of the truth's error; what is not known is not there."""
-    sigma_m, sigma_rad = (sigma if math.isfinite(sigma) else 0.0
-                          for sigma in (keyframe.sigma_m, keyframe.sigma_rad))
-    return sigma_m, sigma_rad

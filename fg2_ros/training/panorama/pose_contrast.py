@@ -35,9 +35,6 @@ OTHERS = 95  # poses beside the true one
 NEAREST_M, FURTHEST_M = 0.3, 15.0  # their standard deviations, log-uniform
 NEAREST_RAD, FURTHEST_RAD = math.radians(0.5), math.radians(12.0)
 CELL_SHARE = 4  # one in so many ground cells takes part in a step
-DRAWS = 8  # of where the truth may be, if it is not known exactly
-NEAR_SIGMAS = 2.0  # others that are nearer to such a truth may be right
-KNOWN_M, KNOWN_RAD = 0.1, math.radians(0.3)  # a truth with smaller errors is taken as it is
 START_SHARPNESS = 0.5  # below 1: cells err together, so their sum is too sure of itself
 
 
@@ -57,30 +54,15 @@ class PoseContrast(nn.Module):
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(START_SHARPNESS)))
         self.register_buffer('blur', _blur(grid.cells, settings), persistent=False)
 
-    def forward(self, cells: Cells, truth: Alignment, sigma: Tensor | None = None) -> Tensor:
-        """
-        Return the (B,) loss in nats; log 96 for one who knows nothing.
-
-        A truth with an error is a place somewhere near: its likelihood is the mean of those of
-        places drawn with that error, and others within two sigmas are not known to be wrong.
-
-        :param sigma: (B, 2) of the truth's place on each axis (m) and bearing (rad); None if all
-            are exact.
-        """
+    def forward(self, cells: Cells, truth: Alignment) -> Tensor:
+        """Return the (B,) loss in nats; log 96 for one who knows nothing."""
         chosen = torch.randperm(len(self.grid.ground))[:len(self.grid.ground) // CELL_SHARE]
         density, weight = self._matched(cells, chosen)
         camera, bearing = candidates(truth)
-        draws, near = 1, None
-        if sigma is not None and bool((sigma > sigma.new_tensor([KNOWN_M, KNOWN_RAD])).any()):
-            draws, near = DRAWS, _near(camera, bearing, sigma)
-            camera, bearing = _with_draws(camera, bearing, sigma)
         at = self._sampled(density, self._predicted(camera, bearing, chosen))
         log_likelihood = (weight[:, None] * torch.log(self.settings.floor + at)).sum(-1)
         logits = log_likelihood * (self.log_sharpness.exp() * CELL_SHARE)
-        true, others = logits[:, :draws].logsumexp(1) - math.log(draws), logits[:, draws:]
-        if near is not None:
-            others = others.masked_fill(near, -torch.inf)
-        return torch.logaddexp(true, others.logsumexp(1)) - true
+        return logits.logsumexp(1) - logits[:, 0]
 
     def _matched(self, cells: Cells, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, n * n, G) smooth densities of where G ground cells lie, and their weights."""
@@ -125,21 +107,6 @@ def candidates(truth: Alignment) -> tuple[Tensor, Tensor]:
     camera[:, 0], bearing[:, 0] = 0, 0
     return (truth.camera[:, None] + camera.to(device),
             truth.bearing[:, None] + bearing.to(device))
-
-
-def _near(camera: Tensor, bearing: Tensor, sigma: Tensor) -> Tensor:
-    """Return (B, K - 1) which of the candidates but the first may well be the truth."""
-    away = (camera[:, 1:] - camera[:, :1]).square().sum(-1) / sigma[:, :1].clamp(1e-6).square()
-    turned = (bearing[:, 1:] - bearing[:, :1]).square() / sigma[:, 1:].clamp(1e-6).square()
-    return away + turned < NEAR_SIGMAS ** 2
-
-
-def _with_draws(camera: Tensor, bearing: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """Return candidates whose first, the truth, is replaced by draws of where it may be."""
-    shape, device = (len(camera), DRAWS), camera.device
-    places = camera[:, :1] + sigma[:, None, :1] * torch.randn(*shape, 2).to(device)
-    bearings = bearing[:, :1] + sigma[:, 1:] * torch.randn(shape).to(device)
-    return torch.cat([places, camera[:, 1:]], 1), torch.cat([bearings, bearing[:, 1:]], 1)
 
 
 def _blur(cells: int, settings: RefinementSettings) -> Tensor:

@@ -54,7 +54,7 @@ class SampleSettings:
         return cls(12.0, 10.0, turn_world=False, vary_colours=False)
 
 
-KNOWN, EXACT = np.ones((), np.float32), np.zeros(2, np.float32)
+KNOWN = np.ones((), np.float32)
 
 
 class Sample(NamedTuple, Generic[Array]):
@@ -68,7 +68,6 @@ class Sample(NamedTuple, Generic[Array]):
     :param coverage: (2, cells, 8) uint8 of the aerial and the ground cells; see
         `fg2_ros.training.panorama.layers`.
     :param has_layers: (), 1 if the coverage is known, else 0.
-    :param sigma: (2,) float32 of the truth: metres on each axis, and radians.
     """
 
     ground: Array
@@ -77,7 +76,6 @@ class Sample(NamedTuple, Generic[Array]):
     translation: Array
     coverage: Array
     has_layers: Array = KNOWN  # type: ignore[assignment]
-    sigma: Array = EXACT  # type: ignore[assignment]
 
 
 SampleBatch = Sample[Tensor]
@@ -197,7 +195,7 @@ def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
     return Sample(
         np.ascontiguousarray(ground), np.ascontiguousarray(aerial),
         rotation.astype(np.float32), translation.astype(np.float32), coverage,
-        np.array(frame.layers is not None, np.float32), np.array(frame.sigma, np.float32))
+        np.array(frame.layers is not None, np.float32))
 
 
 class TurnedWorld(NamedTuple):

@@ -279,10 +279,9 @@ class PanoramaTrainer:
         aerial = network.aerial_head.local_and_final(network.aerial_map(aerial_tokens.float()))
         truth = truth_of(batch)
         temperature = self.config.temperature
-        trust = 1 / (1 + (batch.sigma[:, 0] / self.grid.cell_m) ** 2)
 
         def dense(cells: Cells) -> Tensor:
-            return (dense_loss(cells, truth, self.grid, temperature) * trust).mean()
+            return dense_loss(cells, truth, self.grid, temperature).mean()
 
         local, final = zip(aerial, ground)
         cells = matched_cells(*final, temperature)
@@ -290,7 +289,7 @@ class PanoramaTrainer:
             dense(matched_cells(*local, temperature)) if self.settings.local_weight
             else cells.aerial.new_zeros(()),
             dense(cells), self.reader(*local, batch.coverage, batch.has_layers),
-            self.contrast(cells, truth, batch.sigma).mean())
+            self.contrast(cells, truth).mean())
 
     def _measure(self, batch: SampleBatch, generator: torch.Generator
                  ) -> tuple[tuple[float, float], np.ndarray, np.ndarray]:

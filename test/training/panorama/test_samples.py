@@ -151,10 +151,9 @@ def test_difficulties_alternate():
 
 
 def test_a_frame_without_layers_has_no_coverage(frame):
-    sample = make_sample(replace(frame, layers=None, sigma=(2.0, 0.1)), CONFIG,
+    sample = make_sample(replace(frame, layers=None), CONFIG,
                          SampleSettings(vary_cameras=True), np.random.default_rng(0))
     assert sample.has_layers == 0 and not sample.coverage.any()
-    assert sample.sigma.tolist() == pytest.approx([2.0, 0.1])
     assert make_sample(frame, CONFIG, NEVER_VARIED, np.random.default_rng(0)).has_layers == 1
 
 
