@@ -64,7 +64,7 @@ class RecordedSettings:
     split: str = setting(
         VALIDATION, 'Which of their images: with those for training only if the weights have not '
         'been trained on them, and never those for testing.',
-        choices=(VALIDATION, f'{TRAIN}+{VALIDATION}'), option={'metavar': 'SPLIT'})
+        choices=(VALIDATION, f'{TRAIN}+{VALIDATION}'))
 
 
 @dataclass(frozen=True)

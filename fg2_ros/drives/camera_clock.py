@@ -69,9 +69,8 @@ class CameraClock:
         if self.told_by == UNTOLD:
             return [
                 'the drive does not tell whether the clocks of truth and images agree: neither '
-                'turns of the images nor odometry do. 0.1 s are 1 m at 10 m/s, and offsets above '
-                '1 s (GPS time is 18 s ahead of UTC) are not looked for: --clock-offset states '
-                'them']
+                'turns of the images nor odometry do. 0.1 s are 1 m at 10 m/s: --clock-offset '
+                'states what you know']
         if not (camera and odometry and camera.is_known and odometry.is_known) \
                 or not _contradict(camera, odometry):
             return []
@@ -129,8 +128,9 @@ def _contradict(first: ClockOffset, second: ClockOffset) -> bool:
 def _by_images(truth: Truth, images: BagImages, stamps_ns: np.ndarray) -> ClockOffset | None:
     wanted = set(_near_turns(truth, np.unique(stamps_ns)).tolist())
     panoramas = (each for each in images.level(wanted) if isinstance(each, CameraImage))
+    around_s = truth.odometry_ahead_ns / SECOND_NS
     return offset_from_turns(
-        *turns(panoramas), truth.headings.stamp_ns, truth.headings.yaw_rad)
+        *turns(panoramas), truth.headings.stamp_ns, truth.headings.yaw_rad, around_s)
 
 
 def _near_turns(truth: Truth, stamps_ns: np.ndarray) -> np.ndarray:
@@ -139,7 +139,7 @@ def _near_turns(truth: Truth, stamps_ns: np.ndarray) -> np.ndarray:
     if len(stamps_ns) <= MOST_IMAGES or len(headings.stamp_ns) < 2:
         return stamps_ns
     rate = np.abs(np.gradient(headings.yaw_rad, headings.stamp_ns / SECOND_NS))
-    turning_ns = headings.stamp_ns[rate >= TURNING_RADPS]
+    turning_ns = headings.stamp_ns[rate >= TURNING_RADPS] - truth.odometry_ahead_ns
     if not len(turning_ns):
         return stamps_ns[:0]
     after = np.searchsorted(turning_ns, stamps_ns)

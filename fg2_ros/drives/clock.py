@@ -25,9 +25,12 @@ from fg2_ros.replay.tracks import (
     interpolated, lies_between, LONGEST_GAP_S, PoseTrack, SECOND_NS)
 import numpy as np
 
+WIDEST_S, WIDE_STEP_S = 60.0, 0.1  # offsets among which one must fit far better than others
+FAR_BETTER = 0.5
 FARTHEST_S, COARSE_S, FINE_S = 1.0, 0.02, 0.002  # offsets that are tried
 BLOCKS = 12  # of the drive, each of which is left out once to see how sure the result is
 LEAST_STEPS = 24
+RIVAL_S, MARGIN = 0.15, 25.0  # another offset that is hardly worse: five sigmas are asked for
 CHORD_S = 0.5  # of the pieces of way that are compared; more where positions are rarer
 DENSE = 3  # positions in such a piece: their noise may be smoothed
 LEAST_CHORD_M = 1.0  # of pieces whose direction counts
@@ -59,18 +62,23 @@ class ClockOffset:
                 'is_known': self.is_known}
 
 
-def offset_of_residuals(residuals: Callable[[float], Sequence[np.ndarray]]) -> ClockOffset | None:
+Residuals = Callable[[float], Sequence[np.ndarray]]
+
+
+def offset_of_residuals(residuals: Residuals, around_s: float = 0.0) -> ClockOffset | None:
     """
     Return the offset at which two measurements of a motion differ least.
 
     :param residuals: returns for an offset in seconds what is left of each kind of measurement,
         (N,) in the order of time, NaN where it is not known; a constant in it does not count.
+    :param around_s: offsets within `FARTHEST_S` of this one are tried.
     :return: None if too little can be compared, or nothing fits.
     """
-    coarse_s = _lattice(FARTHEST_S, COARSE_S)
+    coarse_s = around_s + _lattice(FARTHEST_S, COARSE_S)
     cost = _costs(residuals, coarse_s).sum(axis=1)
     nearest = int(np.argmin(cost))
-    if not cost.any() or nearest in (0, len(coarse_s) - 1):
+    if not cost.any() or nearest in (0, len(coarse_s) - 1) \
+            or _rival(coarse_s, cost) < cost[nearest] + MARGIN:
         return None
     offsets = coarse_s[nearest] + _lattice(1.5 * COARSE_S, FINE_S)
     costs = _costs(residuals, offsets)
@@ -82,11 +90,32 @@ def offset_of_residuals(residuals: Callable[[float], Sequence[np.ndarray]]) -> C
     return ClockOffset(best_s, float(max(sigma_s, _sigma_of(offsets, costs, best_s))))
 
 
+def _rival(offsets: np.ndarray, cost: np.ndarray) -> float:
+    """Return the least cost of an offset that is another one than the best."""
+    apart_s = np.abs(offsets - offsets[int(np.argmin(cost))])
+    return float(cost[apart_s > RIVAL_S].min())
+
+
 def _lattice(reach: float, step: float) -> np.ndarray:
     return np.arange(-round(reach / step), round(reach / step) + 1) * step
 
 
-def _costs(residuals: Callable[[float], Sequence[np.ndarray]], offsets: np.ndarray) -> np.ndarray:
+def _rough_offset(residuals: Residuals) -> float | None:
+    """Return about which offset fits far better than others do, however far off; None if none."""
+    offsets = _lattice(WIDEST_S, WIDE_STEP_S)
+    tried = [np.concatenate(residuals(each)) for each in offsets.tolist()]
+    size = np.stack([np.abs(each) for each in tried])
+    known = np.isfinite(size)
+    enough = known.sum(axis=1) >= max(LEAST_STEPS, known.sum(axis=1).max() / 2)
+    if not enough.any():
+        return None
+    cut = np.minimum(np.nan_to_num(size), np.nanmedian(size, axis=0))
+    cost = np.where(enough, cut.sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.inf)
+    best = int(np.argmin(cost))
+    return float(offsets[best]) if cost[best] < FAR_BETTER * np.median(cost[enough]) else None
+
+
+def _costs(residuals: Residuals, offsets: np.ndarray) -> np.ndarray:
     """Return (offsets, N) costs of all kinds of residuals, in the order of time."""
     kinds = [_squares(np.stack(kind)) for kind in zip(*map(residuals, offsets.tolist()))]
     kinds = [kind for kind in kinds if kind.shape[1] >= LEAST_STEPS]
@@ -178,7 +207,11 @@ def offset_from_odometry(positions: PoseTrack, odometry_ns: np.ndarray, odometry
         return (length - scale * by_odometry,
                 np.remainder(turn - turned + np.pi, 2 * np.pi) - np.pi)
 
-    return offset_of_residuals(residuals)
+    near = offset_of_residuals(residuals)
+    if near is not None and near.is_known:
+        return near
+    around_s = _rough_offset(residuals)
+    return near if around_s is None else offset_of_residuals(residuals, around_s)
 
 
 def _nodes(stamp_ns: np.ndarray) -> np.ndarray:
@@ -201,12 +234,14 @@ def _pieces(nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def offset_from_turns(begin_ns: np.ndarray, end_ns: np.ndarray, turn_rad: np.ndarray,
-                      heading_ns: np.ndarray, yaw_rad: np.ndarray) -> ClockOffset | None:
+                      heading_ns: np.ndarray, yaw_rad: np.ndarray,
+                      around_s: float = 0.0) -> ClockOffset | None:
     """
     Return by how much the clock of headings is ahead of that of measured turns.
 
     :param turn_rad: (N,) by which the vehicle turned from ``begin_ns`` to ``end_ns``.
     :param yaw_rad: (H,) without jumps by full turns, at (H,) ``heading_ns``.
+    :param around_s: offsets near this one are tried.
     """
     if not len(begin_ns) or len(heading_ns) < 2:
         return None
@@ -217,4 +252,4 @@ def offset_from_turns(begin_ns: np.ndarray, end_ns: np.ndarray, turn_rad: np.nda
         known = lies_between(heading_ns, ends[0]) & lies_between(heading_ns, ends[1])
         return np.where(known, turn_rad - (yaws[1] - yaws[0]), np.nan),
 
-    return offset_of_residuals(residuals)
+    return offset_of_residuals(residuals, around_s)

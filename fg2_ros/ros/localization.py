@@ -25,15 +25,16 @@ from typing import Iterator, NamedTuple
 
 from builtin_interfaces.msg import Time
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.geometry.se2 import Pose2, rotation2
+from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros import conversions
 from fg2_ros.ros.diagnostics import Health, Rejected
 from fg2_ros.ros.image_inputs import ImageInputs
 from fg2_ros.ros.image_sets import ImageSet
+from fg2_ros.ros.initial_pose import pose_in_map
 from fg2_ros.ros.inputs import Input, Inputs
 from fg2_ros.ros.loading import Loaded
-from fg2_ros.ros.node_settings import frame_of, NodeSettings
+from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.other_origins import OtherOrigins
 from fg2_ros.ros.outputs import LATCHED_QOS, Outputs
 from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
@@ -42,7 +43,6 @@ from fg2_ros.ros.worker import Worker
 from fg2_ros.tracker.results import TrackedPose
 from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
-import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
@@ -236,7 +236,11 @@ class Localization:
 
         :raises ValueError: if it cannot be used.
         """
-        pose, covariance = self._in_map(message)
+        if self.parts.pipeline.map_frame is None:
+            raise ValueError('initialpose cannot be used yet: the map has no origin before there '
+                             'is a datum or a fix')
+        pose, covariance = pose_in_map(
+            message, self.parts.settings.map_frame, self.parts.transforms)
         now_ns, stamp_ns = self.inputs.now_ns(), conversions.stamp_ns(message.header.stamp)
         if abs(now_ns - stamp_ns) > STAMP_BELIEVED_NS:
             stamp_ns = now_ns
@@ -245,22 +249,6 @@ class Localization:
         self._node.get_logger().info(
             f'initialpose: searching around ({pose.x:.1f} m, {pose.y:.1f} m), yaw '
             f'{math.degrees(pose.yaw):.0f} degrees in {self.parts.settings.map_frame}')
-
-    def _in_map(self, message: PoseWithCovarianceStamped) -> tuple[Pose2, np.ndarray]:
-        if self.parts.pipeline.map_frame is None:
-            raise ValueError('initialpose cannot be used yet: the map has no origin before there '
-                             'is a datum or a fix')
-        pose, covariance = conversions.pose_from_message(message.pose, 'initialpose')
-        frame, map_frame = frame_of(message.header.frame_id), self.parts.settings.map_frame
-        if not frame:
-            raise ValueError('initialpose names no frame (header.frame_id is empty)')
-        if frame == map_frame:
-            return pose, covariance
-        try:
-            map_from_frame = self.parts.transforms.planar(map_frame, frame)
-        except NoTransform as error:
-            raise ValueError(f'initialpose is in a frame that is not known: {error}') from error
-        return map_from_frame.compose(pose), rotated(covariance, map_from_frame.yaw)
 
     def apply(self, settings: NodeSettings) -> None:
         """Go on with other settings."""
@@ -402,10 +390,3 @@ class Localization:
                 settings.odom_frame, settings.base_frame, header.stamp, settings.transform.wait_s)
         except NoTransform as error:
             raise Rejected('transform', str(error)) from error
-
-
-def rotated(covariance: np.ndarray, yaw_rad: float) -> np.ndarray:
-    """Return the (3, 3) covariance of (x m, y m, yaw rad) in axes turned by a yaw."""
-    turn = np.eye(3)
-    turn[:2, :2] = rotation2(yaw_rad)
-    return turn @ covariance @ turn.T

@@ -69,6 +69,20 @@ def test_odometry_tells_the_offset_of_positions_to_a_few_milliseconds(long_drive
     assert offset.is_significant == (ahead_s != 0.0)
 
 
+def test_a_truth_in_gps_time_is_found(long_drive):
+    positions, _ = rtk(long_drive, 18.07, np.random.default_rng(1))
+    offset = offset_from_odometry(positions, *odometry_of(long_drive))
+    assert offset.is_known and offset.seconds == pytest.approx(18.07, abs=0.01)
+
+
+def test_the_truth_of_another_drive_fits_nowhere(long_drive):
+    other = block_drive(replace(SETTINGS, frames=240, frame_rate_hz=2.0, speed_mps=5.0))
+    rng = np.random.default_rng(1)
+    positions, _ = rtk(other, 0.0, rng)
+    offset = offset_from_odometry(positions, *odometry_of(long_drive))
+    assert offset is None or not offset.is_known
+
+
 @pytest.mark.parametrize('ahead_s', [0.1, -0.235])
 def test_turns_from_image_to_image_tell_the_offset_of_headings(long_drive, ahead_s):
     rng = np.random.default_rng(2)

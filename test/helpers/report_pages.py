@@ -128,5 +128,6 @@ def write_trust_page(path):
 
 
 PAGES = {
-    'drive': write_drive_page, 'trust': write_trust_page, 'vigor_kitti': write_vigor_page, 'case': write_case_page,
+    'drive': write_drive_page, 'trust': write_trust_page, 'vigor_kitti': write_vigor_page,
+    'case': write_case_page,
     'coverage': write_coverage_page, 'training': write_training_page}

@@ -54,6 +54,7 @@ PLACES = (  # latitude and longitude, which belong together
     ('computed_geometry_coordinates_1', 'computed_geometry_coordinates_0'),
     ('geometry_coordinates_1', 'geometry_coordinates_0'))
 _FLAT = ('perspective', 'brown', 'fisheye', 'false', '0', 'no')  # values of 'kind'
+_SHOWN = 1000  # characters of the columns' names
 _TIME_FORMATS = ('%Y_%m_%d_%H_%M_%S_%f', '%Y:%m:%d %H:%M:%S')  # mapillary_tools', EXIF's
 
 
@@ -137,7 +138,7 @@ class Columns:
                              f'{", ".join(meanings)}')
         if column_name(written) not in there:
             raise ValueError(f'the table has no column {written!r}; it has '
-                             f'{", ".join(sorted(there))}')
+                             f'{", ".join(sorted(there))[:_SHOWN]}')
 
     def stated_by(self, row: Row) -> Stated:
         """

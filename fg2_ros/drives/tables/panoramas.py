@@ -30,6 +30,8 @@ from fg2_ros.drives.tables.photos import PosedPhoto
 from fg2_ros.geometry.panorama import rotation3
 import numpy as np
 
+LONGEST_PX = 32766  # of a side: OpenCV's maps have 16 bits
+
 
 def level_panorama(photo: PosedPhoto, camera: CameraSettings, rows: int) -> LevelImage:
     """
@@ -48,6 +50,8 @@ def level_panorama(photo: PosedPhoto, camera: CameraSettings, rows: int) -> Leve
         if photo.path.is_dir():
             return _level_cube(photo, camera, level_from_panorama, rows)
         pixels = np.asarray(read_image(photo.path))
+        if max(pixels.shape) > LONGEST_PX:
+            raise BadRow('it is too large', f'{pixels.shape[1]}x{pixels.shape[0]} pixels')
         if photo.elevations_deg is not None and not camera.vertical_fov_deg:
             camera = replace(camera, vertical_fov_deg=photo.elevations_deg)
         height = min(rows, pixels.shape[1] // 2)

@@ -30,6 +30,7 @@ from fg2_ros.drives.tables.settings import TableSettings
 from fg2_ros.geometry.frames import is_nowhere, require_geodetic
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp')
+_SHOWN = 200  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,10 @@ class ImageFiles:
         for wanted in (name, name.rpartition('/')[2]):
             found = self._named.get(wanted, ())
             if len(found) > 1:
-                raise BadRow('several images have its name', written)
+                raise BadRow('several images have its name', written[:_SHOWN])
             if found:
                 return next(iter(found))
-        raise BadRow('there is no such image', written)
+        raise BadRow('there is no such image', written[:_SHOWN])
 
 
 def _posed(where: str, stated: Stated, files: ImageFiles, settings: TableSettings) -> PosedPhoto:

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -88,13 +89,14 @@ class Run:
             latitude_deg, longitude_deg, anywhere=True), axis=1)
 
 
-def runs_of(paths: Sequence[Path], split: str = '', longest_m: float = math.inf) -> list[Run]:
+def runs_of(paths: Sequence[Path], split: str | None = None,
+            longest_m: float = math.inf) -> list[Run]:
     """
     Return the runs of recorded drives.
 
     :param paths: of data sets, or of single drives.
-    :param split: of the images, or several with plus signs between them; '' for those for testing
-        if there are any, else all.
+    :param split: of the images, or several with plus signs between them; None for those for
+        testing if there are any, else all.
     :param longest_m: longer runs are cut into equal pieces.
     :raises ValueError: if there are none, or no drives.
     """
@@ -104,10 +106,13 @@ def runs_of(paths: Sequence[Path], split: str = '', longest_m: float = math.inf)
     runs = [run for name, drive in zip(names_apart([drive.folder for drive in drives]), drives)
             for run in drive_runs(name, drive, split, longest_m)]
     if not runs:
+        counts = Counter(keyframe.split or 'no split' for drive in drives
+                         for keyframe in drive.keyframes)
         raise ValueError(
             f'there are no {SHORTEST_M:g} m of road in one piece with images '
             + ('' if split == EVERY_SPLIT else f'for {split} ')
-            + f'in {", ".join(map(str, paths))}')
+            + f'in {", ".join(map(str, paths))}; images there are: '
+            + (', '.join(f'{name} {count}' for name, count in counts.items()) or 'none'))
     return runs
 
 

@@ -92,9 +92,9 @@ class RecordedSettings:
     build: Path | None = setting(
         None, 'Of bags: YAML file with the options of `fg2 drives build` (truth, source, ...).',
         of=Path, option={'metavar': 'FILE.yaml'})
-    split: str = setting(
-        '', 'Which of their images; by default those for testing if there are any, else all.',
-        choices=('', *SPLITS, EVERY_SPLIT), option={'metavar': 'train|validation|test|all'})
+    split: str | None = setting(
+        None, 'Which of their images; by default those for testing if there are any, else all.',
+        of=str, choices=(*SPLITS, EVERY_SPLIT))
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class NetworksSettings:
     """Which weights run where."""
 
     weights: tuple = setting(
-        (SHIPPED_WEIGHTS,), 'File that `fg2 train` or `fg2 convert` made; several are compared '
-        'on the same drives.', of=Path)
+        (SHIPPED_WEIGHTS,), 'File that `fg2 train` or `fg2 convert` made; given several times, '
+        'they are compared on the same drives.', of=Path, option={'metavar': 'FILE'})
     device: str = setting('auto', 'Torch device.')
     precision: str = setting(
         'fp32', 'auto: bf16 on a CPU with instructions for it, else fp32.',

@@ -213,6 +213,13 @@ def test_cropped_panoramas_are_made_whole_and_masked(ground, tmp_path):
     assert mask[17:47].all() and not mask[:15].any() and not mask[49:].any()
 
 
+def test_an_image_that_no_map_can_take_is_named(ground, tmp_path):
+    folder = make_folder(tmp_path / 'photos', [row('a.jpg'), row('long.jpg', 5)], {
+        'a.jpg': panorama(), 'long.jpg': np.zeros((8, 40000, 3), np.uint8)})
+    result = import_drives(folder, tmp_path / 'out', settings(ground))
+    assert [each.detail for each in result.left_out] == ['it is too large: 40000x8 pixels']
+
+
 def test_the_faces_of_cubes_are_put_together(ground, tmp_path):
     folder, size = tmp_path / 'photos', 64
     across = (np.arange(size) + 0.5) / size * 2 - 1

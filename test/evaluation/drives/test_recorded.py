@@ -220,7 +220,7 @@ def test_a_calibration_knows_that_the_truth_errs():
 
 @pytest.mark.parametrize('split, runs', [
     ('test', [(10, 19)]), ('train', [(0, 9), (20, 39)]), ('all', [(0, 39)]),
-    ('validation+test', [(10, 19)]), ('', [(10, 19)])])
+    ('validation+test', [(10, 19)]), (None, [(10, 19)])])
 def test_runs_are_neighbouring_images_of_a_split(simulated, tmp_path, split, runs, monkeypatch):
     """Of the split for testing if there is one and none is named."""
     monkeypatch.setattr(recorded, 'SHORTEST_M', 5.0)
@@ -239,7 +239,8 @@ def test_runs_are_interrupted_where_images_are_left_out(data_set, monkeypatch):
     drive = SimpleNamespace(keyframes=[*whole.keyframes[:3], *whole.keyframes[25:]])
     left, = drive_runs('gap', drive, 'test')
     assert left.keyframes == whole.keyframes[25:]
-    with pytest.raises(ValueError, match='no 5 m of road in one piece with images for train in'):
+    with pytest.raises(ValueError, match='no 5 m of road in one piece with images for train in '
+                       '.*mine; images there are: test 40'):
         runs_of([data_set], 'train')
 
 
