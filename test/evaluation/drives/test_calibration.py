@@ -81,7 +81,7 @@ def test_odds_tell_right_and_wrong_places_apart():
     assert np.mean(of_right > 0) > 0.95 and np.mean(of_wrong < 0) > 0.95
     assert found.odds_gain > 0 and found.odds_shortfall > 0 and found.odds_strength > 0
     assert found.odds_lack > 0
-    assert odds(Calibration(), many(50), many(5, error=WRONG)) == Calibration()
+    assert odds(Calibration(), many(50), many(299, error=WRONG)) == Calibration()
 
 
 def test_odds_of_places_that_look_alike_stay_near_even():
