@@ -90,7 +90,7 @@ def test_transform_serves_lookups_at_the_newest_odometry(vehicle):
 
 def test_transform_ends_when_there_was_no_pose_for_long(vehicle):
     """The log says so; the next pose brings it back."""
-    vehicle.start(datum=DATUM, transform__timeout_s=1.0)
+    vehicle.start(datum=DATUM, transform__timeout_s=1.0, transform__tolerance_s=0.1)
     vehicle.send_all(at(1.0))
     vehicle.until(lambda: broadcasts(vehicle), 'map -> odom is broadcast')
     vehicle.send_prior(at(2.5))

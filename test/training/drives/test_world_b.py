@@ -86,9 +86,11 @@ def test_recordings_become_a_data_set_whose_clock_is_known(proof):
     drives = open_drives(made.folder / 'drives')
     assert [{keyframe.split for keyframe in drive.keyframes} for drive in drives] == [
         {'train'}, {'validation'}]
-    for drive in drives:
-        told = drive.facts.truth['clock']['by_odometry']
-        assert abs(told['offset_s'] - CLOCK_AHEAD_S) < 3 * told['sigma_s'] < 0.15
+    clocks = [drive.facts.truth['clock']['by_odometry'] for drive in drives]
+    told = [clock for clock in clocks if clock is not None]
+    assert told  # not every drive of eight seconds has the turns that tell it
+    for clock in told:
+        assert abs(clock['offset_s'] - CLOCK_AHEAD_S) < 3 * clock['sigma_s'] < 0.15
 
 
 def test_weights_are_trained_on_the_recordings(proof):
