@@ -56,7 +56,7 @@ def proof(example, tmp_path_factory):
     """Return the proof and what it found; only calibration and evaluation are not done."""
     made = example['Proof'](
         tmp_path_factory.mktemp('proof'), drives=2, images=IMAGES, rate_hz=4.0, steps=2, batch=2,
-        validation_frames=2, simulated_cities=0, held_out=3, held_out_images=5)
+        validation_frames=2, simulated_cities=0, calibrating=1, held_out=3, short_images=20)
     there = made.run.__globals__
     shipped = made.folder / 'shipped.safetensors'
     save_weights(FG2Network(CONFIG), shipped, {'trained_on': 'nothing'})
@@ -86,6 +86,8 @@ def test_recordings_become_a_data_set_whose_clock_is_known(proof):
     drives = open_drives(made.folder / 'drives')
     assert [{keyframe.split for keyframe in drive.keyframes} for drive in drives] == [
         {'train'}, {'validation'}]
+    short, = open_drives(made.folder / 'calibration')
+    assert {keyframe.split for keyframe in short.keyframes} == {'validation'}
     clocks = [drive.facts.truth['clock']['by_odometry'] for drive in drives]
     told = [clock for clock in clocks if clock is not None]
     assert told  # not every drive of eight seconds has the turns that tell it
