@@ -21,6 +21,7 @@ import sys
 from test.helpers.http_stub import address, encoded, GREY_TILE, quick_http, Reply
 from test.helpers.processes import ended, running
 import threading
+import time
 
 from fg2_ros.commands import main
 from fg2_ros.geometry import mercator
@@ -160,6 +161,13 @@ def test_with_consent_everything_is_fetched_then_nothing(
     assert len(grey_server.paths) == asked and len(questions) == 1
 
 
+def await_expiry(cache):
+    """Wait until no tile is believed to be absent any more."""
+    end_s = time.monotonic() + WAIT_S
+    while read_mbtiles_index(cache).absent:
+        assert time.monotonic() < end_s, 'tiles are believed to be absent for ever'
+
+
 def test_the_node_drives_offline_on_what_was_fetched(prefetch, serve, tmp_path):
     """Also where there are only coarser tiles, long after the server said so for the last time."""
     shades = np.add.outer(np.arange(256), np.arange(256)).astype(np.uint8) // 2 + 50
@@ -174,7 +182,7 @@ def test_the_node_drives_offline_on_what_was_fetched(prefetch, serve, tmp_path):
     assert zooms == {ZOOM, ZOOM - 1}
     server.__exit__()
     asked = len(server.paths)
-    assert not read_mbtiles_index(next((tmp_path / 'cache').iterdir())).absent
+    await_expiry(next((tmp_path / 'cache').iterdir()))
     imagery = open_imagery(template, cache_path=tmp_path / 'cache', http=quick_http())
     for longitude in np.linspace(8.5, 8.503, 9):
         view = PatchView(MapFrame(47.0, longitude), (0.0, 0.0), SIZE_M, SIZE_PX)
