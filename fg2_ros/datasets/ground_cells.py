@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-from fg2_ros.files import replacing
+from fg2_ros.datasets.image_files import write_image
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery.patch import AerialPatch, FileProblem, Imagery, PatchView, require_enough
 from fg2_ros.imagery.resample import pixels_touched, Pyramid
 from fg2_ros.imagery.status import ImageryStatus
 import numpy as np
 
-JPEG_QUALITY = 95
 CELLS_IN_MEMORY = 32
 
 
@@ -92,13 +91,11 @@ def write_cell(folder: Path, cell: Cell, image: np.ndarray, valid: np.ndarray | 
 
     :param image: (n, n, 3) uint8 RGB, north up; ``valid`` (n, n) bool, or None for everywhere.
     """
-    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    suffix, options = '.jpg', [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    suffix = '.jpg'
     if valid is not None and not valid.all():
-        pixels = np.dstack([pixels, np.where(valid, 255, 0).astype(np.uint8)])
-        suffix, options = '.png', []
-    with replacing(folder / f'{_name(cell)}{suffix}') as partial:
-        partial.write_bytes(cv2.imencode(suffix, pixels, options)[1].tobytes())
+        image = np.dstack([image, np.where(valid, 255, 0).astype(np.uint8)])
+        suffix = '.png'
+    write_image(folder / f'{_name(cell)}{suffix}', image)
 
 
 def cell_file(folder: Path, cell: Cell) -> Path | None:

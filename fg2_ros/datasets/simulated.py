@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 import cv2
+from fg2_ros.datasets.image_files import encoded
 from fg2_ros.files import replacing
 from fg2_ros.processes import begin_worker
 from fg2_ros.simulation.layers import city_layers, RESOLUTION_M
 import numpy as np
-
-JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -120,10 +119,10 @@ def write_city(city: RenderedCity, folder: Path, settings: RenderSettings, scene
     content: dict[str, Any] = {'yaw_rad': np.array([pose.yaw_rad for pose in poses])}
     for index, pose in enumerate(poses):
         panorama = scene.panorama(pose, width, height, frame=index)
-        content[f'panorama_{index}'] = _encoded(_shrunk(panorama, settings.ground_hw), '.jpg')
+        content[f'panorama_{index}'] = encoded(_shrunk(panorama, settings.ground_hw), '.jpg')
         for name, whole in ground.items():
             around = _around(whole, pose, settings.aerial_radius_m)
-            content[f'{name}_{index}'] = _encoded(
+            content[f'{name}_{index}'] = encoded(
                 around.image, '.jpg' if name == 'aerial' else '.png')
             content[f'{name}_place_{index}'] = np.array([around.resolution_m, *around.centre_m])
     path = city.file(folder)
@@ -196,10 +195,3 @@ def _shrunk(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] == tuple(size_hw):
         return image
     return cv2.resize(image, size_hw[::-1], interpolation=cv2.INTER_AREA)
-
-
-def _encoded(image: np.ndarray, kind: str) -> np.ndarray:
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == '.jpg' else []
-    return cv2.imencode(kind, image, options)[1].ravel()

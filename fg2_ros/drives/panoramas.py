@@ -21,10 +21,8 @@ from pathlib import Path
 
 import cv2
 from fg2_ros.datasets.drives import IMAGES, MASKS
-from fg2_ros.files import replacing
+from fg2_ros.datasets.image_files import write_image
 import numpy as np
-
-JPEG_QUALITY = 95
 
 
 def file_name_of(stamp_ns: int) -> str:
@@ -46,10 +44,9 @@ def write_panorama(folder: Path, name: str, pixels: np.ndarray, seen: np.ndarray
     if len(pixels) > rows:
         pixels = cv2.resize(pixels, (2 * rows, rows), interpolation=cv2.INTER_AREA)
     if seen is not None:
-        _encode((folder / MASKS / name).with_suffix('.png'),
-                np.where(seen, 255, 0).astype(np.uint8), [])
-    _encode(folder / IMAGES / name, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-            [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        _write((folder / MASKS / name).with_suffix('.png'),
+               np.where(seen, 255, 0).astype(np.uint8))
+    _write(folder / IMAGES / name, pixels)
 
 
 def turned(pixels: np.ndarray, yaw_rad: float) -> np.ndarray:
@@ -58,7 +55,6 @@ def turned(pixels: np.ndarray, yaw_rad: float) -> np.ndarray:
     return np.roll(pixels, -round(turn * pixels.shape[1]), axis=1)
 
 
-def _encode(path: Path, pixels: np.ndarray, options: list[int]) -> None:
+def _write(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_bytes(cv2.imencode(path.suffix, pixels, options)[1].tobytes())
+    write_image(path, pixels)

@@ -22,24 +22,23 @@ from functools import cached_property
 import hashlib
 import json
 import multiprocessing
-import os
 from pathlib import Path
-import signal
 from typing import Callable, Sequence
 
 import cv2
+from fg2_ros.datasets.image_files import write_image
 from fg2_ros.evaluation.drives.readings import GnssReadings, HeadingReadings, OdometryReadings
 from fg2_ros.evaluation.drives.stream import CameraFrame, DriveImage, SensorStream
 from fg2_ros.evaluation.simulated import city_frame
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.raster import RasterImagery
+from fg2_ros.processes import begin_worker
 from fg2_ros.simulation.city import City
 from fg2_ros.simulation.drive import Drive, DriveSettings, simulate_drive
 from fg2_ros.simulation.sensors import GnssTrack, ImuTrack, OdometryTrack
 import numpy as np
 
-JPEG_QUALITY = 95
 PANORAMA_HW = (512, 1024)
 RESOLUTION_M = 0.2  # of the orthophoto
 ORTHOPHOTO = 'orthophoto.png'
@@ -203,7 +202,7 @@ def render_missing(specs: Sequence[DriveSpec], cache: Path, workers: int = 1,
     :param on_drive: told of each drive that is complete.
     """
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=begin_worker) as pool:
         jobs = {pool.submit(_render_if_missing, spec, cache): spec for spec in specs}
         try:
             for job in as_completed(jobs):
@@ -218,11 +217,6 @@ def _render_if_missing(spec: DriveSpec, cache: Path) -> None:
     open_drive(spec, cache)
 
 
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    cv2.setNumThreads(1)
-
-
 def _read(path: Path) -> np.ndarray:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
@@ -232,11 +226,5 @@ def _read(path: Path) -> np.ndarray:
 
 def _write(path: Path, render_image: Callable[[], np.ndarray]) -> None:
     """Write an image unless it is there; a half-written file never has the name."""
-    if path.exists():
-        return
-    image = cv2.cvtColor(render_image(), cv2.COLOR_RGB2BGR)
-    unfinished = path.with_name(f'.{os.getpid()}-{path.name}')
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
-    if not cv2.imwrite(str(unfinished), image, options):
-        raise OSError(f'{path} cannot be written')
-    unfinished.replace(path)
+    if not path.exists():
+        write_image(path, render_image())
