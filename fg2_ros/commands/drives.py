@@ -89,7 +89,7 @@ def _build_all(bags: Mapping[str, Path], out: Path, settings: BuildSettings, top
     """Return the drives that could be made."""
     if fleet.is_wanted_for(len(bags)):
         return _build_many(bags, out, settings, topics, fleet)
-    return [_build_with_bar(bag, out / name, settings, topics) for name, bag in bags.items()]
+    return [build_with_bar(bag, out / name, settings, topics) for name, bag in bags.items()]
 
 
 def _build_many(bags: Mapping[str, Path], out: Path, settings: BuildSettings, topics: TopicNames,
@@ -103,8 +103,9 @@ def _build_many(bags: Mapping[str, Path], out: Path, settings: BuildSettings, to
             if not outcome.failure]
 
 
-def _build_with_bar(bag: Path, folder: Path, settings: BuildSettings,
-                    topics: TopicNames) -> RecordedDrive:
+def build_with_bar(bag: Path, folder: Path, settings: BuildSettings,
+                   topics: TopicNames) -> RecordedDrive:
+    """Make a drive of a bag, and show the progress; see `fg2_ros.drives.build.build_drive`."""
     from fg2_ros.drives.build import build_drive
     with stage_bar() as show:
         return build_drive(

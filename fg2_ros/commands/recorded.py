@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fg2_ros.commands.bars import stage_bar
+from fg2_ros.commands.drives import build_with_bar
 from fg2_ros.commands.options import read_options
 from fg2_ros.datasets.drives import TEST
 from fg2_ros.drives.settings import BuildSettings
@@ -53,11 +53,8 @@ def data_sets_of(paths: Sequence[Path], options: Path | None, folder: Path) -> l
 def drives_of(bags: Sequence[Path], options: Path, folder: Path) -> dict[Path, Path]:
     """Make a drive of each bag, and return its folder; see `data_sets_of`."""
     from fg2_ros.bags.names import bag_names
-    from fg2_ros.drives.build import build_drive
     settings, topics = read_options(options, BuildSettings, TopicNames)
     folders = {bag: folder / name for bag, name in zip(bags, bag_names(bags))}
     for bag, made in folders.items():
-        with stage_bar() as show:
-            build_drive(bag, made, replace(settings, split=TEST), topics,
-                        lambda stage, total, done: show(f'{made.name}: {stage}', total, done))
+        build_with_bar(bag, made, replace(settings, split=TEST), topics)
     return folders

@@ -28,7 +28,7 @@ from fg2_ros.drives.settings import GroundSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, Imagery, ImageryError, ImageryNotReady, open_imagery
 from fg2_ros.imagery.catalogue import CatalogueSource, choose_sources
-from fg2_ros.imagery.patch import ImageryGaps, PatchView
+from fg2_ros.imagery.patch import partial_patch, PatchView
 from fg2_ros.prefetch.job import require_permission
 import numpy as np
 
@@ -94,8 +94,9 @@ def build_ground(folder: Path, frame: MapFrame, places_m: np.ndarray, settings: 
     kept = GroundCells(folder, frame, layout)
     lacking = sum(cell_file(folder, cell) is None for cell in cells)
     return Ground(
-        layout, np.array([_is_there(kept, PatchView(frame, (east_m, north_m), patch_m, JUDGED_PX))
-                          for east_m, north_m in places_m.tolist()]),
+        layout, np.array([partial_patch(kept, PatchView(
+            frame, (east_m, north_m), patch_m, JUDGED_PX)).valid_share >= ENOUGH
+            for east_m, north_m in places_m.tolist()]),
         len(cells) - lacking, lacking, [
             {'source': source.label, 'vintage': source.vintage,
              'attribution': source.attribution, 'terms': source.terms} for source in sources])
@@ -156,10 +157,3 @@ def _patch(imagery: Imagery, view: PatchView, wait_s: float) -> AerialPatch | No
         if isinstance(error, ImageryNotReady) or imagery.status().offline:
             raise ValueError(f'{error}; the same command goes on from here') from None
         return None
-
-
-def _is_there(ground: GroundCells, view: PatchView) -> bool:
-    try:
-        return ground.patch(view).valid_share >= ENOUGH
-    except ImageryGaps:
-        return False

@@ -17,9 +17,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 import math
-from typing import Any
 
 from fg2_ros.datasets.drives import SensorReadings
 from fg2_ros.drives.clock import ClockOffset, offset_from_odometry
@@ -28,7 +27,7 @@ from fg2_ros.drives.readings import HeadingTrack, read_headings
 from fg2_ros.drives.settings import TruthSettings
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.replay.recording import Recording
-from fg2_ros.replay.tracks import interpolated, PoseTrack, SECOND_NS
+from fg2_ros.replay.tracks import base_from_antenna, interpolated, PoseTrack, SECOND_NS
 from fg2_ros.ros.vehicle_mounts import VehicleMounts
 import numpy as np
 
@@ -73,11 +72,7 @@ class Truth:
             self.positions, self.sensors.odometry_stamp_ns, self.sensors.odometry,
             self.odometry_ahead_ns, stamp_ns)
         pose = np.column_stack([place_m, self.headings.at(stamp_ns)[:, 0]])
-        cosine, sine = np.cos(pose[:, 2]), np.sin(pose[:, 2])
-        ahead, left = self.positions.lever_m
-        pose[:, 0] -= cosine * ahead - sine * left
-        pose[:, 1] -= sine * ahead + cosine * left
-        return pose
+        return base_from_antenna(pose, self.positions.lever_m)
 
     def sigma_at(self, stamp_ns: np.ndarray) -> np.ndarray:
         """Return (N, 2) sigmas: of the position in metres, of the heading in rad."""
@@ -153,14 +148,6 @@ class Truth:
     def _is_off_course(self, stamp_ns: np.ndarray) -> np.ndarray:
         off = self._off_course(stamp_ns)
         return np.abs(wrap_angle(np.nan_to_num(off - self.course_offset_rad))) > HEADING_RAD
-
-
-@dataclass(frozen=True)
-class TruthReport:
-    """What is said of a truth: JSON-ready figures, and sentences for what people must know."""
-
-    figures: dict[str, Any]
-    remarks: list[str] = field(default_factory=list)
 
 
 def read_drive_truth(recording: Recording, positions: PoseTrack, sensors: SensorReadings,

@@ -253,6 +253,18 @@ class NoImagery(Imagery):
         return ImageryStatus('no imagery')
 
 
+def partial_patch(imagery: Imagery, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
+    """
+    Return what there is of a patch, even if that is less than half.
+
+    :raises ImageryError: if there is nothing; see `Imagery.patch`.
+    """
+    try:
+        return imagery.patch(view, wait_s)
+    except ImageryGaps as gaps:
+        return gaps.patch
+
+
 def require_enough(patch: AerialPatch, why: str) -> AerialPatch:
     """
     Return a patch unless more than half of it is missing.

@@ -68,6 +68,17 @@ class PoseTrack:
         return np.stack([interpolated(self.stamp_ns, each, stamp_ns) for each in columns], axis=1)
 
 
+def base_from_antenna(poses: np.ndarray, lever_m: tuple[float, float]) -> np.ndarray:
+    """
+    Return (N, 3) poses of base_link, whose yaw is known with the place of an antenna on it.
+
+    :param poses: (N, 3) east m, north m of the antenna, yaw rad of base_link.
+    """
+    cosine, sine, (ahead, left) = np.cos(poses[:, 2]), np.sin(poses[:, 2]), lever_m
+    lever = np.stack([cosine * ahead - sine * left, sine * ahead + cosine * left], axis=1)
+    return np.column_stack([poses[:, :2] - lever, poses[:, 2]])
+
+
 def lies_between(knots_ns: np.ndarray, stamp_ns: np.ndarray) -> np.ndarray:
     """Return for each stamp whether it lies between two knots that are near each other."""
     if not len(knots_ns):

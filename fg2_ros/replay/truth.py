@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from fg2_ros.evaluation.drive import DriveRecord, summary
 from fg2_ros.replay.replay import ReplayedImage
-from fg2_ros.replay.tracks import PoseTrack, SECOND_NS
+from fg2_ros.replay.tracks import base_from_antenna, PoseTrack, SECOND_NS
 import numpy as np
 
 
@@ -68,10 +68,7 @@ def _of_base(truth: PoseTrack, stamps: np.ndarray, time_s: np.ndarray, yaw_rad: 
     if not truth.has_heading:
         pose[:, 2] = np.interp(
             _seconds(stamps, begin_ns), time_s, np.unwrap(yaw_rad)) if len(time_s) else 0.0
-    cosine, sine, (ahead, left) = np.cos(pose[:, 2]), np.sin(pose[:, 2]), truth.lever_m
-    pose[:, 0] -= cosine * ahead - sine * left
-    pose[:, 1] -= sine * ahead + cosine * left
-    return pose
+    return base_from_antenna(pose, truth.lever_m)
 
 
 def truth_figures(record: DriveRecord, has_heading: bool) -> dict:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 
+from fg2_ros.drawing import ellipse_axes
 from fg2_ros.evaluation.drives.moments import Moment
 from fg2_ros.evaluation.drives.pictures import WorstFrame
 from fg2_ros.evaluation.drives.results import Claim
@@ -88,7 +89,6 @@ def draw_pose(axes: Axes, pose: Pose2, colour: str) -> None:
 
 def ellipse_95(claim: Claim) -> Ellipse:
     """Return the ellipse that holds the position with 95 %."""
-    values, vectors = np.linalg.eigh(claim.covariance[:2, :2])
-    width, height = 2 * np.sqrt(-2 * np.log(0.05) * values)
-    angle = np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0]))
-    return Ellipse(claim.pose[:2], width, height, angle=angle, fill=False, color=COLOURS['teal'])
+    major_m, minor_m, angle_rad = ellipse_axes(claim.covariance[:2, :2])
+    return Ellipse(claim.pose[:2], 2 * major_m, 2 * minor_m, angle=np.degrees(angle_rad),
+                   fill=False, color=COLOURS['teal'])

@@ -26,7 +26,7 @@ import cv2
 from fg2_ros.datasets.drives import Keyframe, open_drives, RecordedDrive, SPLITS
 from fg2_ros.datasets.frames import UnreadableFrame
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.imagery.patch import AerialPatch, ImageryError, ImageryGaps, PatchView
+from fg2_ros.imagery.patch import AerialPatch, ImageryError, partial_patch, PatchView
 from fg2_ros.report.html_page import jpeg_uri, write_page
 from fg2_ros.report.map import Map, MAP_ASPECT, MAP_MARGIN_M
 from markupsafe import Markup
@@ -99,9 +99,7 @@ def _ground_of(drive: RecordedDrive, places_m: np.ndarray) -> AerialPatch:
     east_m, north_m = ((low + high) / 2).tolist()
     view = PatchView(drive.map_frame, (east_m, north_m), float(size_m), MAP_PX)
     try:
-        patch = drive.imagery.patch(view)
-    except ImageryGaps as gaps:
-        patch = gaps.patch
+        patch = partial_patch(drive.imagery, view)
     except ImageryError:
         return AerialPatch(np.full((MAP_PX, MAP_PX, 3), 128, np.uint8), view, None, NONE)
     if patch.valid is not None:

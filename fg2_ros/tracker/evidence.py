@@ -140,9 +140,10 @@ def features(base: Pose2, images: Sequence[Recent]) -> np.ndarray:
     """
     if not images:
         return np.array([1.0, 0.0, 0.0, 0.0, math.nan])
+    poses = [base.compose(step) for _, step, _ in images]
     here, best, alike = np.transpose([
-        (image.at(base.compose(step)) - image.mean, image.best - image.mean,
-         image.resemblance_at(base.compose(step))) for image, step, _ in images])
+        (image.at(pose) - image.mean, image.best - image.mean, image.resemblance_at(pose))
+        for (image, _, _), pose in zip(images, poses)])
     weight = _weights(images)
     shortfall = np.clip(1 - here / np.maximum(best, 1e-6), 0.0, MOST_SHORTFALL)
     known = weight * np.isfinite(alike)

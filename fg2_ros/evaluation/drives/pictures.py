@@ -23,7 +23,7 @@ import math
 from fg2_ros.evaluation.drives import figures
 from fg2_ros.evaluation.drives.results import DriveResult, ImageResult
 from fg2_ros.evaluation.drives.stream import SensorStream
-from fg2_ros.imagery.patch import ImageryError, ImageryGaps, PatchView
+from fg2_ros.imagery.patch import ImageryError, partial_patch, PatchView
 import numpy as np
 
 SQUARE_M = 128.0     # of ground, read at once
@@ -72,9 +72,7 @@ class WorstFrame:
 def picture_of(stream: SensorStream, view: PatchView) -> np.ndarray:
     """Return a square of a drive's imagery, (n, n, 3) uint8 RGB; black where there is none."""
     try:
-        return stream.imagery.patch(view).image
-    except ImageryGaps as gaps:
-        return gaps.patch.image
+        return partial_patch(stream.imagery, view).image
     except ImageryError:
         return np.zeros((view.size_px, view.size_px, 3), np.uint8)
 

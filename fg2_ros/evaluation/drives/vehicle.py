@@ -72,31 +72,30 @@ class Vehicle:
 
         :param tracker: knows nothing yet.
         """
-        self.imagery.source = stream.imagery
-        self.localizer.map_frame = stream.map_frame
-        for event in stream.events():
-            if isinstance(event.content, CameraFrame):
-                yield self._result(stream, event.stamp_ns, event.content, tracker)
-            else:
-                tell(tracker, event)
+        for stamp_ns, shot in self._shots(stream, tracker):
+            yield self._result(stream, stamp_ns, shot, tracker)
 
     def answers(self, stream: SensorStream, tracker: Tracker
                 ) -> Iterator[tuple[CameraFrame, TrackedPose | Silence]]:
         """Yield each image of a drive and what a tracker says of it."""
-        self.imagery.source = stream.imagery
-        self.localizer.map_frame = stream.map_frame
-        for event in stream.events():
-            if isinstance(event.content, CameraFrame):
-                view = View.of(event.content.image)
-                yield event.content, self._answer(stream, event.stamp_ns, view, tracker)
-            else:
-                tell(tracker, event)
+        for stamp_ns, shot in self._shots(stream, tracker):
+            yield shot, self._answer(stream, stamp_ns, View.of(shot.image), tracker)
 
     def drive(self, name: int | str, stream: SensorStream) -> DriveResult:
         """Return what comes of a whole drive."""
         images = tuple(self.follow(stream, self.new_tracker()))
         fault_s = None if stream.fault_s is None else stream.fault_s - stream.shots[0].time_s
         return DriveResult(name, images, fault_s, filter_result(stream, images))
+
+    def _shots(self, stream: SensorStream, tracker: Tracker) -> Iterator[tuple[int, CameraFrame]]:
+        """Go to a drive, and yield its images; a tracker is told of what comes between them."""
+        self.imagery.source = stream.imagery
+        self.localizer.map_frame = stream.map_frame
+        for event in stream.events():
+            if isinstance(event.content, CameraFrame):
+                yield event.stamp_ns, event.content
+            else:
+                tell(tracker, event)
 
     def _result(self, stream: SensorStream, stamp_ns: int, shot: CameraFrame,
                 tracker: Tracker) -> ImageResult:
