@@ -22,6 +22,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 import math
 from pathlib import Path
+import shutil
 from typing import Any
 
 from fg2_ros.cameras.settings import camera_settings
@@ -35,7 +36,7 @@ from fg2_ros.drives.panoramas import file_name_of, turned, write_panorama
 from fg2_ros.drives.places import splits_of_places
 from fg2_ros.drives.readings import HEADING_KINDS, read_sensors
 from fg2_ros.drives.settings import BuildSettings
-from fg2_ros.drives.truth import read_drive_truth, remarks_of, Truth
+from fg2_ros.drives.truth import read_drive_truth, remarks_of, Truth, VAGUE
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.recipe import bag_recipe, require_same, write_recipe
 from fg2_ros.replay.mounts import require_mounts, StaticMounts
@@ -50,6 +51,10 @@ NO_GROUND, UNUSABLE, TWICE = 'no imagery around it', 'image unusable', 'stamp of
 TRIED = 20  # images until one can be used
 
 Progress = Callable[[str, int, int], None]
+
+
+class NothingKept(ValueError):
+    """No image of a bag can be kept; the sentence counts the reasons."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,11 @@ def build_drive(bag: Path, folder: Path, settings: BuildSettings,
     with closing(Recording(bag)) as recording:
         job = _Job(recording, settings, topic_names, progress)
         write_recipe(folder, recipe)
-        job.build(folder, recipe)
+        try:
+            job.build(folder, recipe)
+        except NothingKept:
+            shutil.rmtree(folder)  # which holds what was begun here, for other settings to begin
+            raise
     return RecordedDrive(folder)
 
 
@@ -152,9 +161,10 @@ class _Job:
 
     def _require(self, chosen: _Chosen) -> None:
         if not len(chosen.stamp_ns):
-            raise ValueError(
+            raise NothingKept(
                 f'no image of {self._recording.path} can be kept: ' + ', '.join(
-                    f'{reason}: {count}' for reason, count in self._left_out_counts().items()))
+                    f'{reason}: {count}' for reason, count in self._left_out_counts().items())
+                + self._truth.said_of_vagueness * (VAGUE in self._left_out))
 
     def _left_out_counts(self) -> dict[str, int]:
         return {reason: count for reason, count in self._left_out.most_common() if count}
@@ -201,7 +211,8 @@ class _Job:
 def _topics(recording: Recording, settings: BuildSettings, names: TopicNames) -> Topics:
     heading = settings.truth_heading
     topics = choose_topics(
-        recording, asdict(names), camera_settings(settings.camera).topics, needed=('image',),
+        recording, asdict(names), camera_settings(settings.camera).topics,
+        needed=('image', 'truth'),
         others=(heading,) if heading else ())
     if heading and recording.types.get(heading) not in HEADING_KINDS:
         raise ValueError(f'--truth-heading {heading}: {recording.path} has no such topic of '

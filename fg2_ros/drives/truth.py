@@ -85,6 +85,14 @@ class Truth:
         return np.nan_to_num(self.positions.sigma[:, 0], nan=self.settings.truth_sigma_m)
 
     @property
+    def said_of_vagueness(self) -> str:
+        """Return how vague the truth is beside what is wanted of it, for people."""
+        sigma_deg = math.degrees(float(np.median(self.headings.sigma_rad)))
+        return (f'; its sigma is {np.median(self.sigma_m):.2g} m and {sigma_deg:.2g} degrees in '
+                f'the median, {self.settings.max_sigma_m:g} m (--max-sigma-m) and '
+                f'{math.degrees(WORST_SIGMA_RAD):g} degrees are wanted')
+
+    @property
     def course_offset_rad(self) -> float:
         """Return by how much the heading lasts counter-clockwise of the course; NaN if unknown."""
         difference = self._off_course(self.headings.stamp_ns)
@@ -201,9 +209,15 @@ def jumps(positions: PoseTrack) -> np.ndarray:
 
 def remarks_of(truth: Truth) -> Sequence[str]:
     """Return sentences on what is odd about a truth as a whole."""
+    remarks = []
+    if np.isnan(truth.positions.sigma[:, 0]).any():
+        remarks.append(
+            'the truth does not say how accurate it is: one sigma of '
+            f'{truth.settings.truth_sigma_m:g} m is assumed (--truth-sigma-m)')
     offset_rad = truth.course_offset_rad
-    if not abs(offset_rad) > LASTING_RAD:
-        return ()
-    return (f'the true heading ({truth.heading}) is {math.degrees(offset_rad):+.1f} degrees from '
+    if abs(offset_rad) > LASTING_RAD:
+        remarks.append(
+            f'the true heading ({truth.heading}) is {math.degrees(offset_rad):+.1f} degrees from '
             'the course all the time (counter-clockwise is positive): is its sensor turned, or '
-            'base_link? It is taken as it is; --heading-offset-deg changes a --truth-heading',)
+            'base_link? It is taken as it is; --heading-offset-deg changes a --truth-heading')
+    return remarks
