@@ -114,7 +114,7 @@ def refined_keyframes(drive: RecordedDrive, known: Poses, calibration: Calibrati
     if len(known.stamp_ns):
         sigma_m = np.hypot(sigma_m, calibration.bias_m)
         sigma_rad = np.hypot(sigma_rad, math.radians(calibration.bias_deg))
-    return [replace(each, base=Pose2(*place, yaw), sigma_m=of_place, sigma_rad=of_yaw)
+    return [replace(each, base=Pose2.at(place, yaw), sigma_m=of_place, sigma_rad=of_yaw)
             for each, place, yaw, of_place, of_yaw in zip(
                 drive.keyframes, places_m.tolist(), track.at(at_ns)[:, 2].tolist(),
                 sigma_m.tolist(), sigma_rad.tolist())]

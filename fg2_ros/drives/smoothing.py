@@ -24,7 +24,6 @@ else knows the pose now and then, all before and after is better for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from fg2_ros.drives.course import alignments, antenna_path
@@ -180,7 +179,9 @@ class _Problem:
     def __init__(self, way: _Way, fixes: Fixes, poses: Poses):
         """Begin with odometry as it lies along the fixes."""
         self._way = way
-        self._fixes, self._poses = (_within(each, way) for each in (fixes, poses))
+        stamp_ns, place_m, sigma_m = _within(fixes[:3], way)
+        self._fixes = Fixes(stamp_ns, place_m, sigma_m, fixes.lever_m)
+        self._poses = Poses(*_within(poses, way))
         self._onward = way.onward()
         self._of_fixes = way.beside(self._fixes.stamp_ns, fixes.lever_m)
         self._of_poses = way.beside(self._poses.stamp_ns)
@@ -296,10 +297,10 @@ class _Problem:
             [interpolated(knots_ns, each, stamp_ns) for each in sigma.T], axis=1))
 
 
-def _within(measured: Fixes | Poses, way: _Way) -> Fixes | Poses:
-    """Return what was measured while there is odometry."""
-    kept = (measured.stamp_ns >= way.stamp_ns[0]) & (measured.stamp_ns <= way.stamp_ns[-1])
-    return type(measured)(*(each[kept] for each in measured[:3]), *measured[3:])
+def _within(columns: Sequence[np.ndarray], way: _Way) -> list[np.ndarray]:
+    """Return what was measured while there is odometry; stamps are the first column."""
+    kept = (columns[0] >= way.stamp_ns[0]) & (columns[0] <= way.stamp_ns[-1])
+    return [each[kept] for each in columns]
 
 
 def _laid_along(way: _Way, fixes: Fixes) -> np.ndarray:

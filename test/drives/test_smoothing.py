@@ -194,8 +194,8 @@ class Follower:
 def weak(bag, ground, tmp_path_factory):
     """Return a data set whose truth is the ordinary receiver, and how it was made."""
     folder = tmp_path_factory.mktemp('weak')
-    arguments = ['drives', 'build', '--bag', str(bag), '--fix', '/fix', '--imu', '/imu', '--smooth',
-                 '--source', str(ground), '--reach', '30', '--resolution', '0.25',
+    arguments = ['drives', 'build', '--bag', str(bag), '--fix', '/fix', '--imu', '/imu',
+                 '--smooth', '--source', str(ground), '--reach', '30', '--resolution', '0.25',
                  '--max-sigma-m', '5', '--every', '0', '--out']
     assert main([*arguments, str(folder / 'weak'), '--truth', '/fix']) == 0
     return folder / 'weak' / 'blocks', arguments
