@@ -41,7 +41,8 @@ from rclpy.logging import LoggingSeverity
 from rclpy.parameter import Parameter
 
 LARGE_WIDTH, LARGE_RATE_HZ, LARGE_IMAGES = 4096, 30.0, 300  # 8 megapixels
-SMALL_WIDTH, SETTLED = 64, 500  # images until memory is taken to have settled
+# A minute of odometry is kept, which is full after 600 images at 10 Hz.
+SMALL_WIDTH, SETTLED = 64, 1000
 ESTIMATE_S = 0.02
 TOLD_EVERY_S = 10.0
 SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0
@@ -200,7 +201,7 @@ class RunningNode:
         before = self._heard
         with subprocess.Popen(
                 [sys.executable, '-m', 'fg2_ros.bench.camera', str(width), str(rate_hz),
-                 str(count)], stderr=subprocess.PIPE, text=True) as child:
+                 str(count), str(before)], stderr=subprocess.PIPE, text=True) as child:
             while (code := self._end_of(child)) is None:
                 tell(f'  {self._heard - before} of {count} images; {resident_memory_mb():.0f} MB')
             if code and child.stderr is not None:

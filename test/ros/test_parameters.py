@@ -86,11 +86,19 @@ def test_qos_of_every_topic_can_be_overridden(vehicle):
     prefix = f'qos_overrides.{vehicle.namespace}'
     node = vehicle.start(active=False, datum=DATUM, **{
         f'{prefix}/image.subscription.reliability': 'reliable',
-        f'{prefix}/image.subscription.depth': 3, f'{prefix}/fg2/pose.publisher.depth': 7})
+        f'{prefix}/image.subscription.depth': 3, f'{prefix}/fg2/pose.publisher.depth': 7,
+        'qos_overrides./tf.subscription.reliability': 'best_effort',
+        'qos_overrides./tf_static.subscription.depth': 55,
+        'qos_overrides./tf.publisher.depth': 44, 'qos_overrides./diagnostics.publisher.depth': 2})
     assert vehicle.change(node, 'configure')
-    image, = (each for each in node.subscriptions if each.topic_name.endswith('/image'))
-    assert image.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-    assert (image.qos_profile.depth, node._parts.outputs.pose.qos_profile.depth) == (3, 7)
+    heard = {each.topic_name: each.qos_profile for each in node.subscriptions}
+    image = heard[f'{vehicle.namespace}/image']
+    assert (image.reliability, image.depth) == (ReliabilityPolicy.RELIABLE, 3)
+    assert heard['/tf'].reliability == ReliabilityPolicy.BEST_EFFORT
+    assert heard['/tf_static'].depth == 55
+    sent = {each.topic_name: each.qos_profile.depth for each in node.publishers}
+    assert node._parts.outputs.pose.qos_profile.depth == 7
+    assert (sent['/tf'], sent['/diagnostics']) == (44, 2)
     declared = {name.partition('.')[2] for name in node._parameters if name.startswith(prefix)}
     for each in (*node._localization.inputs.arrivals, 'fg2/pose', 'fg2/odometry', 'fg2/fix',
                  'fg2/matches', 'fg2/datum'):
@@ -101,6 +109,10 @@ def test_qos_of_every_topic_can_be_overridden(vehicle):
         f'{prefix}/fix.subscription.reliability': 'perfect'})
     assert not vehicle.change(odd, 'configure')
     assert 'the QoS of fix: ' in vehicle.until_logged('cannot configure').msg
+    odd = vehicle.start(active=False, datum=DATUM, arguments=('-r', '__node:=odd_tf'), **{
+        'qos_overrides./tf.subscription.durability': 'eternal'})
+    assert not vehicle.change(odd, 'configure')
+    vehicle.until_logged('cannot configure: the QoS of /tf: ')
 
 
 def test_what_is_dumped_can_be_loaded(vehicle, tmp_path):
