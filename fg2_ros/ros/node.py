@@ -34,7 +34,7 @@ from fg2_ros.ros.localization import Localization, Parts
 from fg2_ros.ros.log_bridge import LogBridge
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.outputs import Outputs, RESULT_QOS
-from fg2_ros.ros.parameters import Parameters
+from fg2_ros.ros.parameters import Parameters, shown
 from fg2_ros.ros.pipeline import Pipeline
 from fg2_ros.ros.qos import advertise
 from fg2_ros.ros.services import Services
@@ -218,7 +218,7 @@ class FG2Node(LifecycleNode):
             return
         self._localization.apply(self._user_parameters.read())
         for parameter in ours:
-            self.get_logger().info(f'parameter {parameter.name} is now {parameter.value}')
+            self.get_logger().info(f'parameter {parameter.name} is now {shown(parameter.value)}')
 
     def _warn_of_simulated_weights(self) -> None:
         metadata = self._parts.loaded.localizer.metadata

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import Field
 from typing import Any
 
@@ -102,10 +103,15 @@ class Parameters:
             if parameter.name in self._declared:
                 declared, _ = self._declared[parameter.name]
                 try:
-                    converted(f'parameter {parameter.name}', parameter.value, declared)
+                    converted(f'parameter {parameter.name}', shown(parameter.value), declared)
                 except ValueError as error:
                     return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+
+def shown(value: Any) -> Any:
+    """Return the value of a parameter as people write it: rclpy has arrays of numbers."""
+    return list(value) if isinstance(value, array) else value
 
 
 def descriptor_of(name: str, declared: Field) -> ParameterDescriptor:

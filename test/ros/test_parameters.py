@@ -70,7 +70,8 @@ def test_every_parameter_acts_at_once_or_is_refused(vehicle):
 
 @pytest.mark.parametrize('name, value, words', [
     ('motion.drift_m', 1e9, 'motion.drift_m'), ('motion.drift_m', 'far', 'is not a number'),
-    ('datum', [91.0, 8.0], 'latitude 91'), ('datum', [47.0], 'must be [latitude, longitude]'),
+    ('datum', [91.0, 8.0], 'latitude 91'), ('datum', [47.0, 8.0, 9.0], 'of [47.0, 8.0, 9.0], its'),
+    ('datum', [47.0], 'must be [latitude, longitude]'),
     ('imagery.cache_mb', 10.0, 'read-only parameter: imagery.cache_mb')])
 def test_bad_values_are_refused_with_the_reason(vehicle, name, value, words):
     """And what was, stays (N3)."""
