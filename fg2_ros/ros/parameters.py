@@ -57,7 +57,7 @@ class Parameters:
         """
         values, problems = {}, list(self._problems)
         for name, (declared, default) in self._declared.items():
-            value = self._node.get_parameter(name).value
+            value = shown(self._node.get_parameter(name).value)
             try:
                 values[name] = converted(f'parameter {name}', value, declared, default)
             except ValueError as error:
