@@ -101,8 +101,9 @@ def read_fisheyes(path: str) -> list[tuple[Fisheye, np.ndarray]]:
                          'that describes its lenses')
     content = read_yaml(Path(path).expanduser())
     try:
-        size = [round(*_numbers(content, name, 1)) for name in ('width', 'height')]
-        return [_fisheye(lens, *size) for lens in _nonempty(content['lenses'])]
+        width, height = (
+            round(_numbers(content, name, 1)[0]) for name in ('width', 'height'))
+        return [_fisheye(lens, width, height) for lens in _nonempty(content['lenses'])]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f'{error} is missing' if isinstance(error, KeyError) else error
         raise ValueError(f'{path} describes no fisheye lenses: {what}') from None
@@ -132,17 +133,17 @@ def _fisheye(values: dict[str, Any], width: int, height: int) -> tuple[Fisheye, 
             rotation3(roll, pitch, yaw) @ optical_from_body().T)
 
 
-def _focal_px(values: dict[str, Any], half_rad: float) -> tuple[float, ...]:
+def _focal_px(values: dict[str, Any], half_rad: float) -> tuple[float, float]:
     """Return the focal lengths on both axes, which may follow from the circle."""
     if 'focal_px' not in values:
-        focal_px = (_numbers(values, 'radius_px', 1)[0] / half_rad,) * 2
+        fx = fy = _numbers(values, 'radius_px', 1)[0] / half_rad
     elif isinstance(values['focal_px'], list):
-        focal_px = _numbers(values, 'focal_px', 2)
+        fx, fy = _numbers(values, 'focal_px', 2)
     else:
-        focal_px = _numbers(values, 'focal_px', 1) * 2
-    if min(focal_px) <= 0:
+        fx = fy = _numbers(values, 'focal_px', 1)[0]
+    if min(fx, fy) <= 0:
         raise ValueError('focal_px or radius_px must be positive')
-    return focal_px
+    return fx, fy
 
 
 def _numbers(values: dict[str, Any], name: str, count: int) -> tuple[float, ...]:
