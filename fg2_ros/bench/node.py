@@ -32,6 +32,7 @@ from fg2_ros.network import FG2Config
 from fg2_ros.ros.diagnostics import resident_memory_mb
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
+from fg2_ros.ros.qos import FAST_DDS_PROFILES
 from fg2_ros.ros.worker import keep_memory
 from fg2_ros.tracker.inputs import Observation, SearchPlan
 import numpy as np
@@ -99,8 +100,8 @@ def measure_node(images: int, tell: Tell = lambda line: None) -> dict[str, float
     """
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    os.environ.setdefault(
-        'FASTRTPS_DEFAULT_PROFILES_FILE', str(shipped_catalogue().with_name('fastdds.xml')))
+    for variable in FAST_DDS_PROFILES:
+        os.environ.setdefault(variable, str(shipped_catalogue().with_name('fastdds.xml')))
     keep_memory()  # as the node's own process does
     rclpy.init()
     rclpy.logging.set_logger_level(f'{NAMESPACE[1:]}.fg2', LoggingSeverity.WARN)
