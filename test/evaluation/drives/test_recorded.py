@@ -413,6 +413,7 @@ def test_the_command_calibrates_on_recorded_drives(
     found = Calibration.of(json.loads((tmp_path / 'a.json').read_text()))
     assert found.fitted_on.startswith(
         'recorded drives of mine, validation: 1 drives, 3 pieces of road, 36 images over ')
+    assert found.fitted_on.endswith(' m; odds as before')
     assert found.odds_begin == Calibration.of(Reader.metadata).odds_begin
     assert 0.0 < found.bias_m < 2.0
     assert main([*arguments, '--frames', '30']) == 1
