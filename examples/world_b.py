@@ -45,7 +45,8 @@ FIRST_CALIBRATING = 5100
 FIRST_HELD_OUT = 3000
 CLOCK_AHEAD_S = 0.1
 SHORT_RATE_HZ = 4.0  # of drives that calibrate
-FIGURES = 'median_error_m', 'p95_error_m', 'anees_track'
+ERRORS = 'median_error_m', 'p95_error_m'
+FIGURES = *ERRORS, 'anees_track', 'anees_pose'
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,11 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     lines = [f'{"":12}' + ''.join(f'{name:>18}' for name in FIGURES)]
     lines += [f'{row:12}' + ''.join(f'{found[name]:18.2f}' for name in FIGURES)
               for row, found in figures.items()]
-    closed = ', '.join(f'{gap_closed(figures, name):.0%} ({name})' for name in FIGURES[:2])
-    lost = figures['A after'][FIGURES[0]] / figures['A before'][FIGURES[0]] - 1
+    closed = ', '.join(f'{gap_closed(figures, name):.0%} ({name})' for name in ERRORS)
+    lost = ', '.join(f'{figures["A after"][name] / figures["A before"][name] - 1:+.0%} ({name})'
+                     for name in ERRORS)
     return '\n'.join([*lines, f'gap between the worlds closed: {closed}',
-                      f'change of the median in world A: {lost:+.0%}'])
+                      f'change in world A: {lost}'])
 
 
 def main() -> None:
