@@ -186,7 +186,7 @@ def main() -> None:
     for name, default in (
             ('drives', 6), ('images', 600), ('steps', 1200), ('batch', 4),
             ('validation-frames', 64), ('simulated-cities', 40), ('threads', 2),
-            ('calibrating', 10), ('held-out', 12), ('short-images', 60)):
+            ('calibrating', 16), ('held-out', 12), ('short-images', 60)):
         parser.add_argument(f'--{name}', type=int, default=default, metavar='N',
                             help=f'({default})')
     for name, default in (('rate-hz', 2.0), ('simulated-share', 0.5)):

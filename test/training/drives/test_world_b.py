@@ -157,6 +157,7 @@ def test_weights_are_calibrated_on_drives_of_their_own(world, figures):
     assert found.fitted_on.startswith(
         'recorded drives of calibration, validation: 2 drives, 2 pieces of road, ')
     assert 0.05 < found.bias_m < 2.0
+    assert found.odds_begin == TRUSTING.odds_begin, 'too few wrong places to fit them'
 
 
 def test_held_out_drives_of_both_worlds_are_followed(figures):
