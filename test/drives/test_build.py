@@ -325,8 +325,9 @@ def ring_messages(drive):
             'sensor_msgs/CameraInfo', header=msgs.header(START_NS, name), height=FACE_PX,
             width=FACE_PX, distortion_model='plumb_bob', d=np.zeros(5), k=intrinsics.ravel(),
             r=np.eye(3).ravel(), p=np.pad(intrinsics, ((0, 0), (0, 1))).ravel(), binning_x=0,
-            binning_y=0, roi=msgs.message('sensor_msgs/RegionOfInterest', x_offset=0, y_offset=0, height=0,
-                             width=0, do_rectify=False))
+            binning_y=0, roi=msgs.message(
+                'sensor_msgs/RegionOfInterest', x_offset=0, y_offset=0, height=0, width=0,
+                do_rectify=False))
         looks = face_of_panorama.directions() @ turn.as_matrix().T
         column, row = pixel_from_direction(looks, COLUMNS, ROWS)
         for camera, stamp_ns in list(zip(drive.cameras, stamps_ns(drive)))[::5]:
