@@ -22,10 +22,18 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, OpaqueFunction,
+    RegisterEventHandler, SetLaunchConfiguration)
+from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessStart
+from launch.events import matches_action
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
 import yaml
 
 # navsat_transform_node begins once it hears odometry in the map. It must not begin before the
@@ -49,18 +57,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'gnss', default_value='false', choices=['true', 'false'],
             description='Fuse GNSS, too, by navsat_transform_node; needs a datum.'),
-        OpaqueFunction(function=localization),
+        SetLaunchConfiguration(  # as navsat_transform_node has it
+            'map_projection', 'utm', condition=IfCondition(LaunchConfiguration('gnss'))),
+        IncludeLaunchDescription(  # with map -> odom left to the filter
+            PythonLaunchDescriptionSource(str(Path(__file__).parent / 'localization.launch.py')),
+            launch_arguments={'publish_tf': 'false'}.items()),
         OpaqueFunction(function=filters)])
-
-
-def localization(context: LaunchContext) -> list:
-    """Return the localization node, which leaves map -> odom to the filter."""
-    launch_file = Path(__file__).parent / 'localization.launch.py'
-    settings = {'publish_tf': 'false'}
-    if _argument(context, 'gnss') == 'true':
-        settings['map_projection'] = 'utm'  # as navsat_transform_node has it
-    return [IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(launch_file)), launch_arguments=settings.items())]
 
 
 def filters(context: LaunchContext) -> list:
@@ -68,18 +70,43 @@ def filters(context: LaunchContext) -> list:
     names = ['ekf_filter_node_map']
     if _argument(context, 'filters') == '2':
         names.append('ekf_filter_node_odom')
+    has_states = filters_have_states()
     nodes = [_node(context, 'ekf_node', name, {
         'map_frame': _frame(context, 'map_frame'), 'odom_frame': _frame(context, 'odom_frame'),
         'base_link_frame': _frame(context, 'base_frame'),
-        'world_frame': _frame(context, f'{name.rpartition("_")[2]}_frame')}) for name in names]
+        'world_frame': _frame(context, f'{name.rpartition("_")[2]}_frame')},
+        LifecycleNode if has_states else Node) for name in names]
+    if has_states and _argument(context, 'autostart') == 'true':
+        nodes = [action for node in nodes for action in (*activation(node), node)]
     if _argument(context, 'gnss') == 'true':
         nodes.append(_node(context, 'navsat_transform_node', 'navsat_transform', {
             'datum': _datum(_argument(context, 'datum'))}))
     return nodes
 
 
-def _node(context: LaunchContext, executable: str, name: str, parameters: dict) -> Node:
-    return Node(
+def filters_have_states() -> bool:
+    """Return whether robot_localization's filters are lifecycle nodes, as from Lyrical on."""
+    manifest = Path(get_package_share_directory('robot_localization')) / 'package.xml'
+    return manifest.exists() and 'rclcpp_lifecycle' in manifest.read_text()
+
+
+def activation(node: LifecycleNode) -> list:
+    """Return what configures a lifecycle node when it starts, and then activates it."""
+    def change(transition_id: int) -> EmitEvent:
+        return EmitEvent(event=ChangeState(
+            lifecycle_node_matcher=matches_action(node), transition_id=transition_id))
+
+    return [
+        RegisterEventHandler(OnProcessStart(
+            target_action=node, on_start=[change(Transition.TRANSITION_CONFIGURE)])),
+        RegisterEventHandler(OnStateTransition(
+            target_lifecycle_node=node, start_state='configuring', goal_state='inactive',
+            entities=[change(Transition.TRANSITION_ACTIVATE)]))]
+
+
+def _node(context: LaunchContext, executable: str, name: str, parameters: dict,
+          kind: type[Node] = Node) -> Node:
+    return kind(
         package='robot_localization', executable=executable, name=name,
         namespace=_argument(context, 'namespace'), output='screen',
         parameters=[_argument(context, 'ekf_params_file'), {

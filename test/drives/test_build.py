@@ -22,6 +22,7 @@ from test.helpers.paths import REAL_DATA
 from test.helpers.recorded_bag import (
     AHEAD_S, ATTRIBUTION, FRAME, GROUND, panorama, stamps_ns, write_ground)
 
+import cv2
 from fg2_ros.commands import main
 from fg2_ros.datasets.drives import DRIVE_FILE, RecordedDrive
 from fg2_ros.drives.build import build_drive
@@ -176,7 +177,33 @@ def test_images_without_imagery_around_them_are_left_out(bag, settings, built, t
     with pytest.raises(ValueError, match=r'no image of .* can be kept: .*no imagery around it'):
         build_drive(bag, tmp_path / 'other', replace(
             settings, source=(str(nowhere),), clock_offset='off'), RTK)
-    assert not (tmp_path / 'other' / DRIVE_FILE).exists()
+    assert not (tmp_path / 'other').exists()
+
+
+def test_a_cell_with_little_imagery_is_kept(bag, settings, tmp_path):
+    narrow = write_ground(tmp_path / 'narrow.mbtiles', reach=0, place=(47.0003, 8.0004))
+    drive = build_drive(bag, tmp_path / 'drive', replace(
+        settings, source=(str(narrow),), resolution_m=0.25, reach_m=60.0, patch_m=15.0,
+        clock_offset='off'), RTK)
+    shares = [float(cv2.imread(str(cell), cv2.IMREAD_UNCHANGED)[..., 3].mean() / 255)
+              for cell in (drive.folder / 'ground').glob('*.png')]
+    assert min(shares) < 0.5
+
+
+def test_a_bag_of_which_nothing_is_kept_leaves_the_folder_to_other_settings(
+        bag, settings, tmp_path):
+    strict = replace(settings, max_sigma_m=0.005, clock_offset='off')
+    with pytest.raises(ValueError, match=r'truth too vague: \d+; its sigma is 0.02 m and .* in '
+                                         r'the median, 0.005 m \(--max-sigma-m\) .* are wanted'):
+        build_drive(bag, tmp_path / 'drive', strict, RTK)
+    assert not (tmp_path / 'drive').exists()
+
+
+def test_a_folder_with_other_files_is_left_alone(bag, settings):
+    before = files_of(bag)
+    with pytest.raises(ValueError, match=f'{bag} holds other files already: name another'):
+        build_drive(bag, bag, settings, RTK)
+    assert files_of(bag) == before
 
 
 def test_terms_that_forbid_to_keep_imagery_are_heeded_before_anything(tmp_path):
