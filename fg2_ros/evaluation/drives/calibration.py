@@ -211,17 +211,17 @@ def correlation_m(samples: Sequence[Sample]) -> float:
     are near each other. Neighbours alone would not do: noise of single images hides from them
     how long the rest lasts.
     """
-    own = [sample for sample in samples if sample.is_right and sample.measured is not None]
+    own = [(sample.drive, sample.distance_m, sample.measured[:2]) for sample in samples
+           if sample.is_right and sample.measured is not None]
     apart_m, products, squares = [], [], []
-    for index, first in enumerate(own):
-        for second in own[index + 1:]:
-            away_m = second.distance_m - first.distance_m
-            if second.drive != first.drive or away_m > FARTHEST_PAIR_M:
+    for index, (drive, distance_m, error) in enumerate(own):
+        for other_drive, other_distance_m, other in own[index + 1:]:
+            away_m = other_distance_m - distance_m
+            if other_drive != drive or away_m > FARTHEST_PAIR_M:
                 break
             apart_m.append(away_m)
-            products.append(first.measured[:2] @ second.measured[:2])
-            squares.append(0.5 * (first.measured[:2] @ first.measured[:2]
-                                  + second.measured[:2] @ second.measured[:2]))
+            products.append(error @ other)
+            squares.append(0.5 * (error @ error + other @ other))
     if not apart_m:
         return Calibration.correlation_m
     lengths_m = np.geomspace(*CORRELATIONS_M, 200)
