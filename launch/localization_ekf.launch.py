@@ -22,10 +22,17 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, OpaqueFunction,
+    RegisterEventHandler)
+from launch.event_handlers import OnProcessStart
+from launch.events import matches_action
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
 import yaml
 
 # navsat_transform_node begins once it hears odometry in the map. It must not begin before the
@@ -68,18 +75,43 @@ def filters(context: LaunchContext) -> list:
     names = ['ekf_filter_node_map']
     if _argument(context, 'filters') == '2':
         names.append('ekf_filter_node_odom')
+    has_states = filters_have_states()
     nodes = [_node(context, 'ekf_node', name, {
         'map_frame': _frame(context, 'map_frame'), 'odom_frame': _frame(context, 'odom_frame'),
         'base_link_frame': _frame(context, 'base_frame'),
-        'world_frame': _frame(context, f'{name.rpartition("_")[2]}_frame')}) for name in names]
+        'world_frame': _frame(context, f'{name.rpartition("_")[2]}_frame')},
+        LifecycleNode if has_states else Node) for name in names]
+    if has_states and _argument(context, 'autostart') == 'true':
+        nodes = [action for node in nodes for action in (*activation(node), node)]
     if _argument(context, 'gnss') == 'true':
         nodes.append(_node(context, 'navsat_transform_node', 'navsat_transform', {
             'datum': _datum(_argument(context, 'datum'))}))
     return nodes
 
 
-def _node(context: LaunchContext, executable: str, name: str, parameters: dict) -> Node:
-    return Node(
+def filters_have_states() -> bool:
+    """Return whether robot_localization's filters are lifecycle nodes, as from Lyrical on."""
+    manifest = Path(get_package_share_directory('robot_localization')) / 'package.xml'
+    return manifest.exists() and 'rclcpp_lifecycle' in manifest.read_text()
+
+
+def activation(node: LifecycleNode) -> list:
+    """Return what configures a lifecycle node when it starts, and then activates it."""
+    def change(transition_id: int) -> EmitEvent:
+        return EmitEvent(event=ChangeState(
+            lifecycle_node_matcher=matches_action(node), transition_id=transition_id))
+
+    return [
+        RegisterEventHandler(OnProcessStart(
+            target_action=node, on_start=[change(Transition.TRANSITION_CONFIGURE)])),
+        RegisterEventHandler(OnStateTransition(
+            target_lifecycle_node=node, start_state='configuring', goal_state='inactive',
+            entities=[change(Transition.TRANSITION_ACTIVATE)]))]
+
+
+def _node(context: LaunchContext, executable: str, name: str, parameters: dict,
+          kind: type[Node] = Node) -> Node:
+    return kind(
         package='robot_localization', executable=executable, name=name,
         namespace=_argument(context, 'namespace'), output='screen',
         parameters=[_argument(context, 'ekf_params_file'), {

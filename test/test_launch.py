@@ -38,6 +38,33 @@ if os.path.basename(sys.argv[0]) == 'ros2':  # with the player everything ends
     while len(os.listdir({folder!r})) < {count}:
         time.sleep(0.01)
 """
+# Takes its note once somebody has configured and activated it, and ends; or nobody has for long.
+LIFECYCLE_FILTER = """#!{python}
+import json, os, sys, threading
+import rclpy
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+
+class Filter(LifecycleNode):
+    changes = []
+
+    def on_configure(self, state):
+        self.changes.append('configured')
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state):
+        self.changes.append('active')
+        return TransitionCallbackReturn.SUCCESS
+
+rclpy.init()
+node = Filter('filter')
+threading.Timer(40.0, rclpy.try_shutdown).start()
+while rclpy.ok() and len(node.changes) < 2:
+    rclpy.spin_once(node, timeout_sec=0.1)
+note = {{'command': sys.argv, 'files': [], 'changes': node.changes}}
+with open(os.path.join({folder!r}, str(os.getpid())), 'w') as file:
+    json.dump(note, file)
+os._exit(0)
+"""
 PROGRAMS = ('fg2_ros/fg2_node', 'robot_localization/ekf_node',
             'robot_localization/navsat_transform_node', 'rviz2/rviz2')
 
@@ -47,7 +74,7 @@ class Started:
 
     def __init__(self, note: dict):
         """Read the note."""
-        self.command = note['command']
+        self.command, self.changes = note['command'], note.get('changes', [])
         self.program = Path(self.command[0]).name
         self.rules = dict(
             each.split(':=', 1) for each in self.command if ':=' in each)
@@ -71,13 +98,15 @@ def _flat(values: dict, prefix: str = '') -> dict:
 @pytest.fixture
 def launch(tmp_path):
     """Return a function that launches a file and returns {node or program: what was started}."""
-    def run(name: str, *arguments: str, count: int = 1) -> dict[str, Started]:
+    def run(name: str, *arguments: str, count: int = 1, filters_have_states: bool = False,
+            ) -> dict[str, Started]:
         notes = tmp_path / 'notes'
         notes.mkdir()
         for program in (*(f'lib/{each}' for each in PROGRAMS), 'bin/ros2'):
             path = tmp_path / program
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(NOTE_TAKER.format(
+            has_states = filters_have_states and path.name == 'ekf_node'
+            path.write_text((LIFECYCLE_FILTER if has_states else NOTE_TAKER).format(
                 python=sys.executable, folder=str(notes), count=count))
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
         index = tmp_path / 'share/ament_index/resource_index/packages'
@@ -85,6 +114,10 @@ def launch(tmp_path):
         for package in {Path(each).parent.name for each in PROGRAMS}:
             (index / package).touch()
         (tmp_path / 'share/fg2_ros').symlink_to(ROOT)
+        manifest = tmp_path / 'share/robot_localization/package.xml'
+        manifest.parent.mkdir()
+        depends = 'rclcpp_lifecycle' if filters_have_states else 'rclcpp'
+        manifest.write_text(f'<package><depend>{depends}</depend></package>')
         ended = run_to_its_end(
             [sys.executable, '-c', LAUNCH, ROOT / 'launch' / name, *arguments],
             env={**os.environ, 'AMENT_PREFIX_PATH': str(tmp_path),
@@ -149,6 +182,15 @@ def test_two_filters_and_gnss(launch):
     assert node.parameters['map_projection'] == 'utm' and node.parameters['publish_tf'] is False
     assert navsat.rules['gps/fix'] == 'ublox/fix'
     assert navsat.rules['odometry/filtered'] == 'fg2/odometry'  # not before the first pose
+
+
+def test_filters_that_have_states_are_activated(launch):
+    """As those of robot_localization are lifecycle nodes from Lyrical on."""
+    started = launch('localization_ekf.launch.py', 'namespace:=car', 'filters:=2',
+                     filters_have_states=True)
+    filters = {name: each.changes for name, each in started.items() if name != 'fg2'}
+    assert filters == {name: ['configured', 'active'] for name in (
+        'ekf_filter_node_map', 'ekf_filter_node_odom')}
 
 
 def test_gnss_needs_a_datum(launch):

@@ -15,8 +15,9 @@
 """
 A vehicle that sends images and all else that the node needs, for `fg2 bench --node`.
 
-``python -m fg2_ros.bench.camera WIDTH RATE COUNT`` waits for the node, sends, and ends. RATE 0
-sends the next image when the node has published the pose of the last one.
+``python -m fg2_ros.bench.camera WIDTH RATE COUNT FIRST`` waits for the node, sends, and ends. RATE
+0 sends the next image when the node has published the pose of the last one; stamps are then those
+of a camera at 10 Hz whose image number FIRST is the first one sent.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ NAMESPACE = '/fg2_bench'
 DATUM_DEG = (47.37, 8.54)
 PATIENCE_S = 60.0
 GREY = 128  # black ones would be searched for bars
+BEGIN_NS, STEP_NS = 1_700_000_000 * 10 ** 9, 10 ** 8  # stamps of images that are sent on demand
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -105,7 +107,8 @@ class Camera:
 
 def main() -> int:
     """Send as the arguments say; return the exit code."""
-    width, rate_hz, count = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    width, rate_hz = int(sys.argv[1]), float(sys.argv[2])
+    count, first = map(int, sys.argv[3:])
     rclpy.init()
     node = rclpy.create_node('camera', namespace=NAMESPACE)
     try:
@@ -115,7 +118,7 @@ def main() -> int:
         for number in range(count):
             if rate_hz:
                 camera.spin_until(begin_s + number / rate_hz)
-            stamp_ns = time.time_ns()
+            stamp_ns = time.time_ns() if rate_hz else BEGIN_NS + (first + number) * STEP_NS
             camera.send(stamp_ns, fix=number % 10 == 0)
             if not rate_hz:
                 camera.spin_until(time.monotonic() + 0.5, stamp_ns)

@@ -32,6 +32,7 @@ from fg2_ros.network import FG2Config
 from fg2_ros.ros.diagnostics import resident_memory_mb
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node import FG2Node
+from fg2_ros.ros.qos import FAST_DDS_PROFILES
 from fg2_ros.ros.worker import keep_memory
 from fg2_ros.tracker.inputs import Observation, SearchPlan
 import numpy as np
@@ -41,7 +42,8 @@ from rclpy.logging import LoggingSeverity
 from rclpy.parameter import Parameter
 
 LARGE_WIDTH, LARGE_RATE_HZ, LARGE_IMAGES = 4096, 30.0, 300  # 8 megapixels
-SMALL_WIDTH, SETTLED = 64, 500  # images until memory is taken to have settled
+# A minute of odometry is kept, which is full after 600 images at 10 Hz.
+SMALL_WIDTH, SETTLED = 64, 1000
 ESTIMATE_S = 0.02
 TOLD_EVERY_S = 10.0
 SIGMA_M, SIGMA_RAD, FARTHEST = 0.5, 0.03, 10.0
@@ -98,8 +100,8 @@ def measure_node(images: int, tell: Tell = lambda line: None) -> dict[str, float
     """
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    os.environ.setdefault(
-        'FASTRTPS_DEFAULT_PROFILES_FILE', str(shipped_catalogue().with_name('fastdds.xml')))
+    for variable in FAST_DDS_PROFILES:
+        os.environ.setdefault(variable, str(shipped_catalogue().with_name('fastdds.xml')))
     keep_memory()  # as the node's own process does
     rclpy.init()
     rclpy.logging.set_logger_level(f'{NAMESPACE[1:]}.fg2', LoggingSeverity.WARN)
@@ -200,7 +202,7 @@ class RunningNode:
         before = self._heard
         with subprocess.Popen(
                 [sys.executable, '-m', 'fg2_ros.bench.camera', str(width), str(rate_hz),
-                 str(count)], stderr=subprocess.PIPE, text=True) as child:
+                 str(count), str(before)], stderr=subprocess.PIPE, text=True) as child:
             while (code := self._end_of(child)) is None:
                 tell(f'  {self._heard - before} of {count} images; {resident_memory_mb():.0f} MB')
             if code and child.stderr is not None:

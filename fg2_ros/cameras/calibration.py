@@ -101,8 +101,9 @@ def read_fisheyes(path: str) -> list[tuple[Fisheye, np.ndarray]]:
                          'that describes its lenses')
     content = read_yaml(Path(path).expanduser())
     try:
-        size = int(content['width']), int(content['height'])
-        return [_fisheye(lens, *size) for lens in _nonempty(content['lenses'])]
+        width, height = (
+            round(_numbers(content, name, 1)[0]) for name in ('width', 'height'))
+        return [_fisheye(lens, width, height) for lens in _nonempty(content['lenses'])]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f'{error} is missing' if isinstance(error, KeyError) else error
         raise ValueError(f'{path} describes no fisheye lenses: {what}') from None
@@ -118,17 +119,39 @@ def _fisheye(values: dict[str, Any], width: int, height: int) -> tuple[Fisheye, 
     unknown = sorted(set(values) - _LENS_KEYS)
     if unknown:
         raise ValueError(f'{unknown[0]} is unknown; a lens has {", ".join(sorted(_LENS_KEYS))}')
-    (cx, cy), half_rad = map(float, values['centre_px']), math.radians(values['fov_deg']) / 2
-    if not 0 < half_rad <= math.pi:
-        raise ValueError(f'fov_deg = {values["fov_deg"]} is not between 0 and 360')
-    distortion = tuple(map(float, values.get('distortion', (0, 0, 0, 0))))
-    if len(distortion) != 4:
-        raise ValueError('distortion must be k1, k2, k3, k4')
-    focal = values.get('focal_px') or values['radius_px'] / half_rad
-    fx, fy = focal if isinstance(focal, list) else (focal, focal)
-    if not (min(fx, fy) > 0 and np.isfinite([fx, fy, cx, cy, *distortion]).all()):
-        raise ValueError(f'focal_px = {focal} or another number cannot be')
+    cx, cy = _numbers(values, 'centre_px', 2)
+    fov_deg, = _numbers(values, 'fov_deg', 1)
+    if not 0 < fov_deg <= 360:
+        raise ValueError(f'fov_deg = {fov_deg:g} is not between 0 and 360')
+    half_rad = math.radians(fov_deg) / 2
+    fx, fy = _focal_px(values, half_rad)
+    k1, k2, k3, k4 = _numbers({'distortion': [0, 0, 0, 0], **values}, 'distortion', 4)
+    roll, pitch, yaw = np.radians(
+        _numbers({'rotation_deg': [0, 0, 0], **values}, 'rotation_deg', 3))
     matrix = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]], float)
-    turn = rotation3(*np.radians(values.get('rotation_deg', (0, 0, 0))))
-    return (Fisheye(width, height, matrix, distortion, half_rad),
-            turn @ optical_from_body().T)
+    return (Fisheye(width, height, matrix, (k1, k2, k3, k4), half_rad),
+            rotation3(roll, pitch, yaw) @ optical_from_body().T)
+
+
+def _focal_px(values: dict[str, Any], half_rad: float) -> tuple[float, float]:
+    """Return the focal lengths on both axes, which may follow from the circle."""
+    if 'focal_px' not in values:
+        fx = fy = _numbers(values, 'radius_px', 1)[0] / half_rad
+    elif isinstance(values['focal_px'], list):
+        fx, fy = _numbers(values, 'focal_px', 2)
+    else:
+        fx = fy = _numbers(values, 'focal_px', 1)[0]
+    if min(fx, fy) <= 0:
+        raise ValueError('focal_px or radius_px must be positive')
+    return fx, fy
+
+
+def _numbers(values: dict[str, Any], name: str, count: int) -> tuple[float, ...]:
+    """Return so many numbers of this name; one need be no list."""
+    found = values[name]
+    several = found if isinstance(found, list) else [found]
+    if len(several) != count or not all(
+            isinstance(each, (int, float)) and math.isfinite(each) for each in several):
+        wanted = f'{count} numbers' if count > 1 else 'a number'
+        raise ValueError(f'{name} must be {wanted}, not {found!r}')
+    return tuple(map(float, several))

@@ -35,6 +35,7 @@ from fg2_ros.demo.rendering import render_panoramas
 from fg2_ros.demo.settings import DemoSettings
 from fg2_ros.evaluation.drive import DriveRecord, summary
 from fg2_ros.geometry.frames import MapFrame
+from fg2_ros.ros.qos import FAST_DDS_PROFILES
 from fg2_ros.simulation.bag import write_drive
 from fg2_ros.simulation.drive import Drive, DriveSettings, simulate_drive
 from fg2_ros.simulation.scenes import Orthophoto, Scene
@@ -212,7 +213,7 @@ def _ros_environment() -> dict[str, str]:
     }
     profile = _share_folder() / 'config' / 'fastdds.xml'
     if profile.is_file():
-        environment['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(profile)
+        environment |= dict.fromkeys(FAST_DDS_PROFILES, str(profile))
     return environment
 
 

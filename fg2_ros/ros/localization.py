@@ -218,7 +218,8 @@ class Localization:
         with self._new_epoch():
             self.parts.pipeline.tracker.relocalize(sigma_m or None)
         around = f'within {sigma_m:g} m (one sigma) of' if sigma_m else 'around'
-        return f'forgot the pose; a new search {around} GNSS begins'
+        when = ' once images are taken again' if self._is_paused else ''
+        return f'forgot the pose; a new search {around} GNSS begins{when}'
 
     def pause(self, paused: bool) -> str:
         """Take no images, or take them again; return what was done."""
@@ -231,8 +232,15 @@ class Localization:
         return 'paused: no image is taken; GNSS and odometry are still listened to'
 
     def _hear_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """Start from a pose that somebody knows, as RViz sends it; say each time what came."""
+        try:
+            self._search_at(message)
+        except ValueError as error:
+            self._node.get_logger().warning(str(error))
+
+    def _search_at(self, message: PoseWithCovarianceStamped) -> None:
         """
-        Start from a pose that somebody knows, as RViz sends it.
+        Look for the vehicle around a pose.
 
         :raises ValueError: if it cannot be used.
         """

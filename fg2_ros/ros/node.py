@@ -34,8 +34,9 @@ from fg2_ros.ros.localization import Localization, Parts
 from fg2_ros.ros.log_bridge import LogBridge
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.outputs import Outputs, RESULT_QOS
-from fg2_ros.ros.parameters import Parameters
+from fg2_ros.ros.parameters import Parameters, shown
 from fg2_ros.ros.pipeline import Pipeline
+from fg2_ros.ros.qos import advertise
 from fg2_ros.ros.services import Services
 from fg2_ros.ros.transforms import Transforms
 from fg2_ros.ros.transitions import refuse_impossible_transitions
@@ -71,7 +72,8 @@ class FG2Node(LifecycleNode):
         self._log_bridge: LogBridge | None = None
         self._jumps: JumpHandle | None = None
         self._services_offered = Services(self, lambda: self._localization)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RESULT_QOS)
+        self._diagnostics = advertise(
+            self, DiagnosticArray, '/diagnostics', RESULT_QOS, always=True)
         self._diagnostics_timer = self.create_timer(  # ticks before there is a /clock, too
             1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_post_set_parameters_callback(self._apply_parameters)
@@ -216,7 +218,7 @@ class FG2Node(LifecycleNode):
             return
         self._localization.apply(self._user_parameters.read())
         for parameter in ours:
-            self.get_logger().info(f'parameter {parameter.name} is now {parameter.value}')
+            self.get_logger().info(f'parameter {parameter.name} is now {shown(parameter.value)}')
 
     def _warn_of_simulated_weights(self) -> None:
         metadata = self._parts.loaded.localizer.metadata

@@ -17,18 +17,17 @@
 from __future__ import annotations
 
 from fg2_ros.geometry.frames import MapFrame, meridian_convergence_rad, utm_grid
+from fg2_ros.ros.qos import STATIC_TF_QOS, subscribe
 from geometry_msgs.msg import Transform
 import numpy as np
 from pyproj import Transformer
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import NavSatFix
 from tf2_msgs.msg import TFMessage
 from tf_transformations import quaternion_matrix
 
 TOLERANCE_M = 0.1
 TOLERANCE_DEG = 0.1
-_STATIC_TF_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _UTM_SOUTH_M = 1e7  # added to the northing in the south
 _GEOCENTRIC_FROM_GEODETIC = Transformer.from_pipeline(
     '+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step +proj=cart +ellps=WGS84')
@@ -49,8 +48,8 @@ class OtherOrigins:
         self._node, self._map_frame_id = node, map_frame_id
         self._datum: NavSatFix | None = None
         self._map_from: dict[str, np.ndarray] = {}  # (4, 4), by the name of the other frame
-        self._subscription = node.create_subscription(
-            TFMessage, '/tf_static', self._hear_tf, _STATIC_TF_QOS)
+        self._subscription = subscribe(
+            node, TFMessage, '/tf_static', self._hear_tf, STATIC_TF_QOS)
 
     def close(self) -> None:
         """Listen no more."""

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import Field
 from typing import Any
 
@@ -56,7 +57,7 @@ class Parameters:
         """
         values, problems = {}, list(self._problems)
         for name, (declared, default) in self._declared.items():
-            value = self._node.get_parameter(name).value
+            value = shown(self._node.get_parameter(name).value)
             try:
                 values[name] = converted(f'parameter {name}', value, declared, default)
             except ValueError as error:
@@ -102,10 +103,15 @@ class Parameters:
             if parameter.name in self._declared:
                 declared, _ = self._declared[parameter.name]
                 try:
-                    converted(f'parameter {parameter.name}', parameter.value, declared)
+                    converted(f'parameter {parameter.name}', shown(parameter.value), declared)
                 except ValueError as error:
                     return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+
+def shown(value: Any) -> Any:
+    """Return the value of a parameter as people write it: rclpy has arrays of numbers."""
+    return list(value) if isinstance(value, array) else value
 
 
 def descriptor_of(name: str, declared: Field) -> ParameterDescriptor:

@@ -24,10 +24,14 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSPolicyKind, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
 from rclpy.subscription import Subscription
 
+# Variables with the file of Fast DDS's profiles: until Jazzy, and from Kilted on.
+FAST_DDS_PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+TF_QOS = QoSProfile(depth=100)  # tf2's
+STATIC_TF_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
                QoSPolicyKind.DURABILITY)
 
@@ -46,16 +50,42 @@ def subscribe(node: Node, kind: type, topic: str, callback: Callable[[Any], None
             kind, topic, callback, copy(qos), qos_overriding_options=_options(), raw=raw)
 
 
-def advertise(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile) -> Publisher:
+def advertise(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile,
+              always: bool = False) -> Publisher:
     """
     Return a publisher that is silent while the node is not active.
 
     :param qos: where no parameter says otherwise.
+    :param always: let it publish in every state.
     :raises ValueError: if a parameter says what is no QoS.
     """
+    create = node.create_publisher if always else node.create_lifecycle_publisher
     with _explained(topic):
-        return node.create_lifecycle_publisher(
-            kind, topic, copy(qos), qos_overriding_options=_options())
+        return create(kind, topic, copy(qos), qos_overriding_options=_options())
+
+
+def subscription_qos(node: Node, kind: type, topic: str, qos: QoSProfile) -> QoSProfile:
+    """
+    Return the QoS of a subscription that somebody else makes, such as tf2.
+
+    :param qos: where no parameter says otherwise.
+    :raises ValueError: if a parameter says what is no QoS.
+    """
+    trial = subscribe(node, kind, topic, lambda _: None, qos)
+    node.destroy_subscription(trial)
+    return trial.qos_profile
+
+
+def publisher_qos(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile) -> QoSProfile:
+    """
+    Return the QoS of a publisher that somebody else makes, such as tf2.
+
+    :param qos: where no parameter says otherwise.
+    :raises ValueError: if a parameter says what is no QoS.
+    """
+    trial = advertise(node, kind, topic, qos, always=True)
+    node.destroy_publisher(trial)
+    return trial.qos_profile
 
 
 def _options() -> QoSOverridingOptions:

@@ -22,10 +22,12 @@ from typing import Callable
 
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros.guarded_buffer import GuardedBuffer
+from fg2_ros.ros.qos import publisher_qos, STATIC_TF_QOS, subscription_qos, TF_QOS
 from geometry_msgs.msg import TransformStamped
 import numpy as np
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleNode
 from rclpy.time import Time
+from tf2_msgs.msg import TFMessage
 from tf2_ros import TransformBroadcaster, TransformException, TransformListener
 from tf_transformations import euler_from_quaternion, quaternion_from_euler
 
@@ -53,15 +55,20 @@ class Transforms:
     :param node: the node whose executor hears /tf.
     :param broadcasts: whether map -> odom is ours to broadcast.
     :param tell: called with a sentence on transforms that cannot be used.
+    :raises ValueError: if a parameter says what is no QoS of /tf or /tf_static.
     """
 
-    def __init__(self, node: Node, broadcasts: bool,
+    def __init__(self, node: LifecycleNode, broadcasts: bool,
                  tell: Callable[[str], None] = lambda sentence: None):
         """Start to listen."""
         self._node = node
         self._buffer = GuardedBuffer(tell)
-        self._listener = TransformListener(self._buffer, node, spin_thread=False)
-        self._broadcaster = TransformBroadcaster(node) if broadcasts else None
+        self._listener = TransformListener(
+            self._buffer, node, spin_thread=False,
+            qos=subscription_qos(node, TFMessage, '/tf', TF_QOS),
+            static_qos=subscription_qos(node, TFMessage, '/tf_static', STATIC_TF_QOS))
+        self._broadcaster = TransformBroadcaster(
+            node, publisher_qos(node, TFMessage, '/tf', TF_QOS)) if broadcasts else None
 
     def close(self) -> None:
         """Stop listening and broadcasting, and leave no subscription or publisher."""

@@ -142,10 +142,12 @@ class Doubts:
         level = settings.min_agreement if self.searched or contradictions else KEPT
         driven_m = length_m(self._since_contradiction(recent))
         is_short = driven_m < settings.min_distance_m
-        if contradictions and (is_short or summary.agreement < level):
+        if contradictions and (is_short or not summary.agreement >= level):
+            known = '' if math.isnan(summary.agreement) else (
+                f' (agreement {summary.agreement:.2f})')
             return 'agreement', (
                 f'{contradictions[0]}, and the images over {driven_m:.0f} m since then '
-                f'do not outweigh it (agreement {summary.agreement:.2f})')
+                f'do not outweigh it{known}')
         if is_short and self.searched:
             return 'start', (
                 f'only images over {driven_m:.0f} m so far, over {settings.min_distance_m:g} m '

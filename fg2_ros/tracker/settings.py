@@ -24,6 +24,9 @@ from fg2_ros.settings import setting
 import numpy as np
 
 METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
+# What tells right places from wrong ones, and what it is measured against.
+ODDS = ('odds_begin', 'odds_gain', 'odds_shortfall', 'odds_strength', 'odds_lack', 'strength',
+        'resemblance')
 LEAST_STRENGTH = 0.02  # times the usual one
 MOST_LACK = 0.5  # of resemblance: less tells nothing more
 
@@ -147,6 +150,14 @@ class Calibration:
         for name, value in values.items():
             _require_sense(name, value, isinstance(known[name].default, str))
         return cls(**values)
+
+    def with_caution(self) -> Calibration:
+        """
+        Return one for weights that learnt more since: no drive has told how far they err now.
+
+        The odds stay, as they hold for such weights, too; the rest are the cautious defaults.
+        """
+        return Calibration(**{name: getattr(self, name) for name in ODDS})
 
     @property
     def odds_weights(self) -> np.ndarray:

@@ -192,7 +192,10 @@ def test_one_circle_shows_half_and_a_tilted_mount_is_levelled(tmp_path):
 @pytest.mark.parametrize('lenses, words', [
     ([], 'lenses must be a list'), ([{}], "'centre_px' is missing"),
     ([LENSES[0] | {'fov_deg': 0}], 'fov_deg'), ([LENSES[0] | {'center': 1}], 'center is unknown'),
-    ([LENSES[0] | {'distortion': [1]}], 'k1, k2, k3, k4'),
+    ([LENSES[0] | {'distortion': [1]}], 'distortion must be 4 numbers'),
+    ([LENSES[0] | {'centre_px': 'left'}], "centre_px must be 2 numbers, not 'left'"),
+    ([LENSES[0] | {'rotation_deg': [0, 90]}], 'rotation_deg must be 3 numbers'),
+    ([LENSES[0] | {'focal_px': [100, math.nan]}], 'focal_px must be 2 numbers'),
     ([LENSES[0] | {'radius_px': -3}], 'focal_px'), (None, 'lenses must be a list')])
 def test_a_calibration_that_is_none_is_named(tmp_path, lenses, words):
     path = write_calibration(tmp_path, lenses)

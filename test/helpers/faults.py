@@ -165,7 +165,7 @@ FAULTS = [
     Fault('429', 'answered 429', status(429, Retry_After='0')),
     Fault('500', 'answered 500', status(500)),
     Fault('503', 'answered 503', status(503)),
-    Fault('304 without being asked', 'answered 304', status(304)),
+    Fault('304 without being asked', 'answered 304', lambda server: Reply(304)),  # has no body
     Fault('reset in the middle', 'broke off its answer', reset),
     Fault('closed in the middle', 'broke off its answer',
           raw(b'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n' + GREY_TILE)),

@@ -15,7 +15,8 @@
 """What /diagnostics says: a warning where somebody has to act, and only there."""
 
 import logging
-from test.helpers.vehicle import at, fix, FRAME, TRUTH
+import math
+from test.helpers.vehicle import at, fix, FRAME, image, imu, odometry, TRUTH
 from types import SimpleNamespace
 
 from builtin_interfaces.msg import Time
@@ -150,3 +151,35 @@ def test_inputs_are_told_with_rate_and_age(vehicle):
     assert float(found['fix rate [Hz]']) > 0 and float(found['imu age [s]']) < 60.0
     assert 'east' in found['GNSS less pose [m]']
     assert abs(float(found['heading less pose [deg]'])) < 5.0
+
+
+def test_contradictions_are_told_with_their_size(vehicle):
+    """GNSS 5 m east of the poses and a heading 10 degrees off; one of 40 degrees is refused."""
+    vehicle.start(datum=DATUM)
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    wrong = TRUTH._replace(x=TRUTH.x + 5.0)
+    for seconds in range(2, 9):
+        send_wrong(vehicle, at(seconds), wrong, turned_deg=10.0)
+        vehicle.pose_at(at(seconds))
+    inputs = vehicle.until_diagnosed(
+        lambda found: float(found.get('heading less pose [deg]', 'nan')) > 8.0, 'it is off',
+        'inputs')
+    east, north = (float(part.split()[0]) for part in inputs['GNSS less pose [m]'].split(', '))
+    assert east == pytest.approx(5.0, abs=1.0) and abs(north) < 0.5
+    assert float(inputs['heading less pose [deg]']) == pytest.approx(10.0, abs=2.0)
+    send_wrong(vehicle, at(9.0), wrong, turned_deg=40.0)
+    said = vehicle.until_diagnosed(
+        lambda found: 'the heading that is given is' in found['last rejection'], 'it is told')
+    degrees = float(said['last rejection'].partition(' degrees away')[0].split()[-1])
+    assert degrees == pytest.approx(40.0, abs=2.0) and 'nan' not in said['last rejection']
+
+
+def send_wrong(vehicle, stamp, place, turned_deg: float) -> None:
+    """Send an image, with GNSS of another place and an IMU that is turned."""
+    vehicle.send_odometry_tf(stamp)
+    for message in (fix(stamp, place), odometry(stamp),
+                    imu(stamp, TRUTH.yaw + math.radians(turned_deg))):
+        vehicle.send(message)
+    vehicle.until(lambda: vehicle.is_ready(stamp), 'the inputs have arrived')
+    vehicle.send(image(stamp))

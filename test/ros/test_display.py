@@ -145,7 +145,7 @@ def test_the_map_can_be_drawn_without_a_screen(vehicle, tmp_path):
         vehicle.until(ended_after_another_image, 'the picture is drawn')
         said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0 and 'map.png shows' in said
-    assert cv2.imread(str(picture)).shape == (800, 800, 3)
+    assert cv2.imread(str(picture)).shape == (800, 1400, 3)
 
 
 @pytest.mark.parametrize('name', ['fg2.rviz', 'foxglove.json'])

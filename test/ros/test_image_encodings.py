@@ -15,6 +15,7 @@
 """Raw pixels of any encoding become the same RGB picture, whatever their padding and order."""
 
 from array import array
+from test.helpers.vehicle import at, FRAME, image, odometry
 
 from fg2_ros.ros.image_encodings import ENCODINGS, rgb_of
 import numpy as np
@@ -30,6 +31,7 @@ EXACT = {f'{name}8': name for name in SIZES} | {'8UC1': 'mono', '8UC3': 'bgr', '
 DEEP = {f'{name}16': name for name in SIZES} | {'16UC1': 'mono', '16UC3': 'bgr', '16UC4': 'bgra'}
 # What shows where in a block of 2 x 2 pixels of a Bayer pattern.
 PATTERNS = {'bayer_rggb': 'rggb', 'bayer_bggr': 'bggr', 'bayer_gbrg': 'gbrg', 'bayer_grbg': 'grbg'}
+VIDEO = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12', 'nv21', 'nv24')
 
 
 def channels_of(rgb, name):
@@ -74,13 +76,17 @@ def test_16_bits_are_scaled_by_their_range(encoding, is_bigendian):
     np.testing.assert_array_equal(result, expected)
 
 
+def bayer_rows(pattern, bits):
+    """Return the (rows, columns) of a picture of one colour through a Bayer pattern."""
+    block = [COLOUR['rgb'.index(letter)] for letter in PATTERNS[pattern]]
+    block = np.array(block, f'<u{bits // 8}').reshape(2, 2) * (1 if bits == 8 else 257)
+    return np.tile(block, (HEIGHT // 2, WIDTH // 2))
+
+
 @pytest.mark.parametrize('bits', [8, 16])
 @pytest.mark.parametrize('pattern', PATTERNS)
 def test_bayer_patterns_of_one_colour_are_of_that_colour(pattern, bits):
-    block = [COLOUR['rgb'.index(letter)] for letter in PATTERNS[pattern]]
-    block = np.array(block, f'<u{bits // 8}')
-    pixels = np.tile(block.reshape(2, 2) * (1 if bits == 8 else 257), (HEIGHT // 2, WIDTH // 2))
-    np.testing.assert_array_equal(rgb_of(raw(pixels, f'{pattern}{bits}')), FLAT)
+    np.testing.assert_array_equal(rgb_of(raw(bayer_rows(pattern, bits), f'{pattern}{bits}')), FLAT)
 
 
 def yuv_of(rgb):
@@ -91,10 +97,8 @@ def yuv_of(rgb):
             round(128 + 112 * (red - luma) / 0.701)]
 
 
-@pytest.mark.parametrize('padding', [0, 5])
-@pytest.mark.parametrize('encoding', ['yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12', 'nv21',
-                                      'nv24'])
-def test_video_of_one_colour_is_of_that_colour(encoding, padding):
+def video_rows(encoding):
+    """Return the (rows, bytes) of a video picture of one colour."""
     y, u, v = yuv_of(COLOUR)
     luma = np.full((HEIGHT, WIDTH), y)
     rows = {
@@ -105,7 +109,13 @@ def test_video_of_one_colour_is_of_that_colour(encoding, padding):
         'nv24': np.vstack([luma, np.tile([u, v], (2 * HEIGHT, WIDTH // 2))]),
     }
     rows |= {'uyvy': rows['yuv422'], 'yuv422_yuy2': rows['yuyv']}
-    result = rgb_of(raw(rows[encoding].astype(np.uint8), encoding, padding))
+    return rows[encoding].astype(np.uint8)
+
+
+@pytest.mark.parametrize('padding', [0, 5])
+@pytest.mark.parametrize('encoding', VIDEO)
+def test_video_of_one_colour_is_of_that_colour(encoding, padding):
+    result = rgb_of(raw(video_rows(encoding), encoding, padding))
     assert result.shape == FLAT.shape
     assert np.abs(result.astype(int) - FLAT).max() <= 2
 
@@ -133,6 +143,37 @@ def test_what_cannot_be_is_refused_with_a_sentence(change, words):
               'encoding': 'rgb8'} | change
     with pytest.raises(ValueError, match=words):
         rgb_of(message(values.pop('data'), **values))
+
+
+def flat_rows(encoding):
+    """Return the rows of a picture of one colour, in any encoding there is."""
+    if encoding in VIDEO:
+        return video_rows(encoding)
+    if encoding in EXACT:
+        return channels_of(FLAT, EXACT[encoding])
+    if encoding in DEEP:
+        return channels_of(FLAT.astype('<u2') * 257, DEEP[encoding])
+    return bayer_rows(encoding.rstrip('0123456789'), int(encoding.removeprefix('bayer_')[4:]))
+
+
+def test_every_encoding_reaches_the_localizer(vehicle):
+    """Over DDS, one after the other."""
+    vehicle.start(datum=list(FRAME.datum), camera__vertical_fov_deg=[135.0])
+    for index, encoding in enumerate(ENCODINGS):
+        stamp = at(1.0 + 0.1 * index)
+        if index % 20 == 0:
+            vehicle.send_mount()
+            vehicle.send_prior(stamp)
+        vehicle.send(odometry(stamp))
+        vehicle.send_odometry_tf(stamp)
+        vehicle.until(lambda: vehicle.is_ready(stamp), 'the prior has arrived')
+        picture = raw(flat_rows(encoding), encoding)
+        picture.header = image(stamp).header
+        vehicle.send(picture)
+        vehicle.until(lambda: len(vehicle.localizer.panoramas) == index + 1, 'it is looked at')
+        expected = COLOUR[:1].repeat(3) if 'mono' in encoding or 'UC1' in encoding else COLOUR
+        found = vehicle.localizer.panoramas[-1].reshape(-1, 3).astype(int)
+        assert np.abs(np.median(found, 0) - expected).max() <= 2, encoding
 
 
 def test_one_sentence_names_all_encodings():

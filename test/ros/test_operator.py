@@ -23,6 +23,7 @@ from fg2_ros.ros.services import set_datum_type
 from geometry_msgs.msg import PoseWithCovarianceStamped
 import numpy as np
 import pytest
+from rcl_interfaces.msg import Log
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from tf_transformations import quaternion_from_euler
@@ -97,8 +98,10 @@ def test_initial_pose_that_cannot_be_used_changes_nothing(vehicle, frame, proble
         message.pose.pose.position.x = float('nan')
     if problem == 'quaternion':
         message.pose.pose.orientation.z = message.pose.pose.orientation.w = 0.0
-    vehicle.send(message)
-    vehicle.until_logged(words)
+    for times in (1, 2):  # whoever clicks again is told again
+        vehicle.send(message)
+        vehicle.until(lambda: len(vehicle.logged(words)) == times, 'it is refused')
+    assert vehicle.logged(words)[0].level == Log.WARN
     vehicle.send_all(at(1.1))
     vehicle.pose_at(at(1.1))
 
@@ -161,6 +164,7 @@ def test_paused_node_takes_no_images(vehicle):
     vehicle.until(lambda: images.count == 1, 'the image has arrived')
     vehicle.until_diagnosed(
         lambda found: found['message'] == 'paused' and found['level'] == b'\0', 'it is paused')
+    assert 'begins once images are taken again' in ask(vehicle, node, 'relocalize').message
     assert ask(vehicle, node, 'pause', SetBool.Request(data=False)).success
     vehicle.send_all(at(1.1))
     vehicle.pose_at(at(1.1))

@@ -70,7 +70,8 @@ def test_every_parameter_acts_at_once_or_is_refused(vehicle):
 
 @pytest.mark.parametrize('name, value, words', [
     ('motion.drift_m', 1e9, 'motion.drift_m'), ('motion.drift_m', 'far', 'is not a number'),
-    ('datum', [91.0, 8.0], 'latitude 91'), ('datum', [47.0], 'must be [latitude, longitude]'),
+    ('datum', [91.0, 8.0], 'latitude 91'), ('datum', [47.0, 8.0, 9.0], 'of [47.0, 8.0, 9.0], its'),
+    ('datum', [47.0], 'must be [latitude, longitude]'),
     ('imagery.cache_mb', 10.0, 'read-only parameter: imagery.cache_mb')])
 def test_bad_values_are_refused_with_the_reason(vehicle, name, value, words):
     """And what was, stays (N3)."""
@@ -86,11 +87,19 @@ def test_qos_of_every_topic_can_be_overridden(vehicle):
     prefix = f'qos_overrides.{vehicle.namespace}'
     node = vehicle.start(active=False, datum=DATUM, **{
         f'{prefix}/image.subscription.reliability': 'reliable',
-        f'{prefix}/image.subscription.depth': 3, f'{prefix}/fg2/pose.publisher.depth': 7})
+        f'{prefix}/image.subscription.depth': 3, f'{prefix}/fg2/pose.publisher.depth': 7,
+        'qos_overrides./tf.subscription.reliability': 'best_effort',
+        'qos_overrides./tf_static.subscription.depth': 55,
+        'qos_overrides./tf.publisher.depth': 44, 'qos_overrides./diagnostics.publisher.depth': 2})
     assert vehicle.change(node, 'configure')
-    image, = (each for each in node.subscriptions if each.topic_name.endswith('/image'))
-    assert image.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-    assert (image.qos_profile.depth, node._parts.outputs.pose.qos_profile.depth) == (3, 7)
+    heard = {each.topic_name: each.qos_profile for each in node.subscriptions}
+    image = heard[f'{vehicle.namespace}/image']
+    assert (image.reliability, image.depth) == (ReliabilityPolicy.RELIABLE, 3)
+    assert heard['/tf'].reliability == ReliabilityPolicy.BEST_EFFORT
+    assert heard['/tf_static'].depth == 55
+    sent = {each.topic_name: each.qos_profile.depth for each in node.publishers}
+    assert node._parts.outputs.pose.qos_profile.depth == 7
+    assert (sent['/tf'], sent['/diagnostics']) == (44, 2)
     declared = {name.partition('.')[2] for name in node._parameters if name.startswith(prefix)}
     for each in (*node._localization.inputs.arrivals, 'fg2/pose', 'fg2/odometry', 'fg2/fix',
                  'fg2/matches', 'fg2/datum'):
@@ -101,6 +110,10 @@ def test_qos_of_every_topic_can_be_overridden(vehicle):
         f'{prefix}/fix.subscription.reliability': 'perfect'})
     assert not vehicle.change(odd, 'configure')
     assert 'the QoS of fix: ' in vehicle.until_logged('cannot configure').msg
+    odd = vehicle.start(active=False, datum=DATUM, arguments=('-r', '__node:=odd_tf'), **{
+        'qos_overrides./tf.subscription.durability': 'eternal'})
+    assert not vehicle.change(odd, 'configure')
+    vehicle.until_logged('cannot configure: the QoS of /tf: ')
 
 
 def test_what_is_dumped_can_be_loaded(vehicle, tmp_path):

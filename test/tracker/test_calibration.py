@@ -33,6 +33,13 @@ def test_weights_without_one_are_trusted_less():
     assert not Calibration.of({}).fitted_on
 
 
+def test_weights_that_learnt_more_keep_their_odds_alone():
+    """How far they err now, nobody knows."""
+    known = Calibration(odds_shortfall=38.0, resemblance=10.5, temper=1.0, bias_m=0.2,
+                        measurement_bias_deg=0.1, fitted_on='streets')
+    assert known.with_caution() == Calibration(odds_shortfall=38.0, resemblance=10.5)
+
+
 @pytest.mark.parametrize(('change', 'named'), [
     ({'temper': 0.0}, 'temper'), ({'temper': float('nan')}, 'temper'), ({'bias_m': '1'}, 'bias_m'),
     ({'nothing_share': 1.5}, 'nothing_share'), ({'bias_deg': True}, 'bias_deg'),

@@ -27,7 +27,7 @@ import tempfile
 from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives import recorded, rendered
 from fg2_ros.evaluation.drives.calibration import (
-    calibrated, Sample, samples_of, UNCALIBRATED)
+    calibrated, LEAST_WRONG, Sample, samples_of, UNCALIBRATED)
 from fg2_ros.evaluation.drives.faults import FAULTS, RenderedSources
 from fg2_ros.evaluation.drives.recorded import RecordedSources, Run, runs_of
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing
@@ -87,13 +87,8 @@ def calibrate_on_recordings(weights: Path, drives: Sequence[Path], split: str,
     first = replace(
         Calibration.of(vehicle.localizer.metadata), temper=UNCALIBRATED.temper,
         nothing_share=UNCALIBRATED.nothing_share)
-    found = _calibrated(vehicle, [recorded.stream_of(run) for run in runs],
-                        _wrong_in_recordings(runs), described(runs, drives, split), first)
-    if found.odds_begin == first.odds_begin:
-        logging.getLogger(__name__).warning(
-            'too few images of these drives agree with a wrong place: how right places are told '
-            'from wrong ones stays as it was in the weights')
-    return found
+    return _calibrated(vehicle, [recorded.stream_of(run) for run in runs],
+                       _wrong_in_recordings(runs), described(runs, drives, split), first)
 
 
 def require_enough(runs: Sequence[Run], split: str) -> None:
@@ -150,9 +145,15 @@ def _calibrated(
         vehicle: Vehicle, streams: Sequence[SensorStream], wrong: Sequence[SensorStream],
         fitted_on: str, first: Calibration = UNCALIBRATED) -> Calibration:
     with tqdm(desc='following', unit='drive', dynamic_ncols=True) as bar:
-        return calibrated(
+        found = calibrated(
             streams, wrong, lambda index, stream, settings: _followed(
                 index, stream, settings, vehicle, bar), fitted_on, first)
+    if found.has_odds:
+        return found.calibration
+    logging.getLogger(__name__).warning(
+        'only %d images of these drives agree with a wrong place, and %d are needed: how right '
+        'places are told from wrong ones stays as it was', found.wrong, LEAST_WRONG)
+    return replace(found.calibration, fitted_on=f'{fitted_on}; odds as before')
 
 
 def _followed(index: int, stream: SensorStream, settings: TrackerSettings, vehicle: Vehicle,

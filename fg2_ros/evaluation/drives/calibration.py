@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 import math
-from typing import Callable, Iterable, Sequence
+from typing import Callable, Iterable, NamedTuple, Sequence
 
 from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
 from fg2_ros.evaluation.metrics import pose_error
@@ -83,6 +83,22 @@ class Sample:
             math.hypot(*self.error[:2]) > WRONG_M or abs(self.error[2]) > WRONG_RAD)
 
 
+class Calibrated(NamedTuple):
+    """
+    What drives told.
+
+    :param wrong: images that agreed with a wrong place.
+    """
+
+    calibration: Calibration
+    wrong: int
+
+    @property
+    def has_odds(self) -> bool:
+        """Whether the odds are of these drives, too, and not those that the fit began with."""
+        return self.wrong >= LEAST_WRONG
+
+
 def trial_settings(calibration: Calibration) -> TrackerSettings:
     """Return the settings of a tracker whose spreads are to be compared with its errors."""
     return TrackerSettings(
@@ -113,9 +129,11 @@ def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Si
 def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStream],
                followed: Callable[[int, SensorStream, TrackerSettings], list[Sample]],
                fitted_on: str, first: Calibration = UNCALIBRATED,
-               tempers: Sequence[float] = TEMPERS) -> Calibration:
+               tempers: Sequence[float] = TEMPERS) -> Calibrated:
     """
     Return the calibration under which beliefs on drives are honest, and sharpest.
+
+    Its odds stay as they were if fewer than 300 images agree with a wrong place.
 
     :param drives: with nothing wrong.
     :param wrong_drives: on which no belief can be right, to learn how wrong places look.
@@ -135,7 +153,9 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
         fitted = fit(calibration, samples)
         fits.append((log_score(fitted, samples), fitted, samples))
     _, best, samples = max(fits, key=lambda each: each[0])
-    return odds(best, samples, run(wrong_drives, best))
+    wrong = [sample for sample in run(wrong_drives, best) if sample.is_wrong]
+    found = Calibrated(best, len(wrong))
+    return found._replace(calibration=odds(best, samples, wrong)) if found.has_odds else found
 
 
 def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
@@ -221,18 +241,15 @@ def _sample(drive: int, distance_m: float, shot: CameraFrame, answer: TrackedPos
         belief.strength, belief.length_m)
 
 
-def odds(calibration: Calibration, samples: Sequence[Sample], of_wrong: Sequence[Sample]
+def odds(calibration: Calibration, samples: Sequence[Sample], wrong: Sequence[Sample]
          ) -> Calibration:
     """
     Return a calibration whose odds tell right and wrong places apart best: by regression.
 
     :param samples: of drives with nothing wrong.
-    :param of_wrong: of drives on which no belief can be right.
+    :param wrong: samples that are sure of a wrong place.
     """
     right = [sample for sample in samples if sample.is_right]
-    wrong = [sample for sample in of_wrong if sample.is_wrong]
-    if len(wrong) < LEAST_WRONG:
-        return calibration
     features = calibration.compared(np.array([sample.features for sample in (*right, *wrong)]))
     sign = np.repeat([1.0, -1.0], [len(right), len(wrong)])
     # Right and wrong places are thought to be as many.

@@ -99,6 +99,6 @@ def _number(value: float | None) -> str:
 LIMITS = """## Limits
 
 Weights that were trained on recordings keep something of them: the terms of the imagery and of
-the recordings may limit what they are used for.  How far a tracker may believe them is not in them
-before `fg2 calibrate` has put it there.
+the recordings may limit what they are used for.  How far a tracker may believe them is not known
+before `fg2 calibrate` has put it into them: until then it believes little.
 """

@@ -26,6 +26,7 @@ from fg2_ros.network.config import FG2Config
 from fg2_ros.network.fg2 import FG2Network
 from fg2_ros.network.weights import load_network, read_metadata, save_weights
 from fg2_ros.published.convert import origin_of
+from fg2_ros.tracker.settings import Calibration, METADATA_KEY
 from fg2_ros.training.drives.card import write_card
 from fg2_ros.training.drives.frames import identity_of, reach_m, RecordedFrames
 from fg2_ros.training.drives.settings import DrivesRun
@@ -70,7 +71,7 @@ def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
             return None
         before = next((each for each in trainer.folder.records() if not each['step']), {})
         path = run.out / WEIGHTS_FILE
-        facts = _facts(run, recorded.drives, command) | {
+        facts = _facts(run, recorded.drives, command) | _calibration(run) | {
             'validation_frames': len(unseen), 'validation_before': before, 'validation': best,
             'covariance_scale': round(calibrated_scale(
                 trainer.average.to('cpu'), unseen, run.batch), 1)}
@@ -138,6 +139,14 @@ def _origin(run: DrivesRun, drives: list[RecordedDrive]) -> dict[str, Any]:
         'drives': identity_of(drives), 'simulated_share': run.simulated_share, 'vary': run.vary,
         'cities': run.cities, 'frames_per_city': run.frames_per_city,
         'start': None if run.from_scratch else origin_of(run.start_from)}
+
+
+def _calibration(run: DrivesRun) -> dict[str, Any]:
+    """Return how much the weights may be believed until `fg2 calibrate` has followed drives."""
+    known = {} if run.from_scratch else read_metadata(run.start_from)
+    if METADATA_KEY not in known:
+        return {}
+    return {METADATA_KEY: Calibration.of(known).with_caution().to_dict()}
 
 
 def _facts(run: DrivesRun, drives: list[RecordedDrive], command: str) -> dict[str, Any]:

@@ -81,7 +81,17 @@ def test_odds_tell_right_and_wrong_places_apart():
     assert np.mean(of_right > 0) > 0.95 and np.mean(of_wrong < 0) > 0.95
     assert found.odds_gain > 0 and found.odds_shortfall > 0 and found.odds_strength > 0
     assert found.odds_lack > 0
-    assert odds(Calibration(), many(50), many(299, error=WRONG)) == Calibration()
+
+
+def test_odds_of_too_few_wrong_places_stay_as_they_were():
+    """And the caller is told; one more, and they are fitted."""
+    def found(wrong):
+        drives = {'right': many(50), 'wrong': many(wrong, error=WRONG)}
+        return calibrated(['right'], ['wrong'], lambda index, drive, settings: drives[drive],
+                          'a drive', Calibration(odds_begin=2.0), tempers=(1.0,))
+    few, enough = found(299), found(300)
+    assert (few.wrong, few.has_odds, few.calibration.odds_begin) == (299, False, 2.0)
+    assert enough.has_odds and enough.calibration.odds_begin != 2.0
 
 
 def test_odds_of_places_that_look_alike_stay_near_even():
@@ -134,7 +144,7 @@ def test_the_temper_of_the_sharpest_honest_belief_wins():
         off = abs(math.log(settings.calibration.temper / 1.4))
         return [sample(rng, index, 2.0 * step, error=rng.normal(0, 1, 3) * (
             0.2 * (1 + off), 0.2 * (1 + off), 0.005)) for step in range(200)]
-    found = calibrated([None] * 5, [], followed, 'five drives')
+    found = calibrated([None] * 5, [], followed, 'five drives').calibration
     assert found.temper == 1.4
     assert found.fitted_on == 'five drives'
     assert Calibration.of({'tracker': found.to_dict()}) == found

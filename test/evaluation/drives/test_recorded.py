@@ -19,6 +19,7 @@ from functools import partial
 import json
 import math
 from pathlib import Path
+from test.helpers.ground_reader import GroundReader
 from test.helpers.recorded_drive import record, SIGMA_M, SIGMA_RAD
 from types import SimpleNamespace
 
@@ -38,11 +39,10 @@ from fg2_ros.evaluation.drives.sources import RecordedDrives
 from fg2_ros.evaluation.drives.stream import CameraFrame, Sigma
 from fg2_ros.evaluation.drives.vehicle import single_prior, Vehicle
 from fg2_ros.geometry.frames import MapFrame
-from fg2_ros.geometry.pose_volume import PoseVolume
-from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer import Localizer
-from fg2_ros.tracker.inputs import Fix, Observation, Odometry
+from fg2_ros.tracker.inputs import Fix, Odometry
 from fg2_ros.tracker.results import BeliefState, Silence
 from fg2_ros.tracker.settings import Calibration, METADATA_KEY
 import numpy as np
@@ -87,45 +87,24 @@ def data_set(simulated, tmp_path_factory):
     return folder
 
 
-class Reader:
+class NumberReader(GroundReader):
     """
-    Stands in for a localizer: reads off an image which one it is, and errs as the ground has it.
+    Reads off an image which one it is.
 
     :param stream: whose truth it knows.
     """
 
-    config, map_frame = SimpleNamespace(cell_m=1.1), None
     metadata = {METADATA_KEY: replace(Calibration(), odds_begin=10.0).to_dict()}
 
     def __init__(self, stream, imagery):
         """Know the truth."""
-        self._stream, self._imagery = stream, imagery
+        super().__init__(imagery, self.metadata)
+        self._stream = stream
 
-    def camera(self, image) -> Pose2:
-        """Return where an image was taken, off by up to a metre as the colours of the ground."""
+    def truth(self, image) -> Pose2:
+        """Return where the stream has it."""
         index = round((float(image[24:40, 32:96].mean()) - FIRST_GREY) / GREY_STEP)
-        camera = self._stream.shots[index].truth.compose(self._stream.base_from_camera)
-        patch = self._imagery.patch(PatchView(self.map_frame, camera[:2], 8.0, 32))
-        red, green, _ = (patch.image.mean((0, 1)) - 128) / 48
-        return Pose2(camera.x + red, camera.y + green, camera.yaw)
-
-    def observe(self, image, plan, base_from_camera, seen):
-        """Return likelihoods around the place."""
-        x, y, yaw = self.camera(image)
-        volumes = []
-        for look in plan.looks:
-            grid = look.grid
-            away = np.square(grid.easts_m - x) + np.square(grid.norths_m - y)[:, None]
-            turn = wrap_angle(grid.middle.yaw + grid.turns_rad - yaw)
-            volumes.append(PoseVolume(grid, (30 * np.exp(
-                -away / 4 - np.square(turn / 0.1)[:, None, None])).astype(np.float32)))
-        return Observation(tuple(volumes), base_from_camera)
-
-    def estimate(self, image, prior, seen):
-        """Return the place."""
-        x, y, yaw = self.camera(image)
-        return SimpleNamespace(accepted=True, east_m=x, north_m=y, yaw_rad=yaw,
-                               covariance=np.diag([0.3, 0.3, 0.001]))
+        return self._stream.shots[index].truth.compose(self._stream.base_from_camera)
 
 
 def only(data_set) -> Run:
@@ -168,7 +147,7 @@ def test_a_recorded_drive_tells_the_same_as_the_simulated_one(simulated, data_se
 def test_the_same_is_found_on_both(simulated, data_set):
     """Belief, ~/pose and single frames agree image by image, and so do all figures."""
     imagery, first = CurrentImagery(), stream_of(simulated)
-    vehicle = Vehicle(Reader(first, imagery), imagery)
+    vehicle = Vehicle(NumberReader(first, imagery), imagery)
     driven = [vehicle.drive('one', each) for each in (first, recorded.stream_of(only(data_set)))]
     for image, other in zip(*(each.images for each in driven), strict=True):
         assert image.time_s == pytest.approx(other.time_s, abs=1e-6)
@@ -263,7 +242,7 @@ def test_a_drive_without_odometry_and_headings_is_driven_all_the_same(simulated,
     assert stream.odometry is None and stream.heading is None
     assert single_prior(stream, 3.0) is None
     imagery = CurrentImagery()
-    result = Vehicle(Reader(stream, imagery), imagery).drive('monday', stream)
+    result = Vehicle(NumberReader(stream, imagery), imagery).drive('monday', stream)
     assert (result.ekf.rmse_m, result.ekf.gnss_rmse_m) == (None, None)
     assert not [image for image in result.images if image.single]
     assert trust_metrics([result])['ekf']['drives'] == 0
@@ -354,7 +333,7 @@ def reader(simulated, monkeypatch):
             return super().drive(name, stream)
 
     def loaded(weights, imagery, **others):
-        return Reader(stream_of(simulated), imagery)
+        return NumberReader(stream_of(simulated), imagery)
 
     monkeypatch.setattr(Localizer, 'load', loaded)
     monkeypatch.setattr(evaluate, 'Vehicle', CountedVehicle)
@@ -413,7 +392,8 @@ def test_the_command_calibrates_on_recorded_drives(
     found = Calibration.of(json.loads((tmp_path / 'a.json').read_text()))
     assert found.fitted_on.startswith(
         'recorded drives of mine, validation: 1 drives, 3 pieces of road, 36 images over ')
-    assert found.odds_begin == Calibration.of(Reader.metadata).odds_begin
+    assert found.fitted_on.endswith(' m; odds as before')
+    assert found.odds_begin == Calibration.of(NumberReader.metadata).odds_begin
     assert 0.0 < found.bias_m < 2.0
     assert main([*arguments, '--frames', '30']) == 1
     assert '--frames is for simulated drives' in capsys.readouterr().err

@@ -23,17 +23,21 @@ from test.helpers.tiny_run import CONFIG
 from fg2_ros.datasets.simulated import cities, RenderSettings, write_city
 from fg2_ros.network import FG2Network
 from fg2_ros.network.weights import load_network, read_metadata, save_weights
+from fg2_ros.tracker.settings import Calibration, METADATA_KEY
 from fg2_ros.training.drives.run import train_on_drives
 from fg2_ros.training.drives.settings import DrivesRun
 import pytest
 import torch
+
+KNOWN = Calibration(odds_begin=0.7, strength=33.0, bias_m=0.2, fitted_on='streets')
 
 
 @pytest.fixture(scope='module')
 def start(tmp_path_factory):
     path = tmp_path_factory.mktemp('start') / 'start.safetensors'
     torch.manual_seed(0)
-    save_weights(FG2Network(CONFIG), path, {'trained_on': 'nothing'})
+    save_weights(FG2Network(CONFIG), path, {
+        'trained_on': 'nothing', METADATA_KEY: KNOWN.to_dict()})
     return path
 
 
@@ -65,6 +69,17 @@ def test_weights_say_what_they_are_made_of(weights, start):
     assert metadata['started_from']['file'] == start.name
     assert metadata['started_from']['trained_on'] == 'nothing'
     assert metadata['command'] == 'fg2 train drives'
+
+
+def test_weights_are_believed_with_caution_until_drives_calibrate_them(weights, run, tmp_path):
+    """What tells right places from wrong ones stays as it was, if it was known."""
+    found = Calibration.of(read_metadata(weights))
+    assert (found.odds_begin, found.strength) == (KNOWN.odds_begin, KNOWN.strength)
+    assert (found.bias_m, found.fitted_on) == (Calibration.bias_m, '')
+    unknown = tmp_path / 'unknown.safetensors'
+    save_weights(load_network(run.start_from), unknown, {'trained_on': 'nothing'})
+    again = train_on_drives(replace(run, out=tmp_path / 'out', start_from=unknown, steps=1))
+    assert METADATA_KEY not in read_metadata(again)
 
 
 def test_the_card_tells_before_and_after(weights):

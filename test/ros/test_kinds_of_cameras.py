@@ -1,0 +1,202 @@
+# Copyright 2026 fg2_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Cameras of every kind over real DDS: what the localizer is shown of what they send."""
+
+from array import array
+import math
+from test.helpers.spheres import colour, largest_difference, picture
+from test.helpers.vehicle import at, FakeLocalizer, fix, FRAME, imu, odometry, transform
+
+import cv2
+from fg2_ros.geometry.panorama import pixel_directions, rotation3
+from fg2_ros.geometry.se2 import Pose2
+from fg2_ros.ros.conversions import image_from_rgb
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+import yaml
+
+DATUM = list(FRAME.datum)
+WIDTH, HEIGHT = 256, 128
+SPHERE = colour(pixel_directions(WIDTH, HEIGHT))
+LENSES = [
+    {'centre_px': [100, 100], 'radius_px': 98, 'fov_deg': 200},
+    {'centre_px': [300, 100], 'radius_px': 98, 'fov_deg': 200, 'rotation_deg': [0, 0, 180]}]
+
+
+class Onlooker(FakeLocalizer):
+    """Notes where it is told that the camera is."""
+
+    def __init__(self):
+        """Have seen nothing."""
+        super().__init__()
+        self.mounts = []
+
+    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None):
+        """Return the likelihood of the camera's poses."""
+        self.mounts.append(base_from_camera)
+        return super().observe(panorama, region, base_from_camera, camera_k, seen)
+
+
+@pytest.fixture
+def onlooker(vehicle):
+    """Return a localizer that notes what it is shown, in a vehicle."""
+    vehicle.localizer = Onlooker()
+    return vehicle.localizer
+
+
+def mounted(rotation) -> list:
+    """Return the static transform of a camera that is turned by (3, 3)."""
+    message = transform('base_link', 'camera', at(0.0), Pose2(1.5, 0.2, 0.0))
+    turn = message.transform.rotation
+    turn.x, turn.y, turn.z, turn.w = map(float, Rotation.from_matrix(rotation).as_quat())
+    return [message]
+
+
+def tilted_imu(stamp, tilt):
+    """Return the orientation of a vehicle that is tilted by (3, 3)."""
+    message = imu(stamp)
+    turn = message.orientation
+    turn.x, turn.y, turn.z, turn.w = map(float, Rotation.from_matrix(tilt).as_quat())
+    message.orientation_covariance = np.diag([0.01] * 3).ravel()
+    return message
+
+
+def show(vehicle, rgb, mount=np.eye(3), tilt=np.eye(3), **parameters):
+    """Let a node with these parameters see a picture; return it as the localizer is shown it."""
+    stamp = at(1.0)
+    vehicle.start(datum=DATUM, **parameters)
+    vehicle.send_transforms(mounted(mount))
+    vehicle.send_odometry_tf(stamp)
+    for message in (fix(stamp), tilted_imu(stamp, tilt), odometry(stamp)):
+        vehicle.send(message)
+    vehicle.until(lambda: vehicle.is_ready(stamp), 'the prior has arrived')
+    vehicle.send(image_from_rgb(rgb, Header(stamp=stamp, frame_id='camera')))
+    vehicle.until(lambda: vehicle.localizer.panoramas or vehicle.logged('no pose'), 'it is seen')
+    return vehicle.localizer
+
+
+def level_sphere(shape, base_from_camera: Pose2):
+    """Return what a level camera sees of the sphere that the vehicle is in."""
+    return picture(pixel_directions(shape[1], shape[0]), rotation3(0, 0, base_from_camera.yaw))
+
+
+@pytest.mark.parametrize('mount_deg', [(180, 0, 30), (0, 44, 0), (-160, 35, -75)])
+def test_any_mount_is_levelled(vehicle, onlooker, mount_deg):
+    """Upside down as well, and with a vehicle that leans on a slope besides."""
+    mount, tilt = rotation3(*np.radians(mount_deg)), rotation3(math.radians(6), -0.1, 0)
+    taken = picture(pixel_directions(WIDTH, HEIGHT), tilt @ mount)
+    shown = show(vehicle, taken, mount, tilt).panoramas[0]
+    assert largest_difference(shown, level_sphere(shown.shape, onlooker.mounts[0])) <= 6
+
+
+def test_a_cropped_panorama_is_whole_with_the_rest_masked(vehicle, onlooker):
+    """What the stated angles leave out has no say."""
+    show(vehicle, SPHERE[21:85], camera__vertical_fov_deg=[-30.0, 60.0])
+    shown, seen = onlooker.panoramas[0], onlooker.masks[0]
+    rows = np.flatnonzero(seen.all(1))
+    assert 90 - 180 * (rows[-1] + 1) / len(seen) == pytest.approx(-30, abs=2)
+    assert 90 - 180 * rows[0] / len(seen) == pytest.approx(60, abs=2)
+    assert largest_difference(shown, level_sphere(shown.shape, onlooker.mounts[0]),
+                              cv2.resize(seen.astype(np.uint8), shown.shape[1::-1]) > 0) <= 8
+
+
+def test_a_cropped_panorama_is_never_stretched_silently(vehicle, onlooker):
+    """Without the angles it is refused, and told what to set."""
+    show(vehicle, SPHERE[21:85])
+    assert 'camera.vertical_fov_deg' in vehicle.until_logged('twice as wide as high').msg
+    assert not onlooker.panoramas
+
+
+@pytest.mark.parametrize('stated', [{}, {'camera__bars_px': [8, 8, 0, 0]}])
+def test_black_bars_are_cut_off(vehicle, onlooker, stated):
+    """Those that are found as those that are stated."""
+    show(vehicle, cv2.copyMakeBorder(SPHERE, 8, 8, 0, 0, cv2.BORDER_CONSTANT), **stated)
+    np.testing.assert_array_equal(onlooker.panoramas[0], SPHERE)
+
+
+def fisheye_picture():
+    """Return the two circles of lenses that look ahead and behind, (200, 400, 3)."""
+    taken = np.zeros((200, 400, 3), np.uint8)
+    row, column = np.mgrid[0:200, 0:400] + 0.5
+    for lens in LENSES:
+        x, y = column - lens['centre_px'][0], row - lens['centre_px'][1]
+        angle = np.hypot(x, y) / lens['radius_px'] * math.radians(lens['fov_deg']) / 2
+        around = np.arctan2(y, x)
+        ahead, left, up = (np.cos(angle), -np.sin(angle) * np.cos(around),
+                           -np.sin(angle) * np.sin(around))
+        turn = rotation3(*np.radians(lens.get('rotation_deg', (0, 0, 0))))
+        shows = np.hypot(x, y) <= lens['radius_px']
+        taken[shows] = picture(np.stack([ahead, left, up], -1), turn)[shows]
+    return taken
+
+
+def calibration_file(folder, **others) -> str:
+    """Write the calibration of the two lenses and return its path."""
+    path = folder / 'lenses.yaml'
+    path.write_text(yaml.safe_dump(
+        {'width': 400, 'height': 200, 'lenses': LENSES} | others))
+    return str(path)
+
+
+def test_two_fisheye_circles_become_a_panorama(vehicle, onlooker, tmp_path):
+    """By their calibration file."""
+    show(vehicle, fisheye_picture(), camera__layout='fisheye',
+         camera__calibration=calibration_file(tmp_path))
+    shown = onlooker.panoramas[0]
+    assert largest_difference(shown, level_sphere(shown.shape, onlooker.mounts[0])) <= 12
+
+
+@pytest.mark.parametrize('damage, words', [
+    ({'lenses': [{'centre_px': [1, 2]}]}, "'fov_deg' is missing"),
+    ({'lenses': 'two'}, 'must be a list'),
+    ({'width': 'wide'}, "width must be a number, not 'wide'")])
+def test_a_calibration_that_is_none_keeps_the_node_unconfigured(vehicle, tmp_path, damage, words):
+    """The log names the file and what is wrong in it."""
+    path = calibration_file(tmp_path, **damage)
+    node = vehicle.start(active=False, datum=DATUM, camera__layout='fisheye',
+                         camera__calibration=path)
+    assert not vehicle.change(node, 'configure')
+    said = vehicle.until_logged('cannot configure: ').msg
+    assert path in said and words in said and 'Traceback' not in said
+
+
+def test_the_vehicle_in_the_picture_is_masked(vehicle, onlooker, tmp_path):
+    """By a picture of any size that is black there."""
+    mask = np.full((64, 128), 255, np.uint8)
+    mask[48:, 32:64] = 0
+    cv2.imwrite(str(tmp_path / 'body.png'), mask)
+    show(vehicle, SPHERE, camera__masks=[str(tmp_path / 'body.png')])
+    seen = cv2.resize(onlooker.masks[0].astype(np.uint8), (128, 64), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(seen > 0, mask > 0)
+
+
+@pytest.mark.parametrize('pixels', [
+    np.dstack([SPHERE[..., ::-1], np.full((HEIGHT, WIDTH), 9, np.uint8)]),
+    SPHERE[..., ::-1].astype(np.uint16) * 257])
+def test_transparent_and_deep_png_are_pictures(vehicle, onlooker, pixels):
+    """An opacity has no say, and 16 bits become 8."""
+    vehicle.start(datum=DATUM)
+    vehicle.send_mount()
+    vehicle.send_odometry_tf(at(1.0))
+    vehicle.send_prior(at(1.0))
+    vehicle.until(lambda: vehicle.is_ready(at(1.0)), 'the prior has arrived')
+    message = CompressedImage(header=Header(stamp=at(1.0), frame_id='camera'), format='png')
+    message.data = array('B', cv2.imencode('.png', pixels)[1].tobytes())
+    vehicle.send(message)
+    vehicle.until(lambda: onlooker.panoramas, 'it is seen')
+    np.testing.assert_array_equal(onlooker.panoramas[0], SPHERE)
