@@ -29,13 +29,17 @@ def replacing(path: Path) -> Iterator[Path]:
     Give the path of a file to be written, which then takes the place of another at once.
 
     What was there stays if the writing fails. Processes that write the same file do not meet.
+
+    :raises OSError: naming the file, if that cannot be written: on a full disk, say.
     """
     partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
     try:
         yield partial
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

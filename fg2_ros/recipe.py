@@ -66,10 +66,12 @@ def require_same(folder: Path, recipe: dict[str, Any]) -> None:
     Accept a folder that is new, or was begun with the same recipe.
 
     :param recipe: ready for JSON; groups of settings are mappings in it.
-    :raises ValueError: with the names of what differs.
+    :raises ValueError: with the names of what differs, or if it holds files of something else.
     """
     path = folder / RECIPE_FILE
     if not path.exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(f'{folder} holds other files already: name another folder')
         return
     try:
         before = json.loads(path.read_text())

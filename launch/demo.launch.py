@@ -44,15 +44,19 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'city_datum', default_value='47.5 8.7',
             description='Where on Earth the city is: the --datum of `fg2 demo`.'),
+        *source('localization').get_launch_description(LaunchContext()).get_launch_arguments(),
         OpaqueFunction(function=drive),
         included('rviz')])
 
 
-def included(name: str, **arguments: str) -> IncludeLaunchDescription:
+def source(name: str) -> PythonLaunchDescriptionSource:
     """Return another launch file of this folder."""
-    return IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(Path(__file__).parent / f'{name}.launch.py')),
-        launch_arguments=arguments.items())
+    return PythonLaunchDescriptionSource(str(Path(__file__).parent / f'{name}.launch.py'))
+
+
+def included(name: str, **arguments: str) -> IncludeLaunchDescription:
+    """Return the inclusion of another launch file."""
+    return IncludeLaunchDescription(source(name), launch_arguments=arguments.items())
 
 
 def drive(context: LaunchContext) -> list:

@@ -24,7 +24,8 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, OpaqueFunction,
-    RegisterEventHandler)
+    RegisterEventHandler, SetLaunchConfiguration)
+from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -56,18 +57,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'gnss', default_value='false', choices=['true', 'false'],
             description='Fuse GNSS, too, by navsat_transform_node; needs a datum.'),
-        OpaqueFunction(function=localization),
+        SetLaunchConfiguration(  # as navsat_transform_node has it
+            'map_projection', 'utm', condition=IfCondition(LaunchConfiguration('gnss'))),
+        IncludeLaunchDescription(  # with map -> odom left to the filter
+            PythonLaunchDescriptionSource(str(Path(__file__).parent / 'localization.launch.py')),
+            launch_arguments={'publish_tf': 'false'}.items()),
         OpaqueFunction(function=filters)])
-
-
-def localization(context: LaunchContext) -> list:
-    """Return the localization node, which leaves map -> odom to the filter."""
-    launch_file = Path(__file__).parent / 'localization.launch.py'
-    settings = {'publish_tf': 'false'}
-    if _argument(context, 'gnss') == 'true':
-        settings['map_projection'] = 'utm'  # as navsat_transform_node has it
-    return [IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(launch_file)), launch_arguments=settings.items())]
 
 
 def filters(context: LaunchContext) -> list:

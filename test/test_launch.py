@@ -27,6 +27,7 @@ import pytest
 import yaml
 
 pytest.importorskip('launch_ros')
+launch_sources = pytest.importorskip('launch.launch_description_sources')
 
 NOTE_TAKER = """#!{python}
 import json, os, sys, time
@@ -196,6 +197,18 @@ def test_filters_that_have_states_are_activated(launch):
 def test_gnss_needs_a_datum(launch):
     with pytest.raises(AssertionError, match=r"gnss:=true needs datum:='\[latitude, longitude\]'"):
         launch('localization_ekf.launch.py', 'gnss:=true')
+
+
+@pytest.mark.parametrize('name', ['localization', 'localization_ekf', 'replay', 'demo'])
+def test_all_arguments_are_listed(name):
+    """As `ros2 launch ... --show-args` does: those of what is included as well."""
+    context = pytest.importorskip('launch').LaunchContext()
+    source = launch_sources.PythonLaunchDescriptionSource(
+        str(ROOT / 'launch' / f'{name}.launch.py'))
+    arguments = source.get_launch_description(context).get_launch_arguments()
+    assert {'namespace', 'imagery_sources', 'image_topic', 'respawn', 'device'} <= {
+        each.name for each in arguments}
+    assert all(len(each.description) > 5 for each in arguments)
 
 
 def test_replay_plays_a_bag_by_its_own_time(launch):

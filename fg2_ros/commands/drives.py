@@ -31,7 +31,7 @@ from typing import Any, TYPE_CHECKING
 
 from fg2_ros.commands.bars import stage_bar
 from fg2_ros.commands.fleet_options import FleetOptions
-from fg2_ros.commands.options import add_options, Output
+from fg2_ros.commands.options import add_options, NetworkOptions, Output
 from fg2_ros.commands.tables import columns
 from fg2_ros.drives.settings import BuildSettings
 from fg2_ros.replay.settings import TopicNames
@@ -53,11 +53,25 @@ class BuildFiles:
         option={'metavar': 'BAG'})
 
 
+@dataclass(frozen=True)
+class RefineFiles:
+    """Whose poses are refined, and where the drives go."""
+
+    drives: Path = setting(
+        MISSING, 'A data set, or one drive, that was built with --smooth.', of=Path,
+        option={'positional': True, 'name': 'dataset', 'metavar': 'DATASET'})
+    out: Path = setting(
+        MISSING, 'The new data set: gets a folder for each drive, and index.html.', of=Path,
+        option={'metavar': 'FOLDER'})
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
     building = actions.add_parser('build', help='make a data set of bags')
     add_options(building, build, BuildFiles, BuildSettings, TopicNames, FleetOptions, Output)
+    refining = actions.add_parser('refine', help='make smoothed poses better with the images')
+    add_options(refining, refine, RefineFiles, NetworkOptions, Output)
 
 
 def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, fleet: FleetOptions,
@@ -82,6 +96,33 @@ def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, fleet:
         print(f'{write_drives_page(files.out)} shows it')
         output.write({'drives': [figures_of(drive) for drive in drives]})
     return int(len(drives) < len(bags))
+
+
+def refine(files: RefineFiles, network: NetworkOptions, output: Output) -> int:
+    """Let the tracker follow smoothed drives, smooth them with its poses, and write the page."""
+    from fg2_ros.datasets.drives import open_drives
+    from fg2_ros.drives.refine import refine_drive
+    from fg2_ros.evaluation.current_imagery import CurrentImagery
+    from fg2_ros.evaluation.drives.vehicle import Vehicle
+    from fg2_ros.files import sha256_of
+    from fg2_ros.localizer import Localizer
+    from fg2_ros.report.recorded_drives import write_drives_page
+    imagery = CurrentImagery()
+    vehicle = Vehicle(Localizer.load(
+        network.weights, imagery, device=network.device, precision=network.precision),
+        imagery, has_single=False)
+    weights = {'name': network.weights.name, 'sha256': sha256_of(network.weights),
+               'precision': network.precision}
+    drives = []
+    for drive in open_drives(files.drives):
+        with stage_bar() as show:
+            drives.append(refine_drive(
+                drive, files.out / drive.name, vehicle, weights,
+                lambda total, done: show(f'{drive.name}: images', total, done)))
+    tell(drives)
+    print(f'{write_drives_page(files.out)} shows it')
+    output.write({'drives': [figures_of(drive) for drive in drives]})
+    return 0
 
 
 def _build_all(bags: Mapping[str, Path], out: Path, settings: BuildSettings, topics: TopicNames,

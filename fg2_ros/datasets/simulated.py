@@ -86,12 +86,14 @@ class Frame:
     :param aerial: RGB.
     :param layers: bit field of what stands where; see `fg2_ros.training.panorama.layers`. None
         if nobody knows.
+    :param seen: (h, w) bool, which parts of the panorama are a picture; None for all.
     """
 
     panorama: np.ndarray
     yaw_rad: float
     aerial: Surroundings
     layers: Surroundings | None
+    seen: np.ndarray | None = None
 
 
 def cities(first: int, last: int, difficulties: Iterable[str] = ('standard', 'hard')

@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import math
 from pathlib import Path
+import shutil
 from typing import Any
 
 from fg2_ros.cameras.settings import camera_settings
@@ -35,11 +36,11 @@ from fg2_ros.drives.panoramas import file_name_of, turned, write_panorama
 from fg2_ros.drives.places import splits_of_places
 from fg2_ros.drives.readings import HEADING_KINDS, read_sensors
 from fg2_ros.drives.settings import BuildSettings
-from fg2_ros.drives.truth import read_drive_truth, remarks_of, Truth
+from fg2_ros.drives.truth import read_drive_truth, remarks_of, smoothed_track, Truth, VAGUE
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.recipe import bag_recipe, require_same, write_recipe
 from fg2_ros.replay.mounts import require_mounts, StaticMounts
-from fg2_ros.replay.recording import choose_topics, datum_of, Recording, Topics
+from fg2_ros.replay.recording import choose_topics, datum_of, FIX, Recording, Topics
 from fg2_ros.replay.settings import TopicNames
 from fg2_ros.replay.tracks import PoseTrack, read_truth, SECOND_NS
 from fg2_ros.ros.camera_images import CameraImage
@@ -50,6 +51,10 @@ NO_GROUND, UNUSABLE, TWICE = 'no imagery around it', 'image unusable', 'stamp of
 TRIED = 20  # images until one can be used
 
 Progress = Callable[[str, int, int], None]
+
+
+class NothingKept(ValueError):
+    """No image of a bag can be kept; the sentence counts the reasons."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,11 @@ def build_drive(bag: Path, folder: Path, settings: BuildSettings,
     with closing(Recording(bag)) as recording:
         job = _Job(recording, settings, topic_names, progress)
         write_recipe(folder, recipe)
-        job.build(folder, recipe)
+        try:
+            job.build(folder, recipe)
+        except NothingKept:
+            shutil.rmtree(folder)  # which holds what was begun here, for other settings to begin
+            raise
     return RecordedDrive(folder)
 
 
@@ -111,6 +120,8 @@ class _Job:
         self._frame = positions.frame
         self._sensors, self._antenna_m = read_sensors(
             recording, self._topics, vehicle, self._frame)
+        if settings.smooth:
+            positions = smoothed_track(positions, self._sensors, settings)
         self._truth = read_drive_truth(recording, positions, self._sensors, vehicle, settings)
         self._stamps = np.array(self._images.stamps(), np.int64)
         self._mount = _first_image(self._images, self._stamps, recording).base_from_camera
@@ -152,9 +163,10 @@ class _Job:
 
     def _require(self, chosen: _Chosen) -> None:
         if not len(chosen.stamp_ns):
-            raise ValueError(
+            raise NothingKept(
                 f'no image of {self._recording.path} can be kept: ' + ', '.join(
-                    f'{reason}: {count}' for reason, count in self._left_out_counts().items()))
+                    f'{reason}: {count}' for reason, count in self._left_out_counts().items())
+                + self._truth.said_of_vagueness * (VAGUE in self._left_out))
 
     def _left_out_counts(self) -> dict[str, int]:
         return {reason: count for reason, count in self._left_out.most_common() if count}
@@ -201,14 +213,25 @@ class _Job:
 def _topics(recording: Recording, settings: BuildSettings, names: TopicNames) -> Topics:
     heading = settings.truth_heading
     topics = choose_topics(
-        recording, asdict(names), camera_settings(settings.camera).topics, needed=('image',),
+        recording, asdict(names), camera_settings(settings.camera).topics,
+        needed=('image', 'truth'),
         others=(heading,) if heading else ())
     if heading and recording.types.get(heading) not in HEADING_KINDS:
         raise ValueError(f'--truth-heading {heading}: {recording.path} has no such topic of '
                          f'{" or ".join(HEADING_KINDS)}')
     if not topics.truth:
         raise ValueError(f'there is no ground truth in {recording.path}: name its topic (--truth)')
+    if settings.smooth:
+        return _to_be_smoothed(recording, topics)
     return topics
+
+
+def _to_be_smoothed(recording: Recording, topics: Topics) -> Topics:
+    """Return topics with the truth as GNSS, if there is no other: it gives nothing away."""
+    if recording.types[topics.truth] != FIX:
+        raise ValueError(f'--smooth is for fixes, and {topics.truth} is of '
+                         f'{recording.types[topics.truth]}')
+    return replace(topics, fix=topics.fix or topics.truth)
 
 
 def _positions(recording: Recording, topics: Topics, vehicle: VehicleMounts) -> PoseTrack:

@@ -32,7 +32,7 @@ import numpy as np
 MOST_IMAGES = 800  # that are compared with the one before
 TURNING_RADPS, AROUND_S = math.radians(3.0), 1.0  # images this near a turn tell most
 CONTRADICTION_S = 0.02
-UNTOLD = 'nothing: the drive does not tell it'
+UNTOLD, SWITCHED_OFF = 'nothing: the drive does not tell it', 'nothing: it is switched off'
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class CameraClock:
 
     def __str__(self) -> str:
         """Return what people are told of it."""
+        if self.told_by in (UNTOLD, SWITCHED_OFF):
+            return f'taken for that of the images, {self.told_by.removeprefix("nothing: ")}'
         return (f'{self.ahead_s * 1e3:+.0f} ms ahead of the images, sigma '
                 f'{self.sigma_s * 1e3:.0f} ms, told by {self.told_by}')
 
@@ -95,7 +97,7 @@ def camera_clock(wanted: str | float, truth: Truth, images: BagImages, stamps_ns
     :param wanted: 'auto', 'off' or the offset in seconds.
     """
     if wanted == OFF:
-        return CameraClock(0.0, 0.0, 'nothing: it is switched off')
+        return CameraClock(0.0, 0.0, SWITCHED_OFF)
     if wanted != AUTO:
         return CameraClock(float(wanted), 0.0, 'the user')
     return judged(_by_images(truth, images, stamps_ns), truth.odometry_clock)

@@ -109,6 +109,7 @@ def _rough_offset(residuals: Residuals) -> float | None:
     enough = known.sum(axis=1) >= max(LEAST_STEPS, known.sum(axis=1).max() / 2)
     if not enough.any():
         return None
+    size = size[:, known.any(axis=0)]
     cut = np.minimum(np.nan_to_num(size), np.nanmedian(size, axis=0))
     cost = np.where(enough, cut.sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.inf)
     best = int(np.argmin(cost))

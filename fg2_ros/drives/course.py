@@ -53,7 +53,7 @@ def course_by_odometry(positions: PoseTrack, odometry_ns: np.ndarray, odometry: 
     by_odometry = path[:, 0] + 1j * path[:, 1]
     by_gnss = positions.pose[known, 0] + 1j * positions.pose[known, 1]
     seconds = (stamps[known] - odometry_ns[0]) / SECOND_NS
-    turn, spread_m2, off_m2 = _alignments(seconds, by_odometry, by_gnss)
+    turn, spread_m2, off_m2 = alignments(seconds, by_odometry, by_gnss)
     with np.errstate(divide='ignore', invalid='ignore'):
         sigma_rad = np.sqrt(np.maximum(off_m2, sigma_m ** 2) / spread_m2)
     good = (sigma_rad <= VAGUEST_RAD) & (spread_m2 > 0)
@@ -94,18 +94,19 @@ def places_between(positions: PoseTrack, odometry_ns: np.ndarray, odometry: np.n
     return np.where(bends[:, None], np.stack([place.real, place.imag], axis=1), straight)
 
 
-def _alignments(seconds: np.ndarray, before: np.ndarray, after: np.ndarray
-                ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def alignments(seconds: np.ndarray, before: np.ndarray, after: np.ndarray,
+               window_s: float = WINDOW_S) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Return for the window around each place how one way is turned against the other.
 
     :param before: (N,) complex places, turned by the result into ``after``, moved and all.
+    :param window_s: to either side.
     :return: (N,) turns in rad; the squares of the places' distances from their middle, summed up
         (0 where that is too little); the mean square of what is left between the two ways.
     """
     before, after = before - before.mean(), after - after.mean()
-    first = np.searchsorted(seconds, seconds - WINDOW_S)
-    end = np.searchsorted(seconds, seconds + WINDOW_S, side='right')
+    first = np.searchsorted(seconds, seconds - window_s)
+    end = np.searchsorted(seconds, seconds + window_s, side='right')
     count = end - first
 
     def total(values: np.ndarray) -> np.ndarray:

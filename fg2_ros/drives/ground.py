@@ -28,7 +28,7 @@ from fg2_ros.drives.settings import GroundSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, Imagery, ImageryError, ImageryNotReady, open_imagery
 from fg2_ros.imagery.catalogue import CatalogueSource, choose_sources
-from fg2_ros.imagery.patch import partial_patch, PatchView
+from fg2_ros.imagery.patch import ImageryGaps, partial_patch, PatchView
 from fg2_ros.prefetch.job import require_permission
 import numpy as np
 
@@ -147,7 +147,7 @@ def _request(imagery: Imagery, view: PatchView) -> None:
 
 def _patch(imagery: Imagery, view: PatchView, wait_s: float) -> AerialPatch | None:
     """
-    Return what there is of a patch; None where there is no imagery.
+    Return what there is of a patch, be it little; None where there is no imagery.
 
     :raises ValueError: if there may be some, but not now.
     """
@@ -156,4 +156,4 @@ def _patch(imagery: Imagery, view: PatchView, wait_s: float) -> AerialPatch | No
     except ImageryError as error:
         if isinstance(error, ImageryNotReady) or imagery.status().offline:
             raise ValueError(f'{error}; the same command goes on from here') from None
-        return None
+        return error.patch if isinstance(error, ImageryGaps) else None

@@ -117,6 +117,9 @@ class TruthSettings:
         0.05, 'Of a truth whose messages have no covariance.', unit='m', between=(0.001, 100.0))
     truth_sigma_deg: float = setting(
         0.5, 'Of a heading that does not tell.', unit='deg', between=(0.01, 45.0))
+    smooth: bool = setting(
+        False, 'The truth is a NavSatFix that is metres off: it is smoothed over the whole drive, '
+        'with odometry; see also `fg2 drives refine`.')
     clock_offset: str = setting(
         AUTO, "What the truth's stamps are ahead of the camera's: auto estimates it, off takes "
         'them for equal.', parse=clock_of, option={'metavar': 'auto|off|SECONDS'})

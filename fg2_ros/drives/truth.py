@@ -25,6 +25,7 @@ from fg2_ros.drives.clock import ClockOffset, offset_from_odometry
 from fg2_ros.drives.course import course_alone, course_by_odometry, places_between
 from fg2_ros.drives.readings import HeadingTrack, read_headings
 from fg2_ros.drives.settings import TruthSettings
+from fg2_ros.drives.smoothing import Fixes, NO_POSES, Poses, smoothed_poses
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.replay.recording import Recording
 from fg2_ros.replay.tracks import base_from_antenna, interpolated, PoseTrack, SECOND_NS
@@ -83,6 +84,14 @@ class Truth:
     def sigma_m(self) -> np.ndarray:
         """Return (T,) sigmas of the positions, what is assumed where nothing is stated."""
         return np.nan_to_num(self.positions.sigma[:, 0], nan=self.settings.truth_sigma_m)
+
+    @property
+    def said_of_vagueness(self) -> str:
+        """Return how vague the truth is beside what is wanted of it, for people."""
+        sigma_deg = math.degrees(float(np.median(self.headings.sigma_rad)))
+        return (f'; its sigma is {np.median(self.sigma_m):.2g} m and {sigma_deg:.2g} degrees in '
+                f'the median, {self.settings.max_sigma_m:g} m (--max-sigma-m) and '
+                f'{math.degrees(WORST_SIGMA_RAD):g} degrees are wanted')
 
     @property
     def course_offset_rad(self) -> float:
@@ -150,6 +159,27 @@ class Truth:
         return np.abs(wrap_angle(np.nan_to_num(off - self.course_offset_rad))) > HEADING_RAD
 
 
+def smoothed_track(fixes: PoseTrack, sensors: SensorReadings, settings: TruthSettings,
+                   poses: Poses = NO_POSES) -> PoseTrack:
+    """
+    Return the poses along a drive, by the odometry's clock, that fit fixes and odometry best.
+
+    :param poses: what else is known, by the odometry's clock.
+    :raises ValueError: if there is no odometry, or nobody says how accurate the fixes are.
+    """
+    if np.isnan(fixes.sigma[:, 0]).any() and (
+            settings.truth_sigma_m == TruthSettings.truth_sigma_m):
+        raise ValueError('the fixes do not say how accurate they are, and smoothing needs to '
+                         'know: say --truth-sigma-m')
+    odometry_ns, odometry = sensors.odometry_stamp_ns, sensors.odometry
+    ahead_ns = ahead_ns_of(offset_from_odometry(fixes, odometry_ns, odometry))
+    smoothed = smoothed_poses(Fixes(
+        fixes.stamp_ns - ahead_ns, fixes.pose[:, :2],
+        np.nan_to_num(fixes.sigma[:, 0], nan=settings.truth_sigma_m), fixes.lever_m),
+        odometry_ns, odometry, poses)
+    return PoseTrack(fixes.frame, smoothed.stamp_ns, smoothed.pose, (0.0, 0.0), smoothed.sigma)
+
+
 def read_drive_truth(recording: Recording, positions: PoseTrack, sensors: SensorReadings,
                      vehicle: VehicleMounts, settings: TruthSettings) -> Truth:
     """
@@ -199,11 +229,26 @@ def jumps(positions: PoseTrack) -> np.ndarray:
     return positions.stamp_ns[1:][(stepped_m > JUMP_M) & (gap_ns <= DENSE_NS)]
 
 
+def smoothed_remark(sigma_m: np.ndarray, sigma_rad: np.ndarray) -> str:
+    """Return what is to be known of a truth that was smoothed."""
+    return (f'the poses are smoothed fixes: one sigma is {np.median(sigma_m):.2f} m and '
+            f'{math.degrees(float(np.median(sigma_rad))):.1f} degrees in the median, and errors '
+            'of neighbouring images are alike')
+
+
 def remarks_of(truth: Truth) -> Sequence[str]:
     """Return sentences on what is odd about a truth as a whole."""
+    remarks = []
+    if truth.settings.smooth:
+        remarks.append(smoothed_remark(truth.sigma_m, truth.headings.sigma_rad))
+    if np.isnan(truth.positions.sigma[:, 0]).any():
+        remarks.append(
+            'the truth does not say how accurate it is: one sigma of '
+            f'{truth.settings.truth_sigma_m:g} m is assumed (--truth-sigma-m)')
     offset_rad = truth.course_offset_rad
-    if not abs(offset_rad) > LASTING_RAD:
-        return ()
-    return (f'the true heading ({truth.heading}) is {math.degrees(offset_rad):+.1f} degrees from '
+    if abs(offset_rad) > LASTING_RAD:
+        remarks.append(
+            f'the true heading ({truth.heading}) is {math.degrees(offset_rad):+.1f} degrees from '
             'the course all the time (counter-clockwise is positive): is its sensor turned, or '
-            'base_link? It is taken as it is; --heading-offset-deg changes a --truth-heading',)
+            'base_link? It is taken as it is; --heading-offset-deg changes a --truth-heading')
+    return remarks

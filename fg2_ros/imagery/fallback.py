@@ -64,6 +64,7 @@ class FallbackImagery:
         Return a patch; see `Imagery.patch`.
 
         :raises ImageryNotReady: if a source that works is still fetching after ``wait_s``.
+        :raises ImageryGaps: if all together have less than half of it.
         :raises ImageryError: if no source has it; says why, of each.
         """
         deadline = time.monotonic() + wait_s
@@ -81,7 +82,7 @@ class FallbackImagery:
                 break
         self._asked = asked
         if patch is None or patch.valid_share < 1 - MAX_MISSING:
-            raise _united(problems)
+            raise _united(problems, patch)
         self._note(patch)
         return patch
 
@@ -132,8 +133,13 @@ class FallbackImagery:
             native_resolution_m=patch.native_resolution_m)
 
 
-def _united(problems: list[ImageryError]) -> ImageryError:
-    """Return one error of several: not ready if one of them may still become a patch."""
-    waiting = any(isinstance(problem, ImageryNotReady) for problem in problems)
-    kind = ImageryNotReady if waiting else ImageryError
-    return kind('; '.join(str(problem) for problem in problems))
+def _united(problems: list[ImageryError], patch: AerialPatch | None) -> ImageryError:
+    """
+    Return one error of several: not ready if one of them may still become a patch.
+
+    :param patch: what there is, all sources together.
+    """
+    sentence = '; '.join(str(problem) for problem in problems)
+    if any(isinstance(problem, ImageryNotReady) for problem in problems):
+        return ImageryNotReady(sentence)
+    return ImageryError(sentence) if patch is None else ImageryGaps(sentence, patch)

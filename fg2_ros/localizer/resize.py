@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 RESIZES = ('bilinear', 'area')
+WHOLE = 0.99  # share of a network's pixel that must have been seen
 
 
 def resized(image: np.ndarray, hw: tuple[int, int], how: str) -> np.ndarray:
@@ -42,6 +43,12 @@ def resized(image: np.ndarray, hw: tuple[int, int], how: str) -> np.ndarray:
     shrinks = image.shape[0] >= hw[0]
     return cv2.resize(
         image, hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def seen_resized(seen: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
+    """Return which pixels of an image of another size show a picture, (H, W) bool of (h, w)."""
+    return cv2.resize(
+        seen.astype(np.float32), hw[::-1], interpolation=cv2.INTER_AREA) > WHOLE
 
 
 def turned(image: np.ndarray, up_yaw_rad: float, size_px: int) -> np.ndarray:

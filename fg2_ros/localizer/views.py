@@ -26,12 +26,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
-import cv2
 from fg2_ros.geometry.panorama import north_aligned, pixel_from_direction
-from fg2_ros.localizer.resize import resized
+from fg2_ros.localizer.resize import resized, seen_resized
 import numpy as np
-
-WHOLE = 0.99  # share of a network's pixel that must have been seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +74,7 @@ class PanoramaView:
         """
         image, seen = resized(given.pixels, hw, how), None
         if given.seen is not None:
-            share = cv2.resize(
-                given.seen.astype(np.float32), hw[::-1], interpolation=cv2.INTER_AREA)
-            seen = share > WHOLE
+            seen = seen_resized(given.seen, hw)
             image = np.where(seen[..., None], image, np.uint8(0))
             seen, _ = north_aligned(seen, yaw_rad)
         rolled, heading_rad = north_aligned(image, yaw_rad)

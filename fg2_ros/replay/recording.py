@@ -178,7 +178,7 @@ def choose_topics(recording: Recording, wanted: dict[str, str | None],
     :param others: topics that are something else, although their types are those of inputs.
     :raises ValueError: with a sentence, if something is lacking or ambiguous.
     """
-    truth = _chosen_truth(recording, wanted.get('truth'))
+    truth = _chosen_truth(recording, wanted.get('truth'), 'truth' in needed)
     aside = {truth, datum_of(truth), datum_of(TRUTH), *others}
     cameras = tuple(_camera_of_ring(recording, topic) for topic in ring)
     if cameras:
@@ -197,7 +197,7 @@ def _camera_of_ring(recording: Recording, topic: str) -> tuple[str, str]:
             _checked(recording, 'camera_info', info_topic_of(name)))
 
 
-def _chosen_truth(recording: Recording, topic: str | None) -> str:
+def _chosen_truth(recording: Recording, topic: str | None, is_needed: bool) -> str:
     if topic is None:
         topic = TRUTH if recording.types.get(TRUTH) in KINDS['truth'] else NO_TOPIC
     if topic == NO_TOPIC:
@@ -205,8 +205,8 @@ def _chosen_truth(recording: Recording, topic: str | None) -> str:
     datum = datum_of(_checked(recording, 'truth', topic))
     if recording.types[topic] in POSES and not recording.count(datum):
         raise ValueError(f'the ground truth on {topic} needs the origin of its map, a {FIX} on '
-                         f'{datum}, which {recording.path} does not have: record it, or say '
-                         f'--truth {NO_TOPIC}')
+                         f'{datum}, which {recording.path} does not have: record it'
+                         + ('' if is_needed else f', or say --truth {NO_TOPIC}'))
     return topic
 
 

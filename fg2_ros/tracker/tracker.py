@@ -303,7 +303,8 @@ class Tracker:
         if before_ns is None:
             return 1.0
         driven_m = self._motion(before_ns, stamp_ns).driven_m
-        return -math.expm1(-driven_m / self.settings.calibration.correlation_m)
+        # n of them with exponentially correlated errors are worth so many independent ones.
+        return math.tanh(driven_m / (2 * self.settings.calibration.correlation_m))
 
     def _slow_inputs(self, stamp_ns: int, grids: list[PoseGrid]) -> list[np.ndarray]:
         """Return what is new in GNSS and headings, whose errors last: little at a time."""

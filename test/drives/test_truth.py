@@ -149,6 +149,13 @@ def test_stated_covariances_are_believed():
     assert reasons.tolist() == ['', VAGUE, '']
 
 
+def test_a_truth_that_states_no_accuracy_is_told():
+    track = positions()
+    assert remarks_of(truth(track)) == []
+    track.sigma[400:500, 0] = np.nan
+    assert 'does not say how accurate it is: one sigma of 0.05 m' in remarks_of(truth(track))[0]
+
+
 def test_a_jump_and_what_odometry_knows_better():
     track = positions()
     track.pose[300:, 0] += 1.5

@@ -17,16 +17,18 @@
 from array import array
 import math
 from test.helpers.spheres import colour, largest_difference, picture
-from test.helpers.vehicle import at, FakeLocalizer, fix, FRAME, imu, odometry, transform
+from test.helpers.vehicle import (
+    at, FakeImagery, FakeLocalizer, fix, FRAME, imu, odometry, RELIABLE, transform)
 
 import cv2
 from fg2_ros.geometry.panorama import pixel_directions, rotation3
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.ros.conversions import image_from_rgb
+from fg2_ros.ros.loading import Loaded
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
 import yaml
 
@@ -88,6 +90,14 @@ def show(vehicle, rgb, mount=np.eye(3), tilt=np.eye(3), **parameters):
     vehicle.send(image_from_rgb(rgb, Header(stamp=stamp, frame_id='camera')))
     vehicle.until(lambda: vehicle.localizer.panoramas or vehicle.logged('no pose'), 'it is seen')
     return vehicle.localizer
+
+
+def get_ready(vehicle) -> None:
+    """Send everything but the image, of an upright camera."""
+    vehicle.send_transforms(mounted(np.eye(3)))
+    vehicle.send_odometry_tf(at(1.0))
+    vehicle.send_prior(at(1.0))
+    vehicle.until(lambda: vehicle.is_ready(at(1.0)), 'the prior has arrived')
 
 
 def level_sphere(shape, base_from_camera: Pose2):
@@ -191,12 +201,31 @@ def test_the_vehicle_in_the_picture_is_masked(vehicle, onlooker, tmp_path):
 def test_transparent_and_deep_png_are_pictures(vehicle, onlooker, pixels):
     """An opacity has no say, and 16 bits become 8."""
     vehicle.start(datum=DATUM)
-    vehicle.send_mount()
-    vehicle.send_odometry_tf(at(1.0))
-    vehicle.send_prior(at(1.0))
-    vehicle.until(lambda: vehicle.is_ready(at(1.0)), 'the prior has arrived')
+    get_ready(vehicle)
     message = CompressedImage(header=Header(stamp=at(1.0), frame_id='camera'), format='png')
     message.data = array('B', cv2.imencode('.png', pixels)[1].tobytes())
     vehicle.send(message)
     vehicle.until(lambda: onlooker.panoramas, 'it is seen')
     np.testing.assert_array_equal(onlooker.panoramas[0], SPHERE)
+
+
+def test_a_pinhole_camera_with_distortion_is_rectified(vehicle, onlooker):
+    """To the projection matrix of its camera_info, as OpenCV does."""
+    infos = vehicle.node.create_publisher(CameraInfo, 'camera_info', RELIABLE)
+    node = vehicle.start(lambda settings: Loaded(onlooker, FakeImagery(), needs_intrinsics=True),
+                         datum=DATUM)
+    vehicle.until(lambda: infos.get_subscription_count() > 0, 'the node hears camera_info')
+    matrix, distortion = np.array([[100.0, 0, 79.5], [0, 100, 59.5], [0, 0, 1]]), [-0.4, 0.1, 0, 0]
+    infos.publish(CameraInfo(
+        width=160, height=120, k=matrix.ravel(), d=distortion, distortion_model='plumb_bob',
+        r=np.eye(3).ravel(), p=np.hstack([matrix, np.zeros((3, 1))]).ravel()))
+    intrinsics = node._parts.pipeline.cameras.intrinsics[0]
+    vehicle.until(lambda: intrinsics._newest is not None, 'the calibration has arrived')
+    get_ready(vehicle)
+    raw = cv2.resize(SPHERE, (160, 120), interpolation=cv2.INTER_AREA)
+    vehicle.send(image_from_rgb(raw, Header(stamp=at(1.0), frame_id='camera')))
+    vehicle.until(lambda: onlooker.panoramas, 'it is seen')
+    shown, inner = onlooker.panoramas[0], np.s_[10:-10, 10:-10]
+    expected = cv2.undistort(raw, matrix, np.array(distortion))
+    assert largest_difference(shown[inner], expected[inner]) <= 8
+    assert largest_difference(shown[inner], raw[inner]) > 30

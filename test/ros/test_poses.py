@@ -16,15 +16,18 @@
 
 import math
 from test.helpers.vehicle import (
-    at, FRAME, image, later, MOUNT, ODOMETRY, PATIENCE_S, planar, TRUTH, Vehicle)
+    at, fix, FRAME, image, imu, later, MOUNT, ODOMETRY, odometry, PATIENCE_S, planar, TRUTH,
+    Vehicle)
 import time
 
-from fg2_ros.geometry.se2 import wrap_angle
+from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.ros.conversions import stamp_ns
 from nav_msgs.msg import Odometry
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, NavSatFix
+from std_srvs.srv import Trigger
 from tf2_ros import Buffer
 
 DATUM = list(FRAME.datum)
@@ -86,6 +89,49 @@ def test_transform_serves_lookups_at_the_newest_odometry(vehicle):
     for tenth in range(6):
         assert buffer.can_transform('map', 'base_link', at(1.0 + tenth / 10))
     assert [pose.header.stamp for pose in vehicle.heard['fg2/pose']] == [at(1.0)]
+
+
+def held_at(vehicle, stamp, step: Pose2) -> Pose2:
+    """Let the odometry's time go on to a stamp; return the map -> odom that is broadcast then."""
+    vehicle.send(odometry(stamp, ODOMETRY.compose(step)))
+    found = vehicle.until(lambda: [
+        item for item in broadcasts(vehicle) if item.header.stamp == later(stamp, 0.2)],
+        'map -> odom is broadcast')[-1].transform
+    return planar(found.translation, found.rotation)
+
+
+def drive(vehicle, begin_s: float, metres: float, off_m: float) -> Pose2:
+    """Drive ahead for a second and send an image that places the vehicle off odometry's way."""
+    for tenth in range(1, 11):
+        step = Pose2(metres + 0.4 * tenth, 0.0, 0.0)
+        vehicle.send(odometry(at(begin_s + tenth / 10), ODOMETRY.compose(step)))
+    stamp, truth = at(begin_s + 1), TRUTH.compose(step)
+    vehicle.localizer.truth = truth._replace(x=truth.x + off_m)
+    vehicle.send_odometry_tf(stamp, ODOMETRY.compose(step))
+    vehicle.send(fix(stamp, truth))
+    vehicle.send(imu(stamp))
+    inputs = vehicle.under_test[0]._localization.inputs
+    vehicle.until(lambda: inputs.now_ns() == stamp_ns(stamp) and vehicle.is_ready(stamp),
+                  'odometry and the prior have arrived')
+    vehicle.send(image(stamp))
+    vehicle.pose_at(stamp)
+    return step
+
+
+def test_a_correction_is_blended_and_a_relocalization_is_not(vehicle):
+    """Nothing jumps that did not (F1); what was lost is where it is found, at once."""
+    node = vehicle.start(datum=DATUM, transform__rate_hz=50.0, transform__blend_s=1.0)
+    vehicle.send_all(at(1.0))
+    vehicle.pose_at(at(1.0))
+    step = drive(vehicle, 1.0, 0.0, off_m=1.0)
+    held = [held_at(vehicle, at(2.0 + tenth / 10), step).x for tenth in range(1, 13)]
+    moved = np.diff(held)
+    assert held[-1] - held[0] > 0.1 and moved.min() >= -1e-9
+    assert moved.max() < 0.25 * (held[-1] - held[0])
+    vehicle.call(Trigger, f'{node.get_fully_qualified_name()}/relocalize', Trigger.Request())
+    step = drive(vehicle, 3.2, 4.0, off_m=4.0)
+    found = held_at(vehicle, at(4.21), step).compose(ODOMETRY.compose(step))
+    assert found.x == pytest.approx(vehicle.localizer.truth.x, abs=0.3)
 
 
 def test_transform_ends_when_there_was_no_pose_for_long(vehicle):
@@ -271,7 +317,7 @@ def test_rejected_estimate_is_not_published(vehicle):
     vehicle.send_all(at(1.0))
     vehicle.until_logged('agree with no place near the prior')
     vehicle.until_diagnosed(
-        lambda found: (found['rejected: agreement'], found['accepted']) == ('1', '0')
+        lambda found: (found.get('rejected: agreement'), found['accepted']) == ('1', '0')
         and 'is the heading right' in found['last rejection'], 'the rejection is counted')
     assert not vehicle.heard['fg2/pose'] and not broadcasts(vehicle)
 

@@ -24,6 +24,7 @@ import logging
 from pathlib import Path
 import tempfile
 
+from fg2_ros.datasets.drives import TRAIN, VALIDATION
 from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives import recorded, rendered
 from fg2_ros.evaluation.drives.calibration import (
@@ -101,8 +102,9 @@ def require_enough(runs: Sequence[Run], split: str) -> None:
     if len(runs) < LEAST_RUNS or images < LEAST_IMAGES:
         raise ValueError(
             f'these drives have {images} images for {split} in {len(runs)} pieces of road: at '
-            f'least {LEAST_IMAGES} in {LEAST_RUNS} are needed. Add drives, or --split '
-            'train+validation if the weights have not been trained on them')
+            f'least {LEAST_IMAGES} in {LEAST_RUNS} are needed. Add drives' + (
+                f', or --split {TRAIN}+{VALIDATION} if the weights have not been trained on them'
+                if split == VALIDATION else ''))
 
 
 def described(runs: Sequence[Run], paths: Sequence[Path], split: str) -> str:

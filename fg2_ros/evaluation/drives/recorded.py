@@ -24,13 +24,15 @@ import math
 from pathlib import Path
 import zlib
 
-from fg2_ros.datasets.drives import Keyframe, open_drives, RecordedDrive, SensorReadings, TEST
+from fg2_ros.datasets.drives import (
+    Keyframe, open_drives, RecordedDrive, require_images, SensorReadings, TEST)
 from fg2_ros.evaluation.drives import rendered
 from fg2_ros.evaluation.drives.readings import GnssReadings, HeadingReadings, OdometryReadings
 from fg2_ros.evaluation.drives.settings import EVERY_SPLIT
 from fg2_ros.evaluation.drives.stream import CameraFrame, DriveImage, SensorStream, Sigma
 from fg2_ros.files import names_apart
-from fg2_ros.simulation.sensors import GnssModel, simulate_gnss
+from fg2_ros.simulation.sensors import (
+    GnssModel, ImuModel, OdometryModel, simulate_gnss, simulate_imu, simulate_odometry)
 from fg2_ros.simulation.trajectory import Trajectory
 import numpy as np
 
@@ -102,6 +104,7 @@ def runs_of(paths: Sequence[Path], split: str | None = None,
     """
     drives = list({drive.folder.resolve(): drive for path in paths
                    for drive in open_drives(path)}.values())
+    require_images(drives)
     split = split or split_of(drives)
     runs = [run for name, drive in zip(names_apart([drive.folder for drive in drives]), drives)
             for run in drive_runs(name, drive, split, longest_m)]
@@ -159,12 +162,14 @@ def stream_of(run: Run) -> SensorStream:
         CameraFrame((keyframe.stamp_ns - begin_ns) / 1e9, keyframe.base, DriveImage(run, index),
                     Sigma(_known(keyframe.sigma_m), _known(keyframe.sigma_rad)))
         for index, keyframe in enumerate(run.keyframes))
+    way = true_way(shots)
     gnss = (gnss_readings(readings, begin_ns, end_ns) if has_fixes(run)
-            else gnss_around_truth(run, shots))
-    return SensorStream(
-        shots, gnss,
+            else gnss_around_truth(run, way))
+    odometry, heading = (motion_along_truth(run, way) if is_bare(run) else (
         odometry_readings(readings, begin_ns, end_ns),
-        heading_readings(readings, begin_ns, end_ns), run.drive.imagery, run.drive.map_frame,
+        heading_readings(readings, begin_ns, end_ns)))
+    return SensorStream(
+        shots, gnss, odometry, heading, run.drive.imagery, run.drive.map_frame,
         facts.base_from_camera, facts.antenna_m)
 
 
@@ -173,18 +178,34 @@ def has_fixes(run: Run) -> bool:
     return len(run.drive.sensors.fix_m) > 0
 
 
-def gnss_around_truth(run: Run, shots: Sequence[CameraFrame]) -> GnssReadings:
+def is_bare(run: Run) -> bool:
+    """Return whether there are no sensors at all: of images with a table of their poses."""
+    sensors = run.drive.sensors
+    return not (has_fixes(run) or len(sensors.odometry) or len(sensors.heading))
+
+
+def true_way(shots: Sequence[CameraFrame]) -> Trajectory:
+    """Return the way from image to image."""
+    time_s = np.array([0.0, *(shot.time_s for shot in shots)])
+    east_m, north_m, yaw_rad = np.array([shots[0].truth, *(shot.truth for shot in shots)]).T
+    unused = np.zeros(len(time_s))
+    return Trajectory(time_s, east_m, north_m, np.unwrap(yaw_rad), *[unused] * 4)
+
+
+def gnss_around_truth(run: Run, way: Trajectory) -> GnssReadings:
     """
     Return the fixes of a simulated receiver on the way of a run.
 
     A search begins with a fix, and the truth itself would give away what is to be found.
     """
-    time_s = np.array([0.0, *(shot.time_s for shot in shots)])
-    east_m, north_m, yaw_rad = np.array([shots[0].truth, *(shot.truth for shot in shots)]).T
-    unused = np.zeros(len(time_s))
-    way = Trajectory(time_s, east_m, north_m, np.unwrap(yaw_rad), *[unused] * 4)
     model = GnssModel(antenna_m=(*run.drive.facts.antenna_m, 0.0))
     return rendered.gnss_readings(simulate_gnss(way, model, _rng(run, 13)))
+
+
+def motion_along_truth(run: Run, way: Trajectory) -> tuple[OdometryReadings, HeadingReadings]:
+    """Return simulated odometry and headings on the way of a run: none is followed without."""
+    return (rendered.odometry_readings(simulate_odometry(way, OdometryModel(), _rng(run, 19))),
+            rendered.heading_readings(simulate_imu(way, ImuModel(), _rng(run, 23))))
 
 
 def gnss_readings(readings: SensorReadings, begin_ns: int, end_ns: int) -> GnssReadings:

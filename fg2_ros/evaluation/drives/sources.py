@@ -145,7 +145,8 @@ class RecordedDrives:
             'split': self.which.split or recorded.split_of(run.drive for run in runs),
             'recorded_drives': len({run.drive.folder for run in runs}),
             'length_m': sum(run.length_m for run in runs),
-            'simulated_fixes': not all(recorded.has_fixes(run) for run in runs)}
+            'simulated_fixes': not all(recorded.has_fixes(run) for run in runs),
+            'simulated_motion': any(recorded.is_bare(run) for run in runs)}
 
     def identity(self) -> dict[str, Any]:
         """Return the digests of the drives' tables of images."""

@@ -20,10 +20,11 @@ import hashlib
 import math
 from pathlib import Path
 
-from fg2_ros.datasets.drives import Keyframe, KEYFRAMES_FILE, open_drives, RecordedDrive
+from fg2_ros.datasets.drives import (
+    Keyframe, KEYFRAMES_FILE, open_drives, RecordedDrive, require_images)
 from fg2_ros.datasets.simulated import Frame, Surroundings
 from fg2_ros.imagery.patch import PatchView
-from fg2_ros.localizer.resize import resized
+from fg2_ros.localizer.resize import resized, seen_resized
 from fg2_ros.network.config import FG2Config
 from fg2_ros.training.panorama.samples import SampleSettings
 
@@ -43,6 +44,7 @@ class RecordedFrames:
     def __init__(self, data_set: Path, split: str, config: FG2Config):
         """Read the keyframes' poses."""
         self.drives = open_drives(data_set)
+        require_images(self.drives)
         self._config, self._reach_m = config, reach_m(config)
         self._keyframes = [(drive, keyframe) for drive in self.drives
                            for keyframe in drive.keyframes if keyframe.split == split]
@@ -62,10 +64,11 @@ class RecordedFrames:
         :raises ImageryError: if most of the ground around it is missing.
         """
         drive, keyframe = self._keyframes[index]
-        panorama = resized(drive.panorama(keyframe), self._config.ground_image_hw,
-                           self._config.image_resize)
+        hw, seen = self._config.ground_image_hw, drive.seen(keyframe)
         return Frame(
-            panorama, drive.camera_of(keyframe).yaw, self._ground(drive, keyframe), layers=None)
+            resized(drive.panorama(keyframe), hw, self._config.image_resize),
+            drive.camera_of(keyframe).yaw, self._ground(drive, keyframe), layers=None,
+            seen=None if seen is None else seen_resized(seen, hw))
 
     def _ground(self, drive: RecordedDrive, keyframe: Keyframe) -> Surroundings:
         """Return the ground around the camera, no finer than the network sees it."""

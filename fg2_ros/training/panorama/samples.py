@@ -229,6 +229,8 @@ def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
         ground, aerial = varied(ground, rng), varied(aerial, rng)
     if settings.vary_cameras:
         ground, aerial = another_camera(ground, rng), another_survey(aerial, rng)
+    if frame.seen is not None:
+        ground = blackened(ground, frame.seen, mirrored, yaw_rad - yaw_error_rad)
     return Sample(
         np.ascontiguousarray(ground), np.ascontiguousarray(aerial),
         rotation.astype(np.float32), translation.astype(np.float32), coverage,
@@ -252,6 +254,19 @@ class Turn(NamedTuple):
         if not settings.turn_world:
             return cls(0.0, False)
         return cls(rng.uniform(-np.pi, np.pi), bool(rng.integers(2)))
+
+
+def blackened(ground: np.ndarray, seen: np.ndarray, mirrored: bool, yaw_rad: float
+              ) -> np.ndarray:
+    """
+    Return a north-aligned panorama that is black where no camera saw anything.
+
+    So it is where the network is used, whatever was varied. There, cells of the ground that were
+    made of nothing have no say; here they learn what all cells do that tell nothing: to match
+    nothing (`fg2_ros.training.panorama.pose_contrast`).
+    """
+    aligned, _ = north_aligned(seen[:, ::-1] if mirrored else seen, yaw_rad)
+    return np.where(aligned[..., None], ground, np.uint8(0))
 
 
 class TurnedWorld(NamedTuple):

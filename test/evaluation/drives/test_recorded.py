@@ -20,6 +20,7 @@ import json
 import math
 from pathlib import Path
 from test.helpers.ground_reader import GroundReader
+from test.helpers.local_files import plain_tiles, write_mbtiles
 from test.helpers.recorded_drive import record, SIGMA_M, SIGMA_RAD
 from types import SimpleNamespace
 
@@ -360,6 +361,38 @@ def test_the_command_evaluates_recorded_drives_with_several_weights(
     assert 'The same drives with several weights' in (tmp_path / 'page.html').read_text()
     assert main([*arguments, '--split', 'all']) == 1
     assert "split was 'test'" in capsys.readouterr().err
+
+
+def test_an_imported_drive_is_evaluated(simulated, data_set, tmp_path, monkeypatch):
+    """Images with a table of their poses, from the table to the page; there are no sensors."""
+    stream = stream_of(simulated)
+
+    class ReaderInItsMap(NumberReader):
+
+        def truth(self, image):
+            x, y, yaw = super().truth(image).compose(stream.base_from_camera.inverse())
+            return Pose2.at(self.map_frame.map_from_geodetic(
+                *stream.map_frame.geodetic_from_map(x, y)), yaw)
+
+    monkeypatch.setattr(Localizer, 'load', lambda _, imagery, **__: ReaderInItsMap(
+        stream, imagery))
+    ground = write_mbtiles(
+        tmp_path / 'grey.mbtiles', plain_tiles(stream.map_frame.datum, 17, 128), format='png',
+        minzoom='17', maxzoom='17', attribution='a survey')
+    recorded_drive = data_set / 'monday'
+    assert main([
+        'import', str(recorded_drive / 'keyframes.csv'), '--images',
+        str(recorded_drive / 'images'), '--heading', 'yaw', '--source', str(ground), '--every',
+        '0', '--reach', '60', '--resolution', '0.5', '--split', 'test', '--out',
+        str(tmp_path / 'set')]) == 0
+    assert main(['evaluate', 'drives', str(tmp_path / 'set'), '--report',
+                 str(tmp_path / 'page.html'), '--json', str(tmp_path / 'a.json')]) == 0
+    found = json.loads((tmp_path / 'a.json').read_text())
+    assert found['frames'] == SPEC.frames and found['published_share'] > 0.5
+    assert found['median_error_m'] < 1.0 and found['single_frame']['median_error_m'] < 1.0
+    assert found['simulated_fixes'] and found['simulated_motion']
+    assert 'a survey' in (tmp_path / 'set' / 'index.html').read_text()
+    assert (tmp_path / 'page.html').stat().st_size > 10_000
 
 
 @pytest.mark.parametrize('wrong, words', [

@@ -18,11 +18,13 @@ import pickle
 from test.helpers.beacon_drive import POSE, write_beacon_drive
 from test.helpers.beacon_scene import COLOURS, find
 
+from fg2_ros.datasets.drives import IMAGES, MASKS
 from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.network.config import FG2Config
 from fg2_ros.training.drives.frames import identity_of, RecordedFrames
 from fg2_ros.training.panorama.samples import FrameDataset, SampleSettings
 import numpy as np
+from PIL import Image
 import pytest
 
 CONFIG = FG2Config.preset('sim')
@@ -60,6 +62,35 @@ def test_truth_maps_the_ground_onto_the_panorama(data_set, number):
 def test_nobody_knows_the_layers_of_samples(data_set):
     sample = FrameDataset(RecordedFrames(data_set, 'train', CONFIG), CONFIG, PLAIN, 0)[0]
     assert sample.has_layers == 0 and not sample.coverage.any()
+
+
+@pytest.fixture(scope='module')
+def quarters(tmp_path_factory):
+    """Return data sets of the same images, without and with a mask: one quarter is a picture."""
+    seen = np.tile(np.arange(1280) < 320, (640, 1))
+    folders = [tmp_path_factory.mktemp(name) for name in ('whole', 'masked')]
+    for folder in folders:
+        drive = write_beacon_drive(folder / 'first', ['train'], 64)
+        Image.fromarray(np.where(seen[..., None], np.uint8([250, 220, 200]), np.uint8(60))).save(
+            drive / IMAGES / '0.png')
+    (drive / MASKS).mkdir()
+    Image.fromarray(np.uint8(255) * seen).save(drive / MASKS / '0.png')
+    return folders
+
+
+@pytest.mark.parametrize('settings', [
+    PLAIN, SampleSettings(), SampleSettings(vary_cameras=True)])
+def test_what_no_camera_saw_is_black_whatever_is_varied(quarters, settings):
+    """As in use, turned and mirrored with the panorama, whose other parts are as they were."""
+    for number in range(4):
+        whole, masked = (FrameDataset(
+            RecordedFrames(folder, 'train', CONFIG), CONFIG, settings, seed=0)[number].ground
+            for folder in quarters)
+        black = ~masked.any(-1)
+        assert black.all(0).mean() == pytest.approx(0.75, abs=0.01)
+        assert np.array_equal(masked[:, ~black.all(0)], whole[:, ~black.all(0)])
+        if settings is PLAIN:
+            assert not masked[whole[..., 0] < 100].any() and masked[whole[..., 0] > 245].all()
 
 
 def test_frames_are_those_of_the_split(data_set):
