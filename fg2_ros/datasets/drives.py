@@ -33,10 +33,11 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
-from fg2_ros.datasets.frames import read_image
+from fg2_ros.datasets.frames import read_image, UnreadableFrame
 from fg2_ros.datasets.ground_cells import CellLayout, GroundCells
 from fg2_ros.files import replacing
 from fg2_ros.geometry.frames import MapFrame
@@ -200,6 +201,34 @@ def open_drives(path: Path) -> list[RecordedDrive]:
         raise ValueError(f'there is no drive in {path}: {DRIVE_FILE} is in none of its folders; '
                          '"fg2 drives build" and "fg2 import" make them')
     return [RecordedDrive(folder) for folder in folders]
+
+
+def require_images(drives: Iterable[RecordedDrive]) -> None:
+    """
+    Refuse drives whose images are not all there and whole, before hours are spent on them.
+
+    :raises UnreadableFrame: naming the first such file, and what to do.
+    """
+    for drive in drives:
+        for keyframe in drive.keyframes:
+            path = drive.folder / IMAGES / keyframe.image
+            if not _is_whole(path):
+                raise UnreadableFrame(
+                    f'{path} is missing or damaged: remove it and {drive.folder / DRIVE_FILE}, '
+                    'and the command that made the drive goes on from there')
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a file is there, and a JPEG begins and ends as one."""
+    if path.suffix != '.jpg':
+        return path.exists()
+    try:
+        with open(path, 'rb') as file:
+            begin = file.read(2)
+            file.seek(-2, os.SEEK_END)
+            return (begin, file.read(2)) == (b'\xff\xd8', b'\xff\xd9')
+    except OSError:
+        return False
 
 
 def write_drive(folder: Path, facts: DriveFacts, keyframes: Iterable[Keyframe],

@@ -118,7 +118,9 @@ def write_city(city: RenderedCity, folder: Path, settings: RenderSettings, scene
     height, width = settings.rendered_hw
     ground = {'aerial': scene.orthophoto(),
               'layers': Surroundings(city_layers(scene.city), RESOLUTION_M, (0.0, 0.0))}
-    content: dict[str, Any] = {'yaw_rad': np.array([pose.yaw_rad for pose in poses])}
+    content: dict[str, Any] = {
+        'yaw_rad': np.array([pose.yaw_rad for pose in poses]),
+        'place_m': np.array([(pose.east_m, pose.north_m) for pose in poses])}
     for index, pose in enumerate(poses):
         panorama = scene.panorama(pose, width, height, frame=index)
         content[f'panorama_{index}'] = encoded(_shrunk(panorama, settings.ground_hw), '.jpg')
@@ -152,6 +154,19 @@ def read_frame(path: Path, index: int) -> Frame:
         return Frame(
             image('panorama'), float(content['yaw_rad'][index]), around('aerial'),
             around('layers'))
+
+
+def read_places(path: Path) -> np.ndarray:
+    """
+    Return the (N, 2) places, east and north in metres, of the cameras in a city's file.
+
+    :raises ValueError: if it was written before places were kept.
+    """
+    with np.load(path) as content:
+        if 'place_m' not in content:
+            raise ValueError(f'{path} does not say where its cameras are: remove it, and it is '
+                             'rendered again')
+        return content['place_m']
 
 
 def render_missing(

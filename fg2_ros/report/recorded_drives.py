@@ -158,10 +158,14 @@ def _facts(drive: RecordedDrive) -> dict[str, str]:
     truth, ground, origin = drive.facts.truth, drive.facts.ground, drive.facts.origin
     clock = truth.get('clock') or {}
     facts = {'made of': origin.get('bag') or origin.get('table'),
+             'origin of its map': ', '.join(f'{each:.5f}' for each in drive.facts.datum_deg),
              'truth': truth.get('topic') or truth.get('told_by'),
              'true heading': truth.get('heading')}
     if 'words' in clock:
         facts['clock of the truth'] = clock['words']
+    for by in ('images', 'odometry'):
+        if clock.get(f'by_{by}'):
+            facts[f'its clock by {by}'] = _offset(clock[f'by_{by}'])
     if truth.get('heading_from_course_deg') is not None:
         facts['true heading from course'] = f'{truth["heading_from_course_deg"]:+.2f} degrees'
     facts |= {'imagery': ground.source, 'taken': ground.vintage,
@@ -172,3 +176,9 @@ def _facts(drive: RecordedDrive) -> dict[str, str]:
         facts['cells of ground'] = (
             f'{origin["cells"]}, and {origin.get("cells_lacking", 0)} that could not be had')
     return {name: str(value) for name, value in facts.items() if value}
+
+
+def _offset(told: dict[str, Any]) -> str:
+    """Return a clock offset in words."""
+    words = f'{told["offset_s"] * 1e3:+.0f} ms ahead, sigma {told["sigma_s"] * 1e3:.0f} ms'
+    return words if told['is_known'] else f'{words}: too vague to count'

@@ -87,6 +87,16 @@ class PoseWindow:
         return torch.stack([row, column, turn], -1) + middle[:, None, None, None]
 
 
+def smoothing_matrix(cells: int, settings: PosteriorSettings,
+                     device: torch.device | str = 'cpu') -> Tensor:
+    """Return the symmetric (n, n) matrix that smooths along an axis, a density per cell."""
+    axis = torch.arange(cells, device=device, dtype=torch.float32)
+    away = (axis[:, None] - axis).abs()
+    kernel = torch.exp(-0.5 * (away / settings.bandwidth_cells).square())
+    kernel = torch.where(away <= settings.window_cells, kernel, 0.0)
+    return kernel / (math.sqrt(2 * math.pi) * settings.bandwidth_cells)
+
+
 class DenseLikelihood:
     """
     The log-likelihood of poses under the matching scores of B frames.
@@ -154,7 +164,7 @@ class DenseLikelihood:
         partition = partition.gather(1, heavy).clamp_min(-1e30)
         given_ground = (scores.gather(2, index).float() - partition[:, None]).exp_()
         density = given_ground.mT.contiguous().view(*heavy.shape, cells, cells)
-        smooth = _smoothing(cells, settings, scores.device)
+        smooth = smoothing_matrix(cells, settings, scores.device)
         density = smooth @ density @ smooth
         return density.div_(settings.floor).log1p_() * self._weight[..., None, None]
 
@@ -206,12 +216,3 @@ def _rotations(bearing: Tensor) -> Tensor:
     """Return the (..., 2, 2) matrices that turn (row, column) points of a camera's ground grid."""
     c, s = torch.cos(bearing), torch.sin(bearing)
     return torch.stack([c, -s, s, c], -1).unflatten(-1, (2, 2))
-
-
-def _smoothing(cells: int, settings: PosteriorSettings, device: torch.device) -> Tensor:
-    """Return the symmetric (n, n) matrix that smooths along an axis, a density per cell."""
-    axis = torch.arange(cells, device=device, dtype=torch.float32)
-    away = (axis[:, None] - axis).abs()
-    kernel = torch.exp(-0.5 * (away / settings.bandwidth_cells).square())
-    kernel = torch.where(away <= settings.window_cells, kernel, 0.0)
-    return kernel / (math.sqrt(2 * math.pi) * settings.bandwidth_cells)

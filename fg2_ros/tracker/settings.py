@@ -92,7 +92,7 @@ class Calibration:
 
     :param temper: factor of an image's log-likelihood.
     :param nothing_share: of images that say nothing of the pose.
-    :param correlation_m: images this far apart along the drive err independently.
+    :param correlation_m: over so many metres of road the correlation of their errors falls to 1/e.
     :param memory_m: distance after which what was believed weighs 1/e.
     :param odds_begin: logarithm of the odds that a place is right before any image.
     :param odds_gain: what an image that agrees fully adds to it.

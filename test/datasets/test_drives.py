@@ -20,8 +20,8 @@ import json
 import math
 
 from fg2_ros.datasets.drives import (
-    DRIVE_FILE, DriveFacts, GROUND, IMAGES, Keyframe, KEYFRAMES_FILE, open_drives, RecordedDrive,
-    SensorReadings, SENSORS_FILE, write_drive)
+    DRIVE_FILE, DriveFacts, GROUND, IMAGES, Keyframe, KEYFRAMES_FILE, open_drives,
+    RecordedDrive, require_images, SensorReadings, SENSORS_FILE, write_drive)
 from fg2_ros.datasets.ground_cells import Cell, cell_file, CellLayout, GroundCells, write_cell
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.se2 import Pose2
@@ -181,6 +181,18 @@ def test_a_broken_drive_is_named(tmp_path, spoil):
     spoil(tmp_path / 'monday')
     with pytest.raises(ValueError, match='monday.*build the drive anew'):
         open_drives(tmp_path)
+
+
+@pytest.mark.parametrize('spoil', [
+    lambda path: path.unlink(), lambda path: path.write_bytes(b''),
+    lambda path: path.write_bytes(path.read_bytes()[:-20])])
+def test_images_that_are_missing_or_cut_off_are_named_before_anything_begins(tmp_path, spoil):
+    make_drive(tmp_path / 'monday')
+    drives = open_drives(tmp_path)
+    require_images(drives)
+    spoil(tmp_path / 'monday' / IMAGES / '2.jpg')
+    with pytest.raises(ValueError, match=r'2.jpg is missing or damaged: remove it and .*json'):
+        require_images(drives)
 
 
 def test_broken_sensors_are_named_and_missing_ones_say_nothing(tmp_path):

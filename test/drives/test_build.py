@@ -20,7 +20,7 @@ import json
 import shutil
 from test.helpers.paths import REAL_DATA
 from test.helpers.recorded_bag import (
-    AHEAD_S, ATTRIBUTION, FRAME, GROUND, panorama, stamps_ns, write_ground)
+    AHEAD_S, ATTRIBUTION, COLUMNS, FRAME, GROUND, panorama, ROWS, stamps_ns, write_ground)
 
 import cv2
 from fg2_ros.commands import main
@@ -29,15 +29,18 @@ from fg2_ros.drives.build import build_drive
 from fg2_ros.drives.many import build_one, BuildTask, made_before
 from fg2_ros.drives.settings import BuildSettings
 from fg2_ros.fleet.engines import open_engine
+from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.replay.settings import TopicNames
 from fg2_ros.simulation import bag_messages as msgs
-from fg2_ros.simulation.bag import START_NS
+from fg2_ros.simulation.bag import read_bag, START_NS
 from fg2_ros.simulation.bag_messages import TYPESTORE
+from fg2_ros.simulation.cameras import PinholeCamera
 import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
+from scipy.spatial.transform import Rotation
 
 RTK = TopicNames(truth='/rtk/fix')
 
@@ -284,8 +287,73 @@ def test_the_command_makes_the_data_set_and_its_page(bag, ground, settings, buil
     page = (out / 'index.html').read_text()
     ahead_ms = 1e3 * built.facts.truth['clock']['ahead_s']
     assert ATTRIBUTION in page and f'{ahead_ms:+.0f} ms ahead of the images' in page
+    assert 'its clock by images' in page and 'its clock by odometry' in page
     assert main([*arguments, '--bag', str(bag), '--bag', str(tmp_path / 'none.mcap')]) == 1
     assert 'none.mcap' in capsys.readouterr().err
+
+
+FACES = [(0, 0, 0), (0, 0, 90), (0, 0, 180), (0, 0, -90)]
+OPTICAL = Rotation.from_euler('xyz', (-90, 0, -90), degrees=True)
+FACE_PX = 96
+
+
+def ring_bag(path, bag, drive):
+    """Write a bag with four pinhole cameras around in the place of the panorama."""
+    kept = [(each.topic, each.stamp_ns, each.type_name, each.data) for each in read_bag(bag)
+            if not each.topic.startswith('/image')]
+    kept += [(topic, stamp_ns, kind, TYPESTORE.serialize_cdr(message, kind))
+             for topic, stamp_ns, kind, message in ring_messages(drive)]
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {topic: writer.add_connection(topic, kind, typestore=TYPESTORE)
+                       for topic, kind in {each[0]: each[2] for each in kept}.items()}
+        for topic, stamp_ns, _, data in sorted(kept, key=lambda each: each[1]):
+            writer.write(connections[topic], stamp_ns, data)
+    return path
+
+
+def ring_messages(drive):
+    """Yield mounts, calibrations and images of the cameras of a ring."""
+    middle = FACE_PX / 2
+    intrinsics = np.array([[middle, 0, middle - 0.5], [0, middle, middle - 0.5], [0, 0, 1.0]])
+    face_of_panorama = PinholeCamera(FACE_PX, FACE_PX, middle, middle, middle, middle)
+    for number, angles in enumerate(FACES):
+        name, turn = f'face{number}', Rotation.from_euler('xyz', angles, degrees=True)
+        mount = msgs.transform(START_NS, 'base_link', name, (0.9, 0.3, 1.8))
+        mount.transform.rotation = msgs.quaternion(*(turn * OPTICAL).as_euler('xyz'))
+        yield '/tf_static', START_NS, 'tf2_msgs/msg/TFMessage', msgs.transforms(mount)
+        yield f'/{name}/camera_info', START_NS, 'sensor_msgs/msg/CameraInfo', msgs.message(
+            'sensor_msgs/CameraInfo', header=msgs.header(START_NS, name), height=FACE_PX,
+            width=FACE_PX, distortion_model='plumb_bob', d=np.zeros(5), k=intrinsics.ravel(),
+            r=np.eye(3).ravel(), p=np.pad(intrinsics, ((0, 0), (0, 1))).ravel(), binning_x=0,
+            binning_y=0, roi=msgs.message(
+                'sensor_msgs/RegionOfInterest', x_offset=0, y_offset=0, height=0, width=0,
+                do_rectify=False))
+        looks = face_of_panorama.directions() @ turn.as_matrix().T
+        column, row = pixel_from_direction(looks, COLUMNS, ROWS)
+        for camera, stamp_ns in list(zip(drive.cameras, stamps_ns(drive)))[::5]:
+            around = panorama(camera.yaw_rad)
+            image = msgs.raw_image(stamp_ns, np.ascontiguousarray(around[
+                np.clip(row.astype(int), 0, ROWS - 1), column.astype(int) % COLUMNS]))
+            image.header.frame_id = name
+            yield f'/{name}/image_raw', stamp_ns + number, 'sensor_msgs/msg/Image', image
+
+
+def test_a_ring_of_cameras_becomes_the_panoramas_of_a_drive(bag, settings, drive, tmp_path):
+    parameters = tmp_path / 'fg2.yaml'
+    parameters.write_text(json.dumps({'/**': {'ros__parameters': {'camera': {
+        'layout': 'ring',
+        'topics': [f'face{number}/image_raw' for number in range(len(FACES))]}}}}))
+    built = build_drive(ring_bag(tmp_path / 'ring', bag, drive), tmp_path / 'drive', replace(
+        settings, camera=parameters, clock_offset=AHEAD_S, image_rows=ROWS), RTK)
+    off_m, off_rad, index = errors(built, drive)
+    assert len(index) > 12 and np.abs(off_m).max() < 0.15
+    keyframe = built.keyframes[len(index) // 2]
+    seen, shown = built.seen(keyframe), built.panorama(keyframe)
+    assert seen is not None and 0.4 < seen.mean() < 0.8  # there is no camera up or down
+    around = panorama(keyframe.base.yaw + built.facts.base_from_camera.yaw)
+    horizon = slice(3 * ROWS // 8, 5 * ROWS // 8)
+    assert np.abs(shown.astype(float) - around)[horizon].mean() < 20
+    assert np.abs(np.roll(shown, COLUMNS // 4, 1).astype(float) - around)[horizon].mean() > 40
 
 
 @pytest.mark.parametrize('cluster', ['', 'dask_address'])

@@ -21,6 +21,7 @@ from test.helpers.vehicle import (
 import time
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
+from fg2_ros.ros.conversions import stamp_ns
 from nav_msgs.msg import Odometry
 import numpy as np
 import pytest
@@ -109,7 +110,9 @@ def drive(vehicle, begin_s: float, metres: float, off_m: float) -> Pose2:
     vehicle.send_odometry_tf(stamp, ODOMETRY.compose(step))
     vehicle.send(fix(stamp, truth))
     vehicle.send(imu(stamp))
-    vehicle.until(lambda: vehicle.is_ready(stamp), 'the prior has arrived')
+    inputs = vehicle.under_test[0]._localization.inputs
+    vehicle.until(lambda: inputs.now_ns() == stamp_ns(stamp) and vehicle.is_ready(stamp),
+                  'odometry and the prior have arrived')
     vehicle.send(image(stamp))
     vehicle.pose_at(stamp)
     return step

@@ -39,6 +39,8 @@ LEAST_WRONG = 300  # samples: odds fitted to fewer, of a few streets, are too st
 MISTRUST = 0.02  # of weights of the odds: few drives are seen
 USUALLY_LESS = 0.15  # share of the right images whose resemblance is less than the usual one
 PILOT, LEAST_PILOTS = 4, 8  # one drive in so many tells how alike errors of neighbours are
+FARTHEST_PAIR_M = 15.0  # of images whose errors are compared
+CORRELATIONS_M = (0.5, 50.0)  # between which the length is looked for
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
 
@@ -205,20 +207,26 @@ def correlation_m(samples: Sequence[Sample]) -> float:
     """
     Return the distance at which the correlation of images' errors has fallen to 1/e.
 
-    That of the first pairs of images is extrapolated as an exponential.
+    It is that of the exponential with as much correlation in all over the pairs of images that
+    are near each other. Neighbours alone would not do: noise of single images hides from them
+    how long the rest lasts.
     """
-    apart, products, squares = [], [], []
-    for first, second in zip(samples, samples[1:]):
-        pair = first.drive == second.drive and first.is_right and second.is_right
-        if pair and first.measured is not None and second.measured is not None:
-            apart.append(second.distance_m - first.distance_m)
-            products.append(first.measured[:2] @ second.measured[:2])
-            squares.append(0.5 * (first.measured[:2] @ first.measured[:2]
-                                  + second.measured[:2] @ second.measured[:2]))
-    if not apart:
+    own = [(sample.drive, sample.distance_m, sample.measured[:2]) for sample in samples
+           if sample.is_right and sample.measured is not None]
+    apart_m, products, squares = [], [], []
+    for index, (drive, distance_m, error) in enumerate(own):
+        for other_drive, other_distance_m, other in own[index + 1:]:
+            away_m = other_distance_m - distance_m
+            if other_drive != drive or away_m > FARTHEST_PAIR_M:
+                break
+            apart_m.append(away_m)
+            products.append(error @ other)
+            squares.append(0.5 * (error @ error + other @ other))
+    if not apart_m:
         return Calibration.correlation_m
-    correlation = float(np.clip(np.sum(products) / np.sum(squares), 0.05, 0.95))
-    return float(np.clip(-np.mean(apart) / math.log(correlation), 0.5, 50.0))
+    lengths_m = np.geomspace(*CORRELATIONS_M, 200)
+    decays = [np.exp(-np.array(apart_m) / length_m).mean() for length_m in lengths_m]
+    return float(np.interp(np.sum(products) / np.sum(squares), decays, lengths_m))
 
 
 def nothing_share(samples: Sequence[Sample]) -> float:

@@ -24,7 +24,8 @@ import math
 from pathlib import Path
 import zlib
 
-from fg2_ros.datasets.drives import Keyframe, open_drives, RecordedDrive, SensorReadings, TEST
+from fg2_ros.datasets.drives import (
+    Keyframe, open_drives, RecordedDrive, require_images, SensorReadings, TEST)
 from fg2_ros.evaluation.drives import rendered
 from fg2_ros.evaluation.drives.readings import GnssReadings, HeadingReadings, OdometryReadings
 from fg2_ros.evaluation.drives.settings import EVERY_SPLIT
@@ -103,6 +104,7 @@ def runs_of(paths: Sequence[Path], split: str | None = None,
     """
     drives = list({drive.folder.resolve(): drive for path in paths
                    for drive in open_drives(path)}.values())
+    require_images(drives)
     split = split or split_of(drives)
     runs = [run for name, drive in zip(names_apart([drive.folder for drive in drives]), drives)
             for run in drive_runs(name, drive, split, longest_m)]

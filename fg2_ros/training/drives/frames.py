@@ -20,7 +20,8 @@ import hashlib
 import math
 from pathlib import Path
 
-from fg2_ros.datasets.drives import Keyframe, KEYFRAMES_FILE, open_drives, RecordedDrive
+from fg2_ros.datasets.drives import (
+    Keyframe, KEYFRAMES_FILE, open_drives, RecordedDrive, require_images)
 from fg2_ros.datasets.simulated import Frame, Surroundings
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer.resize import resized, seen_resized
@@ -43,6 +44,7 @@ class RecordedFrames:
     def __init__(self, data_set: Path, split: str, config: FG2Config):
         """Read the keyframes' poses."""
         self.drives = open_drives(data_set)
+        require_images(self.drives)
         self._config, self._reach_m = config, reach_m(config)
         self._keyframes = [(drive, keyframe) for drive in self.drives
                            for keyframe in drive.keyframes if keyframe.split == split]

@@ -53,8 +53,23 @@ def matched_cells(aerial: Tensor, ground: Tensor, temperature: float) -> Cells:
     return Cells(aerial, ground, *DualLogSumExp.apply(aerial, ground, 1 / temperature))
 
 
-def dense_loss(cells: Cells, truth: Alignment, grid: BevGrid, temperature: float) -> Tensor:
-    """Return the (B,) InfoNCE loss in nats of all cells, in both directions."""
+def swapped(samples: Tensor) -> Tensor:
+    """Return samples of which each changed places with its neighbour: 0 with 1, 2 with 3."""
+    return samples.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+
+
+def dense_loss(cells: Cells, truth: Alignment, grid: BevGrid, temperature: float,
+               elsewhere: Cells | None = None) -> Tensor:
+    """
+    Return the (B,) InfoNCE loss in nats of all cells, in both directions.
+
+    :param elsewhere: the ground cells with the aerial cells of the neighbouring sample, whose
+        cells must match worse, too; see `swapped`.
+    """
+    if elsewhere is not None:
+        cells = cells._replace(
+            over_ground=torch.logaddexp(cells.over_ground, swapped(elsewhere.over_ground)),
+            over_aerial=torch.logaddexp(cells.over_aerial, elsewhere.over_aerial))
     rotation, translation, _ = truth
     towards_ground = grid.aerial @ rotation.mT + translation[:, None]
     towards_aerial = (grid.ground - translation[:, None]) @ rotation

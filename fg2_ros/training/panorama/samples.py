@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import cv2
-from fg2_ros.datasets.simulated import Frame, read_frame, RenderedCity, Surroundings
+from fg2_ros.datasets.simulated import (
+    Frame, read_frame, read_places, RenderedCity, Surroundings)
 from fg2_ros.geometry.panorama import north_aligned
 from fg2_ros.geometry.se2 import (
     grid_axis_m, map_from_grid, Pose2, rotation2, solution_from_map_pose)
@@ -36,6 +37,7 @@ from torch.utils.data import Dataset, Subset
 
 Array = TypeVar('Array', np.ndarray, Tensor)
 ENDLESS = 2 ** 40  # samples: a number that no training reaches
+ELSEWHERE_M = 80.0  # from a place whose aerial patch shows nothing of another's
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,14 @@ class RenderedFrames:
         city, number = divmod(index, self.frames_per_city)
         return read_frame(self.cities[city].file(self.folder), number)
 
+    def elsewhere(self, index: int, rng: np.random.Generator) -> int:
+        """Return another frame of the same city of which nothing is in sight of the first."""
+        city, number = divmod(index, self.frames_per_city)
+        place_m = read_places(self.cities[city].file(self.folder))[:self.frames_per_city]
+        away_m = np.linalg.norm(place_m - place_m[number], axis=-1)
+        far = np.flatnonzero(away_m >= min(ELSEWHERE_M, away_m.max()))
+        return city * self.frames_per_city + int(rng.choice(far))
+
 
 class FrameDataset(Dataset):
     """
@@ -143,6 +153,30 @@ class FrameDataset(Dataset):
         return _permutation(self.seed, epoch, len(self.frames))
 
 
+class PairedDataset(FrameDataset):
+    """
+    As its base, but samples 2 i and 2 i + 1 are of two places of one city, turned alike.
+
+    Every frame comes once an epoch as the first of two.
+
+    :param frames: of rendered cities, which know what lies elsewhere.
+    """
+
+    frames: RenderedFrames
+
+    def __getitem__(self, number: int) -> Sample[np.ndarray]:
+        """Return the sample of a number from 0."""
+        pair, is_second = divmod(number, 2)
+        epoch, position = divmod(pair, len(self.frames))
+        index = int(self.order(epoch)[position])
+        shared = np.random.default_rng((self.seed, 2, pair))
+        turn = Turn.drawn(self.settings, shared)
+        if is_second:
+            index = self.frames.elsewhere(index, shared)
+        rng = np.random.default_rng((self.seed, 1, number))
+        return make_sample(self.frames[index], self.config, self.settings, rng, turn)
+
+
 class MixedDataset(Dataset):
     """
     Two endless sequences of samples as one, evenly mixed.
@@ -169,12 +203,15 @@ def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
-                rng: np.random.Generator) -> Sample[np.ndarray]:
-    """Return a frame as the network may meet it, drawn with ``rng``."""
+                rng: np.random.Generator, turn: Turn | None = None) -> Sample[np.ndarray]:
+    """
+    Return a frame as the network may meet it, drawn with ``rng``.
+
+    :param turn: of the world; drawn, too, if it is None.
+    """
     offset_m = rng.uniform(-settings.prior_offset_m, settings.prior_offset_m, 2)
     yaw_error_rad = np.radians(rng.uniform(-settings.yaw_error_deg, settings.yaw_error_deg))
-    turn_rad = rng.uniform(-np.pi, np.pi) if settings.turn_world else 0.0
-    mirrored = bool(settings.turn_world and rng.integers(2))
+    turn_rad, mirrored = turn or Turn.drawn(settings, rng)
 
     panorama = frame.panorama[:, ::-1] if mirrored else frame.panorama
     yaw_rad = (np.pi - frame.yaw_rad if mirrored else frame.yaw_rad) + turn_rad
@@ -198,6 +235,25 @@ def make_sample(frame: Frame, config: FG2Config, settings: SampleSettings,
         np.ascontiguousarray(ground), np.ascontiguousarray(aerial),
         rotation.astype(np.float32), translation.astype(np.float32), coverage,
         np.array(frame.layers is not None, np.float32))
+
+
+class Turn(NamedTuple):
+    """
+    How a world is turned.
+
+    :param turn_rad: counter-clockwise.
+    :param mirrored: east-west, before it is turned.
+    """
+
+    turn_rad: float
+    mirrored: bool
+
+    @classmethod
+    def drawn(cls, settings: SampleSettings, rng: np.random.Generator) -> Turn:
+        """Return any turn, or none at all if the settings forbid it."""
+        if not settings.turn_world:
+            return cls(0.0, False)
+        return cls(rng.uniform(-np.pi, np.pi), bool(rng.integers(2)))
 
 
 def blackened(ground: np.ndarray, seen: np.ndarray, mirrored: bool, yaw_rad: float

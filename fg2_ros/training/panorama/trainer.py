@@ -31,7 +31,7 @@ from fg2_ros.solver.pose import solve_pose
 from fg2_ros.solver.procrustes import Alignment
 from fg2_ros.solver.ransac import RansacSettings
 from fg2_ros.training.panorama.layers import LayerReader
-from fg2_ros.training.panorama.matching_loss import Cells, dense_loss, matched_cells
+from fg2_ros.training.panorama.matching_loss import Cells, dense_loss, matched_cells, swapped
 from fg2_ros.training.panorama.optimisation import learning_rate, parameter_groups
 from fg2_ros.training.panorama.pose_contrast import PoseContrast
 from fg2_ros.training.panorama.samples import Sample, SampleBatch
@@ -66,6 +66,7 @@ class TrainSettings:
     local_weight: float = 1.0  # of matching descriptors without positions; 0 saves a tenth
     layer_weight: float = 1.0  # of reading from them what stands where
     pose_weight: float = 2.0  # of telling the true pose from others
+    pairs: bool = False  # of samples of one city, each of which is told from the other's place
     validate_every: int = 500
     checkpoint_every: int = 250
     threads: int = 2
@@ -116,6 +117,9 @@ class PanoramaTrainer:
         if settings.batch % processes.count:
             raise ValueError(f'a batch of {settings.batch} samples cannot be divided among '
                              f'{processes.count} processes')
+        if settings.pairs and (settings.batch % 2 or processes.are_several):
+            raise ValueError('samples come in pairs: a batch has an even number of them, in one '
+                             'process')
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.processes = config, settings, processes
@@ -239,7 +243,7 @@ class PanoramaTrainer:
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(
                 self.step, settings.steps, settings.peak_rate, settings.warmup_share)
-        losses = self._losses(self.network, self._here(batch))
+        losses = self._losses(self.network, self._here(batch), self.settings.pairs)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total(settings).backward()
         self._share_gradients()
@@ -263,12 +267,15 @@ class PanoramaTrainer:
         for gradient, share in zip(gradients, shares):
             gradient.copy_(share.view_as(gradient))
 
-    def _losses(self, network: FG2Network, batch: SampleBatch) -> Losses:
+    def _losses(self, network: FG2Network, batch: SampleBatch, in_pairs: bool = False
+                ) -> Losses:
         """
         Return the losses of a batch.
 
         Positions alone already tell a lot, for the prior is not far off. What makes the network
         look at the images instead is to match without positions, and to tell what stands where.
+
+        :param in_pairs: each sample is told from the place of its neighbour, too.
         """
         device = self.processes.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.settings.bfloat16):
@@ -280,16 +287,20 @@ class PanoramaTrainer:
         truth = truth_of(batch)
         temperature = self.config.temperature
 
-        def dense(cells: Cells) -> Tensor:
-            return dense_loss(cells, truth, self.grid, temperature).mean()
+        def dense(cells: Cells, elsewhere: Cells | None = None) -> Tensor:
+            return dense_loss(cells, truth, self.grid, temperature, elsewhere).mean()
 
         local, final = zip(aerial, ground)
         cells = matched_cells(*final, temperature)
+        elsewhere = matched_cells(
+            swapped(final[0]), final[1], temperature) if in_pairs else None
         return Losses(
             dense(matched_cells(*local, temperature)) if self.settings.local_weight
             else cells.aerial.new_zeros(()),
-            dense(cells), self.reader(*local, batch.coverage, batch.has_layers),
-            self.contrast(cells, truth).mean())
+            dense(cells, elsewhere),
+            self.reader(*local, batch.coverage, batch.has_layers)
+            if self.settings.layer_weight else cells.aerial.new_zeros(()),
+            self.contrast(cells, truth, elsewhere).mean())
 
     def _measure(self, batch: SampleBatch, generator: torch.Generator
                  ) -> tuple[tuple[float, float], np.ndarray, np.ndarray]:

@@ -25,7 +25,8 @@ from fg2_ros.network.weights import load_network, read_metadata, save_weights
 from fg2_ros.published.convert import origin_of
 from fg2_ros.training.panorama.calibration import calibrated_scale
 from fg2_ros.training.panorama.progress import rendering_bar, show_progress
-from fg2_ros.training.panorama.samples import FrameDataset, RenderedFrames, SampleSettings
+from fg2_ros.training.panorama.samples import (
+    FrameDataset, PairedDataset, RenderedFrames, SampleSettings)
 from fg2_ros.training.panorama.trainer import PanoramaTrainer, TrainSettings
 from fg2_ros.training.run_folder import CurvesWriter
 from fg2_ros.training.simulated.settings import SimulatedRun
@@ -57,8 +58,9 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
         SampleSettings.validation(), seed=0).first(run.validation_frames)
     trainer = PanoramaTrainer(
         config, _train_settings(run),
-        FrameDataset(RenderedFrames(training, run.frames_per_city, cache), config,
-                     SampleSettings(), seed=run.seed),
+        (PairedDataset if run.pairs else FrameDataset)(
+            RenderedFrames(training, run.frames_per_city, cache), config, SampleSettings(),
+            seed=run.seed),
         unseen, run.out, resume=resume, draw=draw,
         start=load_network(run.start_from) if run.start_from else None,
         origin={'cities': run.cities, 'frames_per_city': run.frames_per_city,
@@ -75,7 +77,8 @@ def _train_settings(run: SimulatedRun) -> TrainSettings:
     return TrainSettings(
         steps=run.steps, batch=run.batch, seed=run.seed, peak_rate=run.rate, threads=run.threads,
         validate_every=run.validate_every, pose_weight=run.pose_weight,
-        local_weight=0.0 if run.start_from else TrainSettings.local_weight)
+        local_weight=0.0 if run.start_from else TrainSettings.local_weight,
+        layer_weight=0.0 if run.start_from else TrainSettings.layer_weight, pairs=run.pairs)
 
 
 def _metadata(run: SimulatedRun, command: str) -> dict[str, Any]:

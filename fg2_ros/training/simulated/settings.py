@@ -33,6 +33,7 @@ class SimulatedRun:
     rate: float = setting(1e-3, 'Peak learning rate.', between=(0.0, 1.0))
     pose_weight: float = setting(
         2.0, 'Of the pose loss beside that of the matches.', between=(0.0, 1e6))
+    pairs: bool = setting(False, 'Tell each place from another one of its city, too.')
     seed: int = setting(0, 'Of initial weights and samples.', between=(0, 2 ** 31))
     cities: tuple = setting(
         (0, 299), 'Seeds of the training cities; difficulties alternate.', parse=seed_range,

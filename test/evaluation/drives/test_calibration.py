@@ -129,6 +129,17 @@ def test_correlation_length_of_a_known_process():
     assert correlation_m(samples[:1]) == Calibration.correlation_m
 
 
+def test_noise_of_single_images_does_not_hide_what_lasts():
+    """Neighbours correlate by a half only, yet those 8 m apart hardly less."""
+    rng, samples, error = np.random.default_rng(5), [], np.zeros(2)
+    keep = math.exp(-2.0 / 16.0)
+    for index in range(3000):
+        error = keep * error + math.sqrt(1 - keep ** 2) * rng.normal(0, 0.4, 2)
+        seen = error + rng.normal(0, 0.3, 2)
+        samples.append(sample(rng, distance_m=2.0 * index, measured=np.array([*seen, 0.0])))
+    assert 5.0 < correlation_m(samples) < 16.0
+
+
 def test_share_of_images_that_say_nothing():
     """One in ten has no measurement near the belief."""
     rng = np.random.default_rng(3)

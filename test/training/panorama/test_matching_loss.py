@@ -16,7 +16,7 @@
 
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.procrustes import alignment_from_camera
-from fg2_ros.training.panorama.matching_loss import dense_loss, matched_cells
+from fg2_ros.training.panorama.matching_loss import dense_loss, matched_cells, swapped
 from fg2_ros.training.vigor_kitti.losses import dense_info_nce
 import torch
 import torch.nn.functional as F
@@ -63,3 +63,28 @@ def test_sums_over_either_side_are_those_of_the_scores():
     scores = cells.aerial @ cells.ground.mT / TEMPERATURE
     torch.testing.assert_close(cells.over_ground, scores.logsumexp(2))
     torch.testing.assert_close(cells.over_aerial, scores.logsumexp(1))
+
+
+def test_cells_of_the_neighbours_place_are_further_ones_not_to_match():
+    """The loss is that of one larger patch and one larger panorama, of which a half is right."""
+    pose = alignment_from_camera(torch.tensor([[1.3, -2.0], [0.4, 5.1]]), torch.tensor([.1, -.2]))
+    aerial, ground = (descriptors(seed)[:2].detach() for seed in (1, 2))
+    found = dense_loss(
+        matched_cells(aerial, ground, TEMPERATURE), pose, grid(), TEMPERATURE,
+        elsewhere=matched_cells(swapped(aerial), ground, TEMPERATURE))
+    here = dense_loss(matched_cells(aerial, ground, TEMPERATURE), pose, grid(), TEMPERATURE)
+    scores = torch.einsum('iad,jgd->iajg', aerial, ground) / TEMPERATURE
+    inside = [grid_points_inside(matrix, shift) for matrix, shift in (
+        (pose.rotation, pose.translation),
+        (pose.rotation.mT, -(pose.translation[:, None] @ pose.rotation)[:, 0]))]
+    for sample in range(2):
+        over_ground = scores[sample].flatten(1).logsumexp(1) - scores[sample, :, sample].logsumexp(1)
+        over_aerial = (scores[:, :, sample].flatten(0, 1).logsumexp(0)
+                       - scores[sample, :, sample].logsumexp(0))
+        more = (over_ground[inside[0][sample]].mean() + over_aerial[inside[1][sample]].mean()) / 2
+        torch.testing.assert_close(found[sample] - here[sample], more)
+
+
+def grid_points_inside(rotation: torch.Tensor, translation: torch.Tensor) -> torch.Tensor:
+    """Return (B, cells) which points lie in the other grid."""
+    return ((grid().aerial @ rotation.mT + translation[:, None]).abs() <= EXTENT_M / 2).all(-1)

@@ -18,10 +18,11 @@ import math
 
 from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver.grid import BevGrid
+from fg2_ros.solver.posterior import DenseLikelihood, PosteriorSettings, PoseWindow
 from fg2_ros.solver.procrustes import alignment_from_camera
-from fg2_ros.solver.refinement import PoseLikelihood, RefinementSettings
 from fg2_ros.training.panorama.matching_loss import matched_cells
-from fg2_ros.training.panorama.pose_contrast import candidates, OTHERS, PoseContrast
+from fg2_ros.training.panorama.pose_contrast import (
+    candidates, HARDEST, OTHERS, PoseContrast, Poses, WRONG_M, WRONG_RAD)
 import pytest
 import torch
 import torch.nn.functional as F
@@ -65,23 +66,58 @@ def test_first_candidate_is_the_truth_and_others_lie_near_and_far():
     assert 0.2 < ((bearing[:, 1:] - 0.3).abs() < math.radians(1)).float().mean() < 0.6
 
 
-def test_likelihood_is_that_of_the_solver(grid, contrast):
+def test_likelihood_is_that_of_the_posterior(grid, contrast):
     aerial, ground = smooth_descriptors(1), smooth_descriptors(1)
     cells = matched_cells(aerial, ground, TEMPERATURE)
-    inner = (grid.ground.abs() < EXTENT_M / 2 - 3).all(1).nonzero()[:, 0]  # stay in the grid
-    density, weight = contrast._matched(cells, inner)
-    # Whole cells off, where no interpolation blurs the comparison.
-    camera = torch.tensor([[0.0, 0.0], [1.4, -2.8]])[:, None] * torch.ones(2, 1, 2)
-    at = contrast._sampled(density, contrast._predicted(camera, torch.zeros(2, 1), inner))
-    found = (weight[:, None] * torch.log(contrast.settings.floor + at)).sum(-1)[:, 0]
-
+    every = torch.arange(CELLS ** 2)
     scores = aerial @ ground.mT / TEMPERATURE
-    likelihood = PoseLikelihood(
-        scores, dual_softmax(scores, torch.tensor(-1e9))[0], grid, RefinementSettings())
-    outer = torch.ones(CELLS ** 2).index_fill(0, inner, 0).bool()
-    likelihood.cell_weight[:, outer] = 0
-    expected = likelihood.curvature(camera[:, 0], torch.zeros(2)).log_likelihood
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    posterior = DenseLikelihood(
+        scores, dual_softmax(scores, torch.tensor(-1e9))[0], grid,
+        PosteriorSettings(heaviest=CELLS ** 2))
+    # Whole cells off, where it makes no difference whether densities or logarithms of them are
+    # interpolated.
+    camera = torch.tensor([[0.0, 0.0], [grid.cell_m, -2 * grid.cell_m]])
+    window = PoseWindow(camera, torch.zeros(2), places=2, headings=0, parts=1, step_rad=0.0)
+    poses = window.poses(grid.cell_m).flatten(1, 3)
+    found = contrast._log_likelihood(
+        contrast._matches(cells, every), Poses(poses[..., :2], poses[..., 2]), every)
+    torch.testing.assert_close(
+        found, posterior.evaluate(window).flatten(1), rtol=1e-3, atol=1e-3)
+
+
+def test_hardest_poses_are_the_likeliest_that_are_wrong(grid, contrast):
+    """Of a place that looks as the one that was seen, but turned by a right angle and moved."""
+    ground, away_m = smooth_descriptors(1), 4 * grid.cell_m
+    as_map = ground.mT.unflatten(2, (CELLS, CELLS))
+    aerial = torch.roll(torch.rot90(as_map, 1, (2, 3)), 4, 2).flatten(2).mT
+    matches = contrast._matches(
+        matched_cells(aerial, ground, TEMPERATURE), torch.arange(CELLS ** 2))
+    alike = alignment_from_camera(
+        torch.tensor([[away_m, 0.0]] * 2), torch.full((2,), -math.pi / 2))
+
+    def hardest(truth, is_there: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        poses = contrast._hardest(matches, truth, torch.arange(CELLS ** 2), is_there)
+        turn = poses.bearing - alike.bearing[:, None]
+        return ((poses.camera - alike.camera[:, None]).norm(dim=-1),
+                torch.atan2(turn.sin(), turn.cos()).abs())
+    off_m, off_rad = hardest(still(), is_there=True)
+    assert off_m.shape == (2, HARDEST)
+    assert (off_m[:, 0] < grid.cell_m).all() and (off_rad[:, 0] < math.radians(5)).all()
+    off_m, off_rad = hardest(alike, is_there=False)
+    assert (off_m[:, 0] < grid.cell_m).all()
+    off_m, off_rad = hardest(alike, is_there=True)
+    assert ((off_m >= WRONG_M) | (off_rad >= WRONG_RAD)).all()
+
+
+def test_a_place_that_looks_alike_costs_more_than_one_that_does_not(contrast):
+    seen = smooth_descriptors(1)
+    here = matched_cells(
+        F.normalize(seen + smooth_descriptors(2), dim=-1), seen, TEMPERATURE)
+
+    def loss(elsewhere: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(0)
+        return contrast(here, still(), matched_cells(elsewhere, seen, TEMPERATURE))
+    assert (loss(smooth_descriptors(3)) + 1 < loss(seen)).all()
 
 
 def test_equal_views_are_told_and_random_ones_are_not(contrast):

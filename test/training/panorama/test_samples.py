@@ -25,8 +25,10 @@ from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.network.config import FG2Config
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.layers import NAMES
+from fg2_ros.training.panorama import samples
 from fg2_ros.training.panorama.samples import (
-    FrameDataset, make_sample, MixedDataset, RenderedFrames, SampleSettings)
+    ELSEWHERE_M, FrameDataset, make_sample, MixedDataset, PairedDataset, RenderedFrames,
+    SampleSettings)
 import numpy as np
 import pytest
 
@@ -132,6 +134,37 @@ def test_every_frame_comes_once_an_epoch(tmp_path):
     first, second = dataset.order(0), dataset.order(1)
     assert sorted(first) == sorted(second) == list(range(40))
     assert not np.array_equal(first, second)
+
+
+@pytest.fixture
+def places(tmp_path) -> RenderedFrames:
+    """Return the frames of two cities, of cameras in a row: every 30 m, and every 10 m."""
+    wanted = cities(0, 1)
+    for city, apart_m in zip(wanted, (30.0, 10.0)):
+        poses = [replace(POSE, east_m=number * apart_m, yaw_rad=(6 * city.seed + number) / 100)
+                 for number in range(6)]
+        write_city(city, tmp_path, RenderSettings(6), BeaconScene(POSE, city.seed), poses)
+    return RenderedFrames(wanted, 6, tmp_path)
+
+
+def test_elsewhere_is_out_of_sight_in_the_same_city(places):
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        found = {places.elsewhere(index, rng) for _ in range(40)}
+        assert found == {each for each in range(6) if abs(each - index) * 30 >= ELSEWHERE_M}
+    assert {places.elsewhere(7, rng) for _ in range(10)} == {11}  # none is so far: the furthest
+
+
+def test_samples_come_in_pairs_of_two_places_turned_alike(places, monkeypatch):
+    monkeypatch.setattr(samples, 'make_sample', lambda frame, config, settings, rng, turn: (
+        round(frame.yaw_rad * 100), turn))
+    dataset = PairedDataset(places, CONFIG, SampleSettings(), seed=0)
+    firsts, seconds = ([dataset[2 * pair + which] for pair in range(12)] for which in range(2))
+    assert sorted(index for index, _ in firsts) == list(range(12))
+    for (index, turn), (other, other_turn) in zip(firsts, seconds):
+        assert index != other and index // 6 == other // 6 and turn == other_turn
+    assert len({turn.turn_rad for _, turn in firsts}) == 12
+    assert {turn.mirrored for _, turn in firsts} == {False, True}
 
 
 def test_two_sources_are_mixed_evenly_and_each_keeps_its_order():

@@ -68,6 +68,23 @@ def test_run_writes_log_curves_and_learns_a_repeated_batch(tmp_path):
     assert 'class="chart"' in page and 'http' not in page
 
 
+def test_pairs_are_learned_and_told_apart(tmp_path):
+    settings = replace(SETTINGS, steps=40, validate_every=40, peak_rate=5e-3, pairs=True)
+    trainer = make_trainer(tmp_path, settings=settings, kinds=settings.batch)
+    records: list[dict] = []
+    trainer.run(records.append)
+    for loss in ('info_nce', 'pose'):
+        values = [record[loss] for record in records]
+        assert np.mean(values[-5:]) < np.mean(values[:5]) - 0.3
+
+
+@pytest.mark.parametrize('batch, processes', [(3, Processes()), (4, Processes(count=2))])
+def test_what_does_not_come_in_pairs_is_refused(tmp_path, batch, processes):
+    with pytest.raises(ValueError, match='pairs'):
+        make_trainer(tmp_path, settings=replace(SETTINGS, batch=batch, pairs=True),
+                     processes=processes)
+
+
 def test_average_follows_the_network_and_its_statistics(tmp_path):
     trainer = make_trainer(tmp_path, settings=replace(SETTINGS, ema_decay=0.0, steps=1))
     trainer.run()
