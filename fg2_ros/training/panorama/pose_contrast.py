@@ -16,8 +16,9 @@
 The training loss of poses: the true one must be likelier than others near, far and elsewhere.
 
 It is the likelihood that `fg2_ros.solver.posterior` evaluates, but for the interpolation between
-grid points, so what is trained is what localizes. Matching cell by cell leaves neighbours that err together; here only their sum counts,
-and cells that tell nothing of the pose learn to match nothing.
+grid points, so what is trained is what localizes. Matching cell by cell leaves neighbours that err
+together; here only their sum counts, and cells that tell nothing of the pose learn to match
+nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import NamedTuple
 
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.posterior import (
-    DenseLikelihood, PosteriorSettings, PoseWindow, smoothing_matrix)
+    DenseLikelihood, PoseWindow, PosteriorSettings, smoothing_matrix)
 from fg2_ros.solver.procrustes import Alignment, alignment_from_camera
 from fg2_ros.training.panorama.matching_loss import Cells
 import torch

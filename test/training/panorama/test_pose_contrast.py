@@ -18,7 +18,7 @@ import math
 
 from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver.grid import BevGrid
-from fg2_ros.solver.posterior import DenseLikelihood, PosteriorSettings, PoseWindow
+from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow, PosteriorSettings
 from fg2_ros.solver.procrustes import alignment_from_camera
 from fg2_ros.training.panorama.matching_loss import matched_cells
 from fg2_ros.training.panorama.pose_contrast import (
