@@ -27,7 +27,7 @@ from fg2_ros.tracker.settings import Calibration, PublicationSettings, TrackerSe
 import numpy as np
 from scipy.optimize import minimize
 
-TEMPERS = (0.7, 1.0, 1.4)
+TEMPERS = (0.7, 1.0, 1.5, 2.0)
 UNCALIBRATED = Calibration(temper=1.0, nothing_share=0.05)  # what is fitted begins with it
 # Errors that these samples make are those of the method, not those of a wrong lock.
 RIGHT_MASS, RIGHT_M, RIGHT_RAD = 0.95, 3.0, math.radians(10.0)

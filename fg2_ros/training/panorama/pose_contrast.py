@@ -16,8 +16,8 @@
 The training loss of poses: the true one must be likelier than others near, far and elsewhere.
 
 It is the likelihood that `fg2_ros.solver.posterior` evaluates, but for the interpolation between
-grid points, so what is trained is what localizes. Matching cell by cell leaves neighbours that err
-together; here only their sum counts, and cells that tell nothing of the pose learn to match
+grid points, so what is trained is what localizes. Matching cell by cell leaves neighbours that
+err together; here only their sum counts, and cells that tell nothing of the pose learn to match
 nothing.
 """
 

@@ -78,8 +78,8 @@ def test_cells_of_the_neighbours_place_are_further_ones_not_to_match():
         (pose.rotation, pose.translation),
         (pose.rotation.mT, -(pose.translation[:, None] @ pose.rotation)[:, 0]))]
     for sample in range(2):
-        own = scores[sample, :, sample]
-        over_ground = scores[sample].flatten(1).logsumexp(1) - own.logsumexp(1)
+        over_ground = (scores[sample].flatten(1).logsumexp(1)
+                       - scores[sample, :, sample].logsumexp(1))
         over_aerial = (scores[:, :, sample].flatten(0, 1).logsumexp(0)
                        - scores[sample, :, sample].logsumexp(0))
         more = (over_ground[inside[0][sample]].mean() + over_aerial[inside[1][sample]].mean()) / 2
