@@ -23,7 +23,7 @@ RTK whose clock is ahead; all but the last are trained on, the last one validate
 through more cities calibrate, as errors along one street are alike. Held-out drives of both worlds
 say what it brought. Interrupted, the same command goes on.
 
-It needs requirements/simulation.txt and requirements/imagery.txt, and some hours.
+It needs requirements/simulation.txt and requirements/imagery.txt, and two hours or so.
 """
 
 import argparse

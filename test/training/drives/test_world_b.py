@@ -156,7 +156,7 @@ def test_weights_are_calibrated_on_drives_of_their_own(world, figures):
     found = Calibration.of(read_metadata(world.folder / 'world_b.safetensors'))
     assert found.fitted_on.startswith(
         'recorded drives of calibration, validation: 2 drives, 2 pieces of road, ')
-    assert 0.05 < found.bias_m < 2.0
+    assert found.bias_m < TRUSTING.bias_m, 'errors are less than caution has them'
     assert found.odds_begin == TRUSTING.odds_begin, 'too few wrong places to fit them'
 
 
@@ -165,7 +165,8 @@ def test_held_out_drives_of_both_worlds_are_followed(figures):
     for found in figures.values():
         assert 0.05 < found['median_error_m'] < found['p95_error_m'] < 2.0
         assert math.isfinite(found['anees_track'])
-    assert figures['B after']['anees_track'] > figures['B before']['anees_track']
+    for before, after in (('A before', 'A after'), ('B before', 'B after')):
+        assert figures[before]['anees_track'] != figures[after]['anees_track']
 
 
 def test_the_table_says_how_much_of_the_gap_is_closed(example):
