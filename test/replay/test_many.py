@@ -17,9 +17,11 @@
 import csv
 import json
 from pathlib import Path
+import shutil
 from test.helpers.truthful_replay import replay_truthfully, SEEDS, write_bag
 
 from fg2_ros.commands import main
+from fg2_ros.recipe import RECIPE_FILE
 from fg2_ros.replay import many
 from fg2_ros.replay.many import FIGURES_FILE, SUMMARY_FILE
 import pytest
@@ -92,6 +94,7 @@ def test_a_cluster_does_the_same(by_processes, replay, dask_address, tmp_path):
     out = tmp_path / 'out'
     begun = out / 'second' / 'poses'
     begun.mkdir(parents=True)
+    shutil.copy(by_processes / 'second' / RECIPE_FILE, out / 'second')
     (begun / 'poses.csv').write_text('what an interrupted replay left')
     assert replay(out, '--on', dask_address) == 0
     poses = poses_of(out)
