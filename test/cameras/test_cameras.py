@@ -15,6 +15,7 @@
 """Panoramas as cameras make them: cropped, barred, of fisheyes and of rings of cameras."""
 
 import math
+from test.helpers.fisheyes import fisheye_image, LENSES, write_calibration
 from test.helpers.spheres import colour, largest_difference, picture, TURNS
 
 import cv2
@@ -136,36 +137,9 @@ def test_settings_that_cannot_be(settings, words):
 
 # Fisheyes --------------------------------------------------------------------------------------
 
-LENSES = [{'centre_px': [100, 100], 'radius_px': 98, 'fov_deg': 200},
-          {'centre_px': [300, 100], 'radius_px': 98, 'fov_deg': 200, 'rotation_deg': [0, 0, 180]}]
-
-
-def fisheye_image(lenses=LENSES):
-    """Return two circles, 200 x 400 pixels, of the sphere."""
-    image = np.zeros((200, 400, 3), np.uint8)
-    row, column = np.mgrid[0:200, 0:400] + 0.5
-    for lens in lenses:
-        x, y = column - lens['centre_px'][0], row - lens['centre_px'][1]
-        angle = np.hypot(x, y) / lens['radius_px'] * math.radians(lens['fov_deg']) / 2
-        around = np.arctan2(y, x)
-        optical = np.stack([np.sin(angle) * np.cos(around), np.sin(angle) * np.sin(around),
-                            np.cos(angle)], -1)
-        turn = rotation3(*np.radians(lens.get('rotation_deg', (0, 0, 0)))) @ BODY_FROM_OPTICAL
-        shown = np.hypot(x, y) <= lens['radius_px']
-        image[shown] = picture(optical, turn)[shown]
-    return image
-
-
 def inner(seen):
     """Return what is seen but for the edge, which is mixed with what is beyond it."""
     return cv2.erode(seen.astype(np.uint8), np.ones((5, 5))).astype(bool)
-
-
-def write_calibration(folder, lenses=LENSES, **others):
-    """Write a calibration file and return its path."""
-    path = folder / 'lenses.yaml'
-    path.write_text(yaml.safe_dump({'width': 400, 'height': 200, 'lenses': lenses} | others))
-    return str(path)
 
 
 def test_two_fisheye_circles_become_a_panorama(tmp_path):

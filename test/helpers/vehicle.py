@@ -96,6 +96,8 @@ class FakeLocalizer:
         self.regions = []
         self.panoramas = []
         self.masks = []
+        self.mounts = []
+        self.intrinsics = []
         self.requests = []
         self.raises = None
         self.sees_nothing = self.says_nan = False
@@ -111,6 +113,8 @@ class FakeLocalizer:
         """Return the likelihood of the camera's poses, which is greatest at the true one."""
         self.panoramas.append(panorama)
         self.masks.append(seen)
+        self.mounts.append(base_from_camera)
+        self.intrinsics.append(camera_k)
         self.regions.append(region)
         self.entered.set()
         assert self.proceed.wait(PATIENCE_S)

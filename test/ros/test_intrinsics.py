@@ -14,7 +14,7 @@
 
 """A pinhole camera's intrinsics, and how the node uses them."""
 
-from test.helpers.vehicle import at, FakeImagery, FakeLocalizer, FRAME, RELIABLE
+from test.helpers.vehicle import at, FakeImagery, FRAME, RELIABLE
 
 from fg2_ros.ros.intrinsics import Intrinsics
 from fg2_ros.ros.loading import Loaded
@@ -75,23 +75,8 @@ def test_no_calibration(broken):
         Intrinsics().of(320, 240)
 
 
-class FakePinholeLocalizer(FakeLocalizer):
-    """Notes the intrinsics."""
-
-    def __init__(self):
-        """Start without any."""
-        super().__init__()
-        self.intrinsics = []
-
-    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None):
-        """Return the likelihood of the camera's poses."""
-        self.intrinsics.append(camera_k)
-        return super().observe(panorama, region, base_from_camera)
-
-
 def test_the_node_gives_the_localizer_the_intrinsics(vehicle):
     """Without a camera_info there is no pose, and the topic is named."""
-    vehicle.localizer = FakePinholeLocalizer()
     publisher = vehicle.node.create_publisher(CameraInfo, 'camera_info', RELIABLE)
     node = vehicle.start(
         lambda settings: Loaded(vehicle.localizer, FakeImagery(), needs_intrinsics=True),

@@ -16,9 +16,10 @@
 
 from array import array
 import math
+from test.helpers.fisheyes import fisheye_image, write_calibration
 from test.helpers.spheres import colour, largest_difference, picture
 from test.helpers.vehicle import (
-    at, FakeImagery, FakeLocalizer, fix, FRAME, imu, odometry, RELIABLE, transform)
+    at, FakeImagery, fix, FRAME, imu, odometry, RELIABLE, transform)
 
 import cv2
 from fg2_ros.geometry.panorama import pixel_directions, rotation3
@@ -30,34 +31,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
-import yaml
 
 DATUM = list(FRAME.datum)
 WIDTH, HEIGHT = 256, 128
 SPHERE = colour(pixel_directions(WIDTH, HEIGHT))
-LENSES = [
-    {'centre_px': [100, 100], 'radius_px': 98, 'fov_deg': 200},
-    {'centre_px': [300, 100], 'radius_px': 98, 'fov_deg': 200, 'rotation_deg': [0, 0, 180]}]
-
-
-class Onlooker(FakeLocalizer):
-    """Notes where it is told that the camera is."""
-
-    def __init__(self):
-        """Have seen nothing."""
-        super().__init__()
-        self.mounts = []
-
-    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None):
-        """Return the likelihood of the camera's poses."""
-        self.mounts.append(base_from_camera)
-        return super().observe(panorama, region, base_from_camera, camera_k, seen)
 
 
 @pytest.fixture
 def onlooker(vehicle):
-    """Return a localizer that notes what it is shown, in a vehicle."""
-    vehicle.localizer = Onlooker()
+    """Return the localizer of a vehicle, which notes what it is shown."""
     return vehicle.localizer
 
 
@@ -139,34 +121,10 @@ def test_black_bars_are_cut_off(vehicle, onlooker, stated):
     np.testing.assert_array_equal(onlooker.panoramas[0], SPHERE)
 
 
-def fisheye_picture():
-    """Return the two circles of lenses that look ahead and behind, (200, 400, 3)."""
-    taken = np.zeros((200, 400, 3), np.uint8)
-    row, column = np.mgrid[0:200, 0:400] + 0.5
-    for lens in LENSES:
-        x, y = column - lens['centre_px'][0], row - lens['centre_px'][1]
-        angle = np.hypot(x, y) / lens['radius_px'] * math.radians(lens['fov_deg']) / 2
-        around = np.arctan2(y, x)
-        ahead, left, up = (np.cos(angle), -np.sin(angle) * np.cos(around),
-                           -np.sin(angle) * np.sin(around))
-        turn = rotation3(*np.radians(lens.get('rotation_deg', (0, 0, 0))))
-        shows = np.hypot(x, y) <= lens['radius_px']
-        taken[shows] = picture(np.stack([ahead, left, up], -1), turn)[shows]
-    return taken
-
-
-def calibration_file(folder, **others) -> str:
-    """Write the calibration of the two lenses and return its path."""
-    path = folder / 'lenses.yaml'
-    path.write_text(yaml.safe_dump(
-        {'width': 400, 'height': 200, 'lenses': LENSES} | others))
-    return str(path)
-
-
 def test_two_fisheye_circles_become_a_panorama(vehicle, onlooker, tmp_path):
     """By their calibration file."""
-    show(vehicle, fisheye_picture(), camera__layout='fisheye',
-         camera__calibration=calibration_file(tmp_path))
+    show(vehicle, fisheye_image(), camera__layout='fisheye',
+         camera__calibration=write_calibration(tmp_path))
     shown = onlooker.panoramas[0]
     assert largest_difference(shown, level_sphere(shown.shape, onlooker.mounts[0])) <= 12
 
@@ -177,7 +135,7 @@ def test_two_fisheye_circles_become_a_panorama(vehicle, onlooker, tmp_path):
     ({'width': 'wide'}, "width must be a number, not 'wide'")])
 def test_a_calibration_that_is_none_keeps_the_node_unconfigured(vehicle, tmp_path, damage, words):
     """The log names the file and what is wrong in it."""
-    path = calibration_file(tmp_path, **damage)
+    path = write_calibration(tmp_path, **damage)
     node = vehicle.start(active=False, datum=DATUM, camera__layout='fisheye',
                          camera__calibration=path)
     assert not vehicle.change(node, 'configure')
