@@ -28,7 +28,6 @@ from fg2_ros.cameras.settings import CameraSettings
 from fg2_ros.geometry.panorama import pixel_directions, rotation3
 import numpy as np
 import pytest
-import yaml
 
 HEIGHT = 128
 DIRECTIONS = pixel_directions(2 * HEIGHT, HEIGHT)
