@@ -27,7 +27,7 @@ from fg2_ros.tracker.settings import MOST_LACK, TrackerSettings
 import numpy as np
 from scipy.special import expit
 
-USUALLY_SEARCHED = 4  # boxes: the four headings of a start
+USUALLY_SEARCHED = 1270.0  # m^2 rad: at a start four headings, 11 m around GNSS
 USUAL_SIGMAS = 2.25  # of GNSS from a place that is found
 CONTRADICTION = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
 KEPT = 0.5  # agreement down to which a pose that is published stays so
@@ -48,7 +48,7 @@ class Doubts:
     def __init__(self, settings: TrackerSettings, inputs: InputsMemory):
         """Start with nothing searched."""
         self.settings, self._inputs = settings, inputs
-        self.searched = 0  # boxes, since a pose was published
+        self.searched = 0.0  # m^2 rad, since a pose was published
         self._against: list[str] = []
         self.contradicted_ns: int | None = None  # since when
 
@@ -63,14 +63,30 @@ class Doubts:
         :param recent: the images of the last metres.
         :return: NaN without images.
         """
-        images = self._since_contradiction(recent)
-        if not images:
+        if not self._since_contradiction(recent):
             return math.nan
-        odds = log_odds(base, images, self.settings.calibration)
-        odds -= CONTRADICTION * len(self._against)
+        odds = self._odds(base, recent) - CONTRADICTION * len(self._against)
         if self.searched:
             odds -= self._surprise(stamp_ns, base)
         return float(expit(odds))
+
+    def refutes(self, belief: Belief, mode: Mode, recent: list[Recent]) -> bool:
+        """
+        Return whether images exclude the mode of a belief, and all that is left beside it.
+
+        How much was searched counts for nothing here: the more places, the likelier one of them
+        is the right one.
+        """
+        if self._is_excluded(mode.mean, recent, CONTRADICTION * len(self._against)):
+            return all(self._is_excluded(place, recent) for place in belief.places())
+        return False
+
+    def _is_excluded(self, base: Pose2, recent: list[Recent], against: float = 0.0) -> bool:
+        return bool(expit(self._odds(base, recent) - against) < CLEAR)
+
+    def _odds(self, base: Pose2, recent: list[Recent]) -> float:
+        return log_odds(
+            base, self._since_contradiction(recent), self.settings.calibration)
 
     def of(self, summary: BeliefState, belief: Belief, mode: Mode, valid_share: float,
            recent: list[Recent]) -> tuple[str, str] | None:

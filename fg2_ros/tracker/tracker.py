@@ -26,7 +26,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m, UNLIKE
+from fg2_ros.tracker.doubts import Doubts, length_m, UNLIKE
 from fg2_ros.tracker.evidence import features, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.inputs_memory import InputsMemory
@@ -107,7 +107,7 @@ class Tracker:
             self._odometry.clear()
             self._inputs.clear()
             self._remarks.clear()
-            self._newest_ns, self._doubts.searched = -1, 0
+            self._newest_ns, self._doubts.searched = -1, 0.0
             self._begin_again()
 
     def relocalize(self, sigma_m: float | None = None) -> None:
@@ -118,7 +118,7 @@ class Tracker:
         """
         with self._lock:
             self._begin_again()
-            self._sigma_m, self._doubts.searched = sigma_m, 0
+            self._sigma_m, self._doubts.searched = sigma_m, 0.0
 
     def set_pose(self, stamp_ns: int, base: Pose2, covariance: np.ndarray) -> None:
         """
@@ -130,7 +130,7 @@ class Tracker:
         with self._lock:
             self._begin_again()
             self._state, self._begin_ns = _State(stamp_ns, belief), stamp_ns
-            self._doubts.searched = 0
+            self._doubts.searched = 0.0
 
     def add_fix(self, stamp_ns: int, fix: Fix) -> None:
         """Remember a GNSS fix."""
@@ -186,7 +186,7 @@ class Tracker:
                 raise ValueError('the tracker was not asked where to look for this image')
             belief = self._asked.belief
             if self._state is None:
-                self._doubts.searched += len(belief.boxes)
+                self._doubts.searched += belief.space
             observation = replace(observation, base_from_camera=self._asked.base_from_camera)
             self._asked = None
             testimony = Testimony.of(stamp_ns, observation, self._odometry.at(stamp_ns))
@@ -341,9 +341,10 @@ class Tracker:
         summary = self._summary(stamp_ns, belief, mode)
         doubt = self._doubts.of(summary, belief, mode, observation.valid_share, recent)
         if doubt is not None:
-            doubt = self._start_again_if_lost(summary, *doubt)
+            refuted = self._doubts.refutes(belief, mode, recent)
+            doubt = self._start_again_if_lost(stamp_ns, refuted, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
-        self._agreed_ns, self._lost, self._doubts.searched = stamp_ns, '', 0
+        self._agreed_ns, self._lost, self._doubts.searched = stamp_ns, '', 0.0
         self._compare_inputs(stamp_ns, summary.mean)
         if self._mount_turn_rad:
             self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
@@ -395,18 +396,16 @@ class Tracker:
             stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
 
     def _start_again_if_lost(
-            self, summary: BeliefState, kind: str, sentence: str) -> tuple[str, str]:
+            self, stamp_ns: int, refuted: bool, kind: str, sentence: str) -> tuple[str, str]:
         """
-        Forget a belief that images have not agreed with for long.
+        Forget a belief that images have not agreed with for long, or clearly disagree with.
 
         :return: kind and sentence of the silence: while a search goes on, why it had to begin.
         """
         if kind == 'start' and self._lost:
             return 'agreement', f'{self._lost} A new search has begun: {sentence}'
         if kind == 'agreement':
-            stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
-            driven_m = self._motion(since_ns, stamp_ns).driven_m
-            if driven_m > self.settings.publication.doubt_m or (
-                    driven_m > CLEAR_M and summary.agreement < CLEAR):
+            driven_m = self._motion(self._agreed_ns or self._begin_ns, stamp_ns).driven_m
+            if driven_m > self.settings.publication.doubt_m or refuted and driven_m > CLEAR_M:
                 self._search_again(sentence)
         return kind, sentence
