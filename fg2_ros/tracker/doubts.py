@@ -27,11 +27,12 @@ from fg2_ros.tracker.settings import MOST_LACK, TrackerSettings
 import numpy as np
 from scipy.special import expit
 
-USUALLY_SEARCHED = 1270.0  # m^2 rad: at a start four headings, 11 m around GNSS
+USUALLY_SEARCHED = 2500.0  # m^2 rad: twice that of a start with four headings, 11 m around GNSS
 USUAL_SIGMAS = 2.25  # of GNSS from a place that is found
 CONTRADICTION = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
 KEPT = 0.5  # agreement down to which a pose that is published stays so
 CLEAR = 0.01  # with less agreement than this the place is wrong
+EVEN = 0.5  # with less it is rather wrong than right
 UNLIKE = (
     'little of what the images show is found in the imagery: is the view hidden or dark, or the '
     'imagery clouded or old?')
@@ -70,19 +71,18 @@ class Doubts:
             odds -= self._surprise(stamp_ns, base)
         return float(expit(odds))
 
-    def refutes(self, belief: Belief, mode: Mode, recent: list[Recent]) -> bool:
+    def refutes(self, belief: Belief, mode: Mode, recent: list[Recent], at_most: float) -> bool:
         """
-        Return whether images exclude the mode of a belief, and all that is left beside it.
+        Return whether images speak against the mode of a belief and all that is left beside it.
 
         How much was searched counts for nothing here: the more places, the likelier one of them
         is the right one.
-        """
-        if self._is_excluded(mode.mean, recent, CONTRADICTION * len(self._against)):
-            return all(self._is_excluded(place, recent) for place in belief.places())
-        return False
 
-    def _is_excluded(self, base: Pose2, recent: list[Recent], against: float = 0.0) -> bool:
-        return bool(expit(self._odds(base, recent) - against) < CLEAR)
+        :param at_most: probability of a place that is refuted.
+        """
+        odds = self._odds(mode.mean, recent) - CONTRADICTION * len(self._against)
+        return bool(expit(odds) < at_most) and all(
+            expit(self._odds(place, recent)) < at_most for place in belief.places())
 
     def _odds(self, base: Pose2, recent: list[Recent]) -> float:
         return log_odds(

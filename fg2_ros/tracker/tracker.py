@@ -26,7 +26,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.doubts import Doubts, length_m, UNLIKE
+from fg2_ros.tracker.doubts import CLEAR, Doubts, EVEN, length_m, UNLIKE
 from fg2_ros.tracker.evidence import features, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.inputs_memory import InputsMemory
@@ -45,6 +45,7 @@ MOUNT_TURNED = (
 VAGUEST_M = 1000.0  # of a motion that a belief survives
 APART_M = 1.0  # images nearer to the one before are not judged anew: they err alike
 JUDGED = 64  # images at most
+FIRST_WEIGHT = 0.5  # of an image: what the end of a road tells by itself
 CLEAR_M = 4.0  # of road over which images can clearly disagree
 
 
@@ -301,7 +302,7 @@ class Tracker:
         """Return how much an image adds to those before it: nothing if the vehicle stands."""
         before_ns, self._image_used_ns = self._image_used_ns, stamp_ns
         if before_ns is None:
-            return 1.0
+            return FIRST_WEIGHT
         driven_m = self._motion(before_ns, stamp_ns).driven_m
         # n of them with exponentially correlated errors are worth so many independent ones.
         return math.tanh(driven_m / (2 * self.settings.calibration.correlation_m))
@@ -341,8 +342,7 @@ class Tracker:
         summary = self._summary(stamp_ns, belief, mode)
         doubt = self._doubts.of(summary, belief, mode, observation.valid_share, recent)
         if doubt is not None:
-            refuted = self._doubts.refutes(belief, mode, recent)
-            doubt = self._start_again_if_lost(stamp_ns, refuted, *doubt)
+            doubt = self._start_again_if_lost(stamp_ns, belief, mode, recent, *doubt)
             return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
         self._agreed_ns, self._lost, self._doubts.searched = stamp_ns, '', 0.0
         self._compare_inputs(stamp_ns, summary.mean)
@@ -395,10 +395,10 @@ class Tracker:
         self._remarks.compare(
             stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
 
-    def _start_again_if_lost(
-            self, stamp_ns: int, refuted: bool, kind: str, sentence: str) -> tuple[str, str]:
+    def _start_again_if_lost(self, stamp_ns: int, belief: Belief, mode: Mode,
+                             recent: list[Recent], kind: str, sentence: str) -> tuple[str, str]:
         """
-        Forget a belief that images have not agreed with for long, or clearly disagree with.
+        Forget a belief that images clearly disagree with, or have not agreed with for long.
 
         :return: kind and sentence of the silence: while a search goes on, why it had to begin.
         """
@@ -406,6 +406,7 @@ class Tracker:
             return 'agreement', f'{self._lost} A new search has begun: {sentence}'
         if kind == 'agreement':
             driven_m = self._motion(self._agreed_ns or self._begin_ns, stamp_ns).driven_m
-            if driven_m > self.settings.publication.doubt_m or refuted and driven_m > CLEAR_M:
+            at_most = EVEN if driven_m > self.settings.publication.doubt_m else CLEAR
+            if driven_m > CLEAR_M and self._doubts.refutes(belief, mode, recent, at_most):
                 self._search_again(sentence)
         return kind, sentence
