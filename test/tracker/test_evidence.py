@@ -20,10 +20,10 @@ from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker import evidence
 from fg2_ros.tracker.belief import Belief
-from fg2_ros.tracker.doubts import CLEAR, Doubts, USUALLY_SEARCHED
+from fg2_ros.tracker.publication import LOST_AGREEMENT, PublicationTest, USUAL_BOXES
 from fg2_ros.tracker.evidence import log_odds, Recent
 from fg2_ros.tracker.inputs import Fix, Observation
-from fg2_ros.tracker.inputs_memory import InputsMemory
+from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.motion import OdometryChain
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 import numpy as np
@@ -43,9 +43,9 @@ def image(driven_m, strength=20.0, shortfall=0.0, resemblances=()):
     if shortfall:
         peak = peak + np.exp(-0.5 * ((east - 9.0) ** 2 + north ** 2))
     values = np.broadcast_to(strength * peak, GRID.shape).astype(np.float32)
-    testimony = evidence.Testimony.of(
+    likelihood = evidence.ImageLikelihood.of(
         0, Observation((PoseVolume(GRID, values),), resemblances=resemblances), None)
-    return Recent(testimony, UNMOVED, driven_m)
+    return Recent(likelihood, UNMOVED, driven_m)
 
 
 def road(length_m, every_m=2.0, **change):
@@ -103,12 +103,12 @@ def test_images_whose_surroundings_are_not_found_are_worth_less():
 def test_resemblance_is_that_of_the_volume_a_pose_is_in():
     """Each look has its aerial patch; one without imagery has none."""
     volume = PoseVolume(GRID, np.zeros(GRID.shape, np.float32))
-    testimony = evidence.Testimony.of(0, Observation(
+    likelihood = evidence.ImageLikelihood.of(0, Observation(
         (volume, None, volume.moved(Pose2(100.0, 0.0, 0.0))), resemblances=(1.0, np.nan, 3.0)),
         None)
-    assert testimony.resemblance_at(HERE) == 1.0
-    assert testimony.resemblance_at(Pose2(100.0, 0.0, 0.0)) == 3.0
-    assert math.isnan(testimony.resemblance_at(Pose2(50.0, 0.0, 0.0)))
+    assert likelihood.resemblance_at(HERE) == 1.0
+    assert likelihood.resemblance_at(Pose2(100.0, 0.0, 0.0)) == 3.0
+    assert math.isnan(likelihood.resemblance_at(Pose2(50.0, 0.0, 0.0)))
 
 
 def test_a_pose_that_no_image_looked_at_is_unlikely():
@@ -119,12 +119,12 @@ def test_a_pose_that_no_image_looked_at_is_unlikely():
 
 def judge(searched=0.0, fix_m=0.0):
     """Return one who has searched so many m^2 rad, with a fix so far away."""
-    inputs = InputsMemory(TrackerSettings().prior, OdometryChain(TrackerSettings().motion))
+    inputs = SensorHistory(TrackerSettings().prior, OdometryChain(TrackerSettings().motion))
     inputs.add_fix(0, Fix(np.array([fix_m, 0.0]), 3.0))
-    doubts = Doubts(TrackerSettings(calibration=CALIBRATION), inputs)
-    doubts.searched = searched
-    doubts.compare_inputs(0, HERE, [])
-    return doubts
+    test = PublicationTest(TrackerSettings(calibration=CALIBRATION), inputs)
+    test.searched = searched
+    test.compare_inputs(0, HERE, [])
+    return test
 
 
 def agreement_of(searched, fix_m):
@@ -134,11 +134,11 @@ def agreement_of(searched, fix_m):
 
 def test_more_must_agree_where_more_was_searched_and_far_from_gnss():
     """By chance one of many places agrees; and a fix far away is a witness against it."""
-    usual = agreement_of(USUALLY_SEARCHED, 0.0)
-    assert usual == agreement_of(0.0, 0.0) == agreement_of(USUALLY_SEARCHED, 5.0)
-    many = 20 * USUALLY_SEARCHED
+    usual = agreement_of(USUAL_BOXES, 0.0)
+    assert usual == agreement_of(0.0, 0.0) == agreement_of(USUAL_BOXES, 5.0)
+    many = 20 * USUAL_BOXES
     assert agreement_of(many, 0.0) < usual
-    assert agreement_of(USUALLY_SEARCHED, 60.0) < agreement_of(USUALLY_SEARCHED, 8.0) < usual
+    assert agreement_of(USUAL_BOXES, 60.0) < agreement_of(USUAL_BOXES, 8.0) < usual
     assert 0.0 <= agreement_of(many, 1000.0) < agreement_of(many, 0.0) < 1.0
 
 
@@ -155,11 +155,11 @@ def test_a_belief_is_refuted_only_if_nothing_is_left_of_it():
     """Neither one of its places nor that many were searched is a reason to begin again."""
     elsewhere = road(8.0, shortfall=0.8)  # where their other peak is
     there = HERE._replace(x=9.0)
-    assert judge().agreement(0, HERE, elsewhere) < CLEAR
+    assert judge().agreement(0, HERE, elsewhere) < LOST_AGREEMENT
     assert judge().refutes(*believed(HERE), elsewhere)
     assert not judge().refutes(*believed(HERE, there), elsewhere)
     assert judge().refutes(*believed(HERE, HERE._replace(y=9.0)), elsewhere)
     right = road(4.0)
-    searched = 1e6 * USUALLY_SEARCHED
-    assert judge(searched).agreement(0, HERE, right) < CLEAR
+    searched = 1e6 * USUAL_BOXES
+    assert judge(searched).agreement(0, HERE, right) < LOST_AGREEMENT
     assert not judge(searched).refutes(*believed(HERE), right)

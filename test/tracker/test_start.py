@@ -17,7 +17,7 @@
 import math
 
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.tracker.start import Place, start_grids, TILE_CELLS
+from fg2_ros.tracker.initial_search import SearchArea, start_grids, TILE_CELLS
 import numpy as np
 import pytest
 
@@ -26,7 +26,7 @@ CELL_M = 1.1
 
 def grids_over(reach_m, yaw_rad=0.0):
     """Return the boxes of a search around the origin."""
-    place = Place(lambda yaw_rad: np.zeros(2), reach_m, yaw_rad)
+    place = SearchArea(lambda yaw_rad: np.zeros(2), reach_m, yaw_rad)
     return start_grids(place, other_headings=False, cell_m=CELL_M)
 
 
