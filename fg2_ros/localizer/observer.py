@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From an image and poses to look at to log-likelihoods of these poses."""
+"""Log-likelihoods of camera poses, from an image and the aerial imagery around them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADING_STEP_RAD = math.radians(4.5)  # images are turned to multiples of it
 
 class Observer:
     """
-    Say of images which poses are likely.
+    Evaluate the likelihood of poses given an image.
 
     :param matcher: compares images with aerial patches.
     """
@@ -48,18 +48,18 @@ class Observer:
     def observe(self, image: GivenImage, frame: MapFrame, plan: SearchPlan,
                 base_from_camera: Pose2) -> Observation:
         """
-        Return what an image says of the poses in a plan.
+        Return the log-likelihoods of the poses that a plan asks for.
 
         :raises ImageryError: if there is no aerial imagery for any of them; where there is none
-            for some, nothing is said of these. ImageryNotReady while some is still being fetched:
-            places of which something is said would have an advantage over those that wait.
+            for some, their volumes are None. ImageryNotReady while some is still being fetched:
+            places with a likelihood would have an advantage over those that wait.
         """
         described = self._described(frame, plan)
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         volumes: list[PoseVolume | None] = []
         resemblances: list[float] = []
-        for look, aerial in zip(plan.grids, described):
+        for grid, aerial in zip(plan.grids, described):
             if aerial is None:
                 volumes.append(None)
                 resemblances.append(math.nan)
@@ -78,7 +78,7 @@ class Observer:
                            tuple(resemblances))
 
     def _described(self, frame: MapFrame, plan: SearchPlan) -> list[AerialView | None]:
-        """Return the aerial side of each look; all are asked for before one is waited for."""
+        """Return the aerial side of each grid; all are asked for before one is waited for."""
         described: list[AerialView | None] = []
         missing: list[ImageryError] = []
         for grid in plan.grids:

@@ -20,11 +20,12 @@ from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker import evidence
 from fg2_ros.tracker.belief import Belief
-from fg2_ros.tracker.publication import LOST_AGREEMENT, PublicationTest, USUAL_BOXES
 from fg2_ros.tracker.evidence import log_odds, Recent
 from fg2_ros.tracker.inputs import Fix, Observation
-from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.motion import OdometryChain
+from fg2_ros.tracker.publication import (
+    KEEP_AGREEMENT, LOST_AGREEMENT, PublicationTest, USUALLY_SEARCHED)
+from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 import numpy as np
 import pytest
@@ -134,11 +135,11 @@ def agreement_of(searched, fix_m):
 
 def test_more_must_agree_where_more_was_searched_and_far_from_gnss():
     """By chance one of many places agrees; and a fix far away is a witness against it."""
-    usual = agreement_of(USUAL_BOXES, 0.0)
-    assert usual == agreement_of(0.0, 0.0) == agreement_of(USUAL_BOXES, 5.0)
-    many = 20 * USUAL_BOXES
+    usual = agreement_of(USUALLY_SEARCHED, 0.0)
+    assert usual == agreement_of(0.0, 0.0) == agreement_of(USUALLY_SEARCHED, 5.0)
+    many = 20 * USUALLY_SEARCHED
     assert agreement_of(many, 0.0) < usual
-    assert agreement_of(USUAL_BOXES, 60.0) < agreement_of(USUAL_BOXES, 8.0) < usual
+    assert agreement_of(USUALLY_SEARCHED, 60.0) < agreement_of(USUALLY_SEARCHED, 8.0) < usual
     assert 0.0 <= agreement_of(many, 1000.0) < agreement_of(many, 0.0) < 1.0
 
 
@@ -156,10 +157,10 @@ def test_a_belief_is_refuted_only_if_nothing_is_left_of_it():
     elsewhere = road(8.0, shortfall=0.8)  # where their other peak is
     there = HERE._replace(x=9.0)
     assert judge().agreement(0, HERE, elsewhere) < LOST_AGREEMENT
-    assert judge().refutes(*believed(HERE), elsewhere)
-    assert not judge().refutes(*believed(HERE, there), elsewhere)
-    assert judge().refutes(*believed(HERE, HERE._replace(y=9.0)), elsewhere)
+    assert judge().refutes(*believed(HERE), elsewhere, LOST_AGREEMENT)
+    assert not judge().refutes(*believed(HERE, there), elsewhere, KEEP_AGREEMENT)
+    assert judge().refutes(*believed(HERE, HERE._replace(y=9.0)), elsewhere, LOST_AGREEMENT)
     right = road(4.0)
-    searched = 1e6 * USUAL_BOXES
+    searched = 1e6 * USUALLY_SEARCHED
     assert judge(searched).agreement(0, HERE, right) < LOST_AGREEMENT
-    assert not judge(searched).refutes(*believed(HERE), right)
+    assert not judge(searched).refutes(*believed(HERE), right, LOST_AGREEMENT)
