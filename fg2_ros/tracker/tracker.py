@@ -44,10 +44,12 @@ MIN_BOX_MASS = 1e-4  # a box with less is dropped
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
+NO_HEADING = 'no heading is given: images are compared with the imagery at all headings'
+STANDING = 'the vehicle stands: more images of one place make its pose no more certain'
+STANDING_M, STANDING_NS = 0.2, 2 * 10 ** 9  # at most, over this time
 MAX_MOTION_SIGMA_M = 1000.0  # a motion less certain than this ends a belief
 MIN_SPACING_M = 1.0  # nearer images are no further evidence: their errors are correlated
 MAX_IMAGES = 64  # kept as evidence
-FIRST_WEIGHT = 0.5  # of an image: what an end of a road tells beyond its length
 LOST_AFTER_M = 4.0  # of road: over less, disagreement may be chance
 
 
@@ -262,6 +264,8 @@ class Tracker:
         if place is None:
             return None
         self._begin_ns = stamp_ns
+        if place.yaw_rad is None:
+            self._remarks.add(stamp_ns, 'no heading', NO_HEADING)
         other_headings = place.reach_m <= 2 * WIDEST_CELLS * self._cell_m
         return Belief.over(start_grids(place, other_headings, self._cell_m))
 
@@ -305,7 +309,7 @@ class Tracker:
         """Return the weight of an image beside those before it: 0 if the vehicle stands."""
         before_ns, self._image_used_ns = self._image_used_ns, stamp_ns
         if before_ns is None:
-            return FIRST_WEIGHT
+            return 1.0
         driven_m = self._motion(before_ns, stamp_ns).driven_m
         # The information in one more of many images with exponentially correlated errors.
         return math.tanh(driven_m / (2 * self.settings.calibration.correlation_m))
@@ -341,6 +345,7 @@ class Tracker:
     def _result(self, stamp_ns: int, belief: Belief, mode: Mode,
                 observation: Observation) -> TrackedPose | Rejection:
         recent = self._recent(stamp_ns)
+        self._remark_standing(stamp_ns)
         self._publication.compare_inputs(stamp_ns, mode.mean, recent[-1:])
         state = self._belief_state(stamp_ns, belief, mode)
         reason = self._publication.rejection_of(
@@ -348,8 +353,8 @@ class Tracker:
         if reason is not None:
             reason = self._restart_if_lost(stamp_ns, belief, mode, recent, *reason)
             return Rejection(stamp_ns, *reason, state, self._remarks.at(stamp_ns))
-        self._published_ns, self._restart_reason, self._publication.searched = stamp_ns, '', 0.0
         self._compare_inputs(stamp_ns, state.mean)
+        self._published_ns, self._restart_reason, self._publication.searched = stamp_ns, '', 0.0
         if self._mount_turn_rad:
             self._remarks.add(stamp_ns, 'mount', MOUNT_TURNED)
         if self._publication.is_unlike_imagery(state):
@@ -394,10 +399,19 @@ class Tracker:
                 recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
 
+    def _remark_standing(self, stamp_ns: int) -> None:
+        """Remark that the vehicle stands, while it does."""
+        motion = self._odometry.between(stamp_ns - STANDING_NS, stamp_ns)
+        if motion is not None and math.hypot(*motion.step[:2]) < STANDING_M:
+            self._remarks.add(stamp_ns, 'standing', STANDING)
+        else:
+            self._remarks.withdraw('standing')
+
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
-        """Record by how much GNSS and the heading differ from a pose that is published."""
+        """Update how much GNSS and the heading differ from a pose that is published."""
         self._remarks.compare(
-            stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
+            stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns),
+            is_first=self._publication.searched > 0)
 
     def _restart_if_lost(self, stamp_ns: int, belief: Belief, mode: Mode,
                          recent: list[Recent], kind: str, sentence: str) -> tuple[str, str]:
