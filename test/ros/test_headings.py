@@ -15,8 +15,7 @@
 """Where headings come from: antennas, IMU, course over ground; one source at a time."""
 
 import math
-from test.helpers.vehicle import (
-    at, fix, FRAME, image, imu, MOUNT, transform, TRUTH, Vehicle)
+from test.helpers.vehicle import at, fix, FRAME, image, imu, MOUNT, transform, TRUTH, Vehicle
 
 from builtin_interfaces.msg import Time
 from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle
@@ -133,9 +132,9 @@ def looked_at(vehicle: Vehicle, stamp) -> float:
     vehicle.send(fix(stamp))
     vehicle.until(lambda: vehicle.is_ready(stamp), 'the prior has arrived')
     vehicle.send(image(stamp))
-    region = vehicle.until(lambda: vehicle.localizer.regions, 'an image is looked for')[0]
-    assert len(region.looks) == 4
-    return wrap_angle(region.looks[0].grid.middle.yaw - MOUNT.yaw)
+    plan = vehicle.until(lambda: vehicle.localizer.plans, 'an image is looked for')[0]
+    assert len(plan.grids) == 4
+    return wrap_angle(plan.grids[0].middle.yaw - MOUNT.yaw)
 
 
 @pytest.mark.parametrize('axes, sent_rad', [('enu', TRUTH.yaw), ('ned', math.pi / 2 - TRUTH.yaw)])

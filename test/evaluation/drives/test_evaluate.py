@@ -30,8 +30,8 @@ from fg2_ros.evaluation.drives.vehicle import single_prior, Vehicle
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
-from fg2_ros.tracker.inputs import Look, Observation, SearchPlan
-from fg2_ros.tracker.results import BeliefState, Measurement, Silence, TrackedPose
+from fg2_ros.tracker.inputs import Observation, SearchPlan
+from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 import numpy as np
 import pytest
 
@@ -71,7 +71,7 @@ class KnowingTracker:
         """Want to look at the truth."""
         assert self.told['odometry'][-1] <= stamp
         camera = self.truth[stamp].compose(base_from_camera)
-        return SearchPlan((Look(PoseGrid(camera, 1.0, 0.1, (3, 21, 21))),))
+        return SearchPlan((PoseGrid(camera, 1.0, 0.1, (3, 21, 21)),))
 
     def belief(self, stamp, with_density=False):
         """Believe in a narrow peak at the truth."""
@@ -83,7 +83,7 @@ class KnowingTracker:
         """Answer with the truth, a little off."""
         self.updates += 1
         if self.updates <= 2:
-            return Silence(stamp, 'start', 'too few images yet')
+            return Rejection(stamp, 'start', 'too few images yet')
         pose = self.truth[stamp].compose(NEAR)
         belief = BeliefState(stamp, pose, pose, COVARIANCE, 0.99, 0.9)
         return TrackedPose(stamp, pose, COVARIANCE, Measurement(pose, COVARIANCE), belief)
@@ -98,7 +98,7 @@ class Looking:
         """Begin with nothing seen."""
         self.seen = []
 
-    def observe(self, image, region, base_from_camera, seen):
+    def observe(self, image, plan, base_from_camera, seen):
         """Remember the image."""
         self.seen.append(image)
         if len(self.seen) % FRAMES == 6:
@@ -164,7 +164,7 @@ def test_the_tracker_is_told_everything_in_time_and_its_answers_are_kept(cache):
     assert driven.localizer.map_frame == stream.map_frame
     for stamps in tracker.told.values():
         assert len(stamps) > 10 and stamps == sorted(stamps)
-    assert [image.silence for image in images] == [
+    assert [image.rejection for image in images] == [
         'start', 'start', '', '', '', 'imagery', '', '', '']
     assert images[0].sentences == ('too few images yet',)
     assert [image.time_s for image in images] == pytest.approx(np.arange(FRAMES) / 4)
