@@ -20,14 +20,14 @@ import math
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.evidence import log_odds, Recent
+from fg2_ros.tracker.evidence import FADING_M, log_odds, Recent
 from fg2_ros.tracker.results import BeliefState
 from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.settings import MAX_LACK, TrackerSettings
 import numpy as np
 from scipy.special import expit
 
-USUALLY_SEARCHED = 2500.0  # m^2 rad: twice an initial search with four headings, 11 m around GNSS
+USUALLY_SEARCHED = 1270.0  # m^2 rad: by an initial search at four headings, 11 m around GNSS
 USUAL_GNSS_SIGMAS = 2.25  # between GNSS and the right place
 CONTRADICTION_PENALTY = 3.0  # on the log-odds, for GNSS or a heading that contradicts the pose
 KEEP_AGREEMENT = 0.5  # down to which a pose that is published stays so
@@ -67,7 +67,7 @@ class PublicationTest:
             return math.nan
         odds = self._odds(base, recent) - CONTRADICTION_PENALTY * len(self._contradictions)
         if self.searched:
-            odds -= self._surprise(stamp_ns, base)
+            odds -= self._surprise(stamp_ns, base, length_m(recent))
         return float(expit(odds))
 
     def refutes(self, belief: Belief, mode: Mode, recent: list[Recent], at_most: float) -> bool:
@@ -121,7 +121,7 @@ class PublicationTest:
         """
         is_supported = all(
             image.at(base.compose(step)) - image.mean
-            >= SUPPORTING_SHARE * (image.best - image.mean)
+            >= SUPPORTING_SHARE * (image.best_around(base.compose(step)) - image.mean)
             for image, step, _ in newest)
         self._contradictions = self._inputs.contradictions(
             stamp_ns, base, by_majority=is_supported)
@@ -135,14 +135,16 @@ class PublicationTest:
         lack = self.settings.calibration.compared(np.array(state.features))[-1]
         return bool(lack >= MAX_LACK)
 
-    def _surprise(self, stamp_ns: int, base: Pose2) -> float:
+    def _surprise(self, stamp_ns: int, base: Pose2, driven_m: float) -> float:
         """
         Return the log-odds that a place needs in addition before it is first published.
 
-        The more places are searched, the likelier it is that one agrees by chance; and a place is
-        the less likely, the further it is from GNSS.
+        The more places are searched, and the longer, the likelier it is that one agrees by chance
+        for a while; and a place is the less likely, the further it is from GNSS.
         """
-        chances = math.log(max(self.searched / USUALLY_SEARCHED, 1.0))
+        more = max(self.searched / USUALLY_SEARCHED - 1, 0.0)
+        beyond_m = max(driven_m - self.settings.publication.min_distance_m, 0.0)
+        chances = math.log1p(more * (1 + beyond_m / FADING_M))
         offset = self._inputs.offset_m(stamp_ns, base)
         if offset is None:
             return chances

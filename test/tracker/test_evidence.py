@@ -14,13 +14,14 @@
 
 """The odds that images are of a place and not of one that looks alike."""
 
+from dataclasses import replace
 import math
 
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker import evidence
 from fg2_ros.tracker.belief import Belief
-from fg2_ros.tracker.evidence import log_odds, Recent
+from fg2_ros.tracker.evidence import features, log_odds, Recent
 from fg2_ros.tracker.inputs import Fix, Observation
 from fg2_ros.tracker.motion import OdometryChain
 from fg2_ros.tracker.publication import (
@@ -110,6 +111,19 @@ def test_resemblance_is_that_of_the_volume_a_pose_is_in():
     assert likelihood.resemblance_at(HERE) == 1.0
     assert likelihood.resemblance_at(Pose2(100.0, 0.0, 0.0)) == 3.0
     assert math.isnan(likelihood.resemblance_at(Pose2(50.0, 0.0, 0.0)))
+
+
+def test_a_better_place_counts_only_if_it_is_around():
+    """One further away is a rival place, for the belief to weigh: this one may still be right."""
+    usual = road(20.0)
+
+    def with_rival(away_m):
+        return [each._replace(image=evidence.ImageLikelihood.of(0, Observation((
+            *each.image.volumes, replace(each.image.volumes[0].moved(Pose2(away_m, 0.0, 0.0)),
+                                         values=2 * each.image.volumes[0].values))), None))
+                for each in usual]
+    assert features(HERE, with_rival(100.0))[2] == features(HERE, usual)[2] == pytest.approx(0.0)
+    assert features(HERE, with_rival(20.0))[2] > 0.1
 
 
 def test_a_pose_that_no_image_looked_at_is_unlikely():
