@@ -145,7 +145,7 @@ def log_odds(base: Pose2, images: Sequence[Recent], calibration: Calibration) ->
     Return the log-odds that images were taken at a pose and not at one that looks alike.
 
     Each image counts for the road since the one before. Its shortfall is how much less likely the
-    pose is than the image's own best one around. At the right pose all images fall short by little;
+    pose is than the image's best one around. At the right pose all images fall short by little;
     elsewhere some fall short by much, few match as strongly, and much of what they show is not
     found in the imagery around. GNSS and headings are not used.
 

@@ -424,8 +424,8 @@ class Tracker:
             return 'agreement', f'{self._restart_reason} A new search has begun: {sentence}'
         if kind == 'agreement':
             driven_m = self._motion(self._published_ns or self._begin_ns, stamp_ns).driven_m
-            at_most = LOST_AGREEMENT if driven_m <= self.settings.publication.doubt_m else (
-                KEEP_AGREEMENT)
-            if driven_m > LOST_AFTER_M and self._publication.refutes(belief, mode, recent, at_most):
+            is_long = driven_m > self.settings.publication.doubt_m
+            level = KEEP_AGREEMENT if is_long else LOST_AGREEMENT
+            if driven_m > LOST_AFTER_M and self._publication.refutes(belief, mode, recent, level):
                 self._restart_search(sentence)
         return kind, sentence
