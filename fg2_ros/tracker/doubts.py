@@ -35,6 +35,9 @@ CLEAR = 0.01  # with less agreement than this the place is wrong
 UNLIKE = (
     'little of what the images show is found in the imagery: is the view hidden or dark, or the '
     'imagery clouded or old?')
+NO_ODOMETRY = (
+    'there is no odometry at the time of the image, and without it nobody knows over how much of '
+    'the road the images agree')
 SUPPORT = 0.85  # part of an image's best likelihood that is in favour of a belief
 
 
@@ -148,10 +151,12 @@ class Doubts:
             return 'agreement', (
                 f'{contradictions[0]}, and the images over {driven_m:.0f} m since then '
                 f'do not outweigh it{known}')
+        if is_short and self.searched and recent[-1].image.odometry is None:
+            return 'odometry', NO_ODOMETRY
         if is_short and self.searched:
             return 'start', (
-                f'only images over {driven_m:.0f} m so far, over {settings.min_distance_m:g} m '
-                'are needed')
+                f'only images over {math.floor(driven_m)} m so far, over '
+                f'{settings.min_distance_m:g} m are needed')
         if not summary.agreement >= level:
             return 'agreement', (
                 f'the images of the last {driven_m:.0f} m agree with no '
@@ -169,6 +174,11 @@ class Doubts:
 def length_m(images: list[Recent]) -> float:
     """Return how far was driven since the first of the images."""
     return images[0].driven_m if images else 0.0
+
+
+def closed(sentence: str) -> str:
+    """Return a sentence with a capital letter and a full stop, for another to follow."""
+    return sentence[0].upper() + sentence[1:] + ('' if sentence.endswith('?') else '.')
 
 
 def _away(here: Pose2, there: Pose2) -> str:

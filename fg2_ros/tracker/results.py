@@ -91,8 +91,8 @@ class Silence:
     """
     Why nothing is published for an image.
 
-    :param kind: a word for counting: 'prior', 'order', 'start', 'mass', 'agreement', 'vague',
-        'imagery'.
+    :param kind: a word for counting: 'prior', 'order', 'odometry', 'start', 'mass', 'agreement',
+        'vague', 'imagery'.
     :param sentence: for people: what is doubted, and what may be wrong.
     :param belief: None where there is none.
     :param remarks: see `TrackedPose`.

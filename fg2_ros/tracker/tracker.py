@@ -26,7 +26,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m, UNLIKE
+from fg2_ros.tracker.doubts import CLEAR, closed, Doubts, length_m, UNLIKE
 from fg2_ros.tracker.evidence import features, log_factors, Recent, strength, Testimony
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.inputs_memory import InputsMemory
@@ -246,7 +246,7 @@ class Tracker:
         moved_ns = self._doubts.contradicted_ns
         self._begin_again()
         self._moved_ns = moved_ns or 0
-        self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
+        self._sigma_m, self._lost = sigma_m, closed(sentence)
         self._failures = failures
         if found_once:
             self._mount_turn_rad = mount_turn_rad
