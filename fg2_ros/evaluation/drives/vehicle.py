@@ -29,10 +29,7 @@ from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.estimate import MapPrior
 from fg2_ros.localizer.localizer import Localizer
-from fg2_ros.tracker.inputs import Fix, Odometry
-from fg2_ros.tracker.results import Silence, TrackedPose
-from fg2_ros.tracker.settings import Calibration, TrackerSettings
-from fg2_ros.tracker.tracker import Tracker
+from fg2_ros.tracker import Fix, Odometry, Silence, TrackedPose, Tracker
 import numpy as np
 
 
@@ -63,8 +60,7 @@ class Vehicle:
 
     def new_tracker(self) -> Tracker:
         """Return a tracker that knows nothing but how far the weights may be believed."""
-        calibration = Calibration.of(self.localizer.metadata)
-        return Tracker(TrackerSettings(calibration=calibration), self.localizer.config.cell_m)
+        return self.localizer.new_tracker()
 
     def follow(self, stream: SensorStream, tracker: Tracker) -> Iterator[ImageResult]:
         """
@@ -106,15 +102,11 @@ class Vehicle:
 
     def _answer(self, stream: SensorStream, stamp_ns: int, view: View, tracker: Tracker
                 ) -> TrackedPose | Silence:
-        region = tracker.search(stamp_ns, stream.base_from_camera)
-        if isinstance(region, Silence):
-            return region
         try:
-            observation = self.localizer.observe(
-                view.panorama, region, stream.base_from_camera, seen=view.seen)
+            return self.localizer.track(
+                tracker, stamp_ns, view.panorama, stream.base_from_camera, seen=view.seen)
         except ImageryError as error:
             return Silence(stamp_ns, 'imagery', str(error))
-        return tracker.update(stamp_ns, observation)
 
     def _single(self, stream: SensorStream, shot: CameraFrame, view: View) -> Claim | None:
         prior = single_prior(stream, shot.time_s)
