@@ -62,36 +62,36 @@ class Observer:
         self._matcher = matcher
 
     @torch.inference_mode()
-    def observe(self, image: GivenImage, frame: MapFrame, region: SearchPlan,
+    def observe(self, image: GivenImage, frame: MapFrame, plan: SearchPlan,
                 base_from_camera: Pose2) -> Observation:
         """
-        Return what an image says of the poses in a region.
+        Return what an image says of the poses in a plan.
 
         :raises ImageryError: if there is no aerial imagery for any of them; where there is none
             for some, nothing is said of these. ImageryNotReady while some is still being fetched:
             places of which something is said would have an advantage over those that wait.
         """
-        described = self._described(frame, region)
-        evaluated = self._evaluated(image, region, described)
+        described = self._described(frame, plan)
+        evaluated = self._evaluated(image, plan, described)
         # All looks are on their way before the first is waited for.
-        volumes = tuple(each and _volume(look.grid, each)
-                        for look, each in zip(region.looks, evaluated))
+        volumes = tuple(each and _volume(grid, each)
+                        for look, each in zip(plan.grids, evaluated))
         resemblances = tuple(float(_at_home(each.resemblance)[0]) if each else math.nan
                              for each in evaluated)
         shares = [aerial.valid_share for aerial in described if aerial is not None]
         return Observation(volumes, base_from_camera, float(np.mean(shares)), resemblances)
 
-    def _evaluated(self, image: GivenImage, region: SearchPlan,
+    def _evaluated(self, image: GivenImage, plan: SearchPlan,
                    described: list[AerialView | None]) -> list[_Evaluated | None]:
         """Return what an image says of each look; looks share what they can."""
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         evaluated: list[_Evaluated | None] = []
-        for look, aerial in zip(region.looks, described):
+        for look, aerial in zip(plan.grids, described):
             if aerial is None:
                 evaluated.append(None)
                 continue
-            yaw_rad = _rounded(look.grid.middle.yaw)
+            yaw_rad = _rounded(grid.middle.yaw)
             if yaw_rad not in views:
                 views[yaw_rad] = self._matcher.view(image, yaw_rad)
             key = id(aerial.descriptors), yaw_rad
@@ -100,15 +100,15 @@ class Observer:
                     likelihoods.clear()
                 likelihoods[key] = self._matcher.likelihood(aerial, views[yaw_rad])
             evaluated.append(
-                self._evaluate(look.grid, likelihoods[key], aerial, views[yaw_rad]))
+                self._evaluate(grid, likelihoods[key], aerial, views[yaw_rad]))
         return evaluated
 
-    def _described(self, frame: MapFrame, region: SearchPlan) -> list[AerialView | None]:
+    def _described(self, frame: MapFrame, plan: SearchPlan) -> list[AerialView | None]:
         """Return the aerial side of each look; all are asked for before one is waited for."""
         described: list[AerialView | None] = []
         missing: list[ImageryError] = []
-        for look in region.looks:
-            middle = look.grid.middle
+        for grid in plan.grids:
+            middle = grid.middle
             try:
                 described.append(self._matcher.aerial(
                     frame, middle._replace(yaw=_rounded(middle.yaw))))

@@ -22,7 +22,7 @@ from typing import Callable, Iterable, NamedTuple, Sequence
 
 from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
 from fg2_ros.evaluation.metrics import pose_error
-from fg2_ros.tracker.results import BeliefState, Silence, TrackedPose
+from fg2_ros.tracker.results import BeliefState, Rejection, TrackedPose
 from fg2_ros.tracker.settings import Calibration, PublicationSettings, TrackerSettings
 import numpy as np
 from scipy.optimize import minimize
@@ -110,7 +110,7 @@ def trial_settings(calibration: Calibration) -> TrackerSettings:
             measurement_bias_deg=NO_BIAS))
 
 
-def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Silence]]
+def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Rejection]]
                ) -> list[Sample]:
     """
     Return what can be learnt of a drive.
@@ -236,7 +236,7 @@ def nothing_share(samples: Sequence[Sample]) -> float:
     return float(np.clip(silent, *SHARES))
 
 
-def _sample(drive: int, distance_m: float, shot: CameraFrame, answer: TrackedPose | Silence,
+def _sample(drive: int, distance_m: float, shot: CameraFrame, answer: TrackedPose | Rejection,
             belief: BeliefState) -> Sample:
     measurement = answer.measurement if isinstance(answer, TrackedPose) else None
     truth, of_truth = shot.truth, shot.sigma.covariance

@@ -29,7 +29,7 @@ from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.estimate import MapPrior
 from fg2_ros.localizer.localizer import Localizer
-from fg2_ros.tracker import Fix, Odometry, Silence, TrackedPose, Tracker
+from fg2_ros.tracker import Fix, Odometry, Rejection, TrackedPose, Tracker
 import numpy as np
 
 
@@ -72,7 +72,7 @@ class Vehicle:
             yield self._result(stream, stamp_ns, shot, tracker)
 
     def answers(self, stream: SensorStream, tracker: Tracker
-                ) -> Iterator[tuple[CameraFrame, TrackedPose | Silence]]:
+                ) -> Iterator[tuple[CameraFrame, TrackedPose | Rejection]]:
         """Yield each image of a drive and what a tracker says of it."""
         for stamp_ns, shot in self._shots(stream, tracker):
             yield shot, self._answer(stream, stamp_ns, View.of(shot.image), tracker)
@@ -101,12 +101,12 @@ class Vehicle:
         return replace(result, time_s=shot.time_s - stream.shots[0].time_s, single=single)
 
     def _answer(self, stream: SensorStream, stamp_ns: int, view: View, tracker: Tracker
-                ) -> TrackedPose | Silence:
+                ) -> TrackedPose | Rejection:
         try:
             return self.localizer.track(
                 tracker, stamp_ns, view.panorama, stream.base_from_camera, seen=view.seen)
         except ImageryError as error:
-            return Silence(stamp_ns, 'imagery', str(error))
+            return Rejection(stamp_ns, 'imagery', str(error))
 
     def _single(self, stream: SensorStream, shot: CameraFrame, view: View) -> Claim | None:
         prior = single_prior(stream, shot.time_s)
@@ -133,14 +133,14 @@ def tell(tracker: Tracker, event: Event) -> None:
         tracker.add_heading(event.stamp_ns, *event.content)
 
 
-def image_result(shot: CameraFrame, answer: TrackedPose | Silence) -> ImageResult:
+def image_result(shot: CameraFrame, answer: TrackedPose | Rejection) -> ImageResult:
     """Return an answer beside the truth."""
     result = ImageResult(shot.time_s, shot.truth, sigma=shot.sigma)
     if answer.belief is not None:
         result = replace(result, mass=answer.belief.mass, agreement=answer.belief.agreement)
-    if isinstance(answer, Silence):
+    if isinstance(answer, Rejection):
         return replace(
-            result, silence=answer.kind, sentences=(answer.sentence, *answer.remarks))
+            result, rejection=answer.kind, sentences=(answer.sentence, *answer.remarks))
     measured = answer.measurement
     return replace(
         result, track=Claim(answer.base, answer.covariance),
