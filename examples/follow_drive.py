@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 from fg2_ros import Localizer
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, stream_of
 from fg2_ros.evaluation.drives.stream import Heading, SensorStream
-from fg2_ros.tracker import Fix, Odometry, Silence, TrackedPose
+from fg2_ros.tracker import Fix, Odometry, Rejection, TrackedPose
 
 
 def main() -> None:
@@ -60,9 +60,9 @@ def follow(drive: SensorStream) -> None:
             print(f'{said.time_s:5.2f} s: {in_words(answer)}')
 
 
-def in_words(answer: TrackedPose | Silence) -> str:
+def in_words(answer: TrackedPose | Rejection) -> str:
     """Return a pose with its one-sigma uncertainty, or why there is none."""
-    if isinstance(answer, Silence):
+    if isinstance(answer, Rejection):
         return f'nothing is published: {answer.sentence}'
     (east_m, north_m, yaw_rad), variance = answer.base, answer.covariance.diagonal()
     return ' '.join([

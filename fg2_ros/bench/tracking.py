@@ -34,8 +34,9 @@ from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
 from fg2_ros.tracker.belief import Belief
-from fg2_ros.tracker.search_plan import FINE_RAD, LEAST_REACH_CELLS, LEAST_REACH_RAD, plan_of
+from fg2_ros.tracker.initial_search import grid_around
 from fg2_ros.tracker.results import Rejection
+from fg2_ros.tracker.search_plan import FINE_RAD, LEAST_REACH_CELLS, LEAST_REACH_RAD, plan_of
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -118,7 +119,7 @@ def measure_posterior(config: FG2Config, device: torch.device, runs: int = 3) ->
 def steady_windows(cell_m: float, device: torch.device) -> list[PoseWindow]:
     """Return the poses that are evaluated for each image of a vehicle that is well localized."""
     fine = grid_around(Pose2(0.0, 0.0, 0.0), LEAST_REACH_CELLS * cell_m, LEAST_REACH_RAD,
-                      cell_m / 2, FINE_RAD)
+                       cell_m / 2, FINE_RAD)
     plan = plan_of(Belief.over([fine]), Pose2(0.0, 0.0, 0.0), cell_m)
     middle = torch.zeros(1, 2, device=device), torch.zeros(1, device=device)
     return [PoseWindow(*middle, grid.shape[1] // 2, grid.shape[0] // 2,

@@ -39,7 +39,7 @@ from fg2_ros.network.weights import (
 from fg2_ros.settings import SHIPPED_WEIGHTS
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
 from fg2_ros.solver.dense import Honesty
-from fg2_ros.tracker import inputs, Silence, TrackedPose, Tracker, TrackerSettings
+from fg2_ros.tracker import inputs, Rejection, TrackedPose, Tracker, TrackerSettings
 from fg2_ros.tracker.settings import Calibration
 import numpy as np
 import torch
@@ -236,7 +236,7 @@ class Localizer:
 
     def track(self, tracker: Tracker, stamp_ns: int, image: np.ndarray, base_from_camera: Pose2,
               camera_k: np.ndarray | None = None, seen: np.ndarray | None = None
-              ) -> TrackedPose | Silence:
+              ) -> TrackedPose | Rejection:
         """
         Show an image to a tracker that has been told all about the time before, and ask it.
 
@@ -251,7 +251,7 @@ class Localizer:
         :raises ValueError: if the image cannot be used, or there is no map_frame.
         """
         plan = tracker.search(stamp_ns, base_from_camera)
-        if isinstance(plan, Silence):
+        if isinstance(plan, Rejection):
             return plan
         return tracker.update(
             stamp_ns, self.observe(image, plan, base_from_camera, camera_k, seen))

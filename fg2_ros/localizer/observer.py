@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From an image and poses to look at to log-likelihoods of these poses."""
+"""Log-likelihoods of camera poses, from an image and the aerial imagery around them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 HEADING_STEP_RAD = math.radians(4.5)  # images are turned to multiples of it
-LIKELIHOODS_KEPT = 8  # for further looks at the same patch: a wide search has a thousand
+LIKELIHOODS_KEPT = 8  # for other grids at the same patch: a wide search has a thousand
 
 
 class _Evaluated(NamedTuple):
@@ -52,7 +52,7 @@ class _Evaluated(NamedTuple):
 
 class Observer:
     """
-    Say of images which poses are likely.
+    Evaluate the likelihood of poses given an image.
 
     :param matcher: compares images with aerial patches.
     """
@@ -65,17 +65,17 @@ class Observer:
     def observe(self, image: GivenImage, frame: MapFrame, plan: SearchPlan,
                 base_from_camera: Pose2) -> Observation:
         """
-        Return what an image says of the poses in a plan.
+        Return the log-likelihoods of the poses that a plan asks for.
 
         :raises ImageryError: if there is no aerial imagery for any of them; where there is none
-            for some, nothing is said of these. ImageryNotReady while some is still being fetched:
-            places of which something is said would have an advantage over those that wait.
+            for some, their volumes are None. ImageryNotReady while some is still being fetched:
+            places with a likelihood would have an advantage over those that wait.
         """
         described = self._described(frame, plan)
         evaluated = self._evaluated(image, plan, described)
-        # All looks are on their way before the first is waited for.
+        # All grids are on their way before the first is waited for.
         volumes = tuple(each and _volume(grid, each)
-                        for look, each in zip(plan.grids, evaluated))
+                        for grid, each in zip(plan.grids, evaluated))
         resemblances = tuple(float(_at_home(each.resemblance)[0]) if each else math.nan
                              for each in evaluated)
         shares = [aerial.valid_share for aerial in described if aerial is not None]
@@ -83,11 +83,11 @@ class Observer:
 
     def _evaluated(self, image: GivenImage, plan: SearchPlan,
                    described: list[AerialView | None]) -> list[_Evaluated | None]:
-        """Return what an image says of each look; looks share what they can."""
+        """Return what an image says of each grid; grids share what they can."""
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         evaluated: list[_Evaluated | None] = []
-        for look, aerial in zip(plan.grids, described):
+        for grid, aerial in zip(plan.grids, described):
             if aerial is None:
                 evaluated.append(None)
                 continue
@@ -104,7 +104,7 @@ class Observer:
         return evaluated
 
     def _described(self, frame: MapFrame, plan: SearchPlan) -> list[AerialView | None]:
-        """Return the aerial side of each look; all are asked for before one is waited for."""
+        """Return the aerial side of each grid; all are asked for before one is waited for."""
         described: list[AerialView | None] = []
         missing: list[ImageryError] = []
         for grid in plan.grids:

@@ -23,8 +23,7 @@ from typing import NamedTuple
 from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives.filter_check import filter_result
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
-from fg2_ros.evaluation.drives.stream import (
-    CameraFrame, DriveImage, Event, Heading, SensorStream)
+from fg2_ros.evaluation.drives.stream import CameraFrame, DriveImage, Event, Heading, SensorStream
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.estimate import MapPrior
