@@ -101,7 +101,7 @@ class Replay:
             topics.fix: pipeline.add_fix, topics.odom: pipeline.add_odometry,
             topics.imu: pipeline.add_imu}
         self._cameras = {image: index for index, (image, _) in enumerate(topics.cameras)}
-        self._infos = {info: intrinsics.hear for (_, info), intrinsics in zip(
+        self._infos = {info: intrinsics.update for (_, info), intrinsics in zip(
             topics.cameras, pipeline.cameras.intrinsics)}
         self._sets = ImageSets(len(self._cameras), pipeline.cameras.sync_s)
         self.unusable: Counter[str] = Counter()  # messages by topic

@@ -44,7 +44,7 @@ class Attitude:
         with self._lock:
             self._ups.clear()
 
-    def hear(self, message: Imu, base_from_imu: np.ndarray) -> None:
+    def add(self, message: Imu, base_from_imu: np.ndarray) -> None:
         """
         Remember an orientation, unless the IMU knows no roll and pitch.
 

@@ -161,12 +161,12 @@ def _lacking_orientation(message: Imu) -> str:
             return f'orientation_covariance[{index}] is {covariance[index]:g}'
     if covariance[8] > VAGUEST_YAW_RAD ** 2:
         return f'its yaw may be {np.degrees(np.sqrt(covariance[8])):.3g} degrees off'
-    if is_left_out(turn, covariance):
+    if is_unset(turn, covariance):
         return 'it is the identity with a covariance of zeros, which drivers leave that have none'
     return ''
 
 
-def is_left_out(orientation: Quaternion, covariance: np.ndarray) -> bool:
+def is_unset(orientation: Quaternion, covariance: np.ndarray) -> bool:
     """Return whether nobody has filled an orientation in: in ROS 2 it is then the identity."""
     q = orientation
     return (q.x, q.y, q.z) == (0.0, 0.0, 0.0) and abs(q.w) == 1.0 and not np.any(

@@ -40,13 +40,13 @@ class GuardedBuffer(Buffer):
     would close a circle. Where the stamps of a transform go back by seconds, those kept so far
     were ahead of time and are forgotten: tf2 would refuse the right ones until then.
 
-    :param tell: called with a sentence for each transform that is left out.
+    :param warn: called with a sentence for each transform that is left out.
     """
 
-    def __init__(self, tell: Callable[[str], None] = lambda sentence: None):
+    def __init__(self, warn: Callable[[str], None] = lambda sentence: None):
         """Start empty."""
         super().__init__(cache_time=Duration(seconds=CACHE_S))
-        self._tell = tell
+        self._warn = warn
         self._parents: dict[str, str] = {}
         self._heard_s: dict[str, float] = {}  # of moving frames
         self._newest_ns: dict[str, int] = {}
@@ -70,7 +70,7 @@ class GuardedBuffer(Buffer):
         stamp = transform.header.stamp
         stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
         if self._newest_ns.get(child, stamp_ns) - stamp_ns > JUMP_NS:
-            self._tell(f'the stamps of the transform {parent} -> {child} went back by '
+            self._warn(f'the stamps of the transform {parent} -> {child} went back by '
                        f'{(self._newest_ns[child] - stamp_ns) / 1e9:.1f} s: those before are '
                        'forgotten')
             self.clear()
@@ -87,13 +87,13 @@ class GuardedBuffer(Buffer):
         self._heard_s.pop(child, None)
         super().set_transform_static(transform, authority)
 
-    def what_is_wrong(self, frame: str, other: str) -> str:
+    def problem_between(self, frame: str, other: str) -> str:
         """Return what was left out on the way from two frames to their roots; '' if nothing."""
         below = [*self._ancestors(frame), *self._ancestors(other)]
         return '; '.join(dict.fromkeys(
             self._wrong[child] for child in below if child in self._wrong))
 
-    def is_ahead_by_s(self, child: str, stamp_ns: int) -> float:
+    def ahead_s(self, child: str, stamp_ns: int) -> float:
         """Return how far the newest transform of a frame lies after a stamp; 0 for none."""
         return (self._newest_ns.get(child, stamp_ns) - stamp_ns) / 1e9
 
@@ -105,7 +105,7 @@ class GuardedBuffer(Buffer):
             self._wrong.pop(child, None)
             return True
         self._wrong[child] = f'the transform {parent} -> {child} is not used: {wrong}'
-        self._tell(self._wrong[child])
+        self._warn(self._wrong[child])
         return False
 
     def _circle(self, parent: str, child: str, is_static: bool) -> str:
@@ -118,7 +118,7 @@ class GuardedBuffer(Buffer):
         if is_static or any(map(self._is_fresh, [child, *others])):
             return circle
         # Whoever sent the others has stopped, or they are static ones that cannot be taken back.
-        self._tell(f'the transforms close a circle: {circle}; {parent} -> {child} is believed')
+        self._warn(f'the transforms close a circle: {circle}; {parent} -> {child} is believed')
         self.clear()
         return ''
 

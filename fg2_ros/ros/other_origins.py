@@ -44,22 +44,22 @@ class OtherOrigins:
     """
 
     def __init__(self, node: Node, map_frame_id: str):
-        """Listen to /tf_static; what is on the topic ``datum`` is told by `hear_datum`."""
+        """Listen to /tf_static; what is on the topic ``datum`` is told by `on_datum`."""
         self._node, self._map_frame_id = node, map_frame_id
         self._datum: NavSatFix | None = None
         self._map_from: dict[str, np.ndarray] = {}  # (4, 4), by the name of the other frame
         self._subscription = subscribe(
-            node, TFMessage, '/tf_static', self._hear_tf, STATIC_TF_QOS)
+            node, TFMessage, '/tf_static', self._on_tf, STATIC_TF_QOS)
 
     def close(self) -> None:
         """Listen no more."""
         self._node.destroy_subscription(self._subscription)
 
-    def hear_datum(self, message: NavSatFix) -> None:
+    def on_datum(self, message: NavSatFix) -> None:
         """Note what the topic ``datum`` says."""
         self._datum = message
 
-    def _hear_tf(self, message: TFMessage) -> None:
+    def _on_tf(self, message: TFMessage) -> None:
         for each in message.transforms:
             parent, child = each.header.frame_id, each.child_frame_id
             if parent == self._map_frame_id:

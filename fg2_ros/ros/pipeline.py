@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
 
 SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are shown
-OVERTAKEN = 'time jumped back, or a new search began, while an image was worked on'
+OUTDATED = 'time jumped back, or a new search began, while an image was worked on'
 
 
 class Pipeline:
@@ -167,7 +167,7 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         _, base_from_imu = self.mount_of(message.header.frame_id)
-        self.cameras.attitude.hear(message, base_from_imu)
+        self.cameras.attitude.add(message, base_from_imu)
         self.headings.add('imu', conversions.stamp_ns(message.header.stamp), Yaw(
             *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu)))
 
@@ -188,7 +188,7 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         pose = message.pose
-        if conversions.is_left_out(pose.pose.orientation, pose.covariance):
+        if conversions.is_unset(pose.pose.orientation, pose.covariance):
             raise ValueError('the pose has the identity for its orientation and a covariance of '
                              'zeros, which is what is left in if there is none: no heading')
         self._add_heading('heading_pose', message.header, conversions.heading_of(
@@ -252,7 +252,7 @@ class Pipeline:
         try:
             result = self.tracker.update(image.stamp_ns, observation)
         except ValueError:
-            raise Rejected('order', OVERTAKEN) from None
+            raise Rejected('order', OUTDATED) from None
         if isinstance(result, Rejection):
             raise rejected(result)
         return self._settled(with_sound_covariances(result), frame)

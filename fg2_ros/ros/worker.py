@@ -41,7 +41,7 @@ def keep_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def spare_from_collection() -> None:
+def exclude_from_garbage_collection() -> None:
     """
     Leave what there is now out of every search for garbage, until `gc.unfreeze`.
 
@@ -52,7 +52,7 @@ def spare_from_collection() -> None:
     gc.freeze()
 
 
-def is_at_work() -> bool:
+def is_busy() -> bool:
     """Return whether a worker has not ended."""
     return any(thread.name == NAME for thread in threading.enumerate())
 
