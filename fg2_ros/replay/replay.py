@@ -118,7 +118,7 @@ class Replay:
         seen = localized = 0
         for recorded in self._recording.messages(filter(None, self._topics.heard)):
             if recorded.topic not in self._cameras:
-                self._hear(recorded)
+                self._add(recorded)
                 continue
             taken = self._taken(recorded)
             if taken is None:
@@ -132,7 +132,7 @@ class Replay:
                     return
         self.end = self._recording.damage
 
-    def _hear(self, recorded: Recorded) -> None:
+    def _add(self, recorded: Recorded) -> None:
         try:
             message = recorded.message()
             if recorded.topic in self._infos:

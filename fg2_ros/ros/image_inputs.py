@@ -33,9 +33,9 @@ _TYPES = {'raw': Image, 'compressed': CompressedImage}
 
 class ImageInputs:
     """
-    The image topics, and what belongs together of what they bring.
+    The image topics; images that were taken at the same time are grouped.
 
-    :param take: is given what all cameras have taken at one time, each image once.
+    :param take: called with the images that all cameras took at one time, each once.
     """
 
     def __init__(self, node: Node, settings: CameraSettings, take: Callable[[ImageSet], None]):
@@ -74,7 +74,7 @@ class ImageInputs:
 
 
 def _name_of(topic: str) -> str:
-    """Return under which name the images of a topic are told of."""
+    """Return the name of an image topic in diagnostics."""
     return topic if topic in ONE_CAMERA else f'image {topic}'
 
 

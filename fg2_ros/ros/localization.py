@@ -56,10 +56,10 @@ STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another
 
 
 class Arrival(NamedTuple):
-    """What the cameras took at one time, with what is known only on its arrival."""
+    """Images of one time, with the time and the epoch of their arrival."""
 
     image: ImageSet
-    epoch: int  # grows whenever what was seen before counts no more
+    epoch: int  # grows with each reset, so that poses of earlier images are dropped
     monotonic_s: float
 
 
@@ -83,7 +83,7 @@ class Localization:
     """
     Follows the vehicle.
 
-    Callbacks only note what arrived; one worker thread does what takes time.
+    Callbacks only store what arrived; one worker thread does the rest.
 
     :param parts: closed with it.
     """
@@ -96,7 +96,7 @@ class Localization:
         self._broadcast_timer: Timer | None = None
         self._was_lost = True  # since the last pose
         self._epoch = 0
-        self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
+        self._epoch_lock = threading.Lock()  # keeps a pose and its epoch together
         self._is_paused = False
         self.inputs = Inputs(node, health, self.start_again)
         self.other_origins = OtherOrigins(node, parts.settings.map_frame)
@@ -109,7 +109,7 @@ class Localization:
         self.inputs.listen(self._topics())
 
     def _topics(self) -> list[Input]:
-        """Return what is listened to."""
+        """Return the topics to subscribe to."""
         pipeline = self.parts.pipeline
         inputs = [
             *self._images.image_topics(),
@@ -156,7 +156,7 @@ class Localization:
         return self._worker.mailbox.dropped if self._worker is not None else 0
 
     def input_diagnostics(self) -> dict[str, str]:
-        """Return for diagnostics what else is to be said of the inputs."""
+        """Return what diagnostics show of the inputs besides their rates."""
         settings, tracker = self.parts.settings, self.parts.pipeline.tracker
         now_ns, (offset_m, turn_rad) = self.inputs.now_ns(), tracker.offsets()
         values = {
@@ -205,7 +205,7 @@ class Localization:
         else:
             self._health.note('IMU', '')
 
-    # What an operator asks for -----------------------------------------------------------------
+    # Requests of an operator -------------------------------------------------------------------
 
     def reset(self) -> str:
         """Forget all that was heard and seen, but not the datum; return what was done."""
@@ -232,7 +232,7 @@ class Localization:
         return 'paused: no image is taken; GNSS and odometry are still listened to'
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        """Start from a pose that somebody knows, as RViz sends it; say each time what came."""
+        """Start from a given pose, as RViz sends it, and log each time what came of it."""
         try:
             self._search_at(message)
         except ValueError as error:
@@ -271,7 +271,7 @@ class Localization:
             self._move_origin(settings.datum)
 
     def _move_origin(self, datum: tuple) -> None:
-        """Put the origin of the map elsewhere: all that was in the map counts no more."""
+        """Move the origin of the map, and forget everything that was in the map."""
         frame = self.parts.pipeline.set_datum(*datum) if datum else None
         if frame is None:
             self.parts.pipeline.drop_datum()
@@ -294,7 +294,7 @@ class Localization:
 
     @contextmanager
     def _new_epoch(self) -> Iterator[None]:
-        """Let what was seen so far count no more; the next pose may be anywhere."""
+        """Invalidate images that are being processed; the next pose may be anywhere."""
         with self._epoch_lock:
             self._epoch += 1
             yield
@@ -367,7 +367,7 @@ class Localization:
             outputs.broadcast(now_ns, since=stamp)
 
     def _show(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
-        """Publish what people look at."""
+        """Publish the pictures for RViz and Foxglove."""
         outputs, pipeline = self.parts.outputs, self.parts.pipeline
         try:
             found = pipeline.explain(image, pose.base) if outputs.want_matches else None

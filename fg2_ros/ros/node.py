@@ -40,7 +40,7 @@ from fg2_ros.ros.qos import advertise
 from fg2_ros.ros.services import Services
 from fg2_ros.ros.transforms import Transforms
 from fg2_ros.ros.transitions import refuse_impossible_transitions
-from fg2_ros.ros.worker import is_busy, keep_memory, exclude_from_garbage_collection
+from fg2_ros.ros.worker import exclude_from_garbage_collection, is_busy, keep_memory
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
 from rclpy.duration import Duration

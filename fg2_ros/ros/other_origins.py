@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Does anybody place the origin of the map elsewhere? Seen on /tf_static and a datum topic."""
+"""Other nodes that place the map's origin elsewhere, by /tf_static or the topic datum."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OtherOrigins:
     """
 
     def __init__(self, node: Node, map_frame_id: str):
-        """Listen to /tf_static; what is on the topic ``datum`` is told by `on_datum`."""
+        """Listen to /tf_static; `on_datum` takes what the topic ``datum`` brings."""
         self._node, self._map_frame_id = node, map_frame_id
         self._datum: NavSatFix | None = None
         self._map_from: dict[str, np.ndarray] = {}  # (4, 4), by the name of the other frame
@@ -56,7 +56,7 @@ class OtherOrigins:
         self._node.destroy_subscription(self._subscription)
 
     def on_datum(self, message: NavSatFix) -> None:
-        """Note what the topic ``datum`` says."""
+        """Remember the origin that the topic ``datum`` names."""
         self._datum = message
 
     def _on_tf(self, message: TFMessage) -> None:

@@ -23,9 +23,9 @@ from fg2_ros.ros.worker import is_busy, Worker
 import pytest
 
 BLOCKS_IN_A_THREAD = """
-import resource, sys, threading
-import numpy as np
 from fg2_ros.ros.worker import keep_memory
+import numpy as np
+import resource, sys, threading
 
 def page_faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
