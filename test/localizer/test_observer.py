@@ -17,11 +17,13 @@
 import math
 from test.helpers.truthful_network import (
     CONFIG, FRAME, orthophoto, panorama_at, PINHOLE, pinhole_at, PinholeNetwork, TruthfulNetwork)
+import weakref
 
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import ImageryError, ImageryNotReady
 from fg2_ros.localizer import Localizer
+from fg2_ros.localizer.matcher import Matcher
 from fg2_ros.tracker.inputs import SearchPlan
 import numpy as np
 import pytest
@@ -75,7 +77,7 @@ def test_the_peak_is_a_pinhole_camera_too(yaw):
     assert abs(wrap_angle(pose.yaw - yaw)) < math.radians(4.0)
 
 
-def test_looks_can_be_compared():
+def test_grids_can_be_compared():
     """Of four headings and two places the right ones have the greatest likelihood."""
     grids = [grid_at(4.0 + east_m, -7.0, 0.3 + turn) for east_m in (0.0, 25.0)
              for turn in (0.0, math.pi / 2, math.pi, -math.pi / 2)]
@@ -85,7 +87,7 @@ def test_looks_can_be_compared():
     assert best[0] > 2 * max(best[1:])
 
 
-def test_one_view_serves_all_looks_at_one_heading_and_patch():
+def test_one_view_serves_all_grids_at_one_heading_and_patch():
     """The aerial patch is described once; a fine and a wide grid get the same."""
     network = TruthfulNetwork((4.0, -7.0))
     fine, wide = observed(
@@ -140,3 +142,20 @@ def test_steps_must_be_parts_of_a_cell():
     with pytest.raises(ValueError, match='cell'):
         observed(
             TruthfulNetwork((0.0, 0.0)), [grid_at(0.0, 0.0, 0.0, parts=1.5)], panorama_at(0.0))
+
+
+def test_a_wide_search_needs_the_memory_of_few_grids(monkeypatch):
+    """What a network makes of an image is dropped once no neighbouring grid needs it."""
+    alive, most, compared = weakref.WeakSet(), [], Matcher.likelihood
+
+    def counted(*views):
+        found = compared(*views)
+        alive.add(found)
+        most.append(len(alive))
+        return found
+    monkeypatch.setattr(Matcher, 'likelihood', counted)
+    volumes = observed(
+        TruthfulNetwork((4.0, -7.0)), [grid_at(4.0, -7.0, yaw) for yaw in np.arange(0, 6, 0.2)],
+        panorama_at(0.3))
+    assert len(most) == len(volumes) == 30
+    assert max(most) <= 10
