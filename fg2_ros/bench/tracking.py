@@ -26,7 +26,7 @@ from fg2_ros.bench.synthetic import synthetic_scores
 from fg2_ros.bench.timing import StageClock
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, stream_of
 from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
-from fg2_ros.evaluation.drives.vehicle import tell
+from fg2_ros.evaluation.drives.vehicle import feed
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.localizer import Localizer
 from fg2_ros.network import FG2Config, FG2Network
@@ -70,7 +70,7 @@ def laps_of(localizer: Localizer, clock: StageClock, stream: SensorStream
     tracker = localizer.new_tracker()
     for event in stream.events():
         if not isinstance(event.content, CameraFrame):
-            tell(tracker, event)
+            feed(tracker, event)
             continue
         panorama = event.content.image.pixels()
         clock.laps_ms.clear()

@@ -135,7 +135,7 @@ def uploads(monkeypatch):
         raise Arrived
     monkeypatch.setattr(Matcher, 'uploaded', noting)
     monkeypatch.setattr(Solution, 'cpu', arriving)
-    monkeypatch.setattr(observer, '_at_home', arriving)
+    monkeypatch.setattr(observer, '_on_host', arriving)
     return made
 
 
@@ -163,7 +163,7 @@ def test_the_matcher_uploads_only_and_waits_for_the_pose(camera, uploads):
 
 @pytest.mark.usefixtures('as_on_a_gpu')
 @torch.no_grad()
-def test_the_observer_waits_for_nothing_before_all_grids_are_on_their_way(uploads):
+def test_the_observer_waits_for_nothing_before_all_grids_are_queued(uploads):
     """Two headings, a fine and a wide grid at each: a patch, two rolled images, four windows."""
     config = CONFIGS['sim']
     watching = Observer(Matcher(

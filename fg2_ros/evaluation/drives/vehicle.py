@@ -90,7 +90,7 @@ class Vehicle:
             if isinstance(event.content, CameraFrame):
                 yield event.stamp_ns, event.content
             else:
-                tell(tracker, event)
+                feed(tracker, event)
 
     def _result(self, stream: SensorStream, stamp_ns: int, shot: CameraFrame,
                 tracker: Tracker) -> ImageResult:
@@ -122,7 +122,7 @@ class Vehicle:
         return Claim(camera.compose(stream.base_from_camera.inverse()), estimate.covariance)
 
 
-def tell(tracker: Tracker, event: Event) -> None:
+def feed(tracker: Tracker, event: Event) -> None:
     """Tell a tracker what a sensor says."""
     if isinstance(event.content, Fix):
         tracker.add_fix(event.stamp_ns, event.content)
