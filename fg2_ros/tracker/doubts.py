@@ -69,8 +69,22 @@ class Doubts:
         odds = log_odds(base, images, self.settings.calibration)
         odds -= CONTRADICTION * len(self._against)
         if self.searched:
-            odds -= self._surprise(stamp_ns, base)
+            odds -= self.surprise(stamp_ns, base)
         return float(expit(odds))
+
+    def surprise(self, stamp_ns: int, base: Pose2) -> float:
+        """
+        Return what a place that is not yet published needs more, in the logarithm of the odds.
+
+        The more places are searched, the likelier one agrees by chance; and the less likely, the
+        further it is from GNSS.
+        """
+        chances = math.log(max(self.searched / USUALLY_SEARCHED, 1.0))
+        offset = self._inputs.offset_m(stamp_ns, base)
+        if offset is None:
+            return chances
+        sigmas = float(np.hypot(*offset[0])) / offset[1]
+        return chances + float(np.clip(0.5 * (sigmas ** 2 - USUAL_SIGMAS ** 2), 0, CONTRADICTION))
 
     def of(self, summary: BeliefState, belief: Belief, mode: Mode, valid_share: float,
            recent: list[Recent]) -> tuple[str, str] | None:
@@ -117,20 +131,6 @@ class Doubts:
         """Return whether much of what the last images show is not found in the imagery."""
         lack = self.settings.calibration.compared(np.array(summary.features))[-1]
         return bool(lack >= MOST_LACK)
-
-    def _surprise(self, stamp_ns: int, base: Pose2) -> float:
-        """
-        Return what a place that is not yet published needs more, in the logarithm of the odds.
-
-        The more places are searched, the likelier one agrees by chance; and the less likely, the
-        further it is from GNSS.
-        """
-        chances = math.log(max(self.searched / USUALLY_SEARCHED, 1.0))
-        offset = self._inputs.offset_m(stamp_ns, base)
-        if offset is None:
-            return chances
-        sigmas = float(np.hypot(*offset[0])) / offset[1]
-        return chances + float(np.clip(0.5 * (sigmas ** 2 - USUAL_SIGMAS ** 2), 0, CONTRADICTION))
 
     def _disagreement(
             self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:

@@ -376,7 +376,8 @@ class Tracker:
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
             self._doubts.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
-            tuple(features(mode.mean, recent)), density)
+            tuple(features(mode.mean, recent)), self._doubts.surprise(stamp_ns, mode.mean),
+            density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""
