@@ -73,12 +73,12 @@ class TimedLocalizer:
     def request_imagery(self, latitude_deg: float, longitude_deg: float) -> None:
         """Need none."""
 
-    def observe(self, image: np.ndarray, region: SearchPlan, base_from_camera: Pose2,
+    def observe(self, image: np.ndarray, plan: SearchPlan, base_from_camera: Pose2,
                 camera_k: np.ndarray | None = None,
                 seen: np.ndarray | None = None) -> Observation:
         """Return how likely the poses are."""
         began_s = time.thread_time()
-        volumes = tuple(PoseVolume(look.grid, _log_likelihood(look.grid)) for look in region.looks)
+        volumes = tuple(PoseVolume(grid, _log_likelihood(grid)) for grid in plan.grids)
         time.sleep(self._seconds)
         self.taken_s += time.thread_time() - began_s
         return Observation(volumes, base_from_camera)

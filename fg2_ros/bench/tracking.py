@@ -33,10 +33,9 @@ from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
-from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief
-from fg2_ros.tracker.region import FINE_RAD, LEAST_REACH_CELLS, LEAST_REACH_RAD, region_of
-from fg2_ros.tracker.results import Silence
+from fg2_ros.tracker.search_plan import FINE_RAD, LEAST_REACH_CELLS, LEAST_REACH_RAD, plan_of
+from fg2_ros.tracker.results import Rejection
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 import numpy as np
@@ -79,7 +78,7 @@ def laps_of(localizer: Localizer, clock: StageClock, stream: SensorStream
         clock.laps_ms.clear()
         times_s = [now_s(clock.device)]
         plan = tracker.search(event.stamp_ns, stream.base_from_camera)
-        if isinstance(plan, Silence):
+        if isinstance(plan, Rejection):
             continue
         times_s.append(now_s(clock.device))
         observation = localizer.observe(panorama, plan, stream.base_from_camera)
@@ -121,13 +120,13 @@ def measure_posterior(config: FG2Config, device: torch.device, runs: int = 3) ->
 
 def steady_windows(cell_m: float, device: torch.device) -> list[PoseWindow]:
     """Return the poses that are evaluated for each image of a vehicle that is well localized."""
-    fine = start.grid(Pose2(0.0, 0.0, 0.0), LEAST_REACH_CELLS * cell_m, LEAST_REACH_RAD,
+    fine = grid_around(Pose2(0.0, 0.0, 0.0), LEAST_REACH_CELLS * cell_m, LEAST_REACH_RAD,
                       cell_m / 2, FINE_RAD)
-    plan = region_of(Belief.over([fine]), Pose2(0.0, 0.0, 0.0), cell_m)
+    plan = plan_of(Belief.over([fine]), Pose2(0.0, 0.0, 0.0), cell_m)
     middle = torch.zeros(1, 2, device=device), torch.zeros(1, device=device)
-    return [PoseWindow(*middle, look.grid.shape[1] // 2, look.grid.shape[0] // 2,
-                       round(cell_m / look.grid.step_m), look.grid.step_rad)
-            for look in plan.looks]
+    return [PoseWindow(*middle, grid.shape[1] // 2, grid.shape[0] // 2,
+                       round(cell_m / grid.step_m), grid.step_rad)
+            for grid in plan.grids]
 
 
 class KernelCounter(TorchDispatchMode):

@@ -45,44 +45,44 @@ class Observer:
         self._matcher = matcher
 
     @torch.inference_mode()
-    def observe(self, image: GivenImage, frame: MapFrame, region: SearchPlan,
+    def observe(self, image: GivenImage, frame: MapFrame, plan: SearchPlan,
                 base_from_camera: Pose2) -> Observation:
         """
-        Return what an image says of the poses in a region.
+        Return what an image says of the poses in a plan.
 
         :raises ImageryError: if there is no aerial imagery for any of them; where there is none
             for some, nothing is said of these. ImageryNotReady while some is still being fetched:
             places of which something is said would have an advantage over those that wait.
         """
-        described = self._described(frame, region)
+        described = self._described(frame, plan)
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         volumes: list[PoseVolume | None] = []
         resemblances: list[float] = []
-        for look, aerial in zip(region.looks, described):
+        for look, aerial in zip(plan.grids, described):
             if aerial is None:
                 volumes.append(None)
                 resemblances.append(math.nan)
                 continue
-            yaw_rad = _rounded(look.grid.middle.yaw)
+            yaw_rad = _rounded(grid.middle.yaw)
             if yaw_rad not in views:
                 views[yaw_rad] = self._matcher.view(image, yaw_rad)
             key = id(aerial.descriptors), yaw_rad
             if key not in likelihoods:
                 likelihoods[key] = self._matcher.likelihood(aerial, views[yaw_rad])
-            volume, alike = self._volume(look.grid, likelihoods[key], aerial, views[yaw_rad])
+            volume, alike = self._volume(grid, likelihoods[key], aerial, views[yaw_rad])
             volumes.append(volume)
             resemblances.append(alike)
         shares = [aerial.valid_share for aerial in described if aerial is not None]
         return Observation(tuple(volumes), base_from_camera, float(np.mean(shares)),
                            tuple(resemblances))
 
-    def _described(self, frame: MapFrame, region: SearchPlan) -> list[AerialView | None]:
+    def _described(self, frame: MapFrame, plan: SearchPlan) -> list[AerialView | None]:
         """Return the aerial side of each look; all are asked for before one is waited for."""
         described: list[AerialView | None] = []
         missing: list[ImageryError] = []
-        for look in region.looks:
-            middle = look.grid.middle
+        for grid in plan.grids:
+            middle = grid.middle
             try:
                 described.append(self._matcher.aerial(
                     frame, middle._replace(yaw=_rounded(middle.yaw))))

@@ -34,7 +34,7 @@ from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.vehicle_mounts import VehicleMounts
 from fg2_ros.ros.velocities import Velocities
 from fg2_ros.tracker.inputs import Fix
-from fg2_ros.tracker.results import Silence, TrackedPose
+from fg2_ros.tracker.results import Rejection, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
@@ -236,13 +236,13 @@ class Pipeline:
 
         :raises Rejected: if nothing can be said of it, or not with confidence.
         """
-        frame, region = self.map_frame, self.tracker.search(
+        frame, plan = self.map_frame, self.tracker.search(
             image.stamp_ns, image.base_from_camera)
-        if isinstance(region, Silence):
-            raise rejected(region)
+        if isinstance(plan, Rejection):
+            raise rejected(plan)
         try:
             observation = self._loaded.localizer.observe(
-                image.image, region, image.base_from_camera, image.camera_k, image.seen)
+                image.image, plan, image.base_from_camera, image.camera_k, image.seen)
         except ImageryError as error:
             raise Rejected('imagery', str(error)) from error
         except ValueError as error:
@@ -253,7 +253,7 @@ class Pipeline:
             result = self.tracker.update(image.stamp_ns, observation)
         except ValueError:
             raise Rejected('order', OVERTAKEN) from None
-        if isinstance(result, Silence):
+        if isinstance(result, Rejection):
             raise rejected(result)
         return self._settled(with_sound_covariances(result), frame)
 
@@ -290,9 +290,9 @@ class Pipeline:
         return self._loaded.localizer.aerial_patch(base[:2])
 
 
-def rejected(silence: Silence) -> Rejected:
+def rejected(rejection: Rejection) -> Rejected:
     """Return why no pose comes of an image, with what is wrong with the inputs."""
-    return Rejected(silence.kind, '; '.join((silence.sentence, *silence.remarks)))
+    return Rejected(rejection.kind, '; '.join((rejection.sentence, *rejection.remarks)))
 
 
 def with_sound_covariances(pose: TrackedPose) -> TrackedPose:

@@ -29,14 +29,14 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 # Found with right and wrong places along simulated drives, where they tell them apart best.
-ALIKE_M = 8.0  # images this far apart agree with a wrong place independently
+CORRELATION_M = 8.0  # images this far apart agree with a wrong place independently
 FIRST_M = 4.0  # of road that the first image stands for
 FADING_M = 30.0  # driven, after which an image counts for 1/e
-MOST_SHORTFALL = 1.5  # of an image: below its mean it tells nothing more
+MAX_SHORTFALL = 1.5  # of an image: below its mean it tells nothing more
 
 
 @dataclass(frozen=True)
-class Testimony:
+class ImageLikelihood:
     """
     An image's log-likelihoods with what is needed to judge poses by them.
 
@@ -57,7 +57,7 @@ class Testimony:
     best: float
 
     @classmethod
-    def of(cls, stamp_ns: int, observation: Observation, odometry: Link | None) -> Testimony:
+    def of(cls, stamp_ns: int, observation: Observation, odometry: Link | None) -> ImageLikelihood:
         """Return what an observation says."""
         values = np.concatenate([volume.values.ravel()[::7] for volume in observation.known])
         best = max(float(volume.values.max()) for volume in observation.known)
@@ -84,7 +84,7 @@ class Testimony:
                      if each[0].grid.contains(camera)), (None, math.nan))
 
 
-def log_factors(volumes: Sequence[PoseVolume | None], wide: Sequence[PoseVolume], temper: float,
+def log_likelihood_ratios(volumes: Sequence[PoseVolume | None], wide: Sequence[PoseVolume], temper: float,
                 nothing_share: float) -> list[np.ndarray]:
     """
     Return logarithms of how much likelier an image makes the poses of volumes.
@@ -111,7 +111,7 @@ class Recent(NamedTuple):
     :param driven_m: length of the path since.
     """
 
-    image: Testimony
+    image: ImageLikelihood
     step: Pose2
     driven_m: float
 
@@ -145,7 +145,7 @@ def features(base: Pose2, images: Sequence[Recent]) -> np.ndarray:
         (image.at(pose) - image.mean, image.best - image.mean, image.resemblance_at(pose))
         for (image, _, _), pose in zip(images, poses)])
     weight = _weights(images)
-    shortfall = np.clip(1 - here / np.maximum(best, 1e-6), 0.0, MOST_SHORTFALL)
+    shortfall = np.clip(1 - here / np.maximum(best, 1e-6), 0.0, MAX_SHORTFALL)
     known = weight * np.isfinite(alike)
     return np.array([
         1.0, weight.sum(), weight @ shortfall ** 2, weight @ here / weight.sum(),
@@ -164,4 +164,4 @@ def _weights(images: Sequence[Recent]) -> np.ndarray:
     """Return the share of an independent image that each is worth; old ones fade."""
     driven_m = np.array([image.driven_m for image in images])
     road_m = np.append(FIRST_M, -np.diff(driven_m))
-    return -np.expm1(-road_m / ALIKE_M) * np.exp(-driven_m / FADING_M)
+    return -np.expm1(-road_m / CORRELATION_M) * np.exp(-driven_m / FADING_M)

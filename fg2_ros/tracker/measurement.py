@@ -25,7 +25,7 @@ from fg2_ros.tracker.settings import Calibration
 import numpy as np
 
 REACH_M, REACH_RAD = 3.5, math.radians(8.0)  # around the belief
-LEAST_SHARE = 0.5  # of the image's best likelihood that its best place there must have
+MIN_SHARE = 0.5  # of the image's best likelihood that its best place there must have
 
 
 def measured(observation: Observation, base: Pose2, calibration: Calibration,
@@ -61,7 +61,7 @@ def measured(observation: Observation, base: Pose2, calibration: Calibration,
 def _is_elsewhere(observation: Observation, best_here: float) -> bool:
     best = max(float(volume.values.max()) for volume in observation.known)
     mean = np.mean([volume.values.mean() for volume in observation.known])
-    return best_here - mean < LEAST_SHARE * (best - mean)
+    return best_here - mean < MIN_SHARE * (best - mean)
 
 
 def _of_base(camera: Pose2, covariance: np.ndarray, base_from_camera: Pose2) -> Measurement:

@@ -21,10 +21,10 @@ import math
 from fg2_ros.geometry.se2 import Pose2
 import numpy as np
 
-SAID_NS = 5 * 10 ** 9  # a remark is repeated for so long
+SHOWN_NS = 5 * 10 ** 9  # a remark is repeated for so long
 LASTING_S = 2.0  # offsets are averaged over about this time
 SIGMAS = 4.0
-LEAST_M, LEAST_RAD = 10.0, math.radians(15.0)
+MIN_OFFSET_M, MIN_OFFSET_RAD = 10.0, math.radians(15.0)
 
 
 class Remarks:
@@ -36,25 +36,25 @@ class Remarks:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._said: dict[str, tuple[int, str]] = {}
-        self.compare_anew()
+        self._remarks: dict[str, tuple[int, str]] = {}
+        self.restart_comparison()
 
-    def compare_anew(self) -> None:
+    def restart_comparison(self) -> None:
         """Forget what inputs were compared with: it is no longer believed."""
         self._offset_m: np.ndarray | None = None
         self._turn: complex | None = None
         self._compared_ns = 0
         for topic in ('fix', 'heading'):
-            self._said.pop(topic, None)
+            self._remarks.pop(topic, None)
 
-    def say(self, stamp_ns: int, topic: str, sentence: str) -> None:
+    def add(self, stamp_ns: int, topic: str, sentence: str) -> None:
         """Say something on a topic, in place of what was said before."""
-        self._said[topic] = stamp_ns, sentence
+        self._remarks[topic] = stamp_ns, sentence
 
     def at(self, stamp_ns: int) -> tuple[str, ...]:
         """Return what is to be said at a stamp."""
-        return tuple(sentence for from_ns, sentence in self._said.values()
-                     if abs(stamp_ns - from_ns) <= SAID_NS)
+        return tuple(sentence for from_ns, sentence in self._remarks.values()
+                     if abs(stamp_ns - from_ns) <= SHOWN_NS)
 
     @property
     def offsets(self) -> tuple[np.ndarray | None, float | None]:
@@ -75,15 +75,15 @@ class Remarks:
             before = fix[0] if self._offset_m is None else self._offset_m
             self._offset_m = before + share * (fix[0] - before)
             off_m = float(np.hypot(*self._offset_m))
-            if off_m > max(SIGMAS * fix[1], LEAST_M):
-                self.say(stamp_ns, 'fix', f'GNSS is {off_m:.0f} m from where the images and '
+            if off_m > max(SIGMAS * fix[1], MIN_OFFSET_M):
+                self.add(stamp_ns, 'fix', f'GNSS is {off_m:.0f} m from where the images and '
                          'odometry place the vehicle')
         if heading is not None:
             turn = complex(np.exp(1j * (heading[0] - base.yaw)))
             turned = turn if self._turn is None else self._turn
             self._turn = turned + share * (turn - turned)
             off_rad = float(np.angle(self._turn))
-            if abs(off_rad) > max(SIGMAS * heading[1], LEAST_RAD):
-                self.say(stamp_ns, 'heading', 'the heading that is given differs from the pose '
+            if abs(off_rad) > max(SIGMAS * heading[1], MIN_OFFSET_RAD):
+                self.add(stamp_ns, 'heading', 'the heading that is given differs from the pose '
                          f'by {math.degrees(off_rad):.0f} degrees: is the IMU or the camera '
                          'mounted as the transforms say, and is 0 east?')

@@ -90,7 +90,7 @@ class TrackedPose:
 
 
 @dataclass(frozen=True)
-class Silence:
+class Rejection:
     """
     Why nothing is published for an image.
 

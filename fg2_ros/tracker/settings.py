@@ -27,8 +27,8 @@ METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
 # What tells right places from wrong ones, and what it is measured against.
 ODDS = ('odds_begin', 'odds_gain', 'odds_shortfall', 'odds_strength', 'odds_lack', 'strength',
         'resemblance')
-LEAST_STRENGTH = 0.02  # times the usual one
-MOST_LACK = 0.5  # of resemblance: less tells nothing more
+MIN_STRENGTH = 0.02  # times the usual one
+MAX_LACK = 0.5  # of resemblance: less tells nothing more
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Calibration:
             raise ValueError(
                 f'the calibration of the weights has unknown or missing values: {wrong}')
         for name, value in values.items():
-            _require_sense(name, value, isinstance(known[name].default, str))
+            _require_valid(name, value, isinstance(known[name].default, str))
         return cls(**values)
 
     def with_caution(self) -> Calibration:
@@ -173,8 +173,8 @@ class Calibration:
         than usual.
         """
         *others, strength, resemblance = np.moveaxis(features, -1, 0)
-        against = np.log(np.maximum(strength / self.strength, LEAST_STRENGTH))
-        lack = np.clip(self.resemblance - np.nan_to_num(resemblance, nan=np.inf), 0, MOST_LACK)
+        against = np.log(np.maximum(strength / self.strength, MIN_STRENGTH))
+        lack = np.clip(self.resemblance - np.nan_to_num(resemblance, nan=np.inf), 0, MAX_LACK)
         return np.stack([*others, against, lack], -1)
 
     def share(self, strength: float) -> float:
@@ -210,7 +210,7 @@ _LIMITS = {
     'measurement_bias_deg': (5e-4, 90.0)}
 
 
-def _require_sense(name: str, value: Any, is_text: bool) -> None:
+def _require_valid(name: str, value: Any, is_text: bool) -> None:
     if is_text:
         sound, told = isinstance(value, str), 'it is a text'
     else:

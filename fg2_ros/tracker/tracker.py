@@ -24,28 +24,27 @@ from typing import NamedTuple
 
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.doubts import CLEAR, Doubts, length_m, UNLIKE
-from fg2_ros.tracker.evidence import features, log_factors, Recent, strength, Testimony
+from fg2_ros.tracker.publication import LOST_AGREEMENT, PublicationTest, length_m, UNLIKE_IMAGERY
+from fg2_ros.tracker.evidence import features, log_likelihood_ratios, Recent, strength, ImageLikelihood
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
-from fg2_ros.tracker.inputs_memory import InputsMemory
+from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.measurement import measured
 from fg2_ros.tracker.motion import Link, Motion, OdometryChain
-from fg2_ros.tracker.region import focused, region_of
+from fg2_ros.tracker.search_plan import focused, plan_of
 from fg2_ros.tracker.remarks import Remarks
-from fg2_ros.tracker.results import BeliefState, Measurement, Silence, TrackedPose
+from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 from fg2_ros.tracker.settings import TrackerSettings
 import numpy as np
 
-UNLIKELY = 1e-4  # a box with less mass is no longer looked at
+MIN_BOX_MASS = 1e-4  # a box with less mass is no longer looked at
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
-VAGUEST_M = 1000.0  # of a motion that a belief survives
-APART_M = 1.0  # images nearer to the one before are not judged anew: they err alike
-JUDGED = 64  # images at most
-CLEAR_M = 4.0  # of road over which images can clearly disagree
+MAX_MOTION_SIGMA_M = 1000.0  # of a motion that a belief survives
+MIN_SPACING_M = 1.0  # images nearer to the one before are not judged anew: they err alike
+MAX_IMAGES = 64  # images at most
+LOST_AFTER_M = 4.0  # of road over which images can clearly disagree
 
 
 class _State(NamedTuple):
@@ -71,24 +70,24 @@ class Tracker:
         self.settings, self._cell_m = settings, cell_m
         self._lock = threading.RLock()
         self._odometry = OdometryChain(settings.motion)
-        self._inputs = InputsMemory(settings.prior, self._odometry)
+        self._inputs = SensorHistory(settings.prior, self._odometry)
         self._remarks = Remarks()
-        self._doubts = Doubts(settings, self._inputs)
-        # Set by `clear` and `_begin_again`:
+        self._publication = PublicationTest(settings, self._inputs)
+        # Set by `clear` and `_reset`:
         self._newest_ns: int
         self._begin_ns: int
         self._state: _State | None
-        self._asked: _State | None
-        self._images: deque[Testimony]
+        self._pending: _State | None
+        self._images: deque[ImageLikelihood]
         self._sigma_m: float | None
-        self._agreed_ns: int | None
-        self._measured: Link | None
+        self._published_ns: int | None
+        self._last_measured: Link | None
         self._image_used_ns: int | None
         self._inputs_used_ns: int | None
-        self._lost: str
+        self._restart_reason: str
         self._mount_turn_rad: float
         self._failures: int
-        self._moved_ns: int  # since when odometry may be wrong: the vehicle was carried off
+        self._kidnapped_ns: int  # since when odometry may be wrong: the vehicle was carried off
         self.clear()
 
     def reconfigure(self, settings: TrackerSettings) -> None:
@@ -97,7 +96,7 @@ class Tracker:
             self.settings = settings
             self._odometry.settings = settings.motion
             self._inputs.settings = settings.prior
-            self._doubts.settings = settings
+            self._publication.settings = settings
 
     # Messages ----------------------------------------------------------------------------------
 
@@ -107,8 +106,8 @@ class Tracker:
             self._odometry.clear()
             self._inputs.clear()
             self._remarks.clear()
-            self._newest_ns, self._doubts.searched = -1, 0
-            self._begin_again()
+            self._newest_ns, self._publication.searched = -1, 0
+            self._reset()
 
     def relocalize(self, sigma_m: float | None = None) -> None:
         """
@@ -117,8 +116,8 @@ class Tracker:
         :param sigma_m: how far off GNSS may be, one sigma; None for what the fixes claim.
         """
         with self._lock:
-            self._begin_again()
-            self._sigma_m, self._doubts.searched = sigma_m, 0
+            self._reset()
+            self._sigma_m, self._publication.searched = sigma_m, 0
 
     def set_pose(self, stamp_ns: int, base: Pose2, covariance: np.ndarray) -> None:
         """
@@ -126,11 +125,11 @@ class Tracker:
 
         :param covariance: (3, 3) of (east m, north m, yaw rad).
         """
-        belief = Belief.over(start.grids_around(base, covariance, self._cell_m))
+        belief = Belief.over(grids_around(base, covariance, self._cell_m))
         with self._lock:
-            self._begin_again()
+            self._reset()
             self._state, self._begin_ns = _State(stamp_ns, belief), stamp_ns
-            self._doubts.searched = 0
+            self._publication.searched = 0
 
     def add_fix(self, stamp_ns: int, fix: Fix) -> None:
         """Remember a GNSS fix."""
@@ -146,7 +145,7 @@ class Tracker:
         """Remember a pose of base_link in the odometry frame, if it can be one."""
         with self._lock:
             if problem := self._odometry.add(stamp_ns, odometry):
-                self._remarks.say(stamp_ns, 'odometry', problem)
+                self._remarks.add(stamp_ns, 'odometry', problem)
 
     def motion(self, from_ns: int, to_ns: int) -> Motion | None:
         """Return how the vehicle moved by odometry; None if that is not known."""
@@ -157,47 +156,47 @@ class Tracker:
 
     def search(
             self, stamp_ns: int, base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)
-            ) -> SearchPlan | Silence:
+            ) -> SearchPlan | Rejection:
         """Return where an image of a stamp is to be looked for, or why it cannot be."""
         with self._lock:
             if stamp_ns <= self._newest_ns:
-                return Silence(stamp_ns, 'order', 'an image is not newer than the last one')
+                return Rejection(stamp_ns, 'order', 'an image is not newer than the last one')
             belief = self._predicted(stamp_ns)
             if belief is None:
                 belief = self._first_belief(stamp_ns)
             if belief is None:
-                return Silence(
+                return Rejection(
                     stamp_ns, 'prior', 'no position yet: no good GNSS fix in the '
                     f'{self.settings.prior.fix_timeout_s:g} s around the image'
                     + self._inputs.lacking_fix(stamp_ns),
                     remarks=self._remarks.at(stamp_ns))
             mount = base_from_camera.compose(Pose2(0.0, 0.0, self._mount_turn_rad))
-            self._asked = _State(stamp_ns, belief, mount)
-            return region_of(belief, mount, self._cell_m)
+            self._pending = _State(stamp_ns, belief, mount)
+            return plan_of(belief, mount, self._cell_m)
 
-    def update(self, stamp_ns: int, observation: Observation) -> TrackedPose | Silence:
+    def update(self, stamp_ns: int, observation: Observation) -> TrackedPose | Rejection:
         """
         Take in an image that was looked for where `search` said, and say where base_link is.
 
         :raises ValueError: if `search` was not asked about the stamp last.
         """
         with self._lock:
-            if self._asked is None or self._asked.stamp_ns != stamp_ns:
+            if self._pending is None or self._pending.stamp_ns != stamp_ns:
                 raise ValueError('the tracker was not asked where to look for this image')
-            belief = self._asked.belief
+            belief = self._pending.belief
             if self._state is None:
-                self._doubts.searched += len(belief.boxes)
-            observation = replace(observation, base_from_camera=self._asked.base_from_camera)
-            self._asked = None
-            testimony = Testimony.of(stamp_ns, observation, self._odometry.at(stamp_ns))
-            belief = self._believed(stamp_ns, belief, observation)
+                self._publication.searched += len(belief.boxes)
+            observation = replace(observation, base_from_camera=self._pending.base_from_camera)
+            self._pending = None
+            likelihood = ImageLikelihood.of(stamp_ns, observation, self._odometry.at(stamp_ns))
+            belief = self._updated(stamp_ns, belief, observation)
             now = self._with_inputs(stamp_ns, belief)
-            belief, now = belief.kept(now.likely(UNLIKELY)), now.kept(now.likely(UNLIKELY))
-            self._remember(testimony)
+            belief, now = belief.kept(now.likely(MIN_BOX_MASS)), now.kept(now.likely(MIN_BOX_MASS))
+            self._remember(likelihood)
             mode = now.mode()
             self._newest_ns, self._state = stamp_ns, _State(stamp_ns, belief)
-            answer = self._answer(stamp_ns, now, mode, observation)
-            if self._state is not None and not self._doubts.searched:
+            answer = self._result(stamp_ns, now, mode, observation)
+            if self._state is not None and not self._publication.searched:
                 # Before images agree, one that errs must not narrow the search.
                 self._state = _State(stamp_ns, focused(belief, mode, self._cell_m))
             return answer
@@ -209,7 +208,7 @@ class Tracker:
             if belief is None:
                 return None
             now = self._with_inputs(stamp_ns, belief)
-            return self._summary(stamp_ns, now, now.mode(), with_density)
+            return self._belief_state(stamp_ns, now, now.mode(), with_density)
 
     def offsets(self) -> tuple[np.ndarray | None, float | None]:
         """Return (2,) metres and radians by which GNSS and the heading differ from the poses."""
@@ -227,26 +226,26 @@ class Tracker:
 
     # Belief ------------------------------------------------------------------------------------
 
-    def _begin_again(self) -> None:
-        self._state = self._asked = None
-        self._images = deque(maxlen=JUDGED)
+    def _reset(self) -> None:
+        self._state = self._pending = None
+        self._images = deque(maxlen=MAX_IMAGES)
         self._sigma_m = None
-        self._agreed_ns = self._measured = None
-        self._doubts.begin_again()
+        self._published_ns = self._last_measured = None
+        self._publication.reset()
         self._begin_ns = 0
         self._image_used_ns = self._inputs_used_ns = None
-        self._remarks.compare_anew()
-        self._lost, self._mount_turn_rad, self._failures = '', 0.0, 0
-        self._moved_ns = 0
+        self._remarks.restart_comparison()
+        self._restart_reason, self._mount_turn_rad, self._failures = '', 0.0, 0
+        self._kidnapped_ns = 0
 
-    def _search_again(self, sentence: str) -> None:
+    def _restart_search(self, sentence: str) -> None:
         """Begin again because of a doubt; by turns with the camera thought to look backward."""
-        found_once, mount_turn_rad = self._agreed_ns is not None, self._mount_turn_rad
+        found_once, mount_turn_rad = self._published_ns is not None, self._mount_turn_rad
         sigma_m, failures = self._sigma_m, 0 if found_once else self._failures + 1
-        moved_ns = self._doubts.contradicted_ns
-        self._begin_again()
-        self._moved_ns = moved_ns or 0
-        self._sigma_m, self._lost = sigma_m, sentence[0].upper() + sentence[1:]
+        kidnapped_ns = self._publication.contradicted_ns
+        self._reset()
+        self._kidnapped_ns = kidnapped_ns or 0
+        self._sigma_m, self._restart_reason = sigma_m, sentence[0].upper() + sentence[1:]
         self._failures = failures
         if found_once:
             self._mount_turn_rad = mount_turn_rad
@@ -254,12 +253,12 @@ class Tracker:
             self._mount_turn_rad = math.pi - mount_turn_rad
 
     def _first_belief(self, stamp_ns: int) -> Belief | None:
-        place = self._inputs.start(stamp_ns, self._sigma_m, self._moved_ns)
+        place = self._inputs.start(stamp_ns, self._sigma_m, self._kidnapped_ns)
         if place is None:
             return None
         self._begin_ns = stamp_ns
-        other_headings = place.reach_m <= 2 * start.WIDEST_CELLS * self._cell_m
-        return Belief.over(start.start_grids(place, other_headings, self._cell_m))
+        other_headings = place.reach_m <= 2 * WIDEST_CELLS * self._cell_m
+        return Belief.over(start_grids(place, other_headings, self._cell_m))
 
     def _predicted(self, stamp_ns: int) -> Belief | None:
         if self._state is None:
@@ -267,7 +266,7 @@ class Tracker:
         if stamp_ns == self._state.stamp_ns:
             return self._state.belief
         motion = self._motion(self._state.stamp_ns, stamp_ns)
-        if motion.sigma_m > VAGUEST_M:
+        if motion.sigma_m > MAX_MOTION_SIGMA_M:
             return None  # after so long a pause nothing is left of what was believed
         fade = math.exp(-motion.driven_m / self.settings.calibration.memory_m)
         belief = self._state.belief.moved(motion).faded(fade)
@@ -285,13 +284,13 @@ class Tracker:
         turn = wrap_angle(after[0] - before[0]) if before and after else 0.0
         return Motion(Pose2(0.0, 0.0, turn), away_m, away_m, math.radians(20.0) * seconds)
 
-    def _believed(self, stamp_ns: int, belief: Belief, observation: Observation) -> Belief:
+    def _updated(self, stamp_ns: int, belief: Belief, observation: Observation) -> Belief:
         """Return a predicted belief after an image, and after what GNSS and headings say."""
         calibration = self.settings.calibration
         own = observation.volumes[:len(belief.boxes)]
         context = [each for each in observation.volumes[len(own):] if each is not None]
         wide = context or observation.known
-        factors = log_factors(
+        factors = log_likelihood_ratios(
             own, wide, calibration.temper, calibration.nothing_share)
         weight = self._image_weight(stamp_ns)
         belief = belief.times([weight * factor for factor in factors])
@@ -326,46 +325,46 @@ class Tracker:
 
     # Answers -----------------------------------------------------------------------------------
 
-    def _remember(self, testimony: Testimony) -> None:
+    def _remember(self, likelihood: ImageLikelihood) -> None:
         """Keep an image for the test of agreement if it was taken apart from the last one."""
         before = self._images[-1].odometry if self._images else None
-        if before and testimony.odometry and self._odometry.motion(
-                before, testimony.odometry).driven_m < APART_M:
+        if before and likelihood.odometry and self._odometry.motion(
+                before, likelihood.odometry).driven_m < MIN_SPACING_M:
             return
-        self._images.append(testimony)
+        self._images.append(likelihood)
 
-    def _answer(self, stamp_ns: int, belief: Belief, mode: Mode,
-                observation: Observation) -> TrackedPose | Silence:
+    def _result(self, stamp_ns: int, belief: Belief, mode: Mode,
+                observation: Observation) -> TrackedPose | Rejection:
         recent = self._recent(stamp_ns)
-        self._doubts.compare_inputs(stamp_ns, mode.mean, recent[-1:])
-        summary = self._summary(stamp_ns, belief, mode)
-        doubt = self._doubts.of(summary, belief, mode, observation.valid_share, recent)
+        self._publication.compare_inputs(stamp_ns, mode.mean, recent[-1:])
+        state = self._belief_state(stamp_ns, belief, mode)
+        doubt = self._publication.rejection_of(state, belief, mode, observation.valid_share, recent)
         if doubt is not None:
-            doubt = self._start_again_if_lost(summary, *doubt)
-            return Silence(stamp_ns, *doubt, summary, self._remarks.at(stamp_ns))
-        self._agreed_ns, self._lost, self._doubts.searched = stamp_ns, '', 0
-        self._compare_inputs(stamp_ns, summary.mean)
+            doubt = self._restart_if_lost(state, *doubt)
+            return Rejection(stamp_ns, *doubt, state, self._remarks.at(stamp_ns))
+        self._published_ns, self._restart_reason, self._publication.searched = stamp_ns, '', 0
+        self._compare_inputs(stamp_ns, state.mean)
         if self._mount_turn_rad:
-            self._remarks.say(stamp_ns, 'mount', MOUNT_TURNED)
-        if self._doubts.is_unlike(summary):
-            self._remarks.say(stamp_ns, 'unlike', UNLIKE)
+            self._remarks.add(stamp_ns, 'mount', MOUNT_TURNED)
+        if self._publication.is_unlike_imagery(state):
+            self._remarks.add(stamp_ns, 'unlike', UNLIKE_IMAGERY)
         return TrackedPose(
-            stamp_ns, summary.mean, summary.covariance, self._measurement(summary, observation),
-            summary, self._remarks.at(stamp_ns))
+            stamp_ns, state.mean, state.covariance, self._measurement(state, observation),
+            state, self._remarks.at(stamp_ns))
 
-    def _measurement(self, summary: BeliefState, observation: Observation) -> Measurement | None:
+    def _measurement(self, state: BeliefState, observation: Observation) -> Measurement | None:
         """Return the image's own pose if the vehicle has driven far enough since the last one."""
-        here, before = self._odometry.at(summary.stamp_ns), self._measured
+        here, before = self._odometry.at(state.stamp_ns), self._last_measured
         if here and before and self._odometry.motion(before, here).driven_m < (
                 self.settings.publication.pose_every_m):
             return None
         found = measured(
-            observation, summary.mean, self.settings.calibration, summary.strength)
+            observation, state.mean, self.settings.calibration, state.strength)
         if found is not None:
-            self._measured = here
+            self._last_measured = here
         return found
 
-    def _summary(self, stamp_ns: int, belief: Belief, mode: Mode,
+    def _belief_state(self, stamp_ns: int, belief: Belief, mode: Mode,
                  with_density: bool = False) -> BeliefState:
         recent = self._recent(stamp_ns)
         preference = strength(mode.mean, recent)
@@ -375,8 +374,8 @@ class Tracker:
         return BeliefState(
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
-            self._doubts.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
-            tuple(features(mode.mean, recent)), self._doubts.surprise(stamp_ns, mode.mean),
+            self._publication.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
+            tuple(features(mode.mean, recent)), self._publication.surprise(stamp_ns, mode.mean),
             density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
@@ -395,19 +394,19 @@ class Tracker:
         self._remarks.compare(
             stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
 
-    def _start_again_if_lost(
-            self, summary: BeliefState, kind: str, sentence: str) -> tuple[str, str]:
+    def _restart_if_lost(
+            self, state: BeliefState, kind: str, sentence: str) -> tuple[str, str]:
         """
         Forget a belief that images have not agreed with for long.
 
-        :return: kind and sentence of the silence: while a search goes on, why it had to begin.
+        :return: kind and sentence of the rejection: while a search goes on, why it had to begin.
         """
-        if kind == 'start' and self._lost:
-            return 'agreement', f'{self._lost} A new search has begun: {sentence}'
+        if kind == 'start' and self._restart_reason:
+            return 'agreement', f'{self._restart_reason} A new search has begun: {sentence}'
         if kind == 'agreement':
-            stamp_ns, since_ns = summary.stamp_ns, self._agreed_ns or self._begin_ns
+            stamp_ns, since_ns = state.stamp_ns, self._published_ns or self._begin_ns
             driven_m = self._motion(since_ns, stamp_ns).driven_m
             if driven_m > self.settings.publication.doubt_m or (
-                    driven_m > CLEAR_M and summary.agreement < CLEAR):
-                self._search_again(sentence)
+                    driven_m > LOST_AFTER_M and state.agreement < LOST_AGREEMENT):
+                self._restart_search(sentence)
         return kind, sentence

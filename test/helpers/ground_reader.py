@@ -51,8 +51,8 @@ class GroundReader:
         """Return likelihoods around the place."""
         x, y, yaw = self.camera(image)
         volumes = []
-        for look in plan.looks:
-            grid = look.grid
+        for grid in plan.grids:
+            grid = grid
             away = np.square(grid.easts_m - x) + np.square(grid.norths_m - y)[:, None]
             turn = wrap_angle(grid.middle.yaw + grid.turns_rad - yaw)
             volumes.append(PoseVolume(grid, (30 * np.exp(

@@ -93,7 +93,7 @@ class FakeLocalizer:
         self.config = FG2Config.preset('sim')
         self.map_frame = None
         self.truth = TRUTH
-        self.regions = []
+        self.plans = []
         self.panoramas = []
         self.masks = []
         self.mounts = []
@@ -109,19 +109,19 @@ class FakeLocalizer:
         """Note the place."""
         self.requests.append((latitude_deg, longitude_deg))
 
-    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None) -> Observation:
+    def observe(self, panorama, plan, base_from_camera, camera_k=None, seen=None) -> Observation:
         """Return the likelihood of the camera's poses, which is greatest at the true one."""
         self.panoramas.append(panorama)
         self.masks.append(seen)
         self.mounts.append(base_from_camera)
         self.intrinsics.append(camera_k)
-        self.regions.append(region)
+        self.plans.append(plan)
         self.entered.set()
         assert self.proceed.wait(PATIENCE_S)
         if self.raises is not None:
             raise self.raises
         return Observation(tuple(
-            PoseVolume(look.grid, self._log_likelihood(look.grid)) for look in region.looks),
+            PoseVolume(grid, self._log_likelihood(grid)) for grid in plan.grids),
             base_from_camera)
 
     def _log_likelihood(self, grid: PoseGrid) -> np.ndarray:

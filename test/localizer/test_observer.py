@@ -115,23 +115,23 @@ class PatchyImagery:
 
 def test_nothing_is_said_where_there_is_no_imagery():
     """Only where there is none at all this is an error."""
-    region = SearchPlan((look(-20.0, 0.0, 0.3), look(4.0, -7.0, 0.3)))
+    plan = SearchPlan((look(-20.0, 0.0, 0.3), look(4.0, -7.0, 0.3)))
     network = TruthfulNetwork((4.0, -7.0))
     observation = Localizer(network, PatchyImagery(0.0), FRAME).observe(
-        panorama_at(0.3), region, NOWHERE)
+        panorama_at(0.3), plan, NOWHERE)
     assert observation.volumes[0] is None
     assert observation.known == observation.volumes[1:]
     with pytest.raises(ImageryError):
-        Localizer(network, PatchyImagery(50.0), FRAME).observe(panorama_at(0.3), region, NOWHERE)
+        Localizer(network, PatchyImagery(50.0), FRAME).observe(panorama_at(0.3), plan, NOWHERE)
 
 
 def test_nothing_is_said_before_all_imagery_is_there():
     """A place whose imagery came sooner must not win by that."""
-    region = SearchPlan((look(-20.0, 0.0, 0.3), look(4.0, -7.0, 0.3)))
+    plan = SearchPlan((look(-20.0, 0.0, 0.3), look(4.0, -7.0, 0.3)))
     network = TruthfulNetwork((4.0, -7.0))
     localizer = Localizer(network, PatchyImagery(0.0, ImageryNotReady('on its way')), FRAME)
     with pytest.raises(ImageryNotReady):
-        localizer.observe(panorama_at(0.3), region, NOWHERE)
+        localizer.observe(panorama_at(0.3), plan, NOWHERE)
     assert network.aerial_calls == 1  # the other place is described already
 
 

@@ -68,7 +68,7 @@ class TruthfulLocalizer:
         """Know the drive."""
         self.metadata = {METADATA_KEY: CALIBRATION.to_dict()}
         self.config, self.map_frame = FG2Config.preset('sim'), None
-        self.regions = []
+        self.plans = []
         self._frames = frames
         self.raises = {}
 
@@ -83,14 +83,14 @@ class TruthfulLocalizer:
         place = FRAME.geodetic_from_map(*(np.array(camera[:2]) + OFFSET_M))
         return Pose2(*self.map_frame.map_from_geodetic(*place), camera.yaw), index
 
-    def observe(self, image, region, base_from_camera, camera_k=None, seen=None):
+    def observe(self, image, plan, base_from_camera, camera_k=None, seen=None):
         """Return the likelihood of the camera's poses."""
         camera, index = self.camera(image)
-        self.regions.append(region)
+        self.plans.append(plan)
         if index in self.raises:
             raise self.raises[index]
         return Observation(tuple(
-            PoseVolume(look.grid, log_likelihood(look.grid, camera)) for look in region.looks),
+            PoseVolume(grid, log_likelihood(grid, camera)) for grid in plan.grids),
             base_from_camera)
 
     def estimate(self, image, prior, camera_k=None, seen=None):
@@ -211,7 +211,7 @@ def test_the_first_image_is_looked_for_around_gnss_and_later_ones_near_the_last_
         bag, localizer, tmp_path):
     replayed(bag, tmp_path)
 
-    first, last = (localizer.regions[index].looks for index in (0, -1))
+    first, last = (localizer.plans[index].grids for index in (0, -1))
     assert len(first) == 4 and min(first[0].grid.reach_m) > 3.0
     assert max(last[0].grid.reach_m) < min(first[0].grid.reach_m)
 

@@ -104,7 +104,7 @@ def test_no_heading(vehicle):
     vehicle.send(image(at(1.0)))
     pose = vehicle.pose_at(at(1.0)).pose.pose
     assert planar(pose.position, pose.orientation).yaw == pytest.approx(TRUTH.yaw, abs=0.05)
-    assert len(vehicle.localizer.regions[0].looks) == 18
+    assert len(vehicle.localizer.plans[0].grids) == 18
 
 
 def test_no_mount(vehicle):
@@ -228,4 +228,4 @@ def test_fix_without_covariance_gets_the_default(vehicle):
     vehicle.until(lambda: vehicle.is_ready(at(1.0)), 'the prior has arrived')
     vehicle.send(image(at(1.0)))
     vehicle.pose_at(at(1.0))
-    assert min(vehicle.localizer.regions[0].looks[0].grid.reach_m) >= 3 * 4.0
+    assert min(vehicle.localizer.plans[0].grids[0].reach_m) >= 3 * 4.0

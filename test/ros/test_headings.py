@@ -133,9 +133,9 @@ def looked_at(vehicle: Vehicle, stamp) -> float:
     vehicle.send(fix(stamp))
     vehicle.until(lambda: vehicle.is_ready(stamp), 'the prior has arrived')
     vehicle.send(image(stamp))
-    region = vehicle.until(lambda: vehicle.localizer.regions, 'an image is looked for')[0]
-    assert len(region.looks) == 4
-    return wrap_angle(region.looks[0].grid.middle.yaw - MOUNT.yaw)
+    plan = vehicle.until(lambda: vehicle.localizer.plans, 'an image is looked for')[0]
+    assert len(plan.grids) == 4
+    return wrap_angle(plan.grids[0].middle.yaw - MOUNT.yaw)
 
 
 @pytest.mark.parametrize('axes, sent_rad', [('enu', TRUTH.yaw), ('ned', math.pi / 2 - TRUTH.yaw)])

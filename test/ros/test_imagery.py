@@ -136,10 +136,10 @@ class LookingLocalizer(FakeLocalizer):
         super().__init__()
         self._imagery = imagery
 
-    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None):
+    def observe(self, panorama, plan, base_from_camera, camera_k=None, seen=None):
         """Return the likelihood of the camera's poses."""
         self._imagery.patch(PATCH)
-        return super().observe(panorama, region, base_from_camera)
+        return super().observe(panorama, plan, base_from_camera)
 
 
 def load_looking(settings) -> Loaded:

@@ -57,10 +57,10 @@ def ask(vehicle: Vehicle, node, name: str, request=None):
 
 def next_look(vehicle: Vehicle, stamp):
     """Send an image and return the grids of base_link's poses where it is looked for."""
-    known = len(vehicle.localizer.regions)
+    known = len(vehicle.localizer.plans)
     vehicle.send(image(stamp))
-    vehicle.until(lambda: len(vehicle.localizer.regions) > known, 'the image is looked for')
-    return [look.grid for look in vehicle.localizer.regions[known].looks]
+    vehicle.until(lambda: len(vehicle.localizer.plans) > known, 'the image is looked for')
+    return list(vehicle.localizer.plans[known].grids)
 
 
 @pytest.mark.parametrize('frame', ['map', '/map', 'odom'])
@@ -120,7 +120,7 @@ def test_relocalize_searches_around_gnss_again(vehicle):
     vehicle.pose_at(at(1.0))
     vehicle.send_all(at(1.1))
     vehicle.pose_at(at(1.1))
-    assert len(vehicle.localizer.regions[-1].looks) < 4
+    assert len(vehicle.localizer.plans[-1].grids) < 4
     assert vehicle.set_parameter(node, 'relocalize_sigma_m', 5.0).successful
     answer = ask(vehicle, node, 'relocalize')
     assert answer.success and 'within 5 m (one sigma) of GNSS' in answer.message

@@ -151,7 +151,7 @@ def test_sensors_and_prior_change_where_the_next_image_is_looked_for(vehicle):
     assert vehicle.set_parameter(node, 'prior.reach_sigmas', 6.0).successful
     vehicle.send_all(at(1.0))
     vehicle.pose_at(at(1.0))
-    first = vehicle.localizer.regions[0].looks[0].grid
+    first = vehicle.localizer.plans[0].grids[0]
     expected = TRUTH.yaw + MOUNT.yaw + np.pi / 2
     assert first.middle.yaw == pytest.approx(expected, abs=1e-6)
     assert min(first.reach_m) > 6 * 2.0

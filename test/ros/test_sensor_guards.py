@@ -70,11 +70,11 @@ class Eyes:
         """Note the place."""
         self.asked.append((latitude_deg, longitude_deg))
 
-    def observe(self, image, region, base_from_camera, camera_k=None, seen=None):
+    def observe(self, image, plan, base_from_camera, camera_k=None, seen=None):
         """Return the likelihood of poses."""
         return Observation(tuple(
-            PoseVolume(look.grid, log_likelihood(look.grid, self.camera))
-            for look in region.looks), base_from_camera)
+            PoseVolume(grid, log_likelihood(grid, self.camera))
+            for grid in plan.grids), base_from_camera)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def taken(pipeline, messages):
 
 def start(pipeline, time_s):
     """Return where a search at a time begins, in metres of `HOME`, and how far it reaches."""
-    grid = pipeline.tracker.search(at_ns(time_s)).looks[0].grid
+    grid = pipeline.tracker.search(at_ns(time_s)).grids[0]
     place = pipeline.map_frame.geodetic_from_map(grid.middle.x, grid.middle.y)
     return np.array(HOME.map_from_geodetic(*place)), min(grid.reach_m)
 
@@ -171,7 +171,7 @@ def test_a_covariance_that_cannot_be_is_the_default(variances):
     message.position_covariance[0], message.position_covariance[4] = variances
     pipeline.add_fix(message)
     assert start(pipeline, 0.0)[1] == pytest.approx(16.5, abs=1.2)  # one box of several
-    assert len(pipeline.tracker.search(at_ns(0.0)).looks) > 18
+    assert len(pipeline.tracker.search(at_ns(0.0)).grids) > 18
 
 
 @pytest.mark.parametrize('away_m', [300.0, 2000.0, 5e6])
@@ -243,8 +243,8 @@ def test_fixes_that_contradict_each_other_are_searched_between():
         fix(2.9, east_m=200.0)])
     assert not said
     plan = pipeline.tracker.search(at_ns(2.9))
-    reaches = [look.grid.middle.x + sign * look.grid.reach_m[0]
-               for look in plan.looks for sign in (-1, 1)]
+    reaches = [grid.middle.x + sign * grid.reach_m[0]
+               for grid in plan.grids for sign in (-1, 1)]
     assert min(reaches) < 5.0 and max(reaches) > 195.0
 
 
@@ -285,13 +285,13 @@ def test_an_imu_without_orientation_gives_no_heading(pipeline, message, words):
     said = taken(pipeline, [fix(0.0), message])
     assert len(said) == 1 and words in said[0]
     assert pipeline._loaded.localizer.asked
-    assert len(pipeline.tracker.search(at_ns(0.0)).looks) == 18  # headings all round
+    assert len(pipeline.tracker.search(at_ns(0.0)).grids) == 18  # headings all round
 
 
 def test_an_imu_that_looks_east_is_believed_if_it_says_how_well(pipeline):
     pipeline.add_fix(fix(0.0))
     pipeline.add_imu(imu(quaternion=(0, 0, 0, 1)))
-    assert pipeline.tracker.search(at_ns(0.0)).looks[0].grid.middle.yaw == pytest.approx(0.0)
+    assert pipeline.tracker.search(at_ns(0.0)).grids[0].middle.yaw == pytest.approx(0.0)
 
 
 # Odometry --------------------------------------------------------------------------------------

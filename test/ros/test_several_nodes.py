@@ -93,10 +93,10 @@ class PatchingLocalizer(FakeLocalizer):
         super().__init__()
         self.imagery = imagery
 
-    def observe(self, panorama, region, base_from_camera, camera_k=None, seen=None):
+    def observe(self, panorama, plan, base_from_camera, camera_k=None, seen=None):
         """Wait for a patch before anything is said."""
         self.imagery.patch(PATCH, wait_s=20.0)
-        return super().observe(panorama, region, base_from_camera)
+        return super().observe(panorama, plan, base_from_camera)
 
 
 def load_patching(settings) -> Loaded:

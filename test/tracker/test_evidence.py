@@ -19,10 +19,10 @@ import math
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker import evidence
-from fg2_ros.tracker.doubts import Doubts
+from fg2_ros.tracker.publication import PublicationTest
 from fg2_ros.tracker.evidence import log_odds, Recent
 from fg2_ros.tracker.inputs import Fix, Observation
-from fg2_ros.tracker.inputs_memory import InputsMemory
+from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.motion import OdometryChain
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 import numpy as np
@@ -42,9 +42,9 @@ def image(driven_m, strength=20.0, shortfall=0.0, resemblances=()):
     if shortfall:
         peak = peak + np.exp(-0.5 * ((east - 9.0) ** 2 + north ** 2))
     values = np.broadcast_to(strength * peak, GRID.shape).astype(np.float32)
-    testimony = evidence.Testimony.of(
+    likelihood = evidence.ImageLikelihood.of(
         0, Observation((PoseVolume(GRID, values),), resemblances=resemblances), None)
-    return Recent(testimony, UNMOVED, driven_m)
+    return Recent(likelihood, UNMOVED, driven_m)
 
 
 def road(length_m, every_m=2.0, **change):
@@ -102,12 +102,12 @@ def test_images_whose_surroundings_are_not_found_are_worth_less():
 def test_resemblance_is_that_of_the_volume_a_pose_is_in():
     """Each look has its aerial patch; one without imagery has none."""
     volume = PoseVolume(GRID, np.zeros(GRID.shape, np.float32))
-    testimony = evidence.Testimony.of(0, Observation(
+    likelihood = evidence.ImageLikelihood.of(0, Observation(
         (volume, None, volume.moved(Pose2(100.0, 0.0, 0.0))), resemblances=(1.0, np.nan, 3.0)),
         None)
-    assert testimony.resemblance_at(HERE) == 1.0
-    assert testimony.resemblance_at(Pose2(100.0, 0.0, 0.0)) == 3.0
-    assert math.isnan(testimony.resemblance_at(Pose2(50.0, 0.0, 0.0)))
+    assert likelihood.resemblance_at(HERE) == 1.0
+    assert likelihood.resemblance_at(Pose2(100.0, 0.0, 0.0)) == 3.0
+    assert math.isnan(likelihood.resemblance_at(Pose2(50.0, 0.0, 0.0)))
 
 
 def test_a_pose_that_no_image_looked_at_is_unlikely():
@@ -118,12 +118,12 @@ def test_a_pose_that_no_image_looked_at_is_unlikely():
 
 def agreement_of(searched, fix_m):
     """Return what a judge says who has searched some boxes, with a fix so far away."""
-    inputs = InputsMemory(TrackerSettings().prior, OdometryChain(TrackerSettings().motion))
+    inputs = SensorHistory(TrackerSettings().prior, OdometryChain(TrackerSettings().motion))
     inputs.add_fix(0, Fix(np.array([fix_m, 0.0]), 3.0))
-    doubts = Doubts(TrackerSettings(calibration=CALIBRATION), inputs)
-    doubts.searched = searched
-    doubts.compare_inputs(0, HERE, [])
-    return doubts.agreement(0, HERE, road(12.0))
+    test = PublicationTest(TrackerSettings(calibration=CALIBRATION), inputs)
+    test.searched = searched
+    test.compare_inputs(0, HERE, [])
+    return test.agreement(0, HERE, road(12.0))
 
 
 def test_more_must_agree_where_more_was_searched_and_far_from_gnss():

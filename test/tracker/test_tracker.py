@@ -20,9 +20,9 @@ import threading
 
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.tracker.doubts import UNLIKE
+from fg2_ros.tracker.publication import UNLIKE_IMAGERY
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry
-from fg2_ros.tracker.results import Silence, TrackedPose
+from fg2_ros.tracker.results import Rejection, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 import numpy as np
@@ -84,12 +84,12 @@ class World:
 
     def image(self):
         """Let the tracker see an image."""
-        region = self.tracker.search(self.stamp_ns, MOUNT)
-        if isinstance(region, Silence):
-            return region
+        plan = self.tracker.search(self.stamp_ns, MOUNT)
+        if isinstance(plan, Rejection):
+            return plan
         return self.tracker.update(self.stamp_ns, Observation(
-            tuple(self.seen(look.grid) for look in region.looks), MOUNT,
-            resemblances=len(region.looks) * (self.resemblance,)))
+            tuple(self.seen(grid) for grid in plan.grids), MOUNT,
+            resemblances=len(plan.grids) * (self.resemblance,)))
 
     def seen(self, grid):
         """Return a peak at the camera's pose, or anywhere if the images show another place."""
@@ -187,7 +187,7 @@ def test_no_heading_is_needed():
     world = World(heading_off_rad=None)
     first = world.tracker
     world.tick()
-    assert len(first.search(world.stamp_ns, MOUNT).looks) == 18
+    assert len(first.search(world.stamp_ns, MOUNT).grids) == 18
     results = world.drive(5.0)
     assert isinstance(results[-1], TrackedPose)
     assert world.error(results[-1])[0] < 0.2
@@ -204,14 +204,14 @@ def test_a_vague_position_is_searched_on_a_lattice():
 def test_a_view_of_which_little_is_found_is_remarked():
     """With poses that are published, and as what may be wrong where there are none."""
     world = World()
-    assert not any(UNLIKE in answer.remarks for answer in world.drive(4.0))
+    assert not any(UNLIKE_IMAGERY in answer.remarks for answer in world.drive(4.0))
     world.resemblance = 8.0
     hidden = world.drive(6.0)
     assert all(isinstance(answer, TrackedPose) for answer in hidden)
-    assert UNLIKE in hidden[-1].remarks
+    assert UNLIKE_IMAGERY in hidden[-1].remarks
     elsewhere = World(images='nothing', resemblance=8.0).drive(5.0)
-    assert all(isinstance(answer, Silence) for answer in elsewhere)
-    assert any(UNLIKE in answer.sentence for answer in elsewhere)
+    assert all(isinstance(answer, Rejection) for answer in elsewhere)
+    assert any(UNLIKE_IMAGERY in answer.sentence for answer in elsewhere)
 
 
 def test_images_of_another_place_are_never_published():
@@ -237,7 +237,7 @@ def test_waiting_for_imagery_does_not_make_the_place_less_credible():
 def test_nothing_without_a_position():
     """The sentence says what is missing."""
     result = Tracker(SETTINGS).search(10 ** 9)
-    assert isinstance(result, Silence) and 'GNSS' in result.sentence
+    assert isinstance(result, Rejection) and 'GNSS' in result.sentence
 
 
 def test_a_jump_of_odometry_is_left_out_and_said():
@@ -293,7 +293,7 @@ def test_images_in_the_wrong_order_are_refused():
     world = World()
     world.drive(1.0)
     result = world.tracker.search(world.stamp_ns - 10 ** 8)
-    assert isinstance(result, Silence) and result.kind == 'order'
+    assert isinstance(result, Rejection) and result.kind == 'order'
     with pytest.raises(ValueError, match='asked'):
         world.tracker.update(world.stamp_ns + 1, Observation(()))
 
@@ -304,7 +304,7 @@ def test_clear_forgets_everything():
     world.drive(4.0)
     world.tracker.clear()
     assert world.tracker.belief(world.stamp_ns) is None
-    assert isinstance(world.tracker.search(world.stamp_ns - 10 ** 9), Silence)
+    assert isinstance(world.tracker.search(world.stamp_ns - 10 ** 9), Rejection)
 
 
 def test_relocalize_searches_as_wide_as_told():
@@ -313,7 +313,7 @@ def test_relocalize_searches_as_wide_as_told():
     world.drive(4.0)
     world.tracker.relocalize(30.0)
     world.tick()
-    assert len(world.tracker.search(world.stamp_ns, MOUNT).looks) > 9
+    assert len(world.tracker.search(world.stamp_ns, MOUNT).grids) > 9
     assert isinstance(world.drive(6.0)[-1], TrackedPose)
 
 

@@ -54,7 +54,7 @@ def trust_metrics(drives: Sequence[DriveResult]) -> dict:
         **time_figures(drives), 'ekf': filter_figures(drives),
         'single_frame': claim_figures(drives, alone) | {'anees': anees(images, alone)},
         'by_drive': {str(drive.name): drive_figures(drive) for drive in drives},
-        'silences': dict(Counter(image.silence for image in images if image.silence)),
+        'silences': dict(Counter(image.rejection for image in images if image.rejection)),
         'sentences': sentence_counts(images)}
 
 
@@ -208,7 +208,7 @@ def first_sentence_s(drive: DriveResult) -> float:
 
 def doubts(image: ImageResult) -> tuple[str, ...]:
     """Return what was told of an image, but for that there were too few of them yet."""
-    return image.sentences[1:] if image.silence == 'start' else image.sentences
+    return image.sentences[1:] if image.rejection == 'start' else image.sentences
 
 
 def recovered_after_s(drive: DriveResult) -> float:

@@ -22,7 +22,6 @@ import math
 
 from fg2_ros.evaluation.drives.samples import Sample
 from fg2_ros.evaluation.drives.stream import SensorStream
-from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief
 from fg2_ros.tracker.settings import Calibration, PublicationSettings
 from fg2_ros.tracker.tracker import Tracker

@@ -56,7 +56,7 @@ class ImageResult:
     :param measurement: what went out for a filter, as ~/pose.
     :param single: what this image alone would have published.
     :param agreement: of the last images with the belief; NaN if there is none.
-    :param silence: kind of the reason why nothing was published; '' if something was.
+    :param rejection: kind of the reason why nothing was published; '' if something was.
     :param sentences: the reason, and what was remarked.
     """
 
@@ -67,7 +67,7 @@ class ImageResult:
     single: Claim | None = None
     mass: float = float('nan')
     agreement: float = float('nan')
-    silence: str = ''
+    rejection: str = ''
     sentences: tuple[str, ...] = ()
     sigma: Sigma = Sigma()
 
@@ -127,7 +127,7 @@ def _image_as_json(image: ImageResult) -> dict:
     return {
         'time_s': image.time_s, 'truth': list(image.truth), 'sigma': list(image.sigma),
         'mass': _number(image.mass), 'agreement': _number(image.agreement),
-        'silence': image.silence, 'sentences': list(image.sentences), **{
+        'silence': image.rejection, 'sentences': list(image.sentences), **{
             name: None if claim is None else [*claim.pose, *claim.covariance.ravel().tolist()]
             for name, claim in _claims(image).items()}}
 
@@ -139,7 +139,7 @@ def _image_from_json(values: dict) -> ImageResult:
         for name in ('track', 'measurement', 'single')}
     return ImageResult(
         values['time_s'], Pose2(*values['truth']), mass=_float(values['mass']),
-        agreement=_float(values['agreement']), silence=values['silence'],
+        agreement=_float(values['agreement']), rejection=values['silence'],
         sentences=tuple(values['sentences']), sigma=Sigma(*values['sigma']), **claims)
 
 

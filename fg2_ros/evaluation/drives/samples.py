@@ -22,7 +22,7 @@ import math
 
 from fg2_ros.evaluation.drives.stream import CameraFrame
 from fg2_ros.evaluation.metrics import pose_error
-from fg2_ros.tracker.results import BeliefState, Silence, TrackedPose
+from fg2_ros.tracker.results import BeliefState, Rejection, TrackedPose
 import numpy as np
 
 # Errors that these samples make are those of the method, not those of a wrong lock.
@@ -74,7 +74,7 @@ class Sample:
             math.hypot(*self.error[:2]) > WRONG_M or abs(self.error[2]) > WRONG_RAD)
 
 
-def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Silence]]
+def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Rejection]]
                ) -> list[Sample]:
     """
     Return what can be learnt of a drive.
@@ -92,7 +92,7 @@ def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Si
     return samples
 
 
-def _sample(drive: int, distance_m: float, shot: CameraFrame, answer: TrackedPose | Silence,
+def _sample(drive: int, distance_m: float, shot: CameraFrame, answer: TrackedPose | Rejection,
             belief: BeliefState) -> Sample:
     measurement = answer.measurement if isinstance(answer, TrackedPose) else None
     truth, of_truth = shot.truth, shot.sigma.covariance

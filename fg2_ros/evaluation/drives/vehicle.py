@@ -30,7 +30,7 @@ from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.estimate import MapPrior
 from fg2_ros.localizer.localizer import Localizer
 from fg2_ros.tracker.inputs import Fix, Odometry
-from fg2_ros.tracker.results import Silence, TrackedPose
+from fg2_ros.tracker.results import Rejection, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 import numpy as np
@@ -76,7 +76,7 @@ class Vehicle:
             yield self._result(stream, stamp_ns, shot, tracker)
 
     def answers(self, stream: SensorStream, tracker: Tracker
-                ) -> Iterator[tuple[CameraFrame, TrackedPose | Silence]]:
+                ) -> Iterator[tuple[CameraFrame, TrackedPose | Rejection]]:
         """Yield each image of a drive and what a tracker says of it."""
         for stamp_ns, shot in self._shots(stream, tracker):
             yield shot, self._answer(stream, stamp_ns, View.of(shot.image), tracker)
@@ -105,15 +105,15 @@ class Vehicle:
         return replace(result, time_s=shot.time_s - stream.shots[0].time_s, single=single)
 
     def _answer(self, stream: SensorStream, stamp_ns: int, view: View, tracker: Tracker
-                ) -> TrackedPose | Silence:
-        region = tracker.search(stamp_ns, stream.base_from_camera)
-        if isinstance(region, Silence):
-            return region
+                ) -> TrackedPose | Rejection:
+        plan = tracker.search(stamp_ns, stream.base_from_camera)
+        if isinstance(plan, Rejection):
+            return plan
         try:
             observation = self.localizer.observe(
-                view.panorama, region, stream.base_from_camera, seen=view.seen)
+                view.panorama, plan, stream.base_from_camera, seen=view.seen)
         except ImageryError as error:
-            return Silence(stamp_ns, 'imagery', str(error))
+            return Rejection(stamp_ns, 'imagery', str(error))
         return tracker.update(stamp_ns, observation)
 
     def _single(self, stream: SensorStream, shot: CameraFrame, view: View) -> Claim | None:
@@ -141,14 +141,14 @@ def tell(tracker: Tracker, event: Event) -> None:
         tracker.add_heading(event.stamp_ns, *event.content)
 
 
-def image_result(shot: CameraFrame, answer: TrackedPose | Silence) -> ImageResult:
+def image_result(shot: CameraFrame, answer: TrackedPose | Rejection) -> ImageResult:
     """Return an answer beside the truth."""
     result = ImageResult(shot.time_s, shot.truth, sigma=shot.sigma)
     if answer.belief is not None:
         result = replace(result, mass=answer.belief.mass, agreement=answer.belief.agreement)
-    if isinstance(answer, Silence):
+    if isinstance(answer, Rejection):
         return replace(
-            result, silence=answer.kind, sentences=(answer.sentence, *answer.remarks))
+            result, rejection=answer.kind, sentences=(answer.sentence, *answer.remarks))
     measured = answer.measurement
     return replace(
         result, track=Claim(answer.base, answer.covariance),

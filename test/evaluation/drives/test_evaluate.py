@@ -31,7 +31,7 @@ from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.tracker.inputs import Look, Observation, SearchPlan
-from fg2_ros.tracker.results import BeliefState, Measurement, Silence, TrackedPose
+from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 import numpy as np
 import pytest
 
@@ -83,7 +83,7 @@ class KnowingTracker:
         """Answer with the truth, a little off."""
         self.updates += 1
         if self.updates <= 2:
-            return Silence(stamp, 'start', 'too few images yet')
+            return Rejection(stamp, 'start', 'too few images yet')
         pose = self.truth[stamp].compose(NEAR)
         belief = BeliefState(stamp, pose, pose, COVARIANCE, 0.99, 0.9)
         return TrackedPose(stamp, pose, COVARIANCE, Measurement(pose, COVARIANCE), belief)
@@ -98,7 +98,7 @@ class Looking:
         """Begin with nothing seen."""
         self.seen = []
 
-    def observe(self, image, region, base_from_camera, seen):
+    def observe(self, image, plan, base_from_camera, seen):
         """Remember the image."""
         self.seen.append(image)
         if len(self.seen) % FRAMES == 6:
@@ -164,7 +164,7 @@ def test_the_tracker_is_told_everything_in_time_and_its_answers_are_kept(cache):
     assert driven.localizer.map_frame == stream.map_frame
     for stamps in tracker.told.values():
         assert len(stamps) > 10 and stamps == sorted(stamps)
-    assert [image.silence for image in images] == [
+    assert [image.rejection for image in images] == [
         'start', 'start', '', '', '', 'imagery', '', '', '']
     assert images[0].sentences == ('too few images yet',)
     assert [image.time_s for image in images] == pytest.approx(np.arange(FRAMES) / 4)

@@ -56,7 +56,7 @@ def test_gaussian_errors_are_covered_as_they_should_be():
 
 
 def test_errors_are_those_of_the_published():
-    """Silence is not an error, but it counts as a frame."""
+    """Rejection is not an error, but it counts as a frame."""
     found = trust_metrics([drive([None, off(1.0), off(3.0), off(0.0, 6.0)])])
     assert (found['frames'], found['published']) == (4, 3)
     assert found['published_share'] == 0.75
@@ -125,13 +125,13 @@ def test_filters_are_compared_drive_by_drive():
 
 def test_sentences_are_counted_whatever_their_numbers():
     """The first of them stands for all."""
-    images = tuple(ImageResult(float(k), TRUTH, silence='start',
+    images = tuple(ImageResult(float(k), TRUTH, rejection='start',
                                sentences=(f'only {k} of 12 images yet',)) for k in range(3))
     found = trust_metrics([DriveResult(1, images)])
     assert found['sentences'] == {'only 0 of 12 images yet': 3}
     assert found['silences'] == {'start': 3}
     assert found['sentence_within_5s'] == 0.0
-    doubted = replace(images[1], silence='agreement')
+    doubted = replace(images[1], rejection='agreement')
     assert trust_metrics([DriveResult(1, (*images, doubted))])['sentence_within_5s'] == 1.0
 
 

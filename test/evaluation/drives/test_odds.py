@@ -147,5 +147,5 @@ def test_a_searcher_looks_under_the_given_heading_alone():
     tracker.add_heading(stamp_ns, 0.5, 0.05)
     tracker.add_fix(stamp_ns, Fix(np.array([3.0, 4.0]), 2.0))
     plan = tracker.search(stamp_ns)
-    assert {round(look.grid.middle.yaw, 6) for look in plan.looks} == {0.5}
-    assert plan.looks[0].grid.middle[:2] == pytest.approx((3.0, 4.0))
+    assert {round(grid.middle.yaw, 6) for grid in plan.grids} == {0.5}
+    assert plan.grids[0].middle[:2] == pytest.approx((3.0, 4.0))

@@ -43,7 +43,7 @@ from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import PatchView
 from fg2_ros.localizer import Localizer
 from fg2_ros.tracker.inputs import Fix, Odometry
-from fg2_ros.tracker.results import BeliefState, Silence
+from fg2_ros.tracker.results import BeliefState, Rejection
 from fg2_ros.tracker.settings import Calibration, METADATA_KEY
 import numpy as np
 from PIL import Image
@@ -151,7 +151,7 @@ def test_the_same_is_found_on_both(simulated, data_set):
     driven = [vehicle.drive('one', each) for each in (first, recorded.stream_of(only(data_set)))]
     for image, other in zip(*(each.images for each in driven), strict=True):
         assert image.time_s == pytest.approx(other.time_s, abs=1e-6)
-        assert (image.silence, image.sentences) == (other.silence, other.sentences)
+        assert (image.rejection, image.sentences) == (other.rejection, other.sentences)
         for name in ('track', 'measurement', 'single'):
             claim, found = getattr(image, name), getattr(other, name)
             assert (claim is None) == (found is None)
@@ -193,7 +193,7 @@ def test_a_calibration_knows_that_the_truth_errs():
     belief = BeliefState(
         0, Pose2(0.0, 0.0, 0.0), Pose2(0.0, 0.0, 0.0), np.diag([0.01, 0.01, 1e-4]), 0.99, 0.9)
     shot = CameraFrame(0.0, Pose2(0.1, 0.0, 0.0), None, Sigma(0.3, 0.02))
-    sample, = samples.samples_of(0, [(shot, Silence(0, 'start', 'not yet', belief))])
+    sample, = samples.samples_of(0, [(shot, Rejection(0, 'start', 'not yet', belief))])
     np.testing.assert_allclose(np.diag(sample.spread), [0.1, 0.1, 5e-4])
     assert sample.error[0] == pytest.approx(-0.1)
 

@@ -21,7 +21,6 @@ import math
 
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.tracker import start
 from fg2_ros.tracker.belief import Belief, Mode
 from fg2_ros.tracker.inputs import Look, SearchPlan
 import numpy as np
@@ -38,21 +37,21 @@ def focused(belief: Belief, mode: Mode, cell_m: float) -> Belief:
         return belief
     sigma_m = math.sqrt(np.linalg.eigvalsh(mode.covariance[:2, :2])[-1])
     sigma_rad = math.sqrt(mode.covariance[2, 2])
-    reach_m = min(max(4 * sigma_m + 1.0, LEAST_REACH_CELLS * cell_m), start.WIDEST_CELLS * cell_m)
-    reach_rad = min(max(4 * sigma_rad, LEAST_REACH_RAD), start.HEADING_REACH_RAD)
+    reach_m = min(max(4 * sigma_m + 1.0, LEAST_REACH_CELLS * cell_m), WIDEST_CELLS * cell_m)
+    reach_rad = min(max(4 * sigma_rad, LEAST_REACH_RAD), HEADING_REACH_RAD)
     fine = reach_m < FINE_REACH_CELLS * cell_m
-    return belief.resampled(start.grid(
+    return belief.resampled(grid_around(
         mode.mean, reach_m, reach_rad, cell_m / 2 if fine else cell_m,
-        FINE_RAD if fine else start.COARSE_RAD))
+        FINE_RAD if fine else COARSE_RAD))
 
 
-def region_of(belief: Belief, base_from_camera: Pose2, cell_m: float) -> SearchPlan:
+def plan_of(belief: Belief, base_from_camera: Pose2, cell_m: float) -> SearchPlan:
     """Return what to look at for a belief: its own grids, and the surroundings if it is small."""
     looks = [_look(box.grid, base_from_camera) for box in belief.boxes]
     if len(looks) == 1:
         middle = belief.boxes[0].grid.middle
-        looks.append(_look(start.grid(
-            middle, start.WIDEST_CELLS * cell_m, start.HEADING_REACH_RAD, cell_m, CONTEXT_RAD),
+        looks.append(_look(grid_around(
+            middle, WIDEST_CELLS * cell_m, HEADING_REACH_RAD, cell_m, CONTEXT_RAD),
             base_from_camera))
         return SearchPlan(tuple(looks))
     return SearchPlan(tuple(looks), f'{len(looks)} places and headings are looked at')

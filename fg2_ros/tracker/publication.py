@@ -21,40 +21,40 @@ import math
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker.belief import Belief, Mode
 from fg2_ros.tracker.evidence import log_odds, Recent
-from fg2_ros.tracker.inputs_memory import InputsMemory
+from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.results import BeliefState
-from fg2_ros.tracker.settings import MOST_LACK, TrackerSettings
+from fg2_ros.tracker.settings import MAX_LACK, TrackerSettings
 import numpy as np
 from scipy.special import expit
 
-USUALLY_SEARCHED = 4  # boxes: the four headings of a start
-USUAL_SIGMAS = 2.25  # of GNSS from a place that is found
-CONTRADICTION = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
-KEPT = 0.5  # agreement down to which a pose that is published stays so
-CLEAR = 0.01  # with less agreement than this the place is wrong
-UNLIKE = (
+USUAL_BOXES = 4  # boxes: the four headings of a start
+USUAL_GNSS_SIGMAS = 2.25  # of GNSS from a place that is found
+CONTRADICTION_PENALTY = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
+KEEP_AGREEMENT = 0.5  # agreement down to which a pose that is published stays so
+LOST_AGREEMENT = 0.01  # with less agreement than this the place is wrong
+UNLIKE_IMAGERY = (
     'little of what the images show is found in the imagery: is the view hidden or dark, or the '
     'imagery clouded or old?')
-SUPPORT = 0.85  # part of an image's best likelihood that is in favour of a belief
+SUPPORTING_SHARE = 0.85  # part of an image's best likelihood that is in favour of a belief
 
 
-class Doubts:
+class PublicationTest:
     """
     Judge beliefs.
 
     :param inputs: GNSS and headings that may contradict them.
     """
 
-    def __init__(self, settings: TrackerSettings, inputs: InputsMemory):
+    def __init__(self, settings: TrackerSettings, inputs: SensorHistory):
         """Start with nothing searched."""
         self.settings, self._inputs = settings, inputs
         self.searched = 0  # boxes, since a pose was published
-        self._against: list[str] = []
+        self._contradictions: list[str] = []
         self.contradicted_ns: int | None = None  # since when
 
-    def begin_again(self) -> None:
+    def reset(self) -> None:
         """Forget since when the belief is contradicted: it is given up."""
-        self._against, self.contradicted_ns = [], None
+        self._contradictions, self.contradicted_ns = [], None
 
     def agreement(self, stamp_ns: int, base: Pose2, recent: list[Recent]) -> float:
         """
@@ -67,7 +67,7 @@ class Doubts:
         if not images:
             return math.nan
         odds = log_odds(base, images, self.settings.calibration)
-        odds -= CONTRADICTION * len(self._against)
+        odds -= CONTRADICTION_PENALTY * len(self._contradictions)
         if self.searched:
             odds -= self.surprise(stamp_ns, base)
         return float(expit(odds))
@@ -79,14 +79,14 @@ class Doubts:
         The more places are searched, the likelier one agrees by chance; and the less likely, the
         further it is from GNSS.
         """
-        chances = math.log(max(self.searched / USUALLY_SEARCHED, 1.0))
+        chances = math.log(max(self.searched / USUAL_BOXES, 1.0))
         offset = self._inputs.offset_m(stamp_ns, base)
         if offset is None:
             return chances
         sigmas = float(np.hypot(*offset[0])) / offset[1]
-        return chances + float(np.clip(0.5 * (sigmas ** 2 - USUAL_SIGMAS ** 2), 0, CONTRADICTION))
+        return chances + float(np.clip(0.5 * (sigmas ** 2 - USUAL_GNSS_SIGMAS ** 2), 0, CONTRADICTION_PENALTY))
 
-    def of(self, summary: BeliefState, belief: Belief, mode: Mode, valid_share: float,
+    def rejection_of(self, state: BeliefState, belief: Belief, mode: Mode, valid_share: float,
            recent: list[Recent]) -> tuple[str, str] | None:
         """
         Return (kind, sentence) why a belief is not to be published; None if it is.
@@ -98,7 +98,7 @@ class Doubts:
         if valid_share < settings.min_valid_share:
             return 'imagery', (f'only {valid_share:.0%} of the aerial patch shows '
                                'imagery')
-        if doubt := self._disagreement(summary, recent):
+        if doubt := self._disagreement(state, recent):
             return doubt
         if mode.mass < settings.min_mass:
             other, mass = belief.second(mode)
@@ -106,7 +106,7 @@ class Doubts:
                 f'the likeliest place has a probability of {mode.mass:.0%} only, '
                 f'{settings.min_mass:.0%} is needed; another {_away(mode.peak, other)} has '
                 f'{mass:.0%}')
-        sigma_m = math.sqrt(np.linalg.eigvalsh(summary.covariance[:2, :2])[-1])
+        sigma_m = math.sqrt(np.linalg.eigvalsh(state.covariance[:2, :2])[-1])
         if sigma_m > settings.max_sigma_m:
             return 'vague', (f'the position is uncertain by {sigma_m:.1f} m (one sigma), at most '
                              f'{settings.max_sigma_m:.1f} m are allowed')
@@ -119,32 +119,32 @@ class Doubts:
         One fix alone does so only if the newest image is not in favour of the pose either.
         """
         is_supported = all(
-            image.at(base.compose(step)) - image.mean >= SUPPORT * (image.best - image.mean)
+            image.at(base.compose(step)) - image.mean >= SUPPORTING_SHARE * (image.best - image.mean)
             for image, step, _ in newest)
-        self._against = self._inputs.contradictions(stamp_ns, base, by_majority=is_supported)
-        if not self._against:
+        self._contradictions = self._inputs.contradictions(stamp_ns, base, by_majority=is_supported)
+        if not self._contradictions:
             self.contradicted_ns = None
         elif self.contradicted_ns is None:
             self.contradicted_ns = stamp_ns
 
-    def is_unlike(self, summary: BeliefState) -> bool:
+    def is_unlike_imagery(self, state: BeliefState) -> bool:
         """Return whether much of what the last images show is not found in the imagery."""
-        lack = self.settings.calibration.compared(np.array(summary.features))[-1]
-        return bool(lack >= MOST_LACK)
+        lack = self.settings.calibration.compared(np.array(state.features))[-1]
+        return bool(lack >= MAX_LACK)
 
     def _disagreement(
-            self, summary: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
+            self, state: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
         """Return (kind, sentence) if images do not agree enough with a belief."""
         settings = self.settings.publication
-        contradictions = self._against
+        contradictions = self._contradictions
         if len(contradictions) > 1:
             return 'agreement', ' and '.join(contradictions)
-        level = settings.min_agreement if self.searched or contradictions else KEPT
+        level = settings.min_agreement if self.searched or contradictions else KEEP_AGREEMENT
         driven_m = length_m(self._since_contradiction(recent))
         is_short = driven_m < settings.min_distance_m
-        if contradictions and (is_short or not summary.agreement >= level):
-            known = '' if math.isnan(summary.agreement) else (
-                f' (agreement {summary.agreement:.2f})')
+        if contradictions and (is_short or not state.agreement >= level):
+            known = '' if math.isnan(state.agreement) else (
+                f' (agreement {state.agreement:.2f})')
             return 'agreement', (
                 f'{contradictions[0]}, and the images over {driven_m:.0f} m since then '
                 f'do not outweigh it{known}')
@@ -152,12 +152,12 @@ class Doubts:
             return 'start', (
                 f'only images over {driven_m:.0f} m so far, over {settings.min_distance_m:g} m '
                 'are needed')
-        if not summary.agreement >= level:
+        if not state.agreement >= level:
             return 'agreement', (
                 f'the images of the last {driven_m:.0f} m agree with no '
-                f'place near the prior (agreement {summary.agreement:.2f}, {level:.2f} is '
+                f'place near the prior (agreement {state.agreement:.2f}, {level:.2f} is '
                 'needed): is the heading right, and do images and imagery show the same place?'
-                + (f' And {UNLIKE}' if self.is_unlike(summary) else ''))
+                + (f' And {UNLIKE_IMAGERY}' if self.is_unlike_imagery(state) else ''))
         return None
 
     def _since_contradiction(self, recent: list[Recent]) -> list[Recent]:

@@ -32,7 +32,7 @@ EVERY_ROLL_RAD = 2 * math.pi / ROLLS
 
 
 @dataclass(frozen=True)
-class Place:
+class SearchArea:
     """
     Where a search begins.
 
@@ -47,7 +47,7 @@ class Place:
     yaw_rad: float | None
 
 
-def start_grids(place: Place, other_headings: bool, cell_m: float) -> list[PoseGrid]:
+def start_grids(place: SearchArea, other_headings: bool, cell_m: float) -> list[PoseGrid]:
     """
     Return boxes that cover a place.
 
@@ -82,7 +82,7 @@ def grids_around(base: Pose2, covariance: np.ndarray, cell_m: float) -> list[Pos
     extra = min(max(math.ceil(beyond_rad / beside_rad), 0), 5)
     turns = np.arange(-extra, extra + 1) * beside_rad
     return [each for turn in turns for each in start_grids(
-        Place(lambda yaw_rad: np.array(base[:2]), reach_m, wrap_angle(base.yaw + turn)),
+        SearchArea(lambda yaw_rad: np.array(base[:2]), reach_m, wrap_angle(base.yaw + turn)),
         other_headings=False, cell_m=cell_m)]
 
 
@@ -94,7 +94,7 @@ def grid(middle: Pose2, reach_m: float, reach_rad: float, step_m: float,
         middle, step_m, step_rad, (2 * headings + 1, 2 * places + 1, 2 * places + 1))
 
 
-def _headings(place: Place, others: bool) -> Sequence[tuple[float, float]]:
+def _headings(place: SearchArea, others: bool) -> Sequence[tuple[float, float]]:
     """Return (yaw, reach) of the headings that are looked at."""
     if place.yaw_rad is None:
         # Neighbouring boxes share no heading.

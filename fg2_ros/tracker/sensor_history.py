@@ -24,7 +24,7 @@ from fg2_ros.tracker.history import History
 from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.motion import OdometryChain
 from fg2_ros.tracker.settings import PriorSettings
-from fg2_ros.tracker.start import Place
+from fg2_ros.tracker.initial_search import SearchArea
 import numpy as np
 
 SPAN_NS = 60 * 10 ** 9
@@ -32,10 +32,10 @@ AVERAGED_NS = 3 * 10 ** 9
 UNKNOWN_MPS = 10.0  # of a vehicle without odometry
 NEAR_NS = 10 ** 9  # of a fix to what it is compared with
 CONTRADICTION_SIGMAS = 5.0
-FIXES_ASKED = 3
+MAJORITY_FIXES = 3
 
 
-class InputsMemory:
+class SensorHistory:
     """
     Remember fixes and headings.
 
@@ -61,7 +61,7 @@ class InputsMemory:
         self._headings.add(stamp_ns, (yaw_rad, sigma_rad))
 
     def start(self, stamp_ns: int, sigma_m: float | None = None,
-              since_ns: int = 0) -> Place | None:
+              since_ns: int = 0) -> SearchArea | None:
         """
         Return where a search begins; None if there is no fix.
 
@@ -79,7 +79,7 @@ class InputsMemory:
                       self._spread_m(stamp_ns, newest[0], since_ns))
         reach_m = settings.reach_sigmas * sigma_m + 2.0
         heading = self.heading(stamp_ns)
-        return Place(
+        return SearchArea(
             lambda yaw_rad: self._position(stamp_ns, newest[0], since_ns, yaw_rad),
             min(reach_m, settings.largest_reach_m), heading and heading[0])
 
@@ -117,7 +117,7 @@ class InputsMemory:
 
         :param by_majority: whether most of the last fixes must do so, or one is enough.
         """
-        offsets = self._last_offsets(stamp_ns, base)[-(FIXES_ASKED if by_majority else 1):]
+        offsets = self._last_offsets(stamp_ns, base)[-(MAJORITY_FIXES if by_majority else 1):]
         against = [float(np.hypot(*off_m)) for off_m, sigma_m in offsets
                    if np.hypot(*off_m) > CONTRADICTION_SIGMAS * sigma_m]
         found = []
@@ -162,7 +162,7 @@ class InputsMemory:
         if heading is None:
             return np.zeros((grid.shape[0], 1, 1))
         off = wrap_angle(grid.middle.yaw + grid.turns_rad - heading[0]) / heading[1]
-        return self._tailed(off ** 2)[:, None, None]
+        return self._log_mixture(off ** 2)[:, None, None]
 
     def _position(self, stamp_ns: int, fix_ns: int, since_ns: int, yaw_rad: float) -> np.ndarray:
         """Return (2,) where the fixes around one place base_link at a stamp if it has a yaw."""
@@ -207,9 +207,9 @@ class InputsMemory:
         antenna, sigma_m = self._antenna(item, stamp_ns, yaw_rad)
         east = grid.easts_m + antenna[0] - item[1].position_m[0]
         north = grid.norths_m + antenna[1] - item[1].position_m[1]
-        return self._tailed((north[:, None] ** 2 + east ** 2) / sigma_m ** 2)
+        return self._log_mixture((north[:, None] ** 2 + east ** 2) / sigma_m ** 2)
 
-    def _tailed(self, squares: np.ndarray) -> np.ndarray:
+    def _log_mixture(self, squares: np.ndarray) -> np.ndarray:
         """Return the logarithm of a Gaussian that never says less than the outliers' share."""
         share = self.settings.outlier_share
         return np.log((1 - share) * np.exp(-0.5 * squares) + share)
