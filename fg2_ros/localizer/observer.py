@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
@@ -29,8 +30,24 @@ from fg2_ros.tracker.inputs import Observation, SearchPlan
 import numpy as np
 from scipy.ndimage import map_coordinates
 import torch
+from torch import Tensor
 
 HEADING_STEP_RAD = math.radians(4.5)  # images are turned to multiples of it
+LIKELIHOODS_KEPT = 8  # for further looks at the same patch: a wide search has a thousand
+
+
+class _Evaluated(NamedTuple):
+    """
+    Log-likelihoods that may still be computed on the device.
+
+    :param values: (headings, norths, easts), in the axes of the patch.
+    :param resemblance: (1,).
+    :param turn_rad: of the patch's right against east.
+    """
+
+    values: Tensor
+    resemblance: Tensor
+    turn_rad: float
 
 
 class Observer:
@@ -55,27 +72,36 @@ class Observer:
             places of which something is said would have an advantage over those that wait.
         """
         described = self._described(frame, plan)
+        evaluated = self._evaluated(image, plan, described)
+        # All looks are on their way before the first is waited for.
+        volumes = tuple(each and _volume(grid, each)
+                        for look, each in zip(plan.grids, evaluated))
+        resemblances = tuple(float(_at_home(each.resemblance)[0]) if each else math.nan
+                             for each in evaluated)
+        shares = [aerial.valid_share for aerial in described if aerial is not None]
+        return Observation(volumes, base_from_camera, float(np.mean(shares)), resemblances)
+
+    def _evaluated(self, image: GivenImage, plan: SearchPlan,
+                   described: list[AerialView | None]) -> list[_Evaluated | None]:
+        """Return what an image says of each look; looks share what they can."""
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
-        volumes: list[PoseVolume | None] = []
-        resemblances: list[float] = []
+        evaluated: list[_Evaluated | None] = []
         for look, aerial in zip(plan.grids, described):
             if aerial is None:
-                volumes.append(None)
-                resemblances.append(math.nan)
+                evaluated.append(None)
                 continue
             yaw_rad = _rounded(grid.middle.yaw)
             if yaw_rad not in views:
                 views[yaw_rad] = self._matcher.view(image, yaw_rad)
             key = id(aerial.descriptors), yaw_rad
             if key not in likelihoods:
+                if len(likelihoods) == LIKELIHOODS_KEPT:
+                    likelihoods.clear()
                 likelihoods[key] = self._matcher.likelihood(aerial, views[yaw_rad])
-            volume, alike = self._volume(grid, likelihoods[key], aerial, views[yaw_rad])
-            volumes.append(volume)
-            resemblances.append(alike)
-        shares = [aerial.valid_share for aerial in described if aerial is not None]
-        return Observation(tuple(volumes), base_from_camera, float(np.mean(shares)),
-                           tuple(resemblances))
+            evaluated.append(
+                self._evaluate(grid, likelihoods[key], aerial, views[yaw_rad]))
+        return evaluated
 
     def _described(self, frame: MapFrame, plan: SearchPlan) -> list[AerialView | None]:
         """Return the aerial side of each look; all are asked for before one is waited for."""
@@ -94,10 +120,9 @@ class Observer:
             raise (waiting or missing)[0]
         return described
 
-    def _volume(self, grid: PoseGrid, likelihood: DenseLikelihood, aerial: AerialView,
-                ground: GroundView) -> tuple[PoseVolume, float]:
-        """Return log-likelihoods, and how much is alike there."""
-        turn_rad = wrap_angle(aerial.grid.yaw)  # of the patch's right against east
+    def _evaluate(self, grid: PoseGrid, likelihood: DenseLikelihood, aerial: AerialView,
+                  ground: GroundView) -> _Evaluated:
+        turn_rad = wrap_angle(aerial.grid.yaw)
         right_up = np.subtract(grid.middle[:2], aerial.patch.centre_m) @ rotation2(turn_rad)
         cells = self._matcher.config.cell_m / grid.step_m
         places = grid.shape[1] // 2
@@ -107,12 +132,21 @@ class Observer:
         at = self._matcher.uploaded(np.array([away], np.float32))
         window = PoseWindow(
             at[:, :2], at[:, 2], places, grid.shape[0] // 2, _parts(cells), grid.step_rad)
-        evaluated = likelihood.evaluate(window)
-        alike = likelihood.resemblance(window, evaluated)
+        values = likelihood.evaluate(window)
         # Bearings grow clockwise and rows grow south.
-        values = evaluated[0].flip(0, 1).cpu().numpy()
-        return PoseVolume(
-            grid, _turned_back(values, turn_rad, grid) if turn_rad else values), float(alike)
+        return _Evaluated(
+            values[0].flip(0, 1), likelihood.resemblance(window, values), turn_rad)
+
+
+def _at_home(values: Tensor) -> np.ndarray:
+    """Return values of the device, for which the host waits."""
+    return values.cpu().numpy()
+
+
+def _volume(grid: PoseGrid, evaluated: _Evaluated) -> PoseVolume:
+    values = _at_home(evaluated.values)
+    return PoseVolume(
+        grid, _turned_back(values, evaluated.turn_rad, grid) if evaluated.turn_rad else values)
 
 
 def _rounded(yaw_rad: float) -> float:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import cv2
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import escape, Markup
 import numpy as np
 
 NO_BREAK = '\u00a0'  # a space at which no line ends
@@ -62,6 +62,11 @@ def quantity(value: object, unit: str = '', digits: int | None = None) -> str:
     return f'{text}{"" if unit in "°" else NO_BREAK}{unit}'
 
 
+def breakable(name: str) -> Markup:
+    """Return a name in which lines may end after underscores, for heads of narrow columns."""
+    return escape(name).replace('_', Markup('_<wbr>'))
+
+
 def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
     """Return a data URI of a (H, W, 3) uint8 RGB image."""
     _, jpeg = cv2.imencode(
@@ -79,5 +84,5 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader('fg2_ros.report'), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters['quantity'] = quantity
+    environment.filters.update(quantity=quantity, breakable=breakable)
     return environment

@@ -20,7 +20,7 @@ import io
 
 from fg2_ros.drawing import ellipse_axes
 from fg2_ros.evaluation.drives.moments import Moment
-from fg2_ros.evaluation.drives.pictures import WorstFrame
+from fg2_ros.evaluation.drives.pictures import REACH_M, WorstFrame
 from fg2_ros.evaluation.drives.results import Claim
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.report.charts import COLOURS
@@ -29,6 +29,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 import numpy as np
+from scipy.ndimage import maximum_filter
 
 ARROW_M = 6.0
 PICTURE_IN, PICTURE_DPI, JPEG_QUALITY = 4.2, 120, 88
@@ -41,7 +42,7 @@ def belief_uri(moment: Moment) -> str:
     figure = Figure((PICTURE_IN, PICTURE_IN), dpi=PICTURE_DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(moment.picture, extent=moment.extent_m)
-    strength = moment.density / max(float(moment.density.max()), np.finfo(float).tiny)
+    strength = visible(moment)
     axes.imshow(strength, extent=moment.extent_m, origin='lower', cmap=BELIEF_COLOURS,
                 alpha=np.clip(3 * strength, 0, 0.75), vmin=0, vmax=1)
     draw_pose(axes, moment.truth, TRUTH_COLOUR)
@@ -50,6 +51,14 @@ def belief_uri(moment: Moment) -> str:
     axes.set(xlim=moment.extent_m[:2], ylim=moment.extent_m[2:])
     axes.set_axis_off()
     return figure_uri(figure)
+
+
+def visible(moment: Moment) -> np.ndarray:
+    """Return a density between 0 and 1, whose peaks are widened where the picture is wide."""
+    west, east, _, _ = moment.extent_m
+    side = 2 * round(1.5 * max((east - west) / (2 * REACH_M) - 1, 0)) + 1
+    strength = moment.density / max(float(moment.density.max()), np.finfo(float).tiny)
+    return maximum_filter(strength, side)
 
 
 def frame_uri(frame: WorstFrame) -> str:

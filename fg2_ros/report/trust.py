@@ -97,8 +97,15 @@ def shown(evaluation: Evaluation) -> dict[str, Any]:
         'worst': [(frame, frame_uri(frame)) for frame in evaluation.worst],
         'maps': {drive.name: error_map(drive, evaluation.grounds[drive.name])
                  for drive in evaluation.drives if drive.name in evaluation.grounds},
-        'plain_figures': {name: rounded(value) for name, value in evaluation.figures.items()
-                          if not isinstance(value, dict)}}
+        'plain_figures': plain_figures(evaluation.figures)}
+
+
+def plain_figures(figures: dict) -> dict[str, tuple[object, object]]:
+    """Return (own, of each image alone) under the names of figures; '' where there is none."""
+    alone = figures['single_frame']
+    alone = alone | {'anees_track': alone['anees']} if alone['published'] else {}
+    return {name: (rounded(value), rounded(alone.get(name, '')))
+            for name, value in figures.items() if not isinstance(value, dict)}
 
 
 def subtitle(figures: dict) -> str:
@@ -109,7 +116,8 @@ def subtitle(figures: dict) -> str:
                  f'{figures["frames"]} images in {figures["drives"]} runs over '
                  f'{figures["length_m"] / 1000:.1f} km']
     else:
-        parts = [f'{figures["drives"]} drives in {figures["difficulty"]} cities',
+        count = figures['drives']
+        parts = [f'{count} drive{"s" * (count > 1)} in {figures["difficulty"]} cities',
                  f'{figures["frames"]} images at {figures["rate_hz"]:g} Hz']
     parts.append(f'fault: {figures["fault"]}')
     if figures['prior_offset_m']:

@@ -20,11 +20,14 @@ or that would upload one, is an error.
 """
 
 from dataclasses import replace
+import math
 from test.helpers.truthful_network import FRAME, orthophoto
 
+from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.localizer import LocalizerSettings
+from fg2_ros.localizer import LocalizerSettings, observer
 from fg2_ros.localizer.matcher import Matcher, SearchRegion, Stopwatch
+from fg2_ros.localizer.observer import Observer
 from fg2_ros.localizer.views import GivenImage
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.attention import DeformableAttention
@@ -33,6 +36,7 @@ from fg2_ros.solver import sampling
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
+from fg2_ros.tracker.inputs import Look, SearchPlan
 import numpy as np
 import pytest
 import torch
@@ -127,10 +131,11 @@ def uploads(monkeypatch):
         with torch._C.DisableTorchFunction():
             return upload(matcher, values)
 
-    def arriving(solution):
+    def arriving(values):
         raise Arrived
     monkeypatch.setattr(Matcher, 'uploaded', noting)
     monkeypatch.setattr(Solution, 'cpu', arriving)
+    monkeypatch.setattr(observer, '_at_home', arriving)
     return made
 
 
@@ -154,6 +159,25 @@ def test_the_matcher_uploads_only_and_waits_for_the_pose(camera, uploads):
             matcher.find(
                 GivenImage(image, camera_k), FRAME, guess, Stopwatch())
         assert uploads == expected
+
+
+@pytest.mark.usefixtures('as_on_a_gpu')
+@torch.no_grad()
+def test_the_observer_waits_for_nothing_before_all_looks_are_on_their_way(uploads):
+    """Two headings, a fine and a wide look at each: a patch, two rolled images, four windows."""
+    config = CONFIGS['sim']
+    watching = Observer(Matcher(
+        optimise_for_inference(FG2Network(config)), orthophoto(), LocalizerSettings()))
+    image = np.zeros((*config.ground_image_hw, 3), np.uint8)
+    seen = np.ones(config.ground_image_hw, bool)
+    looks = tuple(
+        Look(PoseGrid(Pose2(1.0, 2.0, yaw), config.cell_m / parts, 0.05, (3, 5, 5)))
+        for yaw in (0.3, 0.3 + math.pi) for parts in (2, 1))
+    with NoCopying(), NoWaiting(), pytest.raises(Arrived):
+        watching.observe(
+            GivenImage(image, None, seen), FRAME, SearchPlan(looks), Pose2(0.0, 0.0, 0.0))
+    heading = [image.shape, seen.shape, (1, 3), (1, 3)]
+    assert uploads == [(*config.aerial_image_hw, 3), *heading, *heading]
 
 
 @pytest.mark.parametrize('wait', [

@@ -17,11 +17,13 @@
 import math
 from test.helpers.truthful_network import (
     CONFIG, FRAME, orthophoto, panorama_at, PINHOLE, pinhole_at, PinholeNetwork, TruthfulNetwork)
+import weakref
 
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import ImageryError, ImageryNotReady
 from fg2_ros.localizer import Localizer
+from fg2_ros.localizer.matcher import Matcher
 from fg2_ros.tracker.inputs import Look, SearchPlan
 import numpy as np
 import pytest
@@ -139,3 +141,20 @@ def test_steps_must_be_parts_of_a_cell():
     """Others would have to be interpolated."""
     with pytest.raises(ValueError, match='cell'):
         observed(TruthfulNetwork((0.0, 0.0)), [look(0.0, 0.0, 0.0, parts=1.5)], panorama_at(0.0))
+
+
+def test_a_wide_search_needs_the_memory_of_few_looks(monkeypatch):
+    """What a network makes of an image is dropped once no neighbouring look needs it."""
+    alive, most, compared = weakref.WeakSet(), [], Matcher.likelihood
+
+    def counted(*views):
+        found = compared(*views)
+        alive.add(found)
+        most.append(len(alive))
+        return found
+    monkeypatch.setattr(Matcher, 'likelihood', counted)
+    volumes = observed(
+        TruthfulNetwork((4.0, -7.0)), [look(4.0, -7.0, yaw) for yaw in np.arange(0, 6, 0.2)],
+        panorama_at(0.3))
+    assert len(most) == len(volumes) == 30
+    assert max(most) <= 10

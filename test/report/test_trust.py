@@ -14,15 +14,16 @@
 
 """The page of drives: complete, self-contained, and whatever is said in it is escaped."""
 
+from dataclasses import replace
 import re
 from test.helpers.trust_results import drive, evaluation, moment, RECORDED, shown, TRUTH
 
 from fg2_ros.evaluation.drives.figures import trust_metrics
-from fg2_ros.evaluation.drives.moments import place_density
+from fg2_ros.evaluation.drives.moments import place_density, reach_m
 from fg2_ros.evaluation.drives.results import Claim
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
-from fg2_ros.report.pose_pictures import ellipse_95
+from fg2_ros.report.pose_pictures import ellipse_95, visible
 from fg2_ros.report.trust import write_trust_report
 import numpy as np
 import pytest
@@ -42,6 +43,14 @@ def test_the_page_has_everything_and_needs_nothing(tmp_path, published):
     assert '&lt;here&gt;' in page and '&lt;heading&gt;' in page and '<heading>' not in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert '<th scope="row">anees_track</th>' in page and '1.10' in page
+    own, alone = re.search(  # of the belief, and of each image alone beside it
+        r'<th scope="row">median_error_m</th><td>(.*?)</td><td>(.*?)</td>', page).groups()
+    figures = trust_metrics(drives)
+    if published:
+        assert float(own) == pytest.approx(figures['median_error_m'], rel=1e-3)
+        assert float(alone) == pytest.approx(figures['single_frame']['median_error_m'], rel=1e-3)
+    else:
+        assert (own, alone) == ('–', '')
 
 
 def test_recorded_drives_are_shown_on_their_ground_beside_their_worst_images(tmp_path):
@@ -97,6 +106,29 @@ def test_a_density_of_places_keeps_probability_and_place():
     north, east = np.unravel_index(np.argmax(density), density.shape)
     assert -10 + 0.4 * (east + 0.5) == pytest.approx(10 + 6 - 10, abs=0.4)
     assert 0.4 * (north + 0.5) == pytest.approx(20 + 14 - 10, abs=0.4)
+
+
+def test_a_picture_shows_all_likely_places():
+    """A rival far from the truth is in it; one that is hardly likely, or none, changes nothing."""
+    def place(east_m, mass):
+        return PoseVolume(PoseGrid(Pose2(east_m, 0.0, 0.0), 1.0, 0.1, (1, 1, 1)),
+                          np.full((1, 1, 1), mass, np.float32))
+    assert reach_m([place(0.0, 0.5), place(-90.0, 0.1)], (1.0, 2.0)) == pytest.approx(99.0)
+    assert reach_m([place(0.0, 0.9), place(-90.0, 0.001)], (1.0, 2.0)) == 36.0
+    assert reach_m([place(0.0, 0.5), place(3000.0, 0.5)], (1.0, 2.0)) == 200.0
+    assert reach_m([], (1.0, 2.0)) == 36.0
+
+
+def test_a_narrow_belief_is_seen_in_a_wide_picture():
+    """As large as in a narrow one: a hundredth of the side at least."""
+    for half_m in (36.0, 100.0, 200.0):
+        density = np.zeros((round(2 * half_m / 0.4),) * 2)
+        density[len(density) // 2, len(density) // 3] = 1e-3
+        shown = visible(replace(
+            moment(None), density=density, extent_m=(-half_m, half_m, -half_m, half_m)))
+        assert shown.max() == 1.0
+        across = int((shown.max(0) == 1.0).sum())
+        assert 0.005 < across / len(density) < 0.03
 
 
 def test_an_ellipse_holds_95_percent():

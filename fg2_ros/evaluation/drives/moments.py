@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fg2_ros.evaluation.drives import figures
-from fg2_ros.evaluation.drives.pictures import badness, error_m, picture_around
+from fg2_ros.evaluation.drives.pictures import badness, error_m, picture_around, REACH_M
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
 from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream, stamp_ns
 from fg2_ros.evaluation.drives.vehicle import Vehicle
@@ -33,6 +33,9 @@ from scipy.ndimage import map_coordinates
 MOMENTS_S = (0.0, 1.0, 3.0)     # since the first image
 AFTER_FAULT_S = (0.5, 2.0, 5.0)
 STEP_M = 0.4                    # of the density in the pictures
+FARTHEST_M = 200.0              # from the truth to the edge of a picture, at most
+RIVAL = 0.02                    # of the greatest density: what is to be seen of a belief
+BESIDE_M = 8.0                  # from there to the edge
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,31 @@ def shown_images(drive: DriveResult) -> set[int]:
 def moment_of(name: int | str, stream: SensorStream, shot: CameraFrame, image: ImageResult,
               belief: BeliefState | None) -> Moment:
     """Return a belief around the truth, with what was published or said."""
-    picture, extent_m = picture_around(stream, shot.truth[:2])
+    density = belief.density if belief else ()
+    picture, extent_m = picture_around(
+        stream, shot.truth[:2], reach_m(density, shot.truth[:2]))
     said = image.sentences
     if image.track:
         said = (f'published, {error_m(image):.1f} m off, sigma '
                 f'{figures.sigma_m(image.track.covariance):.1f} m', *said)
-    density = place_density(belief.density if belief else (), extent_m)
     return Moment(f'drive {name}, {image.time_s:.1f} s', '; '.join(said), picture, extent_m,
-                  density, shot.truth, image.track)
+                  place_density(density, extent_m), shot.truth, image.track)
+
+
+def reach_m(volumes: Sequence[PoseVolume], truth_m: tuple[float, float]) -> float:
+    """
+    Return how far around the truth a picture shows all places that a belief thinks likely.
+
+    :param volumes: probabilities.
+    """
+    densest = max((_places(volume).max() for volume in volumes), default=0.0)
+    farthest_m = 0.0
+    for volume in volumes:
+        north, east = np.nonzero(_places(volume) >= RIVAL * densest)
+        away_m = np.abs([volume.grid.easts_m[east] - truth_m[0],
+                         volume.grid.norths_m[north] - truth_m[1]])
+        farthest_m = max(farthest_m, away_m.max(initial=0.0))
+    return float(np.clip(farthest_m + BESIDE_M, REACH_M, FARTHEST_M))
 
 
 def place_density(volumes: Sequence[PoseVolume],
@@ -114,10 +134,22 @@ def place_density(volumes: Sequence[PoseVolume],
     west, east, south, north = extent_m
     easts = np.arange(west + STEP_M / 2, east, STEP_M)
     norths = np.arange(south + STEP_M / 2, north, STEP_M)
-    at_north, at_east = np.meshgrid(norths, easts, indexing='ij')
-    density = np.zeros(at_east.shape)
+    density = np.zeros((len(norths), len(easts)))
     for volume in volumes:
-        index = volume.grid.index_of(at_east, at_north, volume.grid.middle.yaw)[1:]
-        places = volume.values.sum(axis=0) / volume.grid.step_m ** 2
-        density += map_coordinates(places, index, order=1, mode='constant', cval=0.0)
+        grid = volume.grid
+        rows, columns = _within(norths, grid.norths_m), _within(easts, grid.easts_m)
+        at_north, at_east = np.meshgrid(norths[rows], easts[columns], indexing='ij')
+        index = grid.index_of(at_east, at_north, grid.middle.yaw)[1:]
+        density[rows, columns] += map_coordinates(_places(volume), index, order=1)
     return density
+
+
+def _places(volume: PoseVolume) -> np.ndarray:
+    """Return the (norths, easts) density of places, a square metre."""
+    return volume.values.sum(axis=0) / volume.grid.step_m ** 2
+
+
+def _within(sorted_m: np.ndarray, range_m: np.ndarray) -> slice:
+    """Return which values lie between the first and the last of others."""
+    return slice(np.searchsorted(sorted_m, range_m[0]),
+                 np.searchsorted(sorted_m, range_m[-1], 'right'))

@@ -77,13 +77,14 @@ def picture_of(stream: SensorStream, view: PatchView) -> np.ndarray:
         return np.zeros((view.size_px, view.size_px, 3), np.uint8)
 
 
-def picture_around(stream: SensorStream, place_m: tuple[float, float]) -> tuple[
-        np.ndarray, tuple[float, float, float, float]]:
+def picture_around(
+        stream: SensorStream, place_m: tuple[float, float], reach_m: float = REACH_M
+        ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """Return a picture of the ground around a place, and its extent."""
     east_m, north_m = place_m
-    view = PatchView(stream.map_frame, (east_m, north_m), 2 * REACH_M, PICTURE_PX)
+    view = PatchView(stream.map_frame, (east_m, north_m), 2 * reach_m, PICTURE_PX)
     return picture_of(stream, view), (
-        east_m - REACH_M, east_m + REACH_M, north_m - REACH_M, north_m + REACH_M)
+        east_m - reach_m, east_m + reach_m, north_m - reach_m, north_m + reach_m)
 
 
 def ground_of(stream: SensorStream) -> Ground:
