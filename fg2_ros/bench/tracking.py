@@ -26,7 +26,7 @@ from fg2_ros.bench.synthetic import synthetic_scores
 from fg2_ros.bench.timing import StageClock
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, stream_of
 from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
-from fg2_ros.evaluation.drives.vehicle import tell
+from fg2_ros.evaluation.drives.vehicle import feed
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.localizer import Localizer
 from fg2_ros.network import FG2Config, FG2Network
@@ -34,8 +34,9 @@ from fg2_ros.network.matching import dual_softmax
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
 from fg2_ros.tracker.belief import Belief
-from fg2_ros.tracker.search_plan import FINE_RAD, LEAST_REACH_CELLS, LEAST_REACH_RAD, plan_of
+from fg2_ros.tracker.initial_search import grid_around
 from fg2_ros.tracker.results import Rejection
+from fg2_ros.tracker.search_plan import FINE_RAD, LEAST_REACH_CELLS, LEAST_REACH_RAD, plan_of
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
 import numpy as np
@@ -72,7 +73,7 @@ def laps_of(localizer: Localizer, clock: StageClock, stream: SensorStream
                       localizer.config.cell_m)
     for event in stream.events():
         if not isinstance(event.content, CameraFrame):
-            tell(tracker, event)
+            feed(tracker, event)
             continue
         panorama = event.content.image.pixels()
         clock.laps_ms.clear()
@@ -121,7 +122,7 @@ def measure_posterior(config: FG2Config, device: torch.device, runs: int = 3) ->
 def steady_windows(cell_m: float, device: torch.device) -> list[PoseWindow]:
     """Return the poses that are evaluated for each image of a vehicle that is well localized."""
     fine = grid_around(Pose2(0.0, 0.0, 0.0), LEAST_REACH_CELLS * cell_m, LEAST_REACH_RAD,
-                      cell_m / 2, FINE_RAD)
+                       cell_m / 2, FINE_RAD)
     plan = plan_of(Belief.over([fine]), Pose2(0.0, 0.0, 0.0), cell_m)
     middle = torch.zeros(1, 2, device=device), torch.zeros(1, device=device)
     return [PoseWindow(*middle, grid.shape[1] // 2, grid.shape[0] // 2,

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From an image and poses to look at to log-likelihoods of these poses."""
+"""Log-likelihoods of camera poses, from an image and the aerial imagery around them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 HEADING_STEP_RAD = math.radians(4.5)  # images are turned to multiples of it
-LIKELIHOODS_KEPT = 8  # for further looks at the same patch: a wide search has a thousand
+LIKELIHOODS_KEPT = 8  # for further grids on the same patch: a wide search has a thousand
 
 
 class _Evaluated(NamedTuple):
@@ -52,7 +52,7 @@ class _Evaluated(NamedTuple):
 
 class Observer:
     """
-    Say of images which poses are likely.
+    Evaluate the likelihood of poses given an image.
 
     :param matcher: compares images with aerial patches.
     """
@@ -65,29 +65,29 @@ class Observer:
     def observe(self, image: GivenImage, frame: MapFrame, plan: SearchPlan,
                 base_from_camera: Pose2) -> Observation:
         """
-        Return what an image says of the poses in a plan.
+        Return the log-likelihoods of the poses that a plan asks for.
 
         :raises ImageryError: if there is no aerial imagery for any of them; where there is none
-            for some, nothing is said of these. ImageryNotReady while some is still being fetched:
-            places of which something is said would have an advantage over those that wait.
+            for some, their volumes are None. ImageryNotReady while some is still being fetched:
+            places with a likelihood would have an advantage over those that wait.
         """
         described = self._described(frame, plan)
         evaluated = self._evaluated(image, plan, described)
-        # All looks are on their way before the first is waited for.
+        # All grids are queued on the device before the host waits for the first.
         volumes = tuple(each and _volume(grid, each)
-                        for look, each in zip(plan.grids, evaluated))
-        resemblances = tuple(float(_at_home(each.resemblance)[0]) if each else math.nan
+                        for grid, each in zip(plan.grids, evaluated))
+        resemblances = tuple(float(_on_host(each.resemblance)[0]) if each else math.nan
                              for each in evaluated)
         shares = [aerial.valid_share for aerial in described if aerial is not None]
         return Observation(volumes, base_from_camera, float(np.mean(shares)), resemblances)
 
     def _evaluated(self, image: GivenImage, plan: SearchPlan,
                    described: list[AerialView | None]) -> list[_Evaluated | None]:
-        """Return what an image says of each look; looks share what they can."""
+        """Return the log-likelihoods on each grid, of which neighbours share views and scores."""
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         evaluated: list[_Evaluated | None] = []
-        for look, aerial in zip(plan.grids, described):
+        for grid, aerial in zip(plan.grids, described):
             if aerial is None:
                 evaluated.append(None)
                 continue
@@ -104,7 +104,7 @@ class Observer:
         return evaluated
 
     def _described(self, frame: MapFrame, plan: SearchPlan) -> list[AerialView | None]:
-        """Return the aerial side of each look; all are asked for before one is waited for."""
+        """Return the aerial side of each grid; all are asked for before one is waited for."""
         described: list[AerialView | None] = []
         missing: list[ImageryError] = []
         for grid in plan.grids:
@@ -138,13 +138,13 @@ class Observer:
             values[0].flip(0, 1), likelihood.resemblance(window, values), turn_rad)
 
 
-def _at_home(values: Tensor) -> np.ndarray:
-    """Return values of the device, for which the host waits."""
+def _on_host(values: Tensor) -> np.ndarray:
+    """Copy values from the device, for which the host waits."""
     return values.cpu().numpy()
 
 
 def _volume(grid: PoseGrid, evaluated: _Evaluated) -> PoseVolume:
-    values = _at_home(evaluated.values)
+    values = _on_host(evaluated.values)
     return PoseVolume(
         grid, _turned_back(values, evaluated.turn_rad, grid) if evaluated.turn_rad else values)
 

@@ -57,7 +57,7 @@ class Belief:
 
     @classmethod
     def over(cls, grids: Sequence[PoseGrid]) -> Belief:
-        """Return a belief that knows no more than that the pose is in one of the boxes."""
+        """Return the uniform belief over some boxes."""
         return cls(tuple(
             PoseVolume(grid, np.zeros(grid.shape, np.float32)) for grid in grids)).normalised()
 
@@ -67,23 +67,23 @@ class Belief:
         total = sum(float(np.exp(box.values - highest).sum()) for box in self.boxes)
         return self._with(lambda box: box.values - np.float32(highest + math.log(total)))
 
-    def times(self, factors: Sequence[np.ndarray]) -> Belief:
-        """Return it multiplied by factors, whose logarithms are given for each box."""
-        return Belief(tuple(PoseVolume(box.grid, (box.values + factor).astype(np.float32))
-                            for box, factor in zip(self.boxes, factors))).normalised()
+    def times(self, log_likelihoods: Sequence[np.ndarray]) -> Belief:
+        """Return it multiplied by likelihoods, whose logarithms are given for each box."""
+        return Belief(tuple(PoseVolume(box.grid, (box.values + each).astype(np.float32))
+                            for box, each in zip(self.boxes, log_likelihoods))).normalised()
 
     def moved(self, motion: Motion) -> Belief:
-        """Return it after a motion, less certain by how uncertain that is."""
+        """Return it predicted by a motion: shifted, and blurred by the motion's uncertainty."""
         boxes = [_moved(box, motion.step) for box in self.boxes]
         return Belief(tuple(
             _blurred(box, motion.sigma_m, motion.sigma_rad) for box in boxes)).normalised()
 
-    def faded(self, share: float) -> Belief:
-        """Return it with its logarithm times a share: what was believed weighs less."""
-        return self._with(lambda box: box.values * np.float32(share)).normalised()
+    def faded(self, power: float) -> Belief:
+        """Return it raised to a power below one: exponential forgetting."""
+        return self._with(lambda box: box.values * np.float32(power)).normalised()
 
     def likely(self, mass: float) -> list[int]:
-        """Return the indices of the boxes that have so much mass."""
+        """Return the indices of the boxes with at least this mass."""
         return [index for index, box in enumerate(self.boxes)
                 if float(np.exp(box.values).sum()) >= mass]
 
@@ -94,7 +94,7 @@ class Belief:
         return Belief(tuple(self.boxes[index] for index in indices)).normalised()
 
     def resampled(self, grid: PoseGrid) -> Belief:
-        """Return it on another box; outside of what it knew it is as unlikely as its edges."""
+        """Return it on another grid; beyond its own it has the lowest density that it had."""
         turn, north, east = np.meshgrid(
             grid.turns_rad, grid.norths_m, grid.easts_m, indexing='ij')
         box = max(self.boxes, key=lambda each: float(each.values.max()))
@@ -154,11 +154,10 @@ def _around(box: PoseVolume, pose: Pose2) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moved(box: PoseVolume, step: Pose2) -> PoseVolume:
-    """Move the middle by a step; the other headings go elsewhere, so shift their places."""
+    """Move the middle by a step, and shift each heading's layer by what its own step differs."""
     grid = box.grid
-    turns = rotation2(grid.middle.yaw)
     values = box.values
-    middle_m = turns @ step[:2]
+    middle_m = rotation2(grid.middle.yaw) @ step[:2]
     shifts = [(rotation2(grid.middle.yaw + turn) @ step[:2] - middle_m) / grid.step_m
               for turn in grid.turns_rad]
     if max(np.abs(each).max() for each in shifts) > 0.01:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What images say: how much they may change a belief, and whether they agree with a pose."""
+"""Evidence of images: how they update a belief, and whether they agree with a pose."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from scipy.ndimage import map_coordinates
 CORRELATION_M = 8.0  # images this far apart agree with a wrong place independently
 FIRST_M = 4.0  # of road that the first image stands for
 FADING_M = 30.0  # driven, after which an image counts for 1/e
-MAX_SHORTFALL = 1.5  # of an image: below its mean it tells nothing more
+MAX_SHORTFALL = 1.5  # further below its mean an image carries no more information
 
 
 @dataclass(frozen=True)
 class ImageLikelihood:
     """
-    An image's log-likelihoods with what is needed to judge poses by them.
+    The log-likelihoods of an image, kept to judge poses along the drive.
 
     :param volumes: over poses of the camera.
-    :param resemblances: what was found alike in the aerial patch of each volume; NaN if that is
-        not known.
+    :param resemblances: how much of the image finds its like in the aerial patch of each volume;
+        NaN if that is not known.
     :param odometry: where it was taken; None if there was no odometry.
-    :param mean: of the log-likelihood over everything that was looked at.
-    :param best: the largest.
+    :param mean: log-likelihood over all poses that were evaluated.
+    :param best: largest log-likelihood.
     """
 
     stamp_ns: int
@@ -57,8 +57,9 @@ class ImageLikelihood:
     best: float
 
     @classmethod
-    def of(cls, stamp_ns: int, observation: Observation, odometry: Link | None) -> ImageLikelihood:
-        """Return what an observation says."""
+    def of(cls, stamp_ns: int, observation: Observation,
+           odometry: Link | None) -> ImageLikelihood:
+        """Return the likelihood of an observation."""
         values = np.concatenate([volume.values.ravel()[::7] for volume in observation.known])
         best = max(float(volume.values.max()) for volume in observation.known)
         resemblances = observation.resemblances or (math.nan,) * len(observation.volumes)
@@ -67,7 +68,7 @@ class ImageLikelihood:
             observation.base_from_camera, odometry, float(values.mean()), best)
 
     def at(self, base: Pose2) -> float:
-        """Return the log-likelihood at a pose of base_link; the mean where none was looked at."""
+        """Return the log-likelihood at a pose of base_link; the mean outside of all volumes."""
         camera = base.compose(self.base_from_camera)
         volume = self._around(camera)[0]
         if volume is None:
@@ -76,7 +77,7 @@ class ImageLikelihood:
         return float(map_coordinates(volume.values, index[:, None], order=1)[0])
 
     def resemblance_at(self, base: Pose2) -> float:
-        """Return what was found alike around a pose of base_link; NaN if that is not known."""
+        """Return the resemblance around a pose of base_link; NaN if that is not known."""
         return self._around(base.compose(self.base_from_camera))[1]
 
     def _around(self, camera: Pose2) -> tuple[PoseVolume | None, float]:
@@ -84,14 +85,18 @@ class ImageLikelihood:
                      if each[0].grid.contains(camera)), (None, math.nan))
 
 
-def log_likelihood_ratios(volumes: Sequence[PoseVolume | None], wide: Sequence[PoseVolume], temper: float,
-                nothing_share: float) -> list[np.ndarray]:
+def log_likelihood_ratios(
+        volumes: Sequence[PoseVolume | None], wide: Sequence[PoseVolume], temper: float,
+        nothing_share: float) -> list[np.ndarray]:
     """
-    Return logarithms of how much likelier an image makes the poses of volumes.
+    Return the logarithms of how much likelier an image makes each pose of some volumes.
 
-    Some images say nothing; with that share mixed in, none can exclude a pose for good.
+    A share of images carries no information; mixed in, it keeps any image from excluding a pose.
 
-    :param wide: log-likelihoods over all that was looked at, against which is compared.
+    :param volumes: log-likelihoods; None gives zeros.
+    :param wide: log-likelihoods over all poses that were evaluated: their mean is the reference.
+    :param temper: exponent of the likelihood.
+    :param nothing_share: share of images without information.
     """
     highest = max(float(volume.values.max()) for volume in wide)
     total = sum(float(np.exp(temper * (volume.values - highest)).sum()) * volume.grid.cell_volume
@@ -107,7 +112,7 @@ class Recent(NamedTuple):
     """
     An image of the last metres.
 
-    :param step: its base_link as seen from base_link now.
+    :param step: its base_link in the frame of base_link now.
     :param driven_m: length of the path since.
     """
 
@@ -118,25 +123,24 @@ class Recent(NamedTuple):
 
 def log_odds(base: Pose2, images: Sequence[Recent], calibration: Calibration) -> float:
     """
-    Return how much likelier it is that images are of a pose than of one that looks alike.
+    Return the log-odds that images were taken at a pose and not at one that looks alike.
 
-    Each image stands for the road since the one before, and falls short of its own best place by
-    a part of what that place tells. At the right pose all images fall short by little; elsewhere
-    some fall short by much, few match as strongly, and much of what they show has no like around.
-    GNSS and headings are not in it.
+    Each image counts for the road since the one before. Its shortfall is how much less likely the
+    pose is than the image's own best one. At the right pose all images fall short by little;
+    elsewhere some fall short by much, few match as strongly, and much of what they show is not
+    found in the imagery around. GNSS and headings are not used.
 
     :param images: in the order in which they were taken.
-    :return: the logarithm of the odds.
     """
     return float(calibration.odds_weights @ calibration.compared(features(base, images)))
 
 
 def features(base: Pose2, images: Sequence[Recent]) -> np.ndarray:
     """
-    Return what the logarithm of the odds depends on.
+    Return the features of the log-odds, see `fg2_ros.tracker.settings.Calibration`.
 
-    :return: (5,) 1, how many independent images there are, by how much they fall short, squared
-        and summed, how strongly they match, and their resemblance, NaN if that is not known.
+    :return: (5,) 1; number of independent images; weighted sum of their squared shortfalls; how
+        strongly they match; and their resemblance, NaN if that is not known.
     """
     if not images:
         return np.array([1.0, 0.0, 0.0, 0.0, math.nan])
@@ -153,7 +157,7 @@ def features(base: Pose2, images: Sequence[Recent]) -> np.ndarray:
 
 
 def strength(base: Pose2, images: Sequence[Recent]) -> float:
-    """Return by how much images prefer a pose to what they say on average; 0 without images."""
+    """Return the mean log-likelihood ratio of a pose to an average one; 0 without images."""
     if not images:
         return 0.0
     return float(np.mean([

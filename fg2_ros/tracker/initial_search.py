@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where to begin: the boxes of poses that GNSS and a heading leave possible."""
+"""Where a search begins: the grids of poses that GNSS and a heading leave possible."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ import numpy as np
 WIDEST_CELLS = 15  # of a box each way: what one aerial patch can tell apart
 COARSE_RAD = math.radians(2.0)
 HEADING_REACH_RAD = math.radians(16.0)
-ROLLS = 18
-EVERY_ROLL_RAD = 2 * math.pi / ROLLS
+HEADINGS = 18  # of a search without a heading
+HEADING_STEP_RAD = 2 * math.pi / HEADINGS
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SearchArea:
 
 def start_grids(place: SearchArea, other_headings: bool, cell_m: float) -> list[PoseGrid]:
     """
-    Return boxes that cover a place.
+    Return grids that cover a search area.
 
     :param other_headings: also look at the headings 90, 180 and 270 degrees from the given one.
     :param cell_m: between neighbouring places.
@@ -63,15 +63,15 @@ def start_grids(place: SearchArea, other_headings: bool, cell_m: float) -> list[
     for yaw_rad, reach_rad in _headings(place, other_headings):
         middle_m = place.position_m(yaw_rad)
         grids += [
-            grid(Pose2.at(middle_m + (east, north), yaw_rad), reach_m, reach_rad, cell_m,
-                 COARSE_RAD)
+            grid_around(Pose2.at(middle_m + (east, north), yaw_rad), reach_m, reach_rad, cell_m,
+                        COARSE_RAD)
             for north in steps for east in steps]
     return grids
 
 
 def grids_around(base: Pose2, covariance: np.ndarray, cell_m: float) -> list[PoseGrid]:
     """
-    Return boxes that cover a pose that somebody else knows.
+    Return grids that cover a pose that is known from elsewhere.
 
     :param covariance: (3, 3) of (east m, north m, yaw rad); three sigmas of the position are
         covered, and two of the yaw.
@@ -86,19 +86,19 @@ def grids_around(base: Pose2, covariance: np.ndarray, cell_m: float) -> list[Pos
         other_headings=False, cell_m=cell_m)]
 
 
-def grid(middle: Pose2, reach_m: float, reach_rad: float, step_m: float,
-         step_rad: float) -> PoseGrid:
-    """Return the grid around a pose that reaches at least so far."""
+def grid_around(middle: Pose2, reach_m: float, reach_rad: float, step_m: float,
+                step_rad: float) -> PoseGrid:
+    """Return a grid around a pose that reaches at least this far."""
     places, headings = math.ceil(reach_m / step_m - 1e-6), math.ceil(reach_rad / step_rad - 1e-6)
     return PoseGrid(
         middle, step_m, step_rad, (2 * headings + 1, 2 * places + 1, 2 * places + 1))
 
 
 def _headings(place: SearchArea, others: bool) -> Sequence[tuple[float, float]]:
-    """Return (yaw, reach) of the headings that are looked at."""
+    """Return (yaw, reach) of the headings to search."""
     if place.yaw_rad is None:
         # Neighbouring boxes share no heading.
-        return [(wrap_angle(roll * EVERY_ROLL_RAD), EVERY_ROLL_RAD / 2 - COARSE_RAD / 2)
-                for roll in range(ROLLS)]
+        return [(wrap_angle(index * HEADING_STEP_RAD), HEADING_STEP_RAD / 2 - COARSE_RAD / 2)
+                for index in range(HEADINGS)]
     turns = (0.0, math.pi / 2, math.pi, -math.pi / 2) if others else (0.0,)
     return [(wrap_angle(place.yaw_rad + turn), HEADING_REACH_RAD) for turn in turns]

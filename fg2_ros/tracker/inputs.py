@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a tracker is told: GNSS fixes, odometry, and what an image says of the camera's pose."""
+"""Inputs of the tracker: GNSS fixes, odometry, and an image's likelihoods of camera poses."""
 
 from __future__ import annotations
 
@@ -41,44 +41,34 @@ class Odometry:
 
 
 @dataclass(frozen=True)
-class Look:
-    """
-    Poses at which an image is to be compared with the aerial imagery.
-
-    :param grid: poses of the camera in the map, the yaw that of the image's centre column. An
-        aerial patch is taken near the middle's place, and the image turned as its yaw asks for.
-    """
-
-    grid: PoseGrid
-
-
-@dataclass(frozen=True)
 class SearchPlan:
     """
-    Where an image is to be looked for.
+    The poses at which an image is to be compared with the aerial imagery.
 
-    :param looks: one while the pose is known; four headings at the start and in doubt; eighteen
-        without a heading; a lattice of places when lost.
+    :param grids: poses of the camera in the map, the yaw that of the image's centre column. An
+        aerial patch is taken near the middle of each grid, and the image turned to its yaw. One
+        grid while the pose is known; four headings at the start and in doubt; eighteen without a
+        heading; a lattice of places when lost.
     :param sentence: why there are so many; '' for one.
     """
 
-    looks: tuple[Look, ...]
+    grids: tuple[PoseGrid, ...]
     sentence: str = ''
 
 
 @dataclass(frozen=True)
 class Observation:
     """
-    What an image says.
+    What an image says of the camera's pose.
 
-    :param volumes: log-likelihoods of camera poses in the map, one for each look; None where there
-        is no imagery, of which nothing is said. They share one
-        scale: they may be compared with one another, and sums over cells are not tempered.
+    :param volumes: log-likelihoods over the grids of the `SearchPlan`, in their order; None where
+        there is no imagery. They share one scale, so they may be compared with one another; sums
+        over cells are not tempered.
     :param base_from_camera: where the camera is on the vehicle, in the plane; yaw that of the
         image's centre column.
     :param valid_share: how much of the aerial patches showed imagery.
     :param resemblances: how much of what is around the camera finds its like anywhere in the
-        aerial patch, for each look; () if that is not known.
+        aerial patch, for each grid; () if that is not known.
     """
 
     volumes: tuple[PoseVolume | None, ...]
@@ -88,5 +78,5 @@ class Observation:
 
     @property
     def known(self) -> tuple[PoseVolume, ...]:
-        """Return the volumes of which something is said."""
+        """Return the volumes where there is imagery."""
         return tuple(volume for volume in self.volumes if volume is not None)

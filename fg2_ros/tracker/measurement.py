@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What one image says of the pose near the belief: for a filter of somebody else's."""
+"""The pose measurement of a single image near the belief, for an external filter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fg2_ros.tracker.settings import Calibration
 import numpy as np
 
 REACH_M, REACH_RAD = 3.5, math.radians(8.0)  # around the belief
-MIN_SHARE = 0.5  # of the image's best likelihood that its best place there must have
+MIN_SHARE = 0.5  # of the image's best log-likelihood that the best pose there must have
 
 
 def measured(observation: Observation, base: Pose2, calibration: Calibration,

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The vehicle's own motion by odometry, checked step by step against its velocity."""
+"""Motion by odometry, each step checked against the velocity that odometry itself reports."""
 
 from __future__ import annotations
 
@@ -52,14 +52,21 @@ class Motion:
 
 @dataclass(frozen=True)
 class Link:
-    """A pose in the chain, jumps left out, with what has accumulated since its first."""
+    """
+    A pose in the chain.
+
+    :param raw: as odometry has it.
+    :param pose: without the jumps.
+    :param path_m: length of the path since the first link.
+    :param jump_m2: variance that the jumps left out so far add, in m^2; ``jump_rad2`` in rad^2.
+    """
 
     stamp_ns: int
     raw: Pose2
     pose: Pose2
     twist: Pose2
     path_m: float
-    jump_m2: float  # variance of the jumps that were left out
+    jump_m2: float
     jump_rad2: float
 
 
@@ -104,7 +111,7 @@ class OdometryChain:
         return None if start is None or end is None else self.motion(start, end)
 
     def motion(self, start: Link, end: Link) -> Motion:
-        """Return the motion between two links, which may have been left behind long ago."""
+        """Return the motion between two links, also of those no longer remembered."""
         settings = self.settings
         driven_m = abs(end.path_m - start.path_m)
         seconds = abs(end.stamp_ns - start.stamp_ns) / 1e9

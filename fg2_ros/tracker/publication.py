@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Why a belief is not to be published: what its images, GNSS and the heading say against it."""
+"""Whether a belief may be published: its probability, and agreement of images, GNSS, heading."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ import math
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker.belief import Belief, Mode
 from fg2_ros.tracker.evidence import log_odds, Recent
-from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.results import BeliefState
+from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.settings import MAX_LACK, TrackerSettings
 import numpy as np
 from scipy.special import expit
 
-USUAL_BOXES = 4  # boxes: the four headings of a start
-USUAL_GNSS_SIGMAS = 2.25  # of GNSS from a place that is found
-CONTRADICTION_PENALTY = 3.0  # of GNSS or the heading, what it takes from the logarithm of the odds
-KEEP_AGREEMENT = 0.5  # agreement down to which a pose that is published stays so
-LOST_AGREEMENT = 0.01  # with less agreement than this the place is wrong
+USUAL_BOXES = 4  # of an initial search: the given heading and those at right angles to it
+USUAL_GNSS_SIGMAS = 2.25  # between GNSS and the right place
+CONTRADICTION_PENALTY = 3.0  # on the log-odds, for GNSS or a heading that contradicts the pose
+KEEP_AGREEMENT = 0.5  # down to which a pose that is published stays so
+LOST_AGREEMENT = 0.01  # below it the place is wrong
 UNLIKE_IMAGERY = (
     'little of what the images show is found in the imagery: is the view hidden or dark, or the '
     'imagery clouded or old?')
-SUPPORTING_SHARE = 0.85  # part of an image's best likelihood that is in favour of a belief
+SUPPORTING_SHARE = 0.85  # of an image's best log-likelihood: from it on it supports a pose
 
 
 class PublicationTest:
     """
-    Judge beliefs.
+    The sequential test that a belief must pass before its pose is published.
 
-    :param inputs: GNSS and headings that may contradict them.
+    :param inputs: GNSS and headings that may contradict it.
     """
 
     def __init__(self, settings: TrackerSettings, inputs: SensorHistory):
-        """Start with nothing searched."""
+        """Start without a contradiction, and with nothing searched."""
         self.settings, self._inputs = settings, inputs
-        self.searched = 0  # boxes, since a pose was published
+        self.searched = 0  # boxes of the search, until a pose is published
         self._contradictions: list[str] = []
-        self.contradicted_ns: int | None = None  # since when
+        self.contradicted_ns: int | None = None  # since when, without a break
 
     def reset(self) -> None:
-        """Forget since when the belief is contradicted: it is given up."""
+        """Forget the contradictions: the belief is given up."""
         self._contradictions, self.contradicted_ns = [], None
 
     def agreement(self, stamp_ns: int, base: Pose2, recent: list[Recent]) -> float:
@@ -74,32 +74,33 @@ class PublicationTest:
 
     def surprise(self, stamp_ns: int, base: Pose2) -> float:
         """
-        Return what a place that is not yet published needs more, in the logarithm of the odds.
+        Return the log-odds that a place needs in addition before it is first published.
 
-        The more places are searched, the likelier one agrees by chance; and the less likely, the
-        further it is from GNSS.
+        The more places are searched, the likelier it is that one agrees by chance; and a place is
+        the less likely, the further it is from GNSS.
         """
         chances = math.log(max(self.searched / USUAL_BOXES, 1.0))
         offset = self._inputs.offset_m(stamp_ns, base)
         if offset is None:
             return chances
         sigmas = float(np.hypot(*offset[0])) / offset[1]
-        return chances + float(np.clip(0.5 * (sigmas ** 2 - USUAL_GNSS_SIGMAS ** 2), 0, CONTRADICTION_PENALTY))
+        excess = 0.5 * (sigmas ** 2 - USUAL_GNSS_SIGMAS ** 2)
+        return chances + float(np.clip(excess, 0, CONTRADICTION_PENALTY))
 
     def rejection_of(self, state: BeliefState, belief: Belief, mode: Mode, valid_share: float,
-           recent: list[Recent]) -> tuple[str, str] | None:
+                     recent: list[Recent]) -> tuple[str, str] | None:
         """
-        Return (kind, sentence) why a belief is not to be published; None if it is.
+        Return (kind, sentence) why a belief is not to be published; None if it may be.
 
+        :param state: of the belief.
         :param valid_share: how much of the aerial patches shows imagery.
         :param recent: the images of the last metres.
         """
         settings = self.settings.publication
         if valid_share < settings.min_valid_share:
-            return 'imagery', (f'only {valid_share:.0%} of the aerial patch shows '
-                               'imagery')
-        if doubt := self._disagreement(state, recent):
-            return doubt
+            return 'imagery', f'only {valid_share:.0%} of the aerial patch shows imagery'
+        if disagreement := self._disagreement(state, recent):
+            return disagreement
         if mode.mass < settings.min_mass:
             other, mass = belief.second(mode)
             return 'mass', (
@@ -114,14 +115,16 @@ class PublicationTest:
 
     def compare_inputs(self, stamp_ns: int, base: Pose2, newest: list[Recent]) -> None:
         """
-        Note how inputs contradict a pose, and since when.
+        Record how GNSS and the heading contradict a pose, and since when.
 
-        One fix alone does so only if the newest image is not in favour of the pose either.
+        A single fix counts only if the newest image does not support the pose either.
         """
         is_supported = all(
-            image.at(base.compose(step)) - image.mean >= SUPPORTING_SHARE * (image.best - image.mean)
+            image.at(base.compose(step)) - image.mean
+            >= SUPPORTING_SHARE * (image.best - image.mean)
             for image, step, _ in newest)
-        self._contradictions = self._inputs.contradictions(stamp_ns, base, by_majority=is_supported)
+        self._contradictions = self._inputs.contradictions(
+            stamp_ns, base, by_majority=is_supported)
         if not self._contradictions:
             self.contradicted_ns = None
         elif self.contradicted_ns is None:

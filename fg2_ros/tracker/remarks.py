@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Sentences on inputs that do not fit the pose, while they do not."""
+"""Remarks on inputs that do not fit the pose: GNSS, heading, odometry, the camera's mount."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ import math
 from fg2_ros.geometry.se2 import Pose2
 import numpy as np
 
-SHOWN_NS = 5 * 10 ** 9  # a remark is repeated for so long
+SHOWN_NS = 5 * 10 ** 9  # a remark is repeated for this long
 LASTING_S = 2.0  # offsets are averaged over about this time
 SIGMAS = 4.0
 MIN_OFFSET_M, MIN_OFFSET_RAD = 10.0, math.radians(15.0)
 
 
 class Remarks:
-    """What is to be said of the inputs."""
+    """The current remarks, one for each topic."""
 
     def __init__(self):
-        """Start with nothing to say."""
+        """Start without remarks."""
         self.clear()
 
     def clear(self) -> None:
@@ -40,7 +40,7 @@ class Remarks:
         self.restart_comparison()
 
     def restart_comparison(self) -> None:
-        """Forget what inputs were compared with: it is no longer believed."""
+        """Forget the poses that inputs were compared with: they are no longer believed."""
         self._offset_m: np.ndarray | None = None
         self._turn: complex | None = None
         self._compared_ns = 0
@@ -48,11 +48,11 @@ class Remarks:
             self._remarks.pop(topic, None)
 
     def add(self, stamp_ns: int, topic: str, sentence: str) -> None:
-        """Say something on a topic, in place of what was said before."""
+        """Make a remark, in place of an earlier one on the same topic."""
         self._remarks[topic] = stamp_ns, sentence
 
     def at(self, stamp_ns: int) -> tuple[str, ...]:
-        """Return what is to be said at a stamp."""
+        """Return the remarks at a stamp."""
         return tuple(sentence for from_ns, sentence in self._remarks.values()
                      if abs(stamp_ns - from_ns) <= SHOWN_NS)
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a tracker answers: a pose that may be published, or why there is none."""
+"""Results of the tracker: a pose that may be published, or why there is none."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class BeliefState:
         the right place and none that looks alike; NaN without images.
     :param strength: by how much the last images prefer the mode to other poses.
     :param length_m: of the path along which the last images were taken.
-    :param features: which agreement is found from, see `fg2_ros.tracker.evidence.features`.
-    :param surprise: what a place that is not yet published needs more, in the logarithm of the
-        odds, by how much was searched and how far it is from GNSS.
+    :param features: from which agreement is computed, see `fg2_ros.tracker.evidence.features`.
+    :param surprise: log-odds that a place needs in addition before it is first published: more
+        where much was searched and far from GNSS.
     :param density: of places and headings, probabilities that sum to 1, for pictures.
     """
 
@@ -58,7 +58,7 @@ class BeliefState:
 @dataclass(frozen=True)
 class Measurement:
     """
-    What an image alone says near the belief's mode, for a filter of somebody else's.
+    The pose by one image alone near the belief's mode, for an external filter.
 
     :param base: pose of base_link in the map.
     :param covariance: (3, 3) of (east m, north m, yaw rad).
@@ -75,7 +75,7 @@ class TrackedPose:
 
     :param base: pose of base_link in the map, from the belief.
     :param covariance: (3, 3) of (east m, north m, yaw rad).
-    :param measurement: this image's own for `~/pose`; None where it says too little, or where
+    :param measurement: this image's own for `~/pose`; None where it is ambiguous, or where
         the vehicle has not driven far enough since the last.
     :param remarks: sentences on inputs that do not fit: an IMU that is off by degrees, a GNSS
         receiver that is off by metres, odometry that has jumped.
@@ -94,9 +94,9 @@ class Rejection:
     """
     Why nothing is published for an image.
 
-    :param kind: a word for counting: 'prior', 'order', 'start', 'mass', 'agreement', 'vague',
-        'imagery'.
-    :param sentence: for people: what is doubted, and what may be wrong.
+    :param kind: under which it is counted: 'prior', 'order', 'start', 'mass', 'agreement',
+        'vague', 'imagery'.
+    :param sentence: for the user: what is not certain, and what may be wrong.
     :param belief: None where there is none.
     :param remarks: see `TrackedPose`.
     """

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which poses a belief is kept of, and which poses an image is asked about."""
+"""The grid that fits a belief, and the poses at which an image is compared with the imagery."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ import math
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.inputs import Look, SearchPlan
+from fg2_ros.tracker.initial_search import COARSE_RAD, grid_around, HEADING_REACH_RAD, WIDEST_CELLS
+from fg2_ros.tracker.inputs import SearchPlan
 import numpy as np
 
 LEAST_REACH_CELLS, LEAST_REACH_RAD = 3, math.radians(6.0)
@@ -46,16 +47,15 @@ def focused(belief: Belief, mode: Mode, cell_m: float) -> Belief:
 
 
 def plan_of(belief: Belief, base_from_camera: Pose2, cell_m: float) -> SearchPlan:
-    """Return what to look at for a belief: its own grids, and the surroundings if it is small."""
-    looks = [_look(box.grid, base_from_camera) for box in belief.boxes]
-    if len(looks) == 1:
-        middle = belief.boxes[0].grid.middle
-        looks.append(_look(grid_around(
-            middle, WIDEST_CELLS * cell_m, HEADING_REACH_RAD, cell_m, CONTEXT_RAD),
-            base_from_camera))
-        return SearchPlan(tuple(looks))
-    return SearchPlan(tuple(looks), f'{len(looks)} places and headings are looked at')
+    """Return the search for a belief: its own grids, and the surroundings if it has only one."""
+    grids = [_of_camera(box.grid, base_from_camera) for box in belief.boxes]
+    if len(grids) > 1:
+        return SearchPlan(tuple(grids), f'{len(grids)} places and headings are looked at')
+    surroundings = grid_around(
+        belief.boxes[0].grid.middle, WIDEST_CELLS * cell_m, HEADING_REACH_RAD, cell_m, CONTEXT_RAD)
+    return SearchPlan((*grids, _of_camera(surroundings, base_from_camera)))
 
 
-def _look(grid: PoseGrid, base_from_camera: Pose2) -> Look:
-    return Look(replace(grid, middle=grid.middle.compose(base_from_camera)))
+def _of_camera(grid: PoseGrid, base_from_camera: Pose2) -> PoseGrid:
+    """Return the poses of the camera at poses of base_link."""
+    return replace(grid, middle=grid.middle.compose(base_from_camera))

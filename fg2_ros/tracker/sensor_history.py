@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""GNSS fixes and headings of the last seconds, and what they say of poses."""
+"""GNSS fixes and headings of the last minute, and how likely they make poses."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ import math
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle
 from fg2_ros.tracker.history import History
+from fg2_ros.tracker.initial_search import SearchArea
 from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.motion import OdometryChain
 from fg2_ros.tracker.settings import PriorSettings
-from fg2_ros.tracker.initial_search import SearchArea
 import numpy as np
 
 SPAN_NS = 60 * 10 ** 9
 AVERAGED_NS = 3 * 10 ** 9
-UNKNOWN_MPS = 10.0  # of a vehicle without odometry
-NEAR_NS = 10 ** 9  # of a fix to what it is compared with
+UNKNOWN_MPS = 10.0  # speed of a vehicle without odometry
+NEAR_NS = 10 ** 9  # a fix is compared with poses up to this far in time
 CONTRADICTION_SIGMAS = 5.0
-MAJORITY_FIXES = 3
+MAJORITY_FIXES = 3  # of which most must contradict a pose
 
 
 class SensorHistory:
     """
-    Remember fixes and headings.
+    The last fixes and headings.
 
     :param odometry: carries them to other stamps.
     """
@@ -103,7 +103,7 @@ class SensorHistory:
         return nearest is not None and abs(nearest[0] - stamp_ns) <= NEAR_NS
 
     def lacking_fix(self, stamp_ns: int) -> str:
-        """Return how far away in time the nearest fix is, for a sentence; '' without any."""
+        """Return, as part of a sentence, how far in time the nearest fix is; '' without any."""
         nearest = self._fixes.nearest(stamp_ns)
         if nearest is None:
             return ''
@@ -113,7 +113,7 @@ class SensorHistory:
 
     def contradictions(self, stamp_ns: int, base: Pose2, by_majority: bool) -> list[str]:
         """
-        Return how GNSS and the heading contradict a pose, for a sentence.
+        Return how GNSS and the heading contradict a pose, as parts of a sentence.
 
         :param by_majority: whether most of the last fixes must do so, or one is enough.
         """
@@ -210,6 +210,6 @@ class SensorHistory:
         return self._log_mixture((north[:, None] ** 2 + east ** 2) / sigma_m ** 2)
 
     def _log_mixture(self, squares: np.ndarray) -> np.ndarray:
-        """Return the logarithm of a Gaussian that never says less than the outliers' share."""
+        """Return the log-likelihood of a Gaussian mixed with a share of outliers."""
         share = self.settings.outlier_share
         return np.log((1 - share) * np.exp(-0.5 * squares) + share)

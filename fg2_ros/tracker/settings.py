@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may change of the tracker, and what calibration finds."""
+"""Settings of the tracker, and its calibration for weights and a camera."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from fg2_ros.settings import setting
 import numpy as np
 
 METADATA_KEY = 'tracker'  # of a calibration in the metadata of weights
-# What tells right places from wrong ones, and what it is measured against.
+# Of the log-odds of right and wrong places, and the usual values that features are compared with.
 ODDS = ('odds_begin', 'odds_gain', 'odds_shortfall', 'odds_strength', 'odds_lack', 'strength',
         'resemblance')
 MIN_STRENGTH = 0.02  # times the usual one
-MAX_LACK = 0.5  # of resemblance: less tells nothing more
+MAX_LACK = 0.5  # of resemblance: a larger one is no further evidence
 
 
 @dataclass(frozen=True)
@@ -212,15 +212,15 @@ _LIMITS = {
 
 def _require_valid(name: str, value: Any, is_text: bool) -> None:
     if is_text:
-        sound, told = isinstance(value, str), 'it is a text'
+        is_valid, rule = isinstance(value, str), 'it must be a text'
     else:
         low, high = _LIMITS[name]
-        sound = isinstance(value, (int, float)) and not isinstance(value, bool) and (
+        is_valid = isinstance(value, (int, float)) and not isinstance(value, bool) and (
             low <= value <= high)
-        told = f'it lies between {low:g} and {high:g}'
-    if not sound:
+        rule = f'it must be between {low:g} and {high:g}'
+    if not is_valid:
         raise ValueError(f'the calibration of the weights has {name} = {repr(value)[:80]}, which '
-                         f'makes no sense: {told}')
+                         f'makes no sense: {rule}')
 
 
 @dataclass(frozen=True)

@@ -25,26 +25,28 @@ from typing import NamedTuple
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.publication import LOST_AGREEMENT, PublicationTest, length_m, UNLIKE_IMAGERY
-from fg2_ros.tracker.evidence import features, log_likelihood_ratios, Recent, strength, ImageLikelihood
+from fg2_ros.tracker.evidence import (
+    features, ImageLikelihood, log_likelihood_ratios, Recent, strength)
+from fg2_ros.tracker.initial_search import grids_around, start_grids, WIDEST_CELLS
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
-from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.measurement import measured
 from fg2_ros.tracker.motion import Link, Motion, OdometryChain
-from fg2_ros.tracker.search_plan import focused, plan_of
+from fg2_ros.tracker.publication import length_m, LOST_AGREEMENT, PublicationTest, UNLIKE_IMAGERY
 from fg2_ros.tracker.remarks import Remarks
 from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
+from fg2_ros.tracker.search_plan import focused, plan_of
+from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.settings import TrackerSettings
 import numpy as np
 
-MIN_BOX_MASS = 1e-4  # a box with less mass is no longer looked at
+MIN_BOX_MASS = 1e-4  # a box with less is dropped
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
-MAX_MOTION_SIGMA_M = 1000.0  # of a motion that a belief survives
-MIN_SPACING_M = 1.0  # images nearer to the one before are not judged anew: they err alike
-MAX_IMAGES = 64  # images at most
-LOST_AFTER_M = 4.0  # of road over which images can clearly disagree
+MAX_MOTION_SIGMA_M = 1000.0  # a motion less certain than this ends a belief
+MIN_SPACING_M = 1.0  # nearer images are no further evidence: their errors are correlated
+MAX_IMAGES = 64  # kept as evidence
+LOST_AFTER_M = 4.0  # of road: over less, disagreement may be chance
 
 
 class _State(NamedTuple):
@@ -60,7 +62,8 @@ class Tracker:
     Carry a belief of base_link's pose in the map along a drive.
 
     Messages may be added in one thread while another one updates; stamps may come late and out
-    of order. For each image: ask `search` where to look, look there, and `update` with the result.
+    of order. For each image: `search` returns the poses to evaluate, and `update` takes their
+    likelihoods.
 
     :param cell_m: distance of the cells that images are matched by (`FG2Config.cell_m`).
     """
@@ -87,7 +90,7 @@ class Tracker:
         self._restart_reason: str
         self._mount_turn_rad: float
         self._failures: int
-        self._kidnapped_ns: int  # since when odometry may be wrong: the vehicle was carried off
+        self._kidnapped_ns: int  # when the vehicle may have been moved without odometry noticing
         self.clear()
 
     def reconfigure(self, settings: TrackerSettings) -> None:
@@ -121,7 +124,7 @@ class Tracker:
 
     def set_pose(self, stamp_ns: int, base: Pose2, covariance: np.ndarray) -> None:
         """
-        Start from a pose that somebody else knows.
+        Start from a pose that is known from elsewhere.
 
         :param covariance: (3, 3) of (east m, north m, yaw rad).
         """
@@ -157,7 +160,7 @@ class Tracker:
     def search(
             self, stamp_ns: int, base_from_camera: Pose2 = Pose2(0.0, 0.0, 0.0)
             ) -> SearchPlan | Rejection:
-        """Return where an image of a stamp is to be looked for, or why it cannot be."""
+        """Return the poses at which to evaluate an image of a stamp, or why there are none."""
         with self._lock:
             if stamp_ns <= self._newest_ns:
                 return Rejection(stamp_ns, 'order', 'an image is not newer than the last one')
@@ -176,13 +179,13 @@ class Tracker:
 
     def update(self, stamp_ns: int, observation: Observation) -> TrackedPose | Rejection:
         """
-        Take in an image that was looked for where `search` said, and say where base_link is.
+        Update the belief with an image that was evaluated as `search` asked for.
 
-        :raises ValueError: if `search` was not asked about the stamp last.
+        :raises ValueError: if the last call of `search` was for another stamp.
         """
         with self._lock:
             if self._pending is None or self._pending.stamp_ns != stamp_ns:
-                raise ValueError('the tracker was not asked where to look for this image')
+                raise ValueError('the last search was not for this image')
             belief = self._pending.belief
             if self._state is None:
                 self._publication.searched += len(belief.boxes)
@@ -195,11 +198,11 @@ class Tracker:
             self._remember(likelihood)
             mode = now.mode()
             self._newest_ns, self._state = stamp_ns, _State(stamp_ns, belief)
-            answer = self._result(stamp_ns, now, mode, observation)
+            result = self._result(stamp_ns, now, mode, observation)
             if self._state is not None and not self._publication.searched:
                 # Before images agree, one that errs must not narrow the search.
                 self._state = _State(stamp_ns, focused(belief, mode, self._cell_m))
-            return answer
+            return result
 
     def belief(self, stamp_ns: int, with_density: bool = False) -> BeliefState | None:
         """Return the belief, carried to a stamp by odometry; None if there is none."""
@@ -216,7 +219,7 @@ class Tracker:
             return self._remarks.offsets
 
     def prior(self, stamp_ns: int) -> str:
-        """Return for people what an image of a stamp would be looked for by."""
+        """Return, for diagnostics, what a search at a stamp would start from."""
         with self._lock:
             if self._state is not None:
                 known = self._odometry.between(self._state.stamp_ns, stamp_ns) is not None
@@ -239,7 +242,7 @@ class Tracker:
         self._kidnapped_ns = 0
 
     def _restart_search(self, sentence: str) -> None:
-        """Begin again because of a doubt; by turns with the camera thought to look backward."""
+        """Search again; in turn with the camera mounted as described and turned by 180 degrees."""
         found_once, mount_turn_rad = self._published_ns is not None, self._mount_turn_rad
         sigma_m, failures = self._sigma_m, 0 if found_once else self._failures + 1
         kidnapped_ns = self._publication.contradicted_ns
@@ -249,7 +252,7 @@ class Tracker:
         self._failures = failures
         if found_once:
             self._mount_turn_rad = mount_turn_rad
-        elif failures > 1:  # one may be a matter of luck
+        elif failures > 1:  # a single one may be chance
             self._mount_turn_rad = math.pi - mount_turn_rad
 
     def _first_belief(self, stamp_ns: int) -> Belief | None:
@@ -285,7 +288,7 @@ class Tracker:
         return Motion(Pose2(0.0, 0.0, turn), away_m, away_m, math.radians(20.0) * seconds)
 
     def _updated(self, stamp_ns: int, belief: Belief, observation: Observation) -> Belief:
-        """Return a predicted belief after an image, and after what GNSS and headings say."""
+        """Return a predicted belief updated by an image, GNSS and headings."""
         calibration = self.settings.calibration
         own = observation.volumes[:len(belief.boxes)]
         context = [each for each in observation.volumes[len(own):] if each is not None]
@@ -297,16 +300,16 @@ class Tracker:
         return belief.times(self._slow_inputs(stamp_ns, [box.grid for box in belief.boxes]))
 
     def _image_weight(self, stamp_ns: int) -> float:
-        """Return how much an image adds to those before it: nothing if the vehicle stands."""
+        """Return the weight of an image beside those before it: 0 if the vehicle stands."""
         before_ns, self._image_used_ns = self._image_used_ns, stamp_ns
         if before_ns is None:
             return 1.0
         driven_m = self._motion(before_ns, stamp_ns).driven_m
-        # n of them with exponentially correlated errors are worth so many independent ones.
+        # The information in one more of many images with exponentially correlated errors.
         return math.tanh(driven_m / (2 * self.settings.calibration.correlation_m))
 
     def _slow_inputs(self, stamp_ns: int, grids: list[PoseGrid]) -> list[np.ndarray]:
-        """Return what is new in GNSS and headings, whose errors last: little at a time."""
+        """Return the log-likelihoods of GNSS and headings, weighted by the time since the last."""
         settings = self.settings.prior
         before_ns, self._inputs_used_ns = self._inputs_used_ns, stamp_ns
         if before_ns is None:
@@ -318,15 +321,15 @@ class Tracker:
                 + heading * self._inputs.log_heading(stamp_ns, grid) for grid in grids]
 
     def _with_inputs(self, stamp_ns: int, belief: Belief) -> Belief:
-        """Return a belief with what GNSS and the heading say now, which does not add up."""
+        """Return a belief with the current fix and heading, which the state does not keep."""
         return belief.times([
             self._inputs.log_fix(stamp_ns, box.grid) + self._inputs.log_heading(
                 stamp_ns, box.grid) for box in belief.boxes])
 
-    # Answers -----------------------------------------------------------------------------------
+    # Results -----------------------------------------------------------------------------------
 
     def _remember(self, likelihood: ImageLikelihood) -> None:
-        """Keep an image for the test of agreement if it was taken apart from the last one."""
+        """Keep an image for the publication test if it is far enough from the last one."""
         before = self._images[-1].odometry if self._images else None
         if before and likelihood.odometry and self._odometry.motion(
                 before, likelihood.odometry).driven_m < MIN_SPACING_M:
@@ -338,10 +341,11 @@ class Tracker:
         recent = self._recent(stamp_ns)
         self._publication.compare_inputs(stamp_ns, mode.mean, recent[-1:])
         state = self._belief_state(stamp_ns, belief, mode)
-        doubt = self._publication.rejection_of(state, belief, mode, observation.valid_share, recent)
-        if doubt is not None:
-            doubt = self._restart_if_lost(state, *doubt)
-            return Rejection(stamp_ns, *doubt, state, self._remarks.at(stamp_ns))
+        reason = self._publication.rejection_of(
+            state, belief, mode, observation.valid_share, recent)
+        if reason is not None:
+            reason = self._restart_if_lost(state, *reason)
+            return Rejection(stamp_ns, *reason, state, self._remarks.at(stamp_ns))
         self._published_ns, self._restart_reason, self._publication.searched = stamp_ns, '', 0
         self._compare_inputs(stamp_ns, state.mean)
         if self._mount_turn_rad:
@@ -365,7 +369,7 @@ class Tracker:
         return found
 
     def _belief_state(self, stamp_ns: int, belief: Belief, mode: Mode,
-                 with_density: bool = False) -> BeliefState:
+                      with_density: bool = False) -> BeliefState:
         recent = self._recent(stamp_ns)
         preference = strength(mode.mean, recent)
         density = tuple(
@@ -390,14 +394,14 @@ class Tracker:
         return recent
 
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
-        """Note by how much GNSS and the heading differ from a pose that is published."""
+        """Record by how much GNSS and the heading differ from a pose that is published."""
         self._remarks.compare(
             stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
 
     def _restart_if_lost(
             self, state: BeliefState, kind: str, sentence: str) -> tuple[str, str]:
         """
-        Forget a belief that images have not agreed with for long.
+        Give up a belief that images have not agreed with for long.
 
         :return: kind and sentence of the rejection: while a search goes on, why it had to begin.
         """

@@ -52,7 +52,6 @@ class GroundReader:
         x, y, yaw = self.camera(image)
         volumes = []
         for grid in plan.grids:
-            grid = grid
             away = np.square(grid.easts_m - x) + np.square(grid.norths_m - y)[:, None]
             turn = wrap_angle(grid.middle.yaw + grid.turns_rad - yaw)
             volumes.append(PoseVolume(grid, (30 * np.exp(

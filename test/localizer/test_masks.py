@@ -24,7 +24,7 @@ from fg2_ros.localizer.views import GivenImage, PanoramaView
 from fg2_ros.network.matching import GroundDescriptors
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
-from fg2_ros.tracker.inputs import Look, SearchPlan
+from fg2_ros.tracker.inputs import SearchPlan
 import numpy as np
 import pytest
 import torch
@@ -83,7 +83,7 @@ def observed(seen):
     localizer = Localizer(NETWORK, orthophoto(), FRAME)
     grid = PoseGrid(Pose2(0.0, 0.0, 0.4), CONFIG.cell_m, 0.05, (3, 5, 5))
     return localizer.observe(
-        NOISE, SearchPlan((Look(grid),)), Pose2(0.0, 0.0, 0.0), seen=seen).volumes[0].values
+        NOISE, SearchPlan((grid,)), Pose2(0.0, 0.0, 0.0), seen=seen).volumes[0].values
 
 
 def test_a_mask_that_hides_nothing_changes_nothing():

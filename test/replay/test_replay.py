@@ -212,8 +212,8 @@ def test_the_first_image_is_looked_for_around_gnss_and_later_ones_near_the_last_
     replayed(bag, tmp_path)
 
     first, last = (localizer.plans[index].grids for index in (0, -1))
-    assert len(first) == 4 and min(first[0].grid.reach_m) > 3.0
-    assert max(last[0].grid.reach_m) < min(first[0].grid.reach_m)
+    assert len(first) == 4 and min(first[0].reach_m) > 3.0
+    assert max(last[0].reach_m) < min(first[0].reach_m)
 
 
 def test_poses_come_as_a_bag_too(bag, localizer, tmp_path):

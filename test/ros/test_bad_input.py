@@ -14,8 +14,7 @@
 
 """Bad input: one clear message, no pose, and recovery when the input is good again."""
 
-from test.helpers.vehicle import (
-    at, fix, FRAME, image, imu, odometry, planar, TRUTH, Vehicle)
+from test.helpers.vehicle import at, fix, FRAME, image, imu, odometry, planar, TRUTH, Vehicle
 
 from builtin_interfaces.msg import Time
 from fg2_ros.imagery import ImageryError, ImageryNotReady

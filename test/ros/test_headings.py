@@ -15,8 +15,7 @@
 """Where headings come from: antennas, IMU, course over ground; one source at a time."""
 
 import math
-from test.helpers.vehicle import (
-    at, fix, FRAME, image, imu, MOUNT, transform, TRUTH, Vehicle)
+from test.helpers.vehicle import at, fix, FRAME, image, imu, MOUNT, transform, TRUTH, Vehicle
 
 from builtin_interfaces.msg import Time
 from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle

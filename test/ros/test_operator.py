@@ -60,7 +60,7 @@ def next_look(vehicle: Vehicle, stamp):
     known = len(vehicle.localizer.plans)
     vehicle.send(image(stamp))
     vehicle.until(lambda: len(vehicle.localizer.plans) > known, 'the image is looked for')
-    return list(vehicle.localizer.plans[known].grids)
+    return vehicle.localizer.plans[known].grids
 
 
 @pytest.mark.parametrize('frame', ['map', '/map', 'odom'])

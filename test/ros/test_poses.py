@@ -328,7 +328,7 @@ def test_images_are_looked_for_where_the_camera_is(vehicle):
     vehicle.send_all(at(1.0))
     vehicle.pose_at(at(1.0))
     camera = TRUTH.compose(MOUNT)
-    grids = list(vehicle.localizer.plans[0].grids)
+    grids = vehicle.localizer.plans[0].grids
     turns = [wrap_angle(grid.middle.yaw - camera.yaw) for grid in grids]
     np.testing.assert_allclose(
         np.sort(np.abs(turns)), [0, math.pi / 2, math.pi / 2, math.pi], atol=1e-9)

@@ -297,7 +297,7 @@ def test_an_imu_that_looks_east_is_believed_if_it_says_how_well(pipeline):
 # Odometry --------------------------------------------------------------------------------------
 
 def moved(pipeline, from_s, to_s):
-    return pipeline.tracker._odometry.between(at_ns(from_s), at_ns(to_s))
+    return pipeline.tracker.motion(at_ns(from_s), at_ns(to_s))
 
 
 def drive(pipeline, until_s=4.0, rate_hz=20, pose=lambda time_s, x_m: x_m, **options):

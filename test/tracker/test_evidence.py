@@ -19,11 +19,11 @@ import math
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker import evidence
-from fg2_ros.tracker.publication import PublicationTest
 from fg2_ros.tracker.evidence import log_odds, Recent
 from fg2_ros.tracker.inputs import Fix, Observation
-from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.motion import OdometryChain
+from fg2_ros.tracker.publication import PublicationTest
+from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 import numpy as np
 import pytest

@@ -20,8 +20,8 @@ import threading
 
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
-from fg2_ros.tracker.publication import UNLIKE_IMAGERY
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry
+from fg2_ros.tracker.publication import UNLIKE_IMAGERY
 from fg2_ros.tracker.results import Rejection, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 from fg2_ros.tracker.tracker import Tracker
@@ -294,7 +294,7 @@ def test_images_in_the_wrong_order_are_refused():
     world.drive(1.0)
     result = world.tracker.search(world.stamp_ns - 10 ** 8)
     assert isinstance(result, Rejection) and result.kind == 'order'
-    with pytest.raises(ValueError, match='asked'):
+    with pytest.raises(ValueError, match='last search'):
         world.tracker.update(world.stamp_ns + 1, Observation(()))
 
 

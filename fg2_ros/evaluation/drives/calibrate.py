@@ -27,12 +27,10 @@ import tempfile
 from fg2_ros.datasets.drives import TRAIN, VALIDATION
 from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives import recorded, rendered
-from fg2_ros.evaluation.drives.calibration import (
-    calibrated, LEAST_WRONG, UNCALIBRATED)
+from fg2_ros.evaluation.drives.calibration import calibrated, LEAST_WRONG, UNCALIBRATED
 from fg2_ros.evaluation.drives.faults import FAULTS, RenderedSources
 from fg2_ros.evaluation.drives.recorded import RecordedSources, Run, runs_of
-from fg2_ros.evaluation.drives.rendered import (
-    DriveSpec, open_drive, render_missing, RenderedDrive)
+from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing, RenderedDrive
 from fg2_ros.evaluation.drives.samples import Sample, samples_of
 from fg2_ros.evaluation.drives.stream import SensorStream
 from fg2_ros.evaluation.drives.vehicle import Vehicle

@@ -23,6 +23,7 @@ import math
 from fg2_ros.evaluation.drives.samples import Sample
 from fg2_ros.evaluation.drives.stream import SensorStream
 from fg2_ros.tracker.belief import Belief
+from fg2_ros.tracker.initial_search import start_grids
 from fg2_ros.tracker.settings import Calibration, PublicationSettings
 from fg2_ros.tracker.tracker import Tracker
 import numpy as np
@@ -40,7 +41,7 @@ class Searcher(Tracker):
     def _first_belief(self, stamp_ns: int) -> Belief | None:
         place = self._inputs.start(stamp_ns)
         return None if place is None else Belief.over(
-            start.start_grids(place, other_headings=False, cell_m=self._cell_m))
+            start_grids(place, other_headings=False, cell_m=self._cell_m))
 
 
 def stretches_of(stream: SensorStream) -> list[SensorStream]:

@@ -23,8 +23,7 @@ from typing import NamedTuple
 from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives.filter_check import filter_result
 from fg2_ros.evaluation.drives.results import Claim, DriveResult, ImageResult
-from fg2_ros.evaluation.drives.stream import (
-    CameraFrame, DriveImage, Event, Heading, SensorStream)
+from fg2_ros.evaluation.drives.stream import CameraFrame, DriveImage, Event, Heading, SensorStream
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.estimate import MapPrior
@@ -95,7 +94,7 @@ class Vehicle:
             if isinstance(event.content, CameraFrame):
                 yield event.stamp_ns, event.content
             else:
-                tell(tracker, event)
+                feed(tracker, event)
 
     def _result(self, stream: SensorStream, stamp_ns: int, shot: CameraFrame,
                 tracker: Tracker) -> ImageResult:
@@ -131,7 +130,7 @@ class Vehicle:
         return Claim(camera.compose(stream.base_from_camera.inverse()), estimate.covariance)
 
 
-def tell(tracker: Tracker, event: Event) -> None:
+def feed(tracker: Tracker, event: Event) -> None:
     """Tell a tracker what a sensor says."""
     if isinstance(event.content, Fix):
         tracker.add_fix(event.stamp_ns, event.content)

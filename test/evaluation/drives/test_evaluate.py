@@ -30,7 +30,7 @@ from fg2_ros.evaluation.drives.vehicle import single_prior, Vehicle
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
-from fg2_ros.tracker.inputs import Look, Observation, SearchPlan
+from fg2_ros.tracker.inputs import Observation, SearchPlan
 from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ class KnowingTracker:
         """Want to look at the truth."""
         assert self.told['odometry'][-1] <= stamp
         camera = self.truth[stamp].compose(base_from_camera)
-        return SearchPlan((Look(PoseGrid(camera, 1.0, 0.1, (3, 21, 21))),))
+        return SearchPlan((PoseGrid(camera, 1.0, 0.1, (3, 21, 21)),))
 
     def belief(self, stamp, with_density=False):
         """Believe in a narrow peak at the truth."""

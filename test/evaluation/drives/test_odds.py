@@ -17,8 +17,7 @@
 from dataclasses import dataclass, replace
 import math
 
-from fg2_ros.evaluation.drives.odds import (
-    log_odds_of, odds, PASSING_SHARE, Searcher, stretches_of)
+from fg2_ros.evaluation.drives.odds import log_odds_of, odds, PASSING_SHARE, Searcher, stretches_of
 from fg2_ros.evaluation.drives.samples import Sample
 from fg2_ros.evaluation.drives.stream import CameraFrame
 from fg2_ros.geometry.se2 import Pose2
