@@ -29,8 +29,9 @@ from fg2_ros.tracker.tracker import Tracker
 import numpy as np
 
 Followed = Callable[[int, SensorStream, TrackerSettings, type[Tracker]], list[Sample]]
-TEMPERS = (0.7, 1.0, 1.5, 2.0)
+TEMPERS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # each is a pass over all drives
 UNCALIBRATED = Calibration(temper=1.0, nothing_share=0.05)  # what is fitted begins with it
+BOLD = 0.8  # average NEES before a bias: with less, spreads are much too large
 NO_BIAS = 1e-3  # a calibration's values are above zero
 UNTESTED = 30.0  # odds under which the search never begins again
 NEVER_M = 1e3  # of road before a pose is published: further than a search goes on
@@ -40,6 +41,36 @@ PILOT, LEAST_PILOTS = 4, 8  # one drive in so many tells how alike errors of nei
 FARTHEST_PAIR_M = 15.0  # of images whose errors are compared
 CORRELATIONS_M = (0.5, 50.0)  # between which the length is looked for
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
+
+
+class Merit(NamedTuple):
+    """
+    What spreads are worth: in this order.
+
+    :param boldness: average NEES of the position before any bias is added, up to 0.8: with less
+        the errors are far smaller than is claimed, which no bias makes good.
+    :param score: mean logarithm of the density that is given to the truth.
+    """
+
+    boldness: float
+    score: float
+
+    @classmethod
+    def of(cls, claims: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Merit:
+        """Return it of errors (3,), with their spreads and biases (3, 3)."""
+        if not claims:
+            return cls(0.0, 0.0)
+        errors, spreads, biases = (np.array(each) for each in zip(*claims))
+        nees = _squares(errors[:, :2], spreads[:, :2, :2]).mean() / 2
+        return cls(min(float(nees), BOLD), _score(errors, spreads + biases))
+
+
+class Trial(NamedTuple):
+    """A calibration with some temper, and what it is worth for beliefs and for single images."""
+
+    calibration: Calibration
+    beliefs: Merit
+    images: Merit
 
 
 class Calibrated(NamedTuple):
@@ -95,11 +126,9 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
     base = replace(first, correlation_m=correlation_m(samples),
                    nothing_share=nothing_share(samples), fitted_on=fitted_on)
 
-    def with_temper(temper: float) -> tuple[float, Calibration]:
+    def with_temper(temper: float) -> Trial:
         calibration = replace(base, temper=temper)
-        samples = run(drives, calibration)
-        fitted = fit(calibration, samples)
-        return log_score(fitted, samples), fitted
+        return trial_of(calibration, run(drives, calibration))
     best = climbed(tempers, with_temper)
 
     def searched(streams: Sequence[SensorStream]) -> list[list[Sample]]:
@@ -107,29 +136,43 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
         return [followed(index, stretch, search_settings(best), Searcher)
                 for index, stretch in enumerate(stretches)]
     wrong = searched(wrong_drives)
-    found = Calibrated(best, sum(sample.is_wrong for stretch in wrong for sample in stretch))
+    found = Calibrated(best, sum(sample.is_sure for stretch in wrong for sample in stretch))
     return found._replace(
         calibration=odds(best, searched(drives), wrong)) if found.has_odds else found
 
 
-def climbed(tempers: Sequence[float],
-            tried: Callable[[float], tuple[float, Calibration]]) -> Calibration:
+def climbed(tempers: Sequence[float], tried: Callable[[float], Trial]) -> Calibration:
     """
-    Return the calibration of the temper with the highest score, from 1 uphill.
+    Return the calibration of the temper with the best beliefs, which is looked for from 1 uphill.
 
-    :param tried: returns the score of a temper and its calibration, which takes minutes.
+    Single images have a temper of their own: the best for them of those that were tried.
+
+    :param tried: returns what a temper is worth, which takes minutes.
     """
-    at = min(range(len(tempers)), key=lambda index: abs(math.log(tempers[index])))
-    begin, (score, best) = at, tried(tempers[at])
+    at = begin = min(range(len(tempers)), key=lambda index: abs(math.log(tempers[index])))
+    trials = {at: tried(tempers[at])}
     for step in (1, -1):
         while 0 <= at + step < len(tempers):
-            other_score, other = tried(tempers[at + step])
-            if other_score <= score:
+            trials[at + step] = tried(tempers[at + step])
+            if trials[at + step].beliefs <= trials[at].beliefs:
                 break
-            at, score, best = at + step, other_score, other
+            at += step
         if at != begin:
             break
-    return best
+    own = max(trials.values(), key=lambda trial: trial.images).calibration
+    return replace(
+        trials[at].calibration, measurement_temper=own.measurement_temper,
+        measurement_bias_m=own.measurement_bias_m, measurement_bias_deg=own.measurement_bias_deg)
+
+
+def trial_of(calibration: Calibration, samples: Sequence[Sample]) -> Trial:
+    """Return a calibration whose biases are fitted to samples, and what its temper is worth."""
+    found = fit(calibration, samples)
+    right = [sample for sample in samples if sample.is_right]
+    return Trial(found, Merit.of([
+        (each.error, each.spread, found.bias(each.strength)) for each in right]), Merit.of([
+            (each.measured, each.measured_spread, found.measurement_bias(each.strength))
+            for each in right if each.measured is not None and each.measured_spread is not None]))
 
 
 def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
@@ -162,17 +205,6 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
         measurement_bias_deg=math.degrees(_bias(
             [error[2:] for error, _, _ in own],
             [spread[2:, 2:] for _, spread, _ in own], 1.0)))
-
-
-def log_score(calibration: Calibration, samples: Sequence[Sample]) -> float:
-    """Return the mean logarithm of the density that beliefs and single images gave the truth."""
-    right = [sample for sample in samples if sample.is_right]
-    own = [(sample.measured, sample.measured_spread + calibration.measurement_bias(
-        sample.strength)) for sample in right if sample.measured is not None]
-    return _score(
-        [sample.error for sample in right],
-        [sample.spread + calibration.bias(sample.strength) for sample in right]) + _score(
-        [error for error, _ in own], [covariance for _, covariance in own])
 
 
 def correlation_m(samples: Sequence[Sample]) -> float:
@@ -229,12 +261,9 @@ def _bias(errors: Sequence[np.ndarray], spreads: Sequence[np.ndarray],
     return math.sqrt(low * high)
 
 
-def _score(errors: Sequence[np.ndarray], covariances: Sequence[np.ndarray]) -> float:
-    if not errors:
-        return 0.0
-    stacked = np.array(covariances)
-    return float(np.mean(-0.5 * _squares(np.array(errors), stacked)
-                         - 0.5 * np.linalg.slogdet(stacked)[1]))
+def _score(errors: np.ndarray, covariances: np.ndarray) -> float:
+    return float(np.mean(-0.5 * _squares(errors, covariances)
+                         - 0.5 * np.linalg.slogdet(covariances)[1]))
 
 
 def _squares(errors: np.ndarray, covariances: np.ndarray) -> np.ndarray:

@@ -70,11 +70,11 @@ def odds(calibration: Calibration, right: Sequence[Sequence[Sample]],
     than those of the regression, under which they are a probability.
 
     :param right: samples of each stretch on which nothing is wrong.
-    :param wrong: of each on which no place can be right.
+    :param wrong: of each on which no place is right, even if it is near the truth by chance.
     """
     weights = _regression(
         calibration, [sample for stretch in right for sample in stretch if sample.is_right],
-        [sample for stretch in wrong for sample in stretch if sample.is_wrong])
+        [sample for stretch in wrong for sample in stretch if sample.is_sure])
     begin, gain, shortfall, strength, lack = weights.tolist()
     found = replace(
         calibration, odds_begin=0.0, odds_gain=gain, odds_shortfall=-shortfall,
@@ -110,7 +110,7 @@ def _regression(calibration: Calibration, right: Sequence[Sample],
 def _strictest_needed(calibration: Calibration, wrong: Sequence[Sequence[Sample]]) -> float:
     """Return the largest odds to begin with under which so few wrong stretches pass."""
     highest = sorted((max((log_odds_of(calibration, sample) for sample in stretch
-                           if sample.is_wrong), default=-math.inf)
+                           if sample.is_sure), default=-math.inf)
                       for stretch in wrong), reverse=True)
     not_to_pass = highest[int(PASSING_SHARE * len(wrong))]
     return float(logit(PublicationSettings().min_agreement)) - not_to_pass - 1e-6

@@ -27,7 +27,6 @@ import numpy as np
 
 # Errors that these samples make are those of the method, not those of a wrong lock.
 RIGHT_MASS, RIGHT_M, RIGHT_RAD = 0.95, 3.0, math.radians(10.0)
-WRONG_M, WRONG_RAD = 5.0, math.radians(20.0)
 LEAST_LENGTH_M = 10.0
 
 
@@ -66,12 +65,6 @@ class Sample:
         """Whether it is sure of the right place: its errors are those of the method."""
         return self.is_sure and (
             math.hypot(*self.error[:2]) < RIGHT_M and abs(self.error[2]) < RIGHT_RAD)
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether it is sure of a wrong place."""
-        return self.is_sure and (
-            math.hypot(*self.error[:2]) > WRONG_M or abs(self.error[2]) > WRONG_RAD)
 
 
 def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Rejection]]
