@@ -17,9 +17,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
-from fg2_ros.files import replacing
 from fg2_ros.network.fg2 import FG2Network
 from fg2_ros.network.matching import GroundDescriptors
 from safetensors.torch import load_file, save_file
@@ -37,7 +37,8 @@ def keep_descriptors(network: FG2Network, folder: Path) -> FG2Network:
 
     :return: the network.
     """
-    store = _Store(folder / f'descriptors-{_digest(*network.state_dict().values())}')
+    whose = _digest(*network.state_dict().values(), about=repr(network.config))
+    store = _Store(folder / f'descriptors-{whose}')
     ground_tokens, aerial_tokens = network.ground_tokens, network.aerial_tokens
     ground_descriptors = network.ground_descriptors
     aerial_descriptors = network.aerial_descriptors
@@ -82,8 +83,9 @@ class _Store:
         halved = {name: (each.half() if each.is_floating_point() else each).contiguous()
                   for name, each in made.items()}
         path = self._path(kind, given)
-        with replacing(path) as partial:
-            save_file(halved, partial)
+        partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+        save_file(halved, partial)
+        partial.replace(path)
         return halved
 
     def _path(self, kind: str, given: tuple[Tensor, ...]) -> Path:
@@ -94,8 +96,8 @@ def _untouched(image: Tensor) -> Tensor:
     return image
 
 
-def _digest(*tensors: Tensor) -> str:
-    digest = hashlib.blake2b(digest_size=12)
+def _digest(*tensors: Tensor, about: str = '') -> str:
+    digest = hashlib.blake2b(about.encode(), digest_size=12)
     for tensor in tensors:
         digest.update(f'{tensor.dtype} {tuple(tensor.shape)}'.encode())
         digest.update(tensor.float().cpu().numpy().tobytes())

@@ -160,7 +160,7 @@ def _calibrated(
     if found.has_odds:
         return found.calibration
     logging.getLogger(__name__).warning(
-        'only %d images of these drives agree with a wrong place, and %d are needed: how right '
+        'only %d images of these drives are sure of a wrong place, and %d are needed: how right '
         'places are told from wrong ones stays as it was', found.wrong, LEAST_WRONG)
     return replace(found.calibration, fitted_on=f'{fitted_on}; odds as before')
 

@@ -77,7 +77,7 @@ class Calibrated(NamedTuple):
     """
     What drives told.
 
-    :param wrong: images that agreed with a wrong place.
+    :param wrong: images whose belief was sure of a wrong place.
     """
 
     calibration: Calibration
@@ -110,7 +110,7 @@ def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStre
     """
     Return the calibration under which beliefs on drives are honest, and sharpest.
 
-    Its odds stay as they were if fewer than 300 images agree with a wrong place.
+    Its odds stay as they were if fewer than 300 images are sure of a wrong place.
 
     :param drives: with nothing wrong.
     :param wrong_drives: on which no belief can be right, to learn how wrong places look.
