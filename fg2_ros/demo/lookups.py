@@ -42,7 +42,7 @@ class Lookups:
         self._has_begun = False
         self.places: dict[int, tuple[float, float] | None] = {}  # by stamp in ns; None: failed
 
-    def hear(self, transform: TransformStamped) -> None:
+    def add(self, transform: TransformStamped) -> None:
         """Take a transform of /tf."""
         self._buffer.set_transform(transform, 'lookups')
         self._has_begun |= transform.header.frame_id == MAP

@@ -148,7 +148,7 @@ class Recorder(Node):
 
     def _on_tf(self, message: TFMessage) -> None:
         for each in message.transforms:
-            self._lookups.hear(each)
+            self._lookups.add(each)
 
     def _on_datum(self, message: NavSatFix) -> None:
         self._datum = MapFrame(message.latitude, message.longitude)

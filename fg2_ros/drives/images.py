@@ -86,25 +86,25 @@ class BagImages:
         names = [image for image, _ in self._topics.cameras]
         cameras = Cameras(self._node, False, self._rows, self._mounts, names)
         sets = ImageSets(len(names), cameras.sync_s)
-        infos = {info: intrinsics.hear for (_, info), intrinsics in zip(
+        infos = {info: intrinsics.update for (_, info), intrinsics in zip(
             self._topics.cameras, cameras.intrinsics)}
         heard = (*names, *infos, self._topics.imu) if levels else tuple(names)
         for recorded in self._recording.messages(filter(None, heard)):
             try:
-                taken = self._hear(recorded, cameras, infos, names, sets)
+                taken = self._add(recorded, cameras, infos, names, sets)
             except ValueError:
                 continue  # a damaged message
             if taken is not None:
                 yield taken, cameras
 
-    def _hear(self, recorded: Recorded, cameras: Cameras, infos: dict, names: list[str],
-              sets: ImageSets) -> Taken | None:
+    def _add(self, recorded: Recorded, cameras: Cameras, infos: dict, names: list[str],
+             sets: ImageSets) -> Taken | None:
         message = recorded.message()
         if recorded.topic in infos:
             infos[recorded.topic](message)
         elif recorded.topic == self._topics.imu:
             mount = self._vehicle.of_sensor(message.header.frame_id)[1]
-            cameras.attitude.hear(message, mount)
+            cameras.attitude.add(message, mount)
         elif len(names) == 1:
             return message
         else:

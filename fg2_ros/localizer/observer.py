@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 HEADING_STEP_RAD = math.radians(4.5)  # images are turned to multiples of it
-LIKELIHOODS_KEPT = 8  # for further looks at the same patch: a wide search has a thousand
+LIKELIHOODS_KEPT = 8  # for further grids on the same patch: a wide search has a thousand
 
 
 class _Evaluated(NamedTuple):
@@ -73,17 +73,17 @@ class Observer:
         """
         described = self._described(frame, plan)
         evaluated = self._evaluated(image, plan, described)
-        # All looks are on their way before the first is waited for.
+        # All grids are queued on the device before the host waits for the first.
         volumes = tuple(each and _volume(grid, each)
                         for grid, each in zip(plan.grids, evaluated))
-        resemblances = tuple(float(_at_home(each.resemblance)[0]) if each else math.nan
+        resemblances = tuple(float(_on_host(each.resemblance)[0]) if each else math.nan
                              for each in evaluated)
         shares = [aerial.valid_share for aerial in described if aerial is not None]
         return Observation(volumes, base_from_camera, float(np.mean(shares)), resemblances)
 
     def _evaluated(self, image: GivenImage, plan: SearchPlan,
                    described: list[AerialView | None]) -> list[_Evaluated | None]:
-        """Return what an image says of each grid; grids share what they can."""
+        """Return the log-likelihoods on each grid, of which neighbours share views and scores."""
         views: dict[float, GroundView] = {}
         likelihoods: dict[tuple[int, float], DenseLikelihood] = {}
         evaluated: list[_Evaluated | None] = []
@@ -138,13 +138,13 @@ class Observer:
             values[0].flip(0, 1), likelihood.resemblance(window, values), turn_rad)
 
 
-def _at_home(values: Tensor) -> np.ndarray:
-    """Return values of the device, for which the host waits."""
+def _on_host(values: Tensor) -> np.ndarray:
+    """Copy values from the device, for which the host waits."""
     return values.cpu().numpy()
 
 
 def _volume(grid: PoseGrid, evaluated: _Evaluated) -> PoseVolume:
-    values = _at_home(evaluated.values)
+    values = _on_host(evaluated.values)
     return PoseVolume(
         grid, _turned_back(values, evaluated.turn_rad, grid) if evaluated.turn_rad else values)
 

@@ -101,7 +101,7 @@ class Replay:
             topics.fix: pipeline.add_fix, topics.odom: pipeline.add_odometry,
             topics.imu: pipeline.add_imu}
         self._cameras = {image: index for index, (image, _) in enumerate(topics.cameras)}
-        self._infos = {info: intrinsics.hear for (_, info), intrinsics in zip(
+        self._infos = {info: intrinsics.update for (_, info), intrinsics in zip(
             topics.cameras, pipeline.cameras.intrinsics)}
         self._sets = ImageSets(len(self._cameras), pipeline.cameras.sync_s)
         self.unusable: Counter[str] = Counter()  # messages by topic
@@ -118,7 +118,7 @@ class Replay:
         seen = localized = 0
         for recorded in self._recording.messages(filter(None, self._topics.heard)):
             if recorded.topic not in self._cameras:
-                self._hear(recorded)
+                self._add(recorded)
                 continue
             taken = self._taken(recorded)
             if taken is None:
@@ -132,7 +132,7 @@ class Replay:
                     return
         self.end = self._recording.damage
 
-    def _hear(self, recorded: Recorded) -> None:
+    def _add(self, recorded: Recorded) -> None:
         try:
             message = recorded.message()
             if recorded.topic in self._infos:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How often messages come, and when the last one came."""
+"""Rate and age of the messages of a topic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RATE_OVER_S = 5.0
 
 
 class Arrivals:
-    """When the last messages of a topic came."""
+    """The times at which the last messages of a topic arrived."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -31,7 +31,7 @@ class Arrivals:
         self._when_s: deque[float] = deque(maxlen=1000)
 
     def note(self) -> None:
-        """Note one that came now."""
+        """Record a message that has just arrived."""
         self.count += 1
         self._when_s.append(time.monotonic())
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Roll and pitch of the vehicle, as an IMU says."""
+"""Roll and pitch of the vehicle by an IMU."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from sensor_msgs.msg import Imu
 from tf_transformations import quaternion_matrix
 
 REMEMBERED_S = 5.0
-FARTHEST_S = 0.1  # between an image and the IMU's message
-WORST_SIGMA_RAD = math.radians(10.0)  # an IMU that is less sure of roll and pitch knows none
+MAX_APART_S = 0.1  # between an image and the IMU's message
+MAX_SIGMA_RAD = math.radians(10.0)  # of roll and pitch, above which they are not used
 
 
 class Attitude:
-    """Remembers where up is on the vehicle; messages come from another thread than questions."""
+    """The direction of up on the vehicle over the last seconds; safe to use from two threads."""
 
     def __init__(self) -> None:
-        """Start without knowledge."""
+        """Start empty."""
         self._ups: deque[tuple[int, np.ndarray]] = deque()
         self._lock = threading.Lock()
 
@@ -44,9 +44,9 @@ class Attitude:
         with self._lock:
             self._ups.clear()
 
-    def hear(self, message: Imu, base_from_imu: np.ndarray) -> None:
+    def add(self, message: Imu, base_from_imu: np.ndarray) -> None:
         """
-        Remember an orientation, unless the IMU knows no roll and pitch.
+        Remember an orientation, unless the IMU gives no roll and pitch.
 
         :param base_from_imu: (4,) quaternion x, y, z, w of its mount.
         """
@@ -60,10 +60,10 @@ class Attitude:
             self._ups.append((at_ns, up))
 
     def level_from_base(self, at_ns: int) -> np.ndarray:
-        """Return the (3, 3) rotation of the vehicle without its yaw; none if it is not known."""
+        """Return the (3, 3) rotation by roll and pitch; the identity if they are not known."""
         with self._lock:
             near = sorted(self._ups, key=lambda each: abs(each[0] - at_ns))[:2]
-        near = [each for each in near if abs(each[0] - at_ns) <= FARTHEST_S * 1e9]
+        near = [each for each in near if abs(each[0] - at_ns) <= MAX_APART_S * 1e9]
         if not near:
             return np.eye(3)
         up = near[0][1]
@@ -75,14 +75,14 @@ class Attitude:
 
 
 def up_of(message: Imu, base_from_imu: np.ndarray) -> np.ndarray | None:
-    """Return the (3,) direction of up in the vehicle's axes; None if the IMU knows none."""
+    """Return the (3,) direction of up in the vehicle's axes; None if the IMU gives none."""
     orientation = message.orientation
     quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
     covariance = np.asarray(message.orientation_covariance)
     length = np.linalg.norm(quaternion)
     is_default = not covariance.any() and np.array_equal(quaternion, (0, 0, 0, 1))
     if covariance[0] == -1 or is_default or not 0.5 < length < 2.0 \
-            or not max(covariance[0], covariance[4]) <= WORST_SIGMA_RAD ** 2:
+            or not max(covariance[0], covariance[4]) <= MAX_SIGMA_RAD ** 2:
         return None
     up_in_imu = quaternion_matrix(quaternion / length)[2, :3]
     return quaternion_matrix(base_from_imu)[:3, :3] @ up_in_imu

@@ -51,7 +51,7 @@ class Bond:
         self._node, self._kind = node, kind
         self._name, self._instance = node.get_name(), str(uuid4())
         self._publisher = node.create_publisher(kind, TOPIC, QOS)
-        self._subscription = node.create_subscription(kind, TOPIC, self._hear, QOS)
+        self._subscription = node.create_subscription(kind, TOPIC, self._on_status, QOS)
         self._timer = node.create_timer(
             PERIOD_S, lambda: self._say(active=True),
             clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -64,7 +64,7 @@ class Bond:
         self._node.destroy_subscription(self._subscription)
         self._node.destroy_publisher(self._publisher)
 
-    def _hear(self, message: Any) -> None:
+    def _on_status(self, message: Any) -> None:
         """Confirm that the other side has broken the bond; it waits for that."""
         if (message.id == self._name and message.instance_id != self._instance
                 and not message.active and not self._timer.is_canceled()):

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From the messages of a vehicle's cameras to what the localizer takes."""
+"""From image messages of a vehicle's cameras to level images for the localizer."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from fg2_ros.ros.serialized_image import SerializedImage
 import numpy as np
 from tf_transformations import quaternion_matrix
 
-LYING_RAD = np.radians(5.0)  # about the tilt of axes that are taken for others
-LEAST_ROWS = 640  # of panoramas that are made: twice those of the shipped network
+LYING_RAD = np.radians(5.0)  # around the tilt that mistaken axes (body, optical) lead to
+MIN_ROWS = 640  # of panoramas that are made: twice those of the shipped network
 
 
 class Mounts(Protocol):
@@ -51,12 +51,12 @@ class Mounts(Protocol):
 @dataclass(frozen=True, eq=False)
 class CameraImage:
     """
-    An image with all that is to be known of its camera.
+    A level image with the pose and the intrinsics of its camera.
 
     :param image: (H, W, 3) uint8 RGB, level.
     :param base_from_camera: where the camera is on the vehicle, in the plane.
     :param camera_k: (3, 3) intrinsics of a pinhole camera; None for a panorama.
-    :param seen: (h, w) bool over a panorama, of any size, which parts are a picture; None: all.
+    :param seen: (h, w) bool over a panorama, of any size: which parts were imaged; None: all.
     """
 
     stamp_ns: int
@@ -81,7 +81,7 @@ class Cameras:
         """Compute what does not depend on the images."""
         self._settings, self._mounts = settings, mounts
         self.attitude = Attitude()
-        wanted, height = settings.camera, max(rows, LEAST_ROWS)
+        wanted, height = settings.camera, max(rows, MIN_ROWS)
         names = topics or wanted.topics or ('image',)
         self.intrinsics = [Intrinsics(_rectified(wanted.rectified, name)) for name in names]
         self._pinhole = PinholeCamera(wanted) if is_pinhole else None

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How far the clocks of sensors are from that of the camera."""
+"""Offsets between the clocks of the sensors and that of the camera."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from collections import deque
 
 import numpy as np
 
-NOTED, LEAST = 50, 5  # messages of a topic
-STEADY_S = 1.0  # a difference larger than this, in the median, is no delay of a message
+MAX_COUNT, MIN_COUNT = 50, 5  # messages of a topic
+MAX_DELAY_S = 1.0  # a median difference above this is no delay but an offset
 
 
 class Clocks:
     """
-    Compares the stamps of messages with that of the newest image, and may be asked by any thread.
+    Compares the stamps of messages with that of the newest image; may be read from any thread.
 
-    When a message arrives, the newest image is as old as the time from image to image; whatever
-    its stamp differs more is the clocks' difference, or a delay.
+    When a message arrives, the newest image is at most one image period old; a larger difference
+    of the stamps is an offset of the clocks, or a delay.
     """
 
     def __init__(self) -> None:
-        """Start with nothing noted."""
+        """Start empty."""
         self.clear()
 
     def clear(self) -> None:
@@ -42,25 +42,25 @@ class Clocks:
         self._behind_s: dict[str, deque[float]] = {}
 
     def note_image(self, stamp_ns: int) -> None:
-        """Note the stamp of an image that has just arrived."""
+        """Record the stamp of an image that has just arrived."""
         self._image_ns = stamp_ns
 
     def note(self, topic: str, stamp_ns: int) -> None:
-        """Note the stamp of a sensor's message that has just arrived."""
+        """Record the stamp of a sensor's message that has just arrived."""
         if self._image_ns is not None:
-            self._behind_s.setdefault(topic, deque(maxlen=NOTED)).append(
+            self._behind_s.setdefault(topic, deque(maxlen=MAX_COUNT)).append(
                 (self._image_ns - stamp_ns) / 1e9)
 
     def behind_s(self) -> dict[str, float]:
         """Return by topic how many seconds its stamps lie before those of the images."""
         return {topic: float(np.median(list(each)))
-                for topic, each in list(self._behind_s.items()) if len(each) >= LEAST}
+                for topic, each in list(self._behind_s.items()) if len(each) >= MIN_COUNT}
 
     def problem(self) -> str:
         """Return a sentence on topics that steadily differ; '' if none does."""
         found = [f'{topic} by {abs(seconds):.1f} s {"behind" if seconds > 0 else "ahead"}'
                  for topic, seconds in sorted(self.behind_s().items())
-                 if abs(seconds) > STEADY_S]
+                 if abs(seconds) > MAX_DELAY_S]
         if not found:
             return ''
         return f'clocks differ from that of the images: {", ".join(found)}'

@@ -41,16 +41,16 @@ from tf_transformations import (
 UNMEASURED_HEIGHT_M2 = 1e4  # we do not measure height: 100 m
 UNMEASURED_TWIST = 1e4  # nor velocities
 UNMEASURED_TILT_RAD2 = np.pi ** 2  # nor roll and pitch: anything is possible
-VAGUEST_YAW_RAD = 1.0  # a heading with a larger sigma says nothing
+MAX_YAW_SIGMA_RAD = 1.0  # a heading with a larger sigma carries no information
 LARGEST_ODOMETRY = 1e7  # metres or metres a second
-NOT_NORMALISED = 0.02  # of a quaternion's length: what rounding to two digits leaves
+NOT_NORMALISED = 0.02  # error of a quaternion's length that rounding to two digits leaves
 NANOSECONDS = 1_000_000_000
 
 _bridge = CvBridge()
 
 
 class NoHeading(ValueError):
-    """A sensor has no heading to give, which is no fault."""
+    """A sensor gives no heading, which is no fault."""
 
 
 def stamp_ns(stamp) -> int:
@@ -139,8 +139,8 @@ def heading_from_imu(message: Imu, settings: SensorSettings,
     Return (map yaw of base_link, its standard deviation) in radians of an IMU's orientation.
 
     :param base_from_imu: (4,) quaternion x, y, z, w of the IMU's mount.
-    :raises NoHeading: if it gives none.
-    :raises ValueError: if the quaternion is none.
+    :raises NoHeading: if the IMU gives no heading.
+    :raises ValueError: if the quaternion is not of length 1.
     """
     if lacking := _lacking_orientation(message):
         raise NoHeading(f'the IMU gives no orientation ({lacking}): it is no source of headings')
@@ -154,20 +154,20 @@ def heading_from_imu(message: Imu, settings: SensorSettings,
 
 
 def _lacking_orientation(message: Imu) -> str:
-    """Return how an IMU says that it does not know its yaw; '' if it says nothing like it."""
+    """Return how an IMU says that it does not know its yaw; '' if it does not say so."""
     covariance, turn = message.orientation_covariance, message.orientation
     for index in (0, 8):
         if covariance[index] < 0:
             return f'orientation_covariance[{index}] is {covariance[index]:g}'
-    if covariance[8] > VAGUEST_YAW_RAD ** 2:
+    if covariance[8] > MAX_YAW_SIGMA_RAD ** 2:
         return f'its yaw may be {np.degrees(np.sqrt(covariance[8])):.3g} degrees off'
-    if is_left_out(turn, covariance):
+    if is_unset(turn, covariance):
         return 'it is the identity with a covariance of zeros, which drivers leave that have none'
     return ''
 
 
-def is_left_out(orientation: Quaternion, covariance: np.ndarray) -> bool:
-    """Return whether nobody has filled an orientation in: in ROS 2 it is then the identity."""
+def is_unset(orientation: Quaternion, covariance: np.ndarray) -> bool:
+    """Return whether a driver left the orientation unset: the identity, without a covariance."""
     q = orientation
     return (q.x, q.y, q.z) == (0.0, 0.0, 0.0) and abs(q.w) == 1.0 and not np.any(
         np.nan_to_num(covariance))
@@ -180,7 +180,7 @@ def heading_of(orientation: Quaternion, variance: float, settings: SensorSetting
 
     :param variance: of the yaw in square radians; 0 where it is not known.
     :param base_from_sensor: (4,) quaternion x, y, z, w of the sensor's mount.
-    :raises ValueError: if the quaternion is none, or the variance says that nothing is known.
+    :raises ValueError: if the quaternion is not of length 1, or the variance is too large.
     """
     if not 0 <= variance <= np.pi ** 2:
         raise ValueError(f'a heading with a variance of {variance:g} says nothing')
@@ -198,10 +198,11 @@ def odometry_from_message(
     """
     Return the planar pose and velocity of base_link that an odometry message gives.
 
-    :param translation_m: (3,) where the frame whose motion it tells (`child_frame_id`) sits on
+    :param translation_m: (3,) of the frame whose motion it describes (`child_frame_id`) in
         base_link.
     :param base_from_child: (4,) quaternion x, y, z, w of how that frame is turned.
-    :raises ValueError: if numbers are not finite or absurdly large, or the quaternion is none.
+    :raises ValueError: if numbers are not finite or absurdly large, or the quaternion is not of
+        length 1.
     """
     pose, twist = message.pose.pose, message.twist.twist
     numbers = np.array([_vector(pose.position), _vector(twist.linear), _vector(twist.angular)])
@@ -230,8 +231,8 @@ def pose_from_message(message: PoseWithCovariance, of: str) -> tuple[Pose2, np.n
     """
     Return the planar pose of a message and its (3, 3) covariance of (x m, y m, yaw rad).
 
-    :param of: what a sentence calls it.
-    :raises ValueError: if numbers are not finite or the quaternion is none.
+    :param of: its name in error messages.
+    :raises ValueError: if numbers are not finite or the quaternion is not of length 1.
     """
     position = message.pose.position
     yaw = euler_from_quaternion(_checked_quaternion(message.pose.orientation, of))[2]
@@ -278,7 +279,7 @@ def pose_message(header, pose: Pose2, covariance: np.ndarray, height_m: float = 
 
 
 def odometry_message(header, child_frame: str, pose: PoseWithCovariance) -> OdometryMessage:
-    """Return where a frame is; its velocity is not measured."""
+    """Return the pose of a frame; its velocity is not measured."""
     message = OdometryMessage(header=header, child_frame_id=child_frame, pose=pose)
     message.twist.covariance = np.diag([UNMEASURED_TWIST] * 6).ravel()
     return message
@@ -311,7 +312,7 @@ def datum_message(header, frame: MapFrame) -> NavSatFix:
 
 def sound_covariance(covariance: np.ndarray) -> np.ndarray:
     """
-    Return a (3, 3) covariance as symmetric and positive definite as a filter needs it.
+    Return a (3, 3) covariance made exactly symmetric and positive definite.
 
     :raises ValueError: if it is not finite, or not of that shape.
     """

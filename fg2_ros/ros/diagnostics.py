@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What goes on inside the node: counters, latencies, reasons; as /diagnostics and in the log."""
+"""The node's health: counters, latencies and reasons, in /diagnostics and in the log."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from fg2_ros.tracker.results import BeliefState, TrackedPose
 import numpy as np
 
 REPEAT_LOG_S = 10.0
-OVER_S = 60.0  # what has not happened for so long is told anew
+OVER_S = 60.0  # what has not happened for this long is logged again
 _RECENT_S = 3.0
-LASTING_S = 2.0  # what does not last so long asks for nobody's help
+LASTING_S = 2.0  # a shorter trouble needs no action
 SEARCHING = ('start', 'mass', 'order')  # kinds of rejections that end by driving on
 COARSE = 2.0  # imagery coarser than wanted by this factor asks for a finer source
 
 
 class Trouble(NamedTuple):
-    """What is wrong, since when and when last."""
+    """Something wrong: what, since when, and when last."""
 
     reason: str
     since_s: float
@@ -115,9 +115,9 @@ class Health:
 
     def trouble(self, kind: str, reason: str, once: bool = False, may_pass: bool = False) -> None:
         """
-        Tell of something wrong: now in the log, and in /diagnostics while it is recent.
+        Report something wrong: in the log, and in /diagnostics while it is recent.
 
-        The log warns of what somebody has to act on, and informs of the rest.
+        It is logged as a warning if somebody has to act on it, else as information.
 
         :param once: do not repeat it in the log while it lasts.
         :param may_pass: nobody has to act unless it lasts.
@@ -145,7 +145,7 @@ class Health:
         return due
 
     def note(self, kind: str, sentence: str) -> None:
-        """Keep a sentence on what is lacking but needs not be there; '' once it is there."""
+        """Keep a sentence on an optional input that is missing; '' once it is there."""
         if sentence and self.notes.get(kind) != sentence:
             self._logger.info(sentence)
         if sentence:

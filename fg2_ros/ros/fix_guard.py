@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""GNSS fixes that no vehicle can have had are kept from the map and from the prior."""
+"""Rejection of GNSS fixes that no vehicle can have had."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def require_position(position: Position) -> None:
 
 class FixGuard:
     """
-    Tells fixes that follow from one another from those that jump further than a vehicle drives.
+    Rejects fixes that jump further than a vehicle drives.
 
-    A single one that jumps is left out; several that agree with one another are right, and those
-    before were wrong, or the vehicle was carried away.
+    A single jump is an outlier; where several fixes agree with one another after it, they are
+    right, and those before were wrong, or the vehicle was carried away.
     """
 
     def __init__(self) -> None:
@@ -91,11 +91,11 @@ class FixGuard:
 
     def admit(self, position: Position) -> list[Position]:
         """
-        Return the fixes to use: the given one, or with it the last ones that it bears out.
+        Return the fixes to use: the given one, and earlier ones that it confirms.
 
-        In the second case those that were used before are contradicted.
+        More than one means that the fixes that were used before were wrong.
 
-        :raises ValueError: if it is not to be used; a later one may bear it out.
+        :raises ValueError: if it is not to be used; a later one may confirm it.
         """
         require_position(position)
         before = self._believed

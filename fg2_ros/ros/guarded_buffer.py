@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A buffer of transforms that what is wrong on /tf does not spoil for longer than it lasts."""
+"""A tf2 buffer that rejects invalid transforms and recovers from wrong stamps and loops."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from rclpy.duration import Duration
 from tf2_ros import Buffer
 
 CACHE_S = 30.0
-JUMP_NS = 5 * 10 ** 9  # stamps that go back further have been ahead of time, or start again
+JUMP_NS = 5 * 10 ** 9  # stamps that go back further were ahead of time, or the sender restarted
 NOT_NORMALISED = 0.01  # of a quaternion's length: tf2 ignores such transforms without a word
-STALE_S = 2.0  # after which somebody who closed a circle is taken to have stopped
+STALE_S = 2.0  # after which the sender of a transform is taken to have stopped
 
 
 class GuardedBuffer(Buffer):
     """
-    Keeps transforms as tf2 does, but for those that cannot be meant.
+    Keeps transforms as tf2 does, except invalid ones.
 
-    Rotations that are none and numbers that are not finite are left out, as are transforms that
-    would close a circle. Where the stamps of a transform go back by seconds, those kept so far
-    were ahead of time and are forgotten: tf2 would refuse the right ones until then.
+    Rotations that are no unit quaternions and numbers that are not finite are left out, as are
+    transforms that would close a loop. Where the stamps of a transform go back by seconds, those
+    kept so far were ahead of time and are dropped: tf2 would refuse the right ones until then.
 
-    :param tell: called with a sentence for each transform that is left out.
+    :param warn: called with a sentence for each transform that is left out.
     """
 
-    def __init__(self, tell: Callable[[str], None] = lambda sentence: None):
+    def __init__(self, warn: Callable[[str], None] = lambda sentence: None):
         """Start empty."""
         super().__init__(cache_time=Duration(seconds=CACHE_S))
-        self._tell = tell
+        self._warn = warn
         self._parents: dict[str, str] = {}
         self._heard_s: dict[str, float] = {}  # of moving frames
         self._newest_ns: dict[str, int] = {}
@@ -70,7 +70,7 @@ class GuardedBuffer(Buffer):
         stamp = transform.header.stamp
         stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
         if self._newest_ns.get(child, stamp_ns) - stamp_ns > JUMP_NS:
-            self._tell(f'the stamps of the transform {parent} -> {child} went back by '
+            self._warn(f'the stamps of the transform {parent} -> {child} went back by '
                        f'{(self._newest_ns[child] - stamp_ns) / 1e9:.1f} s: those before are '
                        'forgotten')
             self.clear()
@@ -87,29 +87,29 @@ class GuardedBuffer(Buffer):
         self._heard_s.pop(child, None)
         super().set_transform_static(transform, authority)
 
-    def what_is_wrong(self, frame: str, other: str) -> str:
-        """Return what was left out on the way from two frames to their roots; '' if nothing."""
+    def problem_between(self, frame: str, other: str) -> str:
+        """Return which transforms between two frames and their roots were left out; '' if none."""
         below = [*self._ancestors(frame), *self._ancestors(other)]
         return '; '.join(dict.fromkeys(
             self._wrong[child] for child in below if child in self._wrong))
 
-    def is_ahead_by_s(self, child: str, stamp_ns: int) -> float:
-        """Return how far the newest transform of a frame lies after a stamp; 0 for none."""
+    def ahead_s(self, child: str, stamp_ns: int) -> float:
+        """Return how much later than a stamp a frame's newest transform is; 0 without any."""
         return (self._newest_ns.get(child, stamp_ns) - stamp_ns) / 1e9
 
     def _is_sound(self, transform: TransformStamped, parent: str, child: str,
                   is_static: bool) -> bool:
-        """Return whether a transform can be meant; else remember and tell why not."""
-        wrong = _flaw(transform) or self._circle(parent, child, is_static)
+        """Return whether a transform is valid; else remember and report why not."""
+        wrong = _invalidity(transform) or self._loop(parent, child, is_static)
         if not wrong:
             self._wrong.pop(child, None)
             return True
         self._wrong[child] = f'the transform {parent} -> {child} is not used: {wrong}'
-        self._tell(self._wrong[child])
+        self._warn(self._wrong[child])
         return False
 
-    def _circle(self, parent: str, child: str, is_static: bool) -> str:
-        """Return how a transform would close a circle; '' if it does not, or is right to."""
+    def _loop(self, parent: str, child: str, is_static: bool) -> str:
+        """Return the loop that a transform would close; '' if none, or one of stale transforms."""
         above = self._ancestors(parent)
         if self._parents.get(child) == parent or child not in above:
             return ''
@@ -117,13 +117,13 @@ class GuardedBuffer(Buffer):
         circle = f'{" -> ".join([child, *reversed(others), child])} is a circle'
         if is_static or any(map(self._is_fresh, [child, *others])):
             return circle
-        # Whoever sent the others has stopped, or they are static ones that cannot be taken back.
-        self._tell(f'the transforms close a circle: {circle}; {parent} -> {child} is believed')
+        # The sender of the others has stopped, or they are static, which nobody can take back.
+        self._warn(f'the transforms close a circle: {circle}; {parent} -> {child} is believed')
         self.clear()
         return ''
 
     def _is_fresh(self, child: str) -> bool:
-        """Return whether a frame moves and somebody says where it is."""
+        """Return whether a frame moves and its transform is still being sent."""
         return time.monotonic() - self._heard_s.get(child, -math.inf) <= STALE_S
 
     def _ancestors(self, frame: str) -> list[str]:
@@ -139,8 +139,8 @@ def _edge(transform: TransformStamped) -> tuple[str, str]:
     return transform.header.frame_id.lstrip('/'), transform.child_frame_id.lstrip('/')
 
 
-def _flaw(transform: TransformStamped) -> str:
-    """Return why no motion can be read from a transform; '' if one can."""
+def _invalidity(transform: TransformStamped) -> str:
+    """Return why a transform is invalid; '' if it is valid."""
     moved, turn = transform.transform.translation, transform.transform.rotation
     if not all(map(math.isfinite, (moved.x, moved.y, moved.z, turn.x, turn.y, turn.z, turn.w))):
         return 'it is not finite'

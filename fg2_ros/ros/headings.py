@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the vehicle's heading comes from: the best of the sources that are heard."""
+"""The vehicle's heading from the best source that is currently received."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fg2_ros.tracker.tracker import Tracker
 import numpy as np
 
 SOURCES = ('heading', 'heading_pose', 'fix_second', 'imu', 'course')  # the best first
-SILENT_NS = 2 * 10 ** 9  # a source that is not heard for so long leaves the next one to speak
+SILENT_NS = 2 * 10 ** 9  # after which the next best source takes over
 PAIRED_NS = 50_000_000  # two antennas' fixes this far apart are of one time
 COURSE_NS = 5 * 10 ** 9  # fixes of this time make a course
 LEAST_DRIVEN_M = 5.0
@@ -44,9 +44,9 @@ class Yaw(NamedTuple):
 
 class Headings:
     """
-    Passes headings on to the tracker: those of one source at a time, the best that is heard.
+    Passes headings on to the tracker: those of the best source that is received.
 
-    :param tracker: takes them, and knows by odometry how the vehicle moved.
+    :param tracker: takes the headings, and gives the motion by odometry.
     """
 
     def __init__(self, tracker: Tracker):
@@ -62,19 +62,19 @@ class Headings:
         self._second: deque[tuple[int, Fix]] = deque(maxlen=20)
 
     def add(self, source: str, stamp_ns: int, heading: Yaw) -> None:
-        """Take a heading, unless a better source is heard."""
+        """Take a heading, unless a better source is received."""
         self._heard_ns[source] = max(stamp_ns, self._heard_ns.get(source, 0))
         if self.source(stamp_ns) == source:
             self._tracker.add_heading(stamp_ns, *heading)
 
     def source(self, stamp_ns: int) -> str:
-        """Return which source is listened to at a stamp; '' if none is heard."""
+        """Return the source that is used at a stamp; '' if none is received."""
         return next((source for source in SOURCES if abs(
             stamp_ns - self._heard_ns.get(source, -SILENT_NS)) < SILENT_NS), '')
 
     @property
     def summary(self) -> str:
-        """Return what is listened to, for people."""
+        """Return, for diagnostics, the source that is used."""
         newest_ns = max((*self._heard_ns.values(), *(when for when, _ in self._fixes)), default=0)
         return self.source(newest_ns) or 'none: the images alone tell it'
 

@@ -33,9 +33,9 @@ _TYPES = {'raw': Image, 'compressed': CompressedImage}
 
 class ImageInputs:
     """
-    The image topics, and what belongs together of what they bring.
+    The image topics; images that were taken at the same time are grouped.
 
-    :param take: is given what all cameras have taken at one time, each image once.
+    :param take: called with the images that all cameras took at one time, each once.
     """
 
     def __init__(self, node: Node, settings: CameraSettings, take: Callable[[ImageSet], None]):
@@ -46,7 +46,7 @@ class ImageInputs:
             settings.transport,)
         self._sets = ImageSets(len(self._topics), settings.sync_s)
 
-    def listened(self) -> list[Input]:
+    def image_topics(self) -> list[Input]:
         """Return the topics of the images."""
         return [
             Input(_TYPES[transport], topic_of(self._node, topic, transport),
@@ -54,10 +54,10 @@ class ImageInputs:
                   name=_name_of(topic), is_image=True)
             for camera, topic in enumerate(self._topics) for transport in self._transports]
 
-    def calibrations(self, intrinsics: list[Intrinsics]) -> list[Input]:
+    def calibration_topics(self, intrinsics: list[Intrinsics]) -> list[Input]:
         """Return the topics of the cameras' calibrations, as image_transport names them."""
         return [
-            Input(CameraInfo, _remapped_with(self._node, topic, info_topic_of), each.hear,
+            Input(CameraInfo, _remapped_with(self._node, topic, info_topic_of), each.update,
                   carries_time=False, name=info_topic_of(topic))
             for topic, each in zip(self._topics, intrinsics)]
 
@@ -74,7 +74,7 @@ class ImageInputs:
 
 
 def _name_of(topic: str) -> str:
-    """Return under which name the images of a topic are told of."""
+    """Return the name of an image topic in diagnostics."""
     return topic if topic in ONE_CAMERA else f'image {topic}'
 
 

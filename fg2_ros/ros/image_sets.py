@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What one camera, or several at once, have taken: each image once, whichever topic brings it."""
+"""Images of one camera, or of several at the same time; each once, by whichever transport."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A pose that somebody knows, in whichever frame, as a pose in the map."""
+"""An initial pose, given in any frame, as a pose in the map."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the node listens to: subscriptions that no message can break, their rates, their clock."""
+"""The node's subscriptions: callbacks that cannot raise, message rates, and stamps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Input(NamedTuple):
 
     :param take: called with each message; a ValueError says why it cannot be used.
     :param carries_time: whether its stamps are those of the sensors' clock, one after the other.
-    :param name: under which it is told of; '' for that of the topic.
+    :param name: in diagnostics; '' for that of the topic.
     :param is_image: whether `take` wants a `SerializedImage`.
     """
 
@@ -58,7 +58,7 @@ class Inputs:
     """
     The subscriptions of a configured node.
 
-    :param health: is told of messages that cannot be used.
+    :param health: gets a report of messages that cannot be used.
     :param start_again: called with the reason when the stamps of a topic go far back.
     """
 
@@ -104,19 +104,19 @@ class Inputs:
         return {f'{topic} stamps behind those of images [s]': f'{seconds:.2f}'
                 for topic, seconds in self._clocks.behind_s().items()}
 
-    def _guarded(self, listened: Input) -> Callable[[Any], None]:
-        """Return a callback that no message can make raise, for that would end the node."""
-        topic = listened.name or listened.topic
+    def _guarded(self, source: Input) -> Callable[[Any], None]:
+        """Return a callback that never raises: an exception in it would end the node."""
+        topic = source.name or source.topic
         arrivals = self.arrivals[topic]
 
         def guarded(message: Any) -> None:
             began_s = time.thread_time()
             arrivals.note()
             try:
-                if listened.is_image:
-                    message = SerializedImage(listened.kind, message)
-                self._notice_stamp(listened, message)
-                listened.take(message)
+                if source.is_image:
+                    message = SerializedImage(source.kind, message)
+                self._check_stamp(source, message)
+                source.take(message)
             except (ValueError, ImageryError) as error:
                 self._health.trouble(topic, str(error), once=True, may_pass=True)
             except Exception:
@@ -124,16 +124,16 @@ class Inputs:
             self.callbacks_ms.append(1e3 * (time.thread_time() - began_s))
         return guarded
 
-    def _notice_stamp(self, listened: Input, message: Any) -> None:
+    def _check_stamp(self, source: Input, message: Any) -> None:
         """
-        Compare clocks, and start again if a sender's go far back: it has been started again.
+        Compare clocks, and start again if the stamps of a topic go far back.
 
         :raises ValueError: if the message has no stamp, or one that cannot be.
         """
-        stamp_ns, topic = conversions.stamp_ns(message.header.stamp), listened.topic
-        if listened.is_image:
+        stamp_ns, topic = conversions.stamp_ns(message.header.stamp), source.topic
+        if source.is_image:
             self._clocks.note_image(stamp_ns)
-        if not listened.carries_time:
+        if not source.carries_time:
             return
         if back_s := self._stamps.note(topic, stamp_ns):
             self._start_again(f'the stamps of {topic} went back by {back_s:.1f} s')

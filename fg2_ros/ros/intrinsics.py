@@ -36,7 +36,7 @@ class Intrinsics:
         self._newest: CameraInfo | None = None
         self._scaled: dict[tuple[int, int], Calibration] = {}
 
-    def hear(self, message: CameraInfo) -> None:
+    def update(self, message: CameraInfo) -> None:
         """
         Remember a calibration.
 

@@ -37,7 +37,7 @@ from fg2_ros.ros.loading import Loaded
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.other_origins import OtherOrigins
 from fg2_ros.ros.outputs import LATCHED_QOS, Outputs
-from fg2_ros.ros.pipeline import CameraImage, OVERTAKEN, Pipeline
+from fg2_ros.ros.pipeline import CameraImage, OUTDATED, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import Worker
 from fg2_ros.tracker.results import TrackedPose
@@ -56,10 +56,10 @@ STAMP_BELIEVED_NS = 10 * 10 ** 9  # an initial pose that is older, or of another
 
 
 class Arrival(NamedTuple):
-    """What the cameras took at one time, with what is known only on its arrival."""
+    """Images of one time, with the time and the epoch of their arrival."""
 
     image: ImageSet
-    epoch: int  # grows whenever what was seen before counts no more
+    epoch: int  # grows with each reset, so that poses of earlier images are dropped
     monotonic_s: float
 
 
@@ -83,7 +83,7 @@ class Localization:
     """
     Follows the vehicle.
 
-    Callbacks only note what arrived; one worker thread does what takes time.
+    Callbacks only store what arrived; one worker thread does the rest.
 
     :param parts: closed with it.
     """
@@ -96,35 +96,35 @@ class Localization:
         self._broadcast_timer: Timer | None = None
         self._was_lost = True  # since the last pose
         self._epoch = 0
-        self._epoch_lock = threading.Lock()  # a pose is of the epoch it is published in
+        self._epoch_lock = threading.Lock()  # keeps a pose and its epoch together
         self._is_paused = False
         self.inputs = Inputs(node, health, self.start_again)
         self.other_origins = OtherOrigins(node, parts.settings.map_frame)
-        self._images = ImageInputs(node, parts.settings.camera, self._hear_images)
+        self._images = ImageInputs(node, parts.settings.camera, self._on_images)
 
     def listen(self) -> None:
         """Listen to the sensors; images are worked on only between `start` and `stop`."""
         if self.parts.pipeline.map_frame is not None:
-            self._tell_datum(self.parts.pipeline.map_frame)
-        self.inputs.listen(self._listened())
+            self._announce_datum(self.parts.pipeline.map_frame)
+        self.inputs.listen(self._topics())
 
-    def _listened(self) -> list[Input]:
-        """Return what is listened to."""
+    def _topics(self) -> list[Input]:
+        """Return the topics to subscribe to."""
         pipeline = self.parts.pipeline
         inputs = [
-            *self._images.listened(),
-            Input(NavSatFix, 'fix', self._hear_fix),
+            *self._images.image_topics(),
+            Input(NavSatFix, 'fix', self._on_fix),
             Input(Odometry, 'odom', pipeline.add_odometry),
-            Input(Imu, 'imu', self._hear_imu),
+            Input(Imu, 'imu', self._on_imu),
             Input(QuaternionStamped, 'heading', pipeline.add_heading),
             Input(PoseWithCovarianceStamped, 'heading_pose', pipeline.add_heading_pose),
             Input(NavSatFix, 'fix_second', pipeline.add_second_fix),
-            Input(PoseWithCovarianceStamped, 'initialpose', self._hear_initial_pose,
+            Input(PoseWithCovarianceStamped, 'initialpose', self._on_initial_pose,
                   INITIAL_POSE_QOS, carries_time=False),
-            Input(NavSatFix, 'datum', self.other_origins.hear_datum, LATCHED_QOS,
+            Input(NavSatFix, 'datum', self.other_origins.on_datum, LATCHED_QOS,
                   carries_time=False)]
         if pipeline.cameras.need_info:
-            inputs += self._images.calibrations(pipeline.cameras.intrinsics)
+            inputs += self._images.calibration_topics(pipeline.cameras.intrinsics)
         return inputs
 
     def start(self) -> None:
@@ -155,8 +155,8 @@ class Localization:
         """Return how many images a newer one has replaced before they were worked on."""
         return self._worker.mailbox.dropped if self._worker is not None else 0
 
-    def state_of_inputs(self) -> dict[str, str]:
-        """Return for diagnostics what else is to be said of the inputs."""
+    def input_diagnostics(self) -> dict[str, str]:
+        """Return what diagnostics show of the inputs besides their rates."""
         settings, tracker = self.parts.settings, self.parts.pipeline.tracker
         now_ns, (offset_m, turn_rad) = self.inputs.now_ns(), tracker.offsets()
         values = {
@@ -182,11 +182,11 @@ class Localization:
 
     # Callbacks: nothing here may take time -----------------------------------------------------
 
-    def _hear_images(self, images: ImageSet) -> None:
+    def _on_images(self, images: ImageSet) -> None:
         if self._worker is not None and not self._is_paused:
             self._worker.mailbox.put(Arrival(images, self._epoch, time.monotonic()))
 
-    def _hear_fix(self, message: NavSatFix) -> None:
+    def _on_fix(self, message: NavSatFix) -> None:
         before = self.parts.pipeline.map_frame
         self.parts.pipeline.add_fix(message)
         frame = self.parts.pipeline.map_frame
@@ -194,10 +194,10 @@ class Localization:
             if before is not None:
                 self._node.get_logger().warning(
                     'the first fixes were wrong, as the later ones show: the datum moves')
-            self._tell_datum(frame)
+            self._announce_datum(frame)
             self.parts.outputs.publish_datum(frame)
 
-    def _hear_imu(self, message: Imu) -> None:
+    def _on_imu(self, message: Imu) -> None:
         try:
             self.parts.pipeline.add_imu(message)
         except conversions.NoHeading as error:
@@ -205,7 +205,7 @@ class Localization:
         else:
             self._health.note('IMU', '')
 
-    # What an operator asks for -----------------------------------------------------------------
+    # Requests of an operator -------------------------------------------------------------------
 
     def reset(self) -> str:
         """Forget all that was heard and seen, but not the datum; return what was done."""
@@ -231,8 +231,8 @@ class Localization:
         self._worker.mailbox.clear()
         return 'paused: no image is taken; GNSS and odometry are still listened to'
 
-    def _hear_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        """Start from a pose that somebody knows, as RViz sends it; say each time what came."""
+    def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """Start from a given pose, as RViz sends it, and log each time what came of it."""
         try:
             self._search_at(message)
         except ValueError as error:
@@ -271,13 +271,13 @@ class Localization:
             self._move_origin(settings.datum)
 
     def _move_origin(self, datum: tuple) -> None:
-        """Put the origin of the map elsewhere: all that was in the map counts no more."""
+        """Move the origin of the map, and forget everything that was in the map."""
         frame = self.parts.pipeline.set_datum(*datum) if datum else None
         if frame is None:
             self.parts.pipeline.drop_datum()
         self.start_again('the datum has changed')
         if frame is not None:
-            self._tell_datum(frame)
+            self._announce_datum(frame)
             self.parts.outputs.publish_datum(frame)
 
     # Time --------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ class Localization:
 
     @contextmanager
     def _new_epoch(self) -> Iterator[None]:
-        """Let what was seen so far count no more; the next pose may be anywhere."""
+        """Invalidate images that are being processed; the next pose may be anywhere."""
         with self._epoch_lock:
             self._epoch += 1
             yield
@@ -309,7 +309,7 @@ class Localization:
         if complaint:
             self._health.trouble('datum', complaint)
 
-    def _tell_datum(self, frame: MapFrame) -> None:
+    def _announce_datum(self, frame: MapFrame) -> None:
         latitude_deg, longitude_deg = frame.datum
         self._health.notes['datum'] = f'{latitude_deg:.8f}, {longitude_deg:.8f}'
         self._node.get_logger().info(
@@ -350,7 +350,7 @@ class Localization:
         with self._epoch_lock:
             frame = self.parts.pipeline.map_frame
             if arrival.epoch != self._epoch or frame is None:
-                raise Rejected('order', OVERTAKEN)
+                raise Rejected('order', OUTDATED)
             if self.parts.settings.publish_tf:
                 self._correct(header.stamp, pose.base, odometry.pose)
             self.parts.outputs.publish_pose(
@@ -367,7 +367,7 @@ class Localization:
             outputs.broadcast(now_ns, since=stamp)
 
     def _show(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:
-        """Publish what people look at."""
+        """Publish the pictures for RViz and Foxglove."""
         outputs, pipeline = self.parts.outputs, self.parts.pipeline
         try:
             found = pipeline.explain(image, pose.base) if outputs.want_matches else None

@@ -40,7 +40,7 @@ from fg2_ros.ros.qos import advertise
 from fg2_ros.ros.services import Services
 from fg2_ros.ros.transforms import Transforms
 from fg2_ros.ros.transitions import refuse_impossible_transitions
-from fg2_ros.ros.worker import is_at_work, keep_memory, spare_from_collection
+from fg2_ros.ros.worker import exclude_from_garbage_collection, is_busy, keep_memory
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
 from rclpy.duration import Duration
@@ -152,14 +152,14 @@ class FG2Node(LifecycleNode):
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
                           on_clock_change=False),
             post_callback=lambda _: self._made.start_again('the ROS clock went back'))
-        spare_from_collection()
+        exclude_from_garbage_collection()
 
     def _make_parts(self, settings: NodeSettings) -> Parts:
         """Return all parts; if one cannot be made, what the others hold is given back."""
         with ExitStack() as made:
             loaded = made.enter_context(closing(self._load(settings)))
             transforms = made.enter_context(closing(
-                Transforms(self, broadcasts=settings.publish_tf, tell=self._tell_of_transform)))
+                Transforms(self, broadcasts=settings.publish_tf, warn=self._warn_of_transform)))
             outputs = made.enter_context(closing(Outputs(self, settings, transforms)))
             topics = resolved_topics(self, settings.camera)
             parts = Parts(settings, loaded, transforms, outputs,
@@ -167,7 +167,7 @@ class FG2Node(LifecycleNode):
             made.pop_all()
         return parts
 
-    def _tell_of_transform(self, sentence: str) -> None:
+    def _warn_of_transform(self, sentence: str) -> None:
         self._health.trouble('tf', sentence, once=True)
 
     def _start(self) -> None:
@@ -237,7 +237,7 @@ class FG2Node(LifecycleNode):
         self._diagnostics.publish(self._health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),
             made.inputs.arrivals if made else {},
-            made.state_of_inputs() if made else {},
+            made.input_diagnostics() if made else {},
             made.parts.loaded.imagery.status() if made else None))
 
 
@@ -267,7 +267,7 @@ def main(args: list[str] | None = None) -> None:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-        if is_at_work():  # on an image, and nothing can interrupt torch
+        if is_busy():  # on an image, and nothing can interrupt torch
             sys.stderr.flush()
             os._exit(0)
         gc.freeze()  # or else the interpreter searches all of torch for garbage before it ends

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Does anybody place the origin of the map elsewhere? Seen on /tf_static and a datum topic."""
+"""Other nodes that place the map's origin elsewhere, by /tf_static or the topic datum."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ class OtherOrigins:
     """
 
     def __init__(self, node: Node, map_frame_id: str):
-        """Listen to /tf_static; what is on the topic ``datum`` is told by `hear_datum`."""
+        """Listen to /tf_static; `on_datum` takes what the topic ``datum`` brings."""
         self._node, self._map_frame_id = node, map_frame_id
         self._datum: NavSatFix | None = None
         self._map_from: dict[str, np.ndarray] = {}  # (4, 4), by the name of the other frame
         self._subscription = subscribe(
-            node, TFMessage, '/tf_static', self._hear_tf, STATIC_TF_QOS)
+            node, TFMessage, '/tf_static', self._on_tf, STATIC_TF_QOS)
 
     def close(self) -> None:
         """Listen no more."""
         self._node.destroy_subscription(self._subscription)
 
-    def hear_datum(self, message: NavSatFix) -> None:
-        """Note what the topic ``datum`` says."""
+    def on_datum(self, message: NavSatFix) -> None:
+        """Remember the origin that the topic ``datum`` names."""
         self._datum = message
 
-    def _hear_tf(self, message: TFMessage) -> None:
+    def _on_tf(self, message: TFMessage) -> None:
         for each in message.transforms:
             parent, child = each.header.frame_id, each.child_frame_id
             if parent == self._map_frame_id:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Everything the node publishes about poses, in one place, with one stamp."""
+"""The node's publishers of poses, transforms and pictures."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Outputs:
     def publish_pose(self, stamp: Time, pose: TrackedPose, odometry: OdometryPose,
                      frame: MapFrame, altitude: conversions.Altitude | None) -> None:
         """
-        Publish the image's own measurement, and where base_link is by all that is known.
+        Publish the image's own measurement, and the belief.
 
         :param stamp: of the image, passed on bit by bit.
         :param odometry: at the same stamp; height and tilt are passed on.
@@ -144,22 +144,22 @@ class Outputs:
 
     @property
     def are_pictures_due(self) -> bool:
-        """Whether anybody looks at pictures, and the next are due."""
+        """Whether pictures have a subscriber, and the next are due."""
         return time.monotonic() >= self._next_pictures_s and any(
             map(is_watched, (self.matches, self.markers, self.path, self.aerial)))
 
     @property
     def want_matches(self) -> bool:
-        """Whether anybody looks at matches, which take as long as localizing an image alone."""
+        """Whether matches have a subscriber; they take as long as localizing an image alone."""
         return is_watched(self.matches) or is_watched(self.markers)
 
     def publish_pictures(self, header: Header, image: np.ndarray, patch: AerialPatch,
                          estimate: Estimate | None) -> None:
         """
-        Publish what people look at; the next are due by `matches_rate_hz`.
+        Publish the pictures for RViz and Foxglove; the next are due by `matches_rate_hz`.
 
         :param header: of the image.
-        :param estimate: with the matches; None if nobody looks at them.
+        :param estimate: with the matches; None without a subscriber of them.
         """
         self._next_pictures_s = time.monotonic() + 1 / self._settings.matches_rate_hz
         in_map = Header(stamp=header.stamp, frame_id=self._settings.map_frame)
@@ -177,5 +177,5 @@ class Outputs:
 
 
 def is_watched(publisher: LifecyclePublisher) -> bool:
-    """Return whether anybody listens."""
+    """Return whether there is a subscriber."""
     return publisher.get_subscription_count() > 0

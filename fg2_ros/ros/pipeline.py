@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From messages to poses of base_link without a node: what the node and `fg2 replay` share."""
+"""From messages to poses of base_link without a node, for the node and for `fg2 replay`."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     from fg2_ros.localizer import Estimate
 
 SHOWN_M, SHOWN_RAD = 1.0, 0.1  # of the prior by which an image's matches are shown
-OVERTAKEN = 'time jumped back, or a new search began, while an image was worked on'
+OUTDATED = 'time jumped back, or a new search began, while an image was worked on'
 
 
 class Pipeline:
     """
-    Takes the messages of a vehicle and tracks it from image to image.
+    Feeds the tracker with a vehicle's messages, and tracks it from image to image.
 
     Messages may be added from one thread while another one tracks.
 
-    :param mounts: asked whenever a sensor's place on the vehicle is needed.
+    :param mounts: source of the sensors' mounts.
     :param topics: of the images, if they have other names than the settings say.
     :raises ValueError: if settings make no sense.
     """
@@ -140,7 +140,7 @@ class Pipeline:
         self._loaded.localizer.request_imagery(position.latitude_deg, position.longitude_deg)
 
     def _begin_elsewhere(self, position: Position) -> None:
-        """Drop what the first fixes, which were wrong, have led to, unless there were poses."""
+        """Drop what the first, wrong fixes have led to, unless there were poses."""
         with self._datum_lock:
             if self._has_posed:
                 return
@@ -167,7 +167,7 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         _, base_from_imu = self.mount_of(message.header.frame_id)
-        self.cameras.attitude.hear(message, base_from_imu)
+        self.cameras.attitude.add(message, base_from_imu)
         self.headings.add('imu', conversions.stamp_ns(message.header.stamp), Yaw(
             *conversions.heading_from_imu(message, self._settings.sensors, base_from_imu)))
 
@@ -188,7 +188,7 @@ class Pipeline:
         :raises ValueError: if it is unusable.
         """
         pose = message.pose
-        if conversions.is_left_out(pose.pose.orientation, pose.covariance):
+        if conversions.is_unset(pose.pose.orientation, pose.covariance):
             raise ValueError('the pose has the identity for its orientation and a covariance of '
                              'zeros, which is what is left in if there is none: no heading')
         self._add_heading('heading_pose', message.header, conversions.heading_of(
@@ -232,9 +232,9 @@ class Pipeline:
 
     def track(self, image: CameraImage) -> TrackedPose:
         """
-        Follow the vehicle to an image and return where it is.
+        Update the tracker with an image and return the pose at its stamp.
 
-        :raises Rejected: if nothing can be said of it, or not with confidence.
+        :raises Rejected: if there is no pose that may be published.
         """
         frame, plan = self.map_frame, self.tracker.search(
             image.stamp_ns, image.base_from_camera)
@@ -252,7 +252,7 @@ class Pipeline:
         try:
             result = self.tracker.update(image.stamp_ns, observation)
         except ValueError:
-            raise Rejected('order', OVERTAKEN) from None
+            raise Rejected('order', OUTDATED) from None
         if isinstance(result, Rejection):
             raise rejected(result)
         return self._settled(with_sound_covariances(result), frame)

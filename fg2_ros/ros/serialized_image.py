@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Images as they come, unpacked by whoever looks at them."""
+"""Serialized image messages, of which only the header is read on arrival."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Stamps of topics that jump: one odd message is left out, a clock that was set begins anew."""
+"""Stamps that jump: a single outlier is rejected, a sender that restarts is noticed."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Stamps:
 
     def note(self, topic: str, stamp_ns: int) -> float:
         """
-        Take a message's stamp down.
+        Record the stamp of a message.
 
-        :return: by how many seconds the topic has gone back, if far enough to begin anew; else 0.
+        :return: by how many seconds the topic has gone back, if far enough for a restart; else 0.
         :raises ValueError: if the message is not to be used: it has no stamp, or it is far ahead
-            of those before and no other has said the same.
+            of those before it and the one before was not.
         """
         if stamp_ns <= 0:
             raise ValueError(f'a message on {topic} has no stamp and is not used')

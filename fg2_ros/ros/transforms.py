@@ -54,15 +54,15 @@ class Transforms:
 
     :param node: the node whose executor hears /tf.
     :param broadcasts: whether map -> odom is ours to broadcast.
-    :param tell: called with a sentence on transforms that cannot be used.
+    :param warn: called with a sentence on transforms that cannot be used.
     :raises ValueError: if a parameter says what is no QoS of /tf or /tf_static.
     """
 
     def __init__(self, node: LifecycleNode, broadcasts: bool,
-                 tell: Callable[[str], None] = lambda sentence: None):
+                 warn: Callable[[str], None] = lambda sentence: None):
         """Start to listen."""
         self._node = node
-        self._buffer = GuardedBuffer(tell)
+        self._buffer = GuardedBuffer(warn)
         self._listener = TransformListener(
             self._buffer, node, spin_thread=False,
             qos=subscription_qos(node, TFMessage, '/tf', TF_QOS),
@@ -114,9 +114,9 @@ class Transforms:
 
     def _lacking(self, odom_frame: str, base_frame: str, stamp_ns: int) -> str:
         """Return why odom -> base_link is not known at a stamp, as far as that can be told."""
-        if wrong := self._buffer.what_is_wrong(odom_frame, base_frame):
+        if wrong := self._buffer.problem_between(odom_frame, base_frame):
             return wrong
-        ahead_s = self._buffer.is_ahead_by_s(base_frame, stamp_ns)
+        ahead_s = self._buffer.ahead_s(base_frame, stamp_ns)
         if abs(ahead_s) < CLOCKS_DIFFER_S:
             return 'is the odometry running?'
         return (f'the newest {odom_frame} -> {base_frame} is dated {abs(ahead_s):.1f} s '
@@ -172,7 +172,7 @@ def mount_in(buffer: GuardedBuffer, base_frame: str,
         found = buffer.lookup_transform(base_frame, sensor_frame, Time())
     except TransformException as error:
         raise NoTransform(f'no transform {base_frame} -> {sensor_frame}: ' + (
-            buffer.what_is_wrong(base_frame, sensor_frame)
+            buffer.problem_between(base_frame, sensor_frame)
             or 'publish the mount of that sensor on /tf_static')) from error
     return _translation(found), _quaternion(found)
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where sensors sit on the vehicle, by the names of frames that their messages give."""
+"""Mounts of the sensors on the vehicle, by the frames that their messages name."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FOOTPRINT = 'base_footprint'  # below base_link (REP-120): the same in the plane
 
 class VehicleMounts:
     """
-    The mounts on a vehicle.
+    The mounts of the sensors on a vehicle.
 
-    :param mounts: asked whenever one is needed.
+    :param mounts: source of the transforms, asked each time.
     :param base_frame: the vehicle's.
     """
 
     def __init__(self, mounts: Mounts, base_frame: str):
-        """Ask nothing yet."""
+        """Look nothing up yet."""
         self._mounts, self._base_frame = mounts, base_frame
 
     def of_sensor(self, frame: str) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +44,7 @@ class VehicleMounts:
 
     def of_odometry(self, frame: str) -> tuple[np.ndarray, np.ndarray]:
         """
-        Return where the frame is that moves as an odometry says.
+        Return the mount of the frame whose motion an odometry describes.
 
         :raises ValueError: if it is not known.
         """

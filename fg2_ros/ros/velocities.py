@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The velocity of odometry whose driver leaves it at zero."""
+"""Velocities from the poses of odometry whose driver leaves the twist at zero."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ LONGEST_S = 1.0
 
 class Velocities:
     """
-    Fills in velocities from step to step while a driver gives none.
+    Differentiates poses as long as a driver gives no velocity.
 
     Without them the tracker could not tell a jump from a drive.
     """
 
     def __init__(self) -> None:
-        """Start with nothing heard."""
+        """Start empty."""
         self.clear()
 
     def clear(self) -> None:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A letter box for one letter, the one thread that reads it, and its memory."""
+"""A mailbox for the newest item, the worker thread that empties it, and its memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEPT_BYTES, LARGEST_KEPT_BYTES = 2 ** 28, 2 ** 25  # in all, and as one block: g
 
 def keep_memory() -> None:
     """
-    Let the matrices of one image serve the next; called before there are threads.
+    Reuse the memory of one image for the next; call it before threads are started.
 
     By default glibc gives the large blocks of a thread back to the system at once, which then
     clears page after page anew. Other C libraries are left as they are.
@@ -41,18 +41,18 @@ def keep_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def spare_from_collection() -> None:
+def exclude_from_garbage_collection() -> None:
     """
-    Leave what there is now out of every search for garbage, until `gc.unfreeze`.
+    Exclude all current objects from garbage collection, until `gc.unfreeze`.
 
-    The libraries of a network are some hundred thousand objects; to search them takes a fifth of a
-    second, in which no thread goes on: no transform is broadcast and no message is heard.
+    The libraries of a network are some hundred thousand objects; collecting takes a fifth of a
+    second, in which no other thread runs: no transform is broadcast, no message is received.
     """
     gc.collect()
     gc.freeze()
 
 
-def is_at_work() -> bool:
+def is_busy() -> bool:
     """Return whether a worker has not ended."""
     return any(thread.name == NAME for thread in threading.enumerate())
 

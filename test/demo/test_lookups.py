@@ -34,8 +34,8 @@ def test_lookups_at_the_newest_odometry():
     lookups = Lookups()
     for second in range(1, 6):
         if second in (2, 3):
-            lookups.hear(transform('map', 'odom', second + 1, 0.5))
-        lookups.hear(transform('odom', 'base_link', second, 2.0 * second))
+            lookups.add(transform('map', 'odom', second + 1, 0.5))
+        lookups.add(transform('odom', 'base_link', second, 2.0 * second))
     truth = {second * 10 ** 9: Pose2(2.0 * second, 0.0, 0.0) for second in range(1, 9)}
     assert list(lookups.places.values()) == [None, (6.5, 0.0), (8.5, 0.0), None]
     assert lookups.figures(truth) == {

@@ -36,7 +36,7 @@ from fg2_ros.solver import sampling
 from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.pose import Solution, solve_pose
 from fg2_ros.solver.ransac import PoseGate, RansacSettings
-from fg2_ros.tracker.inputs import Look, SearchPlan
+from fg2_ros.tracker.inputs import SearchPlan
 import numpy as np
 import pytest
 import torch
@@ -135,7 +135,7 @@ def uploads(monkeypatch):
         raise Arrived
     monkeypatch.setattr(Matcher, 'uploaded', noting)
     monkeypatch.setattr(Solution, 'cpu', arriving)
-    monkeypatch.setattr(observer, '_at_home', arriving)
+    monkeypatch.setattr(observer, '_on_host', arriving)
     return made
 
 
@@ -163,19 +163,19 @@ def test_the_matcher_uploads_only_and_waits_for_the_pose(camera, uploads):
 
 @pytest.mark.usefixtures('as_on_a_gpu')
 @torch.no_grad()
-def test_the_observer_waits_for_nothing_before_all_looks_are_on_their_way(uploads):
-    """Two headings, a fine and a wide look at each: a patch, two rolled images, four windows."""
+def test_the_observer_waits_for_nothing_before_all_grids_are_queued(uploads):
+    """Two headings, a fine and a wide grid at each: a patch, two rolled images, four windows."""
     config = CONFIGS['sim']
     watching = Observer(Matcher(
         optimise_for_inference(FG2Network(config)), orthophoto(), LocalizerSettings()))
     image = np.zeros((*config.ground_image_hw, 3), np.uint8)
     seen = np.ones(config.ground_image_hw, bool)
-    looks = tuple(
-        Look(PoseGrid(Pose2(1.0, 2.0, yaw), config.cell_m / parts, 0.05, (3, 5, 5)))
+    grids = tuple(
+        PoseGrid(Pose2(1.0, 2.0, yaw), config.cell_m / parts, 0.05, (3, 5, 5))
         for yaw in (0.3, 0.3 + math.pi) for parts in (2, 1))
     with NoCopying(), NoWaiting(), pytest.raises(Arrived):
         watching.observe(
-            GivenImage(image, None, seen), FRAME, SearchPlan(looks), Pose2(0.0, 0.0, 0.0))
+            GivenImage(image, None, seen), FRAME, SearchPlan(grids), Pose2(0.0, 0.0, 0.0))
     heading = [image.shape, seen.shape, (1, 3), (1, 3)]
     assert uploads == [(*config.aerial_image_hw, 3), *heading, *heading]
 

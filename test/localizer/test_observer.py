@@ -77,7 +77,7 @@ def test_the_peak_is_a_pinhole_camera_too(yaw):
     assert abs(wrap_angle(pose.yaw - yaw)) < math.radians(4.0)
 
 
-def test_looks_can_be_compared():
+def test_grids_can_be_compared():
     """Of four headings and two places the right ones have the greatest likelihood."""
     grids = [grid_at(4.0 + east_m, -7.0, 0.3 + turn) for east_m in (0.0, 25.0)
              for turn in (0.0, math.pi / 2, math.pi, -math.pi / 2)]
@@ -87,7 +87,7 @@ def test_looks_can_be_compared():
     assert best[0] > 2 * max(best[1:])
 
 
-def test_one_view_serves_all_looks_at_one_heading_and_patch():
+def test_one_view_serves_all_grids_at_one_heading_and_patch():
     """The aerial patch is described once; a fine and a wide grid get the same."""
     network = TruthfulNetwork((4.0, -7.0))
     fine, wide = observed(

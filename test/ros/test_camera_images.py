@@ -95,7 +95,7 @@ def test_the_tilt_of_the_vehicle_is_taken_out_unless_that_is_switched_off(with_i
     mount, tilt = rotation3(math.pi, 0, 0.5), rotation3(math.radians(8), math.radians(-6), 0)
     taken = picture(DIRECTIONS, tilt @ mount)
     one = cameras(Mounts(camera=mount), level_with_imu=with_imu)
-    one.attitude.hear(imu(rotation3(0, 0, math.radians(yaw_deg)) @ tilt), LEVEL_BODY)
+    one.attitude.add(imu(rotation3(0, 0, math.radians(yaw_deg)) @ tilt), LEVEL_BODY)
     image = one.image_of(message(taken))
     shape = image.image.shape[:2]
     expected = picture(pixel_directions(shape[1], shape[0]),
@@ -106,7 +106,7 @@ def test_the_tilt_of_the_vehicle_is_taken_out_unless_that_is_switched_off(with_i
 
 def test_a_level_panorama_is_not_touched():
     one = cameras()
-    one.attitude.hear(imu(rotation3(math.radians(0.5), 0, 1.0)), LEVEL_BODY)
+    one.attitude.add(imu(rotation3(math.radians(0.5), 0, 1.0)), LEVEL_BODY)
     sphere = colour(DIRECTIONS)
     np.testing.assert_array_equal(one.image_of(message(sphere)).image, sphere)
 
@@ -165,7 +165,7 @@ def test_an_imu_that_knows_no_orientation_says_nothing(change):
 def test_attitude_is_that_of_the_images_stamp():
     attitude = Attitude()
     for index in range(11):
-        attitude.hear(imu(rotation3(0.02 * index, 0, 1.0), at(1.0 + 0.01 * index)), LEVEL_BODY)
+        attitude.add(imu(rotation3(0.02 * index, 0, 1.0), at(1.0 + 0.01 * index)), LEVEL_BODY)
     found = attitude.level_from_base(stamp_ns(at(1.055)))
     np.testing.assert_allclose(found, rotation3(0.11, 0, 0), atol=1e-4)
     found = attitude.level_from_base(stamp_ns(at(1.15)))
@@ -199,7 +199,7 @@ def rays_picture(turn):
     ('/camera/image_raw', 'yes', False), ('/camera/image_rect', 'no', True)])
 def test_distorted_images_are_rectified_once(topic, rectified, is_changed):
     one = cameras(is_pinhole=True, heard=(topic,), rectified=rectified)
-    one.intrinsics[0].hear(info((-0.4, 0.1, 0.0, 0.0, 0.0)))
+    one.intrinsics[0].update(info((-0.4, 0.1, 0.0, 0.0, 0.0)))
     rgb = rays_picture(rotation3(-math.pi / 2, 0, -math.pi / 2))
     image = one.image_of(message(rgb))
     assert np.array_equal(image.image, rgb) != is_changed
@@ -217,7 +217,7 @@ def test_a_ring_of_cameras_is_one_panorama_around_their_middle():
         one.image_of(ImageSet(images))
     assert error.value.kind == 'camera_info'
     for each in one.intrinsics:
-        each.hear(info())
+        each.update(info())
     image = one.image_of(ImageSet(images))
     height = len(image.image)
     assert image.base_from_camera == (1.0, 2.0, 0.0)

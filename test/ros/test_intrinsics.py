@@ -36,7 +36,7 @@ def calibration(p=RECTIFIED, k=RAW, width=320, height=240, roi=(0, 0, 0, 0)):
 def heard(info, width=320, height=240):
     """Return fx, fy, cx, cy of an image after a calibration was heard."""
     intrinsics = Intrinsics()
-    intrinsics.hear(info)
+    intrinsics.update(info)
     matrix = intrinsics.of(width, height).matrix
     assert matrix[2].tolist() == [0, 0, 1] and matrix[0, 1] == matrix[1, 0] == 0
     return [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]
@@ -67,9 +67,9 @@ def test_intrinsics_follow_the_crop():
 def test_no_calibration(broken):
     """What an uncalibrated camera sends is refused, and an earlier calibration stays."""
     intrinsics = Intrinsics()
-    intrinsics.hear(calibration())
+    intrinsics.update(calibration())
     with pytest.raises(ValueError, match='not that of a calibrated camera'):
-        intrinsics.hear(broken)
+        intrinsics.update(broken)
     assert intrinsics.of(320, 240).matrix[0, 0] == 200
     with pytest.raises(ValueError, match='there was no camera_info yet'):
         Intrinsics().of(320, 240)

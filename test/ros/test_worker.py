@@ -19,13 +19,13 @@ import sys
 from test.helpers.processes import run_to_its_end
 import threading
 
-from fg2_ros.ros.worker import is_at_work, Worker
+from fg2_ros.ros.worker import is_busy, Worker
 import pytest
 
 BLOCKS_IN_A_THREAD = """
-import resource, sys, threading
-import numpy as np
 from fg2_ros.ros.worker import keep_memory
+import numpy as np
+import resource, sys, threading
 
 def page_faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -67,6 +67,6 @@ def test_worker_that_nobody_can_interrupt_is_not_waited_for_without_end():
     worker = Worker(process)
     worker.mailbox.put('an image')
     assert entered.wait(60.0)
-    assert not worker.stop(patience_s=0.01) and is_at_work()
+    assert not worker.stop(patience_s=0.01) and is_busy()
     proceed.set()
-    assert worker.stop() and not is_at_work()
+    assert worker.stop() and not is_busy()
