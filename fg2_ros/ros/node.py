@@ -96,7 +96,10 @@ class FG2Node(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to publish and to take images."""
         super().on_activate(state)
-        return self._transition('activate', 'active', self._start, self._stop)
+        result = self._transition('activate', 'active', self._start, self._stop)
+        if result != _SUCCESS:
+            super().on_deactivate(state)
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish the image at hand; GNSS and odometry are still listened to."""
