@@ -34,6 +34,7 @@ from fg2_ros.localizer.settings import LocalizerSettings
 from fg2_ros.localizer.views import GivenImage
 from fg2_ros.network import FG2Config, FG2Network
 from fg2_ros.network.inference import compile_for_inference, optimise_for_inference, share_backbone
+from fg2_ros.network.kept import keep_descriptors
 from fg2_ros.network.weights import (
     is_same_file, load_network, read_metadata, usable_device, usable_precision)
 from fg2_ros.settings import SHIPPED_WEIGHTS
@@ -88,7 +89,8 @@ class Localizer:
             cls, weights: str | Path = SHIPPED_WEIGHTS, imagery: Imagery | None = None,
             map_frame: MapFrame | None = None, device: str = 'auto', precision: str = 'fp32',
             settings: LocalizerSettings = LocalizerSettings(),
-            orientation_weights: str | Path | None = None, compiled: bool = False) -> Localizer:
+            orientation_weights: str | Path | None = None, compiled: bool = False,
+            kept_in: Path | None = None) -> Localizer:
         """
         Return a localizer with the network of a weights file, by default the package's own.
 
@@ -99,6 +101,8 @@ class Localizer:
             be the same file. None: images without a prior heading are refused.
         :param compiled: let `torch.compile` translate the networks when they first run, which
             takes a minute; pays off on a GPU.
+        :param kept_in: folder that keeps what the network makes of images, for when the same ones
+            come again.
         :raises ValueError: if a file, the device or the precision cannot be used.
         """
         place = usable_device(device)
@@ -114,6 +118,8 @@ class Localizer:
         if compiled:
             for used in {network, orientation or network}:
                 compile_for_inference(used)
+        if kept_in is not None:
+            keep_descriptors(network, kept_in)
         return cls(
             network, imagery or NoImagery(), map_frame, settings, metadata, orientation)
 

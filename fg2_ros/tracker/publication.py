@@ -72,8 +72,23 @@ class PublicationTest:
         odds = log_odds(base, images, self.settings.calibration)
         odds -= CONTRADICTION_PENALTY * len(self._contradictions)
         if self.searched:
-            odds -= self._surprise(stamp_ns, base)
+            odds -= self.surprise(stamp_ns, base)
         return float(expit(odds))
+
+    def surprise(self, stamp_ns: int, base: Pose2) -> float:
+        """
+        Return the log-odds that a place needs in addition before it is first published.
+
+        The more places are searched, the likelier it is that one agrees by chance; and a place is
+        the less likely, the further it is from GNSS.
+        """
+        chances = math.log(max(self.searched / USUAL_BOXES, 1.0))
+        offset = self._inputs.offset_m(stamp_ns, base)
+        if offset is None:
+            return chances
+        sigmas = float(np.hypot(*offset[0])) / offset[1]
+        excess = 0.5 * (sigmas ** 2 - USUAL_GNSS_SIGMAS ** 2)
+        return chances + float(np.clip(excess, 0, CONTRADICTION_PENALTY))
 
     def rejection_of(self, state: BeliefState, belief: Belief, mode: Mode, valid_share: float,
                      recent: list[Recent]) -> tuple[str, str] | None:
@@ -122,21 +137,6 @@ class PublicationTest:
         """Return whether much of what the last images show is not found in the imagery."""
         lack = self.settings.calibration.compared(np.array(state.features))[-1]
         return bool(lack >= MAX_LACK)
-
-    def _surprise(self, stamp_ns: int, base: Pose2) -> float:
-        """
-        Return the log-odds that a place needs in addition before it is first published.
-
-        The more places are searched, the likelier it is that one agrees by chance; and a place is
-        the less likely, the further it is from GNSS.
-        """
-        chances = math.log(max(self.searched / USUAL_BOXES, 1.0))
-        offset = self._inputs.offset_m(stamp_ns, base)
-        if offset is None:
-            return chances
-        sigmas = float(np.hypot(*offset[0])) / offset[1]
-        excess = 0.5 * (sigmas ** 2 - USUAL_GNSS_SIGMAS ** 2)
-        return chances + float(np.clip(excess, 0, CONTRADICTION_PENALTY))
 
     def _disagreement(
             self, state: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
