@@ -19,7 +19,6 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 import logging
-from pathlib import Path
 from typing import Any, Sequence
 
 from fg2_ros.datasets.frames import CrossViewDataset, rolled
