@@ -188,7 +188,7 @@ def test_a_covariance_that_cannot_be_is_the_default(variances):
     message = fix(0.0)
     message.position_covariance[0], message.position_covariance[4] = variances
     pipeline.add_fix(message)
-    assert start(pipeline, 0.0)[1] == pytest.approx(16.5, abs=1.2)  # one box of several
+    assert start(pipeline, 0.0)[1] == pytest.approx(23 / 2, abs=1.2)  # two boxes each way
     assert len(pipeline.tracker.search(at_ns(0.0)).grids) > 18
 
 
