@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a folder is made with, kept in it: what was made with something else is not mixed in."""
+"""A recipe file in each output folder, so that results of other settings are not mixed in."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The SQLite files of rosbag2 (.db3), also where the recorder was not shut down."""
+"""SQLite files of rosbag2 (.db3), also of a recorder that was killed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the node adds to the localizer: time for each image, for each callback, and memory."""
+"""Overhead of the node over the localizer: time per image and callback, memory."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What an image costs along a drive, beside the network: its posterior and the belief."""
+"""Timings of an image along a drive besides the network: its posterior and the belief."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Aerial imagery as square cells of ground in a folder: what a recorded drive was built with."""
+"""Aerial imagery of a recorded drive, in a folder of square cells."""
 
 from __future__ import annotations
 

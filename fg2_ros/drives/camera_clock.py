@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""By how much the clock of the truth is ahead of the camera's, and what tells it."""
+"""The offset between the clocks of the ground truth and of the camera."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""By how much a vehicle turned from one panorama to the next, by the panoramas alone."""
+"""The turn of the vehicle between two panoramas, from their pixels."""
 
 from __future__ import annotations
 

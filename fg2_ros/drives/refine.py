@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Poses of smoothed drives, smoothed once more with what images say along the way."""
+"""Refining the poses of smoothed drives with the tracker's measurements along them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the vehicle really was, and whether that is to be believed."""
+"""The ground truth of a drive, and where it is reliable."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What was seen of a vehicle that localized itself along a known drive, and how good it was."""
+"""The record of a vehicle that localized itself along a known drive, and its errors."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The catalogue of imagery (config/sources.yaml), and the one way to open imagery by its name."""
+"""The catalogue of imagery (config/sources.yaml), and opening imagery by its name."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Several sources of imagery as one: what the first lacks, the next gives."""
+"""Several sources of imagery as one: the next fills in where the first has none."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the rest of the package sees of aerial imagery: views, patches, sources and errors."""
+"""The interface of aerial imagery to the rest of the package: views, patches, errors."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The aerial side of localization: the patch around the vehicle and its features, kept in use."""
+"""The aerial side of localization: the patch around the vehicle and its features, cached."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Checks of what callers hand to the localizer; each problem is a sentence."""
+"""Checks of the localizer's arguments; each problem is a sentence."""
 
 from __future__ import annotations
 

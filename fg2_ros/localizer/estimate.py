@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What goes into the localizer and what comes out of it."""
+"""Inputs and results of the localizer."""
 
 from __future__ import annotations
 

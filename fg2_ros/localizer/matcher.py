@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One network at work: an image and a place in, where by its matches the camera stands out."""
+"""Matching an image with an aerial patch by the network, and solving for the pose."""
 
 from __future__ import annotations
 

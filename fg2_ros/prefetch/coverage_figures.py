@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a tile cache holds, and what a route gets of it, in figures and in words."""
+"""Figures of coverage: contents of a tile cache, and coverage of a route."""
 
 from __future__ import annotations
 

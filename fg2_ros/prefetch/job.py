@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The tiles of a route into a cache: planned, judged by their terms, downloaded, counted."""
+"""A prefetch job: tiles are planned, terms are checked, then tiles are downloaded."""
 
 from __future__ import annotations
 

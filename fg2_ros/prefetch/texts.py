@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A prefetch in sentences: what would be downloaded under which terms, and what came of it."""
+"""Summaries of a prefetch for the user: what is to be downloaded, and what was."""
 
 from __future__ import annotations
 

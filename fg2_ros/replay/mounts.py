@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the sensors of a recorded drive sit on the vehicle."""
+"""Mounts of a recorded vehicle's sensors."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Triangles of everything that stands in the city, with what shading needs of each."""
+"""Triangle meshes of the objects in the city."""
 
 from __future__ import annotations
 

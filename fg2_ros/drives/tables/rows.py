@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tables as they are written: CSV, GeoJSON, JSON and JSON lines; nothing is judged here."""
+"""Reading tables as they are, without a check of the values: CSV, GeoJSON, JSON, JSON lines."""
 
 from __future__ import annotations
 

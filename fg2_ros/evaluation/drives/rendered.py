@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Simulated drives with their images, rendered once and kept in a folder."""
+"""Simulated drives, rendered once into a folder."""
 
 from __future__ import annotations
 

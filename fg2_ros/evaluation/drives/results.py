@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What came of a drive, image by image, and its way to a line of JSON and back."""
+"""The result of a drive, image by image, and its JSON."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The tracker along a drive: the same calls as the node makes, and the truth beside."""
+"""The tracker along a drive, with the same calls as in the node, compared with the truth."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""An evaluation over a cross-view data set: frames are loaded, localized and written down."""
+"""An evaluation over a cross-view data set: frames are loaded, localized and recorded."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ import zlib
 
 from fg2_ros.imagery.cache import file, leases
 from fg2_ros.imagery.cache.file import CacheError
-from fg2_ros.imagery.cache.room import delete_tile, Room
 from fg2_ros.imagery.cache.schema import describe, identify, prepare, SELECT_TILE
+from fg2_ros.imagery.cache.size_limit import delete_tile, Room
 from fg2_ros.imagery.log_throttle import LogThrottle
 from fg2_ros.imagery.status import CacheStatus
 from fg2_ros.imagery.tiles.address import TileId

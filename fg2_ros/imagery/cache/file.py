@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The SQLite file of a tile cache: whose it is, how it opens, where a damaged one goes."""
+"""The SQLite file of a tile cache: ownership, opening, and recovery from damage."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Who is just fetching which tile, so that several that fill one cache ask for each tile once."""
+"""Leases on tiles, so that several processes on one cache fetch each tile once."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A layer that a server says it has, as far as the catalogue needs to know it."""
+"""A layer of a server, as far as the catalogue needs to know it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What sources in local files have in common: files that may be replaced while they are in use."""
+"""What local files of imagery have in common: they may be replaced while in use."""
 
 from __future__ import annotations
 

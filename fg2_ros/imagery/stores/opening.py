@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Local files as imagery: which kind a file is of, from what is in it."""
+"""Opening local files as imagery; their kind is found from their contents."""
 
 from __future__ import annotations
 

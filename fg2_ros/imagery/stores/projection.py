@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From places on Earth to an orthophoto's coordinates: by pyproj, whatever GDAL's PROJ has."""
+"""From places on Earth to an orthophoto's coordinates, by pyproj."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.imagery.stores.bands import RasterOptions
 from fg2_ros.imagery.stores.cutting import Cutout
 from fg2_ros.imagery.stores.files import LocalReads
-from fg2_ros.imagery.stores.ranged import RangedFile
+from fg2_ros.imagery.stores.http_ranges import RangedFile
 from fg2_ros.imagery.stores.raster_files import RasterFile
 from fg2_ros.imagery.stores.sheets import Sheets
 

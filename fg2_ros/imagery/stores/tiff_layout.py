@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where in a TIFF file its tiles lie, so that they can be fetched without the rest."""
+"""The layout of a TIFF file: where its tiles lie, so that they can be fetched alone."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where tiles come from: URL templates, tile addresses, and keeping API keys to ourselves."""
+"""Tile addresses, URL templates, and keeping API keys out of messages."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What aerial patches are made of: the tiles of a pyramid, decoded, wherever they lie."""
+"""The interface of tile stores: decoded tiles of a pyramid, wherever they are kept."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How much larger covariances must be than the analytic ones to be honest."""
+"""The factor between the analytic covariance and an honest one."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""GeoTIFFs on a web server of which only the parts that are needed are fetched."""
+"""GeoTIFFs on a web server, read by HTTP range requests."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How large a cache file may be, SQLite's log included, and what goes when it is too large."""
+"""The size limit of a cache file, SQLite's log included, and eviction."""
 
 from __future__ import annotations
 
