@@ -33,7 +33,7 @@ def plain(settings: Any) -> dict[str, Any]:
     """
     Return the settings of a dataclass that decide the result, as JSON would give them back.
 
-    Addresses of imagery may hold keys, and are told apart by a digest.
+    Addresses of imagery may hold keys, so their digests are compared.
     """
     values = json.loads(json.dumps(asdict(settings), default=str))
     if 'source' in values:

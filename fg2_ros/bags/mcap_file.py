@@ -49,7 +49,7 @@ class McapFile:
     """
     An open MCAP file; see `BagFile`.
 
-    :param name: of the file for people.
+    :param name: of the file in messages.
     :raises ValueError: if the library is not installed.
     """
 

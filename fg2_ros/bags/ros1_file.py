@@ -36,7 +36,7 @@ def open_ros1(path: Path, name: Path) -> BagFile:
     """
     Return an open .bag or .bag.active file.
 
-    :param name: of the file for people.
+    :param name: of the file in messages.
     :raises ValueError: if it is of an old version, or encrypted.
     """
     from rosbags.rosbag1 import Reader

@@ -37,7 +37,7 @@ class SqliteFile:
     The file itself is never written to: where a journal lies beside it, a copy is brought to
     order and read.
 
-    :param name: of the file for people.
+    :param name: of the file in messages.
     """
 
     def __init__(self, path: Path, name: Path):

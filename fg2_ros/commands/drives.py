@@ -135,7 +135,7 @@ def _build_all(bags: Mapping[str, Path], out: Path, settings: BuildSettings, top
 
 def _build_many(bags: Mapping[str, Path], out: Path, settings: BuildSettings, topics: TopicNames,
                 tasks: TaskOptions) -> list[RecordedDrive]:
-    """Return the drives that could be made; the others are told of."""
+    """Return the drives that could be built; the others are reported."""
     from fg2_ros.datasets.drives import RecordedDrive
     from fg2_ros.drives.batch import build_one, BuildTask, made_before
     outcomes = tasks.outcomes('drives build', build_one, made_before, {

@@ -50,10 +50,10 @@ class TaskOptions:
         """
         Run a function on tasks, show the progress, and report which ones fail.
 
-        :param command: for people.
+        :param command: its name in messages.
         :param function: at the top of a module.
         :param done: returns the outcome of a task that was done before, or None if it was not.
-        :param tasks: by names for people; each writes into its ``folder``.
+        :param tasks: by their names in messages; each writes into its ``folder``.
         :return: their outcomes by name, in the order of the tasks.
         :raises ValueError: if there is no such cluster.
         """
@@ -95,7 +95,7 @@ def _before(done: Callable[[Any], Any], task: Any) -> Outcome | None:
 
 
 def _if_it_is_here(outcome: Outcome, folder: Path) -> Outcome:
-    """Return what became of a task, which failed if nobody here can see what it made."""
+    """Return the outcome of a task, which failed if its files cannot be seen from here."""
     if outcome.failure or folder.is_dir():
         return outcome
     return Outcome(failure=f'{outcome.host} has done it, but {folder} is not there on this '

@@ -46,7 +46,7 @@ class CellLayout:
 
     :param resolution_m: metres per pixel.
     :param cell_px: pixels along a cell's sides.
-    :param source: of the imagery, for people; ``vintage`` and ``attribution`` likewise.
+    :param source: of the imagery, as it is shown; ``vintage`` and ``attribution`` likewise.
     """
 
     resolution_m: float

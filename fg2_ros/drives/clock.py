@@ -47,7 +47,7 @@ class ClockOffset:
 
     @property
     def is_known(self) -> bool:
-        """Whether the drive tells it."""
+        """Whether the drive determines it."""
         return self.sigma_s <= VAGUEST_S
 
     @property

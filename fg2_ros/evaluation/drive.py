@@ -47,7 +47,7 @@ class DriveRecord:
     notes: dict[str, str] = field(default_factory=dict)  # what else is worth telling
 
     def __post_init__(self) -> None:
-        """Refuse estimates of no frame: their error would be anybody's guess."""
+        """Refuse estimates at no frame: their error is not known."""
         late = np.abs(self.truth_at(self.time_s)[0] - self.time_s)
         if np.any(late > SAME_STAMP_S):
             raise ValueError(

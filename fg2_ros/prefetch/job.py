@@ -130,7 +130,7 @@ def plan_prefetch(route: Route, settings: PrefetchSettings,
 
 def require_permission(source: CatalogueSource, offline_allowed: bool) -> None:
     """
-    Refuse a source whose tiles must not be kept, or of which nobody says that they may.
+    Refuse a source whose tiles must not be kept, or whose terms do not say so.
 
     :raises ValueError: with the terms.
     """

@@ -71,10 +71,10 @@ def describe_result(result: PrefetchResult) -> str:
 
 
 def counted(count: int, thing: str) -> str:
-    """Return a number of things for people."""
+    """Return a count with its noun."""
     return f'{count:,} {thing}{"s" * (count != 1)}'
 
 
 def megabytes(size: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes with a unit."""
     return f'{size / 1e6:,.1f} MB'

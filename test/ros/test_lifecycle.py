@@ -118,7 +118,7 @@ def test_two_nodes_in_their_namespaces(ros):
 def test_whole_numbers_are_fine_doubles(vehicle):
     """An integer where a double is wanted is taken (N3)."""
     node = vehicle.start(datum=[47, 8], motion__drift_m=4)
-    assert node._parts.settings.motion.drift_m == 4.0 and node._parts.settings.datum == (47.0, 8.0)
+    assert node.parts.settings.motion.drift_m == 4.0 and node.parts.settings.datum == (47.0, 8.0)
 
 
 @pytest.mark.parametrize('name, value, words', [

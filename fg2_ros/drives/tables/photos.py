@@ -38,7 +38,7 @@ class PosedPhoto:
     """
     An image with the pose of the camera that took it.
 
-    :param where: the line of the table, or the file, for people.
+    :param where: the line of the table, or the file, for messages.
     :param path: of the image, or the folder of a cube's faces.
     :param sequence: of the images that were taken on one way.
     :param heading_deg: of the centre column, clockwise from true north.

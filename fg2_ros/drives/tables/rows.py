@@ -34,7 +34,7 @@ class Row:
     """
     A line of a table.
 
-    :param where: file and line, for people.
+    :param where: file and line, for messages.
     :param values: by column, in lower case with ``_`` for everything else than letters and
         digits; what is nested has the names of all levels: ``geometry_coordinates_0``.
     """

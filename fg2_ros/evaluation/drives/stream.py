@@ -101,7 +101,7 @@ class Heading(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that a vehicle is told: a `Fix`, `Odometry`, `Heading` or `CameraFrame`."""
+    """A message to a vehicle: a `Fix`, `Odometry`, `Heading` or `CameraFrame`."""
 
     stamp_ns: int
     content: Fix | Odometry | Heading | CameraFrame

@@ -76,7 +76,7 @@ def evaluate(
     Localize every frame that the store has no result of.
 
     :param rolls_deg: see `FrameLoading`.
-    :param on_frames: told how many frames were done, those of an earlier run first.
+    :param on_frames: called with how many frames were done, those of an earlier run first.
     :raises ValueError: if not one frame is usable.
     """
     wanted = settings.indices(len(dataset))

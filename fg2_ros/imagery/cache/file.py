@@ -134,7 +134,7 @@ def set_aside(path: Path) -> Path:
     """
     Rename a damaged cache, with what SQLite keeps beside it, and return its new path.
 
-    :raises CacheError: if it may be somebody else's, or cannot be renamed.
+    :raises CacheError: if it may not be a cache of ours, or cannot be renamed.
     """
     try:
         if not _looks_like_ours(path):

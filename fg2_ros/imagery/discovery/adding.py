@@ -56,7 +56,7 @@ def layers_at(url: str, http: HttpSettings | None = None) -> list[Layer]:
     Return the layers that the service at an address says it has.
 
     :param url: of a TileJSON, a WMTS or a WMS (of its capabilities or not), an ArcGIS map or image
-        service, or a template of tiles, of which nobody is asked.
+        service, or a template of tiles, for which no server is asked.
     :raises ValueError: with a sentence, if nothing of the kind is there.
     """
     if re.search(r'[{].*[}]', url):

@@ -44,7 +44,7 @@ class RangedFile:
     """
     A GeoTIFF on a server, and a file on disk into which the parts of it that are needed come.
 
-    :param url: its address; never shown to anybody, as it may hold a key.
+    :param url: its address; never shown, as it may hold a key.
     :param shown: what messages call it.
     :param settings: time-outs and who we say we are.
     """

@@ -115,7 +115,7 @@ def open_remote(url: str, label: Label, http: HttpSettings | None = None,
     Return a cloud-optimised GeoTIFF on a web server as imagery; nothing is fetched yet.
 
     :param url: its address, see `is_remote`.
-    :param label: what people are told of it.
+    :param label: shown to the user.
     :param http: time-outs and who we say we are.
     :param options: those of `bands.RasterOptions`.
     :raises ImageryError: if rasterio is not installed.

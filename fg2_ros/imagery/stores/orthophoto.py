@@ -75,7 +75,7 @@ class Orthophoto:
 
     @property
     def bounds(self) -> tuple[float, ...] | None:
-        """Return west, south, east, north in degrees; None if they cannot be told."""
+        """Return west, south, east, north in degrees; None if they are not known."""
         return self._projection.bounds
 
     @property

@@ -46,7 +46,7 @@ class TileStore(Protocol):
 
     @property
     def label(self) -> Label:
-        """Return what people are told of it."""
+        """Return the label that is shown to the user."""
 
     @property
     def patch_bytes(self) -> int:
