@@ -43,15 +43,12 @@ class CitySettings:
     """Which simulated drives are followed."""
 
     city_seeds: tuple = setting(
-        (1008, 1039), 'A drive in each city and difficulty, first and last.', parse=seed_range,
+        (1008, 1023), 'A drive in each city and difficulty, first and last.', parse=seed_range,
         option={'metavar': 'A-B'})
     frames: int = setting(60, 'Images of each drive.', between=(20, 10 ** 4))
     rate_hz: float = setting(
         4.0, 'Of the images, a second.', between=(0.1, 50.0),
         option={'name': 'rate', 'metavar': 'HZ'})
-    cache: Path | None = setting(
-        None, 'Keep the rendered drives there (13 MB each).', of=Path,
-        option={'metavar': 'FOLDER'})
 
 
 @dataclass(frozen=True)
@@ -68,43 +65,48 @@ class RecordedSettings:
 
 
 @dataclass(frozen=True)
-class CalibratedWeights:
-    """Where the calibrated weights go."""
+class CalibrationFiles:
+    """Where the calibrated weights go, and what is to be there the next time."""
 
     out: Path | None = setting(
         None, 'Weights file with the calibration; by default nothing is written.', of=Path,
         option={'metavar': 'FILE'})
+    cache: Path | None = setting(
+        None, 'Keep there what the network makes of the images (50 MB a minute of driving), and '
+        'the rendered drives (13 MB each), so that the next time is quicker.', of=Path,
+        option={'metavar': 'FOLDER'})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    add_options(parser, run, RecordedSettings, CitySettings, CalibratedWeights, NetworkOptions,
+    add_options(parser, run, RecordedSettings, CitySettings, CalibrationFiles, NetworkOptions,
                 Output)
 
 
-def run(recorded: RecordedSettings, cities: CitySettings, written: CalibratedWeights,
+def run(recorded: RecordedSettings, cities: CitySettings, files: CalibrationFiles,
         network: NetworkOptions, output: Output) -> int:
     """Calibrate, and say what was found."""
     from fg2_ros.network.weights import with_metadata
     from fg2_ros.tracker.settings import METADATA_KEY
-    found = calibration(recorded, cities, network).to_dict()
+    found = calibration(recorded, cities, files.cache, network).to_dict()
     for name, value in found.items():
         print(f'{name}: {value if isinstance(value, str) else format(value, ".4g")}')
-    if written.out:
-        with_metadata(network.weights, written.out, {METADATA_KEY: found})
+    if files.out:
+        with_metadata(network.weights, files.out, {METADATA_KEY: found})
     output.write({METADATA_KEY: found})
     return 0
 
 
-def calibration(recorded: RecordedSettings, cities: CitySettings,
+def calibration(recorded: RecordedSettings, cities: CitySettings, cache: Path | None,
                 network: NetworkOptions) -> Calibration:
     """Return the calibration on recorded drives if there are any, else on simulated ones."""
     from fg2_ros.evaluation.drives.calibrate import calibrate_on_cities, calibrate_on_recordings
     if recorded.drives:
         require_defaults(cities, 'simulated')
         return calibrate_on_recordings(
-            network.weights, recorded.drives, recorded.split, network.device, network.precision)
+            network.weights, recorded.drives, recorded.split, cache, network.device,
+            network.precision)
     require_defaults(recorded, 'recorded')
     return calibrate_on_cities(
-        network.weights, cities.city_seeds, cities.frames, cities.rate_hz, cities.cache,
+        network.weights, cities.city_seeds, cities.frames, cities.rate_hz, cache,
         network.device, network.precision)

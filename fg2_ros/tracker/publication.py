@@ -35,6 +35,9 @@ LOST_AGREEMENT = 0.01  # below it the place is wrong
 UNLIKE_IMAGERY = (
     'little of what the images show is found in the imagery: is the view hidden or dark, or the '
     'imagery clouded or old?')
+NO_ODOMETRY = (
+    'there is no odometry at the time of the image, and without it nobody knows over how much of '
+    'the road the images agree')
 SUPPORTING_SHARE = 0.85  # of an image's best log-likelihood: from it on it supports a pose
 
 
@@ -69,8 +72,23 @@ class PublicationTest:
         odds = log_odds(base, images, self.settings.calibration)
         odds -= CONTRADICTION_PENALTY * len(self._contradictions)
         if self.searched:
-            odds -= self._surprise(stamp_ns, base)
+            odds -= self.surprise(stamp_ns, base)
         return float(expit(odds))
+
+    def surprise(self, stamp_ns: int, base: Pose2) -> float:
+        """
+        Return the log-odds that a place needs in addition before it is first published.
+
+        The more places are searched, the likelier it is that one agrees by chance; and a place is
+        the less likely, the further it is from GNSS.
+        """
+        chances = math.log(max(self.searched / USUAL_BOXES, 1.0))
+        offset = self._inputs.offset_m(stamp_ns, base)
+        if offset is None:
+            return chances
+        sigmas = float(np.hypot(*offset[0])) / offset[1]
+        excess = 0.5 * (sigmas ** 2 - USUAL_GNSS_SIGMAS ** 2)
+        return chances + float(np.clip(excess, 0, CONTRADICTION_PENALTY))
 
     def rejection_of(self, state: BeliefState, belief: Belief, mode: Mode, valid_share: float,
                      recent: list[Recent]) -> tuple[str, str] | None:
@@ -120,21 +138,6 @@ class PublicationTest:
         lack = self.settings.calibration.compared(np.array(state.features))[-1]
         return bool(lack >= MAX_LACK)
 
-    def _surprise(self, stamp_ns: int, base: Pose2) -> float:
-        """
-        Return the log-odds that a place needs in addition before it is first published.
-
-        The more places are searched, the likelier it is that one agrees by chance; and a place is
-        the less likely, the further it is from GNSS.
-        """
-        chances = math.log(max(self.searched / USUAL_BOXES, 1.0))
-        offset = self._inputs.offset_m(stamp_ns, base)
-        if offset is None:
-            return chances
-        sigmas = float(np.hypot(*offset[0])) / offset[1]
-        excess = 0.5 * (sigmas ** 2 - USUAL_GNSS_SIGMAS ** 2)
-        return chances + float(np.clip(excess, 0, CONTRADICTION_PENALTY))
-
     def _disagreement(
             self, state: BeliefState, recent: list[Recent]) -> tuple[str, str] | None:
         """Return (kind, sentence) if images do not agree enough with a belief."""
@@ -151,10 +154,12 @@ class PublicationTest:
             return 'agreement', (
                 f'{contradictions[0]}, and the images over {driven_m:.0f} m since then '
                 f'do not outweigh it{known}')
+        if is_short and self.searched and recent[-1].image.odometry is None:
+            return 'odometry', NO_ODOMETRY
         if is_short and self.searched:
             return 'start', (
-                f'only images over {driven_m:.0f} m so far, over {settings.min_distance_m:g} m '
-                'are needed')
+                f'only images over {math.floor(driven_m)} m so far, over '
+                f'{settings.min_distance_m:g} m are needed')
         if not state.agreement >= level:
             return 'agreement', (
                 f'the images of the last {driven_m:.0f} m agree with no '
@@ -172,6 +177,11 @@ class PublicationTest:
 def length_m(images: list[Recent]) -> float:
     """Return how far was driven since the first of the images."""
     return images[0].driven_m if images else 0.0
+
+
+def closed(sentence: str) -> str:
+    """Return a sentence with a capital letter and a full stop, for another to follow."""
+    return sentence[0].upper() + sentence[1:] + ('' if sentence.endswith('?') else '.')
 
 
 def _away(here: Pose2, there: Pose2) -> str:

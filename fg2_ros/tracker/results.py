@@ -37,6 +37,8 @@ class BeliefState:
     :param strength: by how much the last images prefer the mode to other poses.
     :param length_m: of the path along which the last images were taken.
     :param features: from which agreement is computed, see `fg2_ros.tracker.evidence.features`.
+    :param surprise: log-odds that a place needs in addition before it is first published: more
+        where much was searched and far from GNSS.
     :param density: of places and headings, probabilities that sum to 1, for pictures.
     """
 
@@ -49,6 +51,7 @@ class BeliefState:
     strength: float = 0.0
     length_m: float = 0.0
     features: tuple[float, ...] = ()
+    surprise: float = 0.0
     density: tuple[PoseVolume, ...] = ()
 
 
@@ -91,8 +94,8 @@ class Rejection:
     """
     Why nothing is published for an image.
 
-    :param kind: under which it is counted: 'prior', 'order', 'start', 'mass', 'agreement',
-        'vague', 'imagery'.
+    :param kind: under which it is counted: 'prior', 'order', 'odometry', 'start', 'mass',
+        'agreement', 'vague', 'imagery'.
     :param sentence: for the user: what is not certain, and what may be wrong.
     :param belief: None where there is none.
     :param remarks: see `TrackedPose`.

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import cycle, product
+from itertools import product
 import logging
 from pathlib import Path
 import tempfile
@@ -27,22 +27,23 @@ import tempfile
 from fg2_ros.datasets.drives import TRAIN, VALIDATION
 from fg2_ros.evaluation.current_imagery import CurrentImagery
 from fg2_ros.evaluation.drives import recorded, rendered
-from fg2_ros.evaluation.drives.calibration import (
-    calibrated, LEAST_WRONG, Sample, samples_of, UNCALIBRATED)
+from fg2_ros.evaluation.drives.calibration import calibrated, LEAST_WRONG, UNCALIBRATED
 from fg2_ros.evaluation.drives.faults import FAULTS, RenderedSources
 from fg2_ros.evaluation.drives.recorded import RecordedSources, Run, runs_of
-from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing
+from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, render_missing, RenderedDrive
+from fg2_ros.evaluation.drives.samples import Sample, samples_of
 from fg2_ros.evaluation.drives.stream import SensorStream
 from fg2_ros.evaluation.drives.vehicle import Vehicle
 from fg2_ros.localizer.localizer import Localizer
 from fg2_ros.simulation.cameras import MOUNTS
-from fg2_ros.tracker.settings import Calibration, TrackerSettings
+from fg2_ros.tracker.settings import Calibration
 from fg2_ros.tracker.tracker import Tracker
 from tqdm import tqdm
 
 WRONG = 'prior_30m', 'other_street', 'mirrored'
 LEAST_RUNS, LEAST_IMAGES = 3, 100  # of recorded drives
 LONGEST_M = 250.0  # of a run: what is learnt of one tracker may be a matter of its luck
+RENDERING = 2  # processes
 WRONG_RUNS = 12  # that are wanted at least; fewer runs have several faults each
 
 
@@ -54,25 +55,28 @@ def calibrate_on_cities(
     Return the calibration of weights on drives through cities of both difficulties.
 
     :param city_seeds: first and last.
-    :param cache: keeps the rendered drives; None for a folder that is deleted afterwards.
+    :param cache: keeps the rendered drives and what the network makes of their images; None for
+        a folder that is deleted afterwards.
     :raises ValueError: for unusable weights, or if too few images are placed right.
     """
-    vehicle = _vehicle(weights, device, precision)
     specs = [DriveSpec(seed, difficulty, frames, rate_hz) for seed, difficulty in product(
         range(city_seeds[0], city_seeds[1] + 1), MOUNTS)]
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        vehicle = _vehicle(weights, folder, device, precision)
         with tqdm(total=len(specs), desc='rendering', unit='drive', dynamic_ncols=True) as bar:
-            render_missing(specs, folder, on_drive=lambda spec: bar.update())
-        streams = [rendered.stream_of(open_drive(spec, folder)) for spec in specs]
+            render_missing(specs, folder, RENDERING, lambda spec: bar.update())
+        drives = [open_drive(spec, folder) for spec in specs]
+        streams = [rendered.stream_of(drive) for drive in drives]
         return _calibrated(
-            vehicle, streams, _wrong_in_cities(specs, folder),
+            vehicle, streams, _wrong_in_cities(drives, streams),
             f'simulated cities {city_seeds[0]}-{city_seeds[1]}, {" and ".join(MOUNTS)}, '
             f'{frames} images each at {rate_hz:g} Hz')
 
 
-def calibrate_on_recordings(weights: Path, drives: Sequence[Path], split: str,
-                            device: str = 'auto', precision: str = 'fp32') -> Calibration:
+def calibrate_on_recordings(
+        weights: Path, drives: Sequence[Path], split: str, cache: Path | None = None,
+        device: str = 'auto', precision: str = 'fp32') -> Calibration:
     """
     Return the calibration of weights on recorded drives: for their camera and country.
 
@@ -80,16 +84,20 @@ def calibrate_on_recordings(weights: Path, drives: Sequence[Path], split: str,
 
     :param drives: data sets, or single drives.
     :param split: of their images, or several with plus signs between them.
+    :param cache: keeps what the network makes of the images; None for a folder that is deleted
+        afterwards.
     :raises ValueError: for unusable weights or drives, or if there are too few images.
     """
     runs = runs_of(drives, split, LONGEST_M)
     require_enough(runs, split)
-    vehicle = _vehicle(weights, device, precision)
-    first = replace(
-        Calibration.of(vehicle.localizer.metadata), temper=UNCALIBRATED.temper,
-        nothing_share=UNCALIBRATED.nothing_share)
-    return _calibrated(vehicle, [recorded.stream_of(run) for run in runs],
-                       _wrong_in_recordings(runs), described(runs, drives, split), first)
+    with ExitStack() as stack:
+        folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        vehicle = _vehicle(weights, folder, device, precision)
+        first = replace(
+            Calibration.of(vehicle.localizer.metadata), temper=UNCALIBRATED.temper,
+            nothing_share=UNCALIBRATED.nothing_share)
+        return _calibrated(vehicle, [recorded.stream_of(run) for run in runs],
+                           _wrong_in_recordings(runs), described(runs, drives, split), first)
 
 
 def require_enough(runs: Sequence[Run], split: str) -> None:
@@ -116,19 +124,17 @@ def described(runs: Sequence[Run], paths: Sequence[Path], split: str) -> str:
             f'{sum(run.length_m for run in runs):.0f} m')
 
 
-def _vehicle(weights: Path, device: str, precision: str) -> Vehicle:
+def _vehicle(weights: Path, folder: Path, device: str, precision: str) -> Vehicle:
     imagery = CurrentImagery()
-    return Vehicle(
-        Localizer.load(weights, imagery, device=device, precision=precision), imagery, False)
+    return Vehicle(Localizer.load(
+        weights, imagery, device=device, precision=precision, kept_in=folder), imagery, False)
 
 
-def _wrong_in_cities(specs: list[DriveSpec], folder: Path) -> list[SensorStream]:
-    """Return drives with fixes of another place, or with images of another street."""
-    found = []
-    for spec, fault in zip(specs, cycle(WRONG)):
-        drive = open_drive(spec, folder)
-        found.append(FAULTS[fault](rendered.stream_of(drive), RenderedSources(drive, drive)))
-    return found
+def _wrong_in_cities(drives: Sequence[RenderedDrive],
+                     streams: Sequence[SensorStream]) -> list[SensorStream]:
+    """Return drives with fixes of another place, with images of another street, mirrored ones."""
+    return [FAULTS[fault](stream, RenderedSources(drive, drive))
+            for drive, stream in zip(drives, streams) for fault in WRONG]
 
 
 def _wrong_in_recordings(runs: Sequence[Run]) -> list[SensorStream]:
@@ -146,21 +152,21 @@ def _wrong_in_recordings(runs: Sequence[Run]) -> list[SensorStream]:
 def _calibrated(
         vehicle: Vehicle, streams: Sequence[SensorStream], wrong: Sequence[SensorStream],
         fitted_on: str, first: Calibration = UNCALIBRATED) -> Calibration:
-    with tqdm(desc='following', unit='drive', dynamic_ncols=True) as bar:
+    with tqdm(desc='following', unit='image', dynamic_ncols=True) as bar:
         found = calibrated(
-            streams, wrong, lambda index, stream, settings: _followed(
-                index, stream, settings, vehicle, bar), fitted_on, first)
+            streams, wrong, lambda index, stream, settings, kind: _followed(
+                index, stream, kind(settings, vehicle.localizer.config.cell_m), vehicle, bar),
+            fitted_on, first)
     if found.has_odds:
         return found.calibration
     logging.getLogger(__name__).warning(
-        'only %d images of these drives agree with a wrong place, and %d are needed: how right '
+        'only %d images of these drives are sure of a wrong place, and %d are needed: how right '
         'places are told from wrong ones stays as it was', found.wrong, LEAST_WRONG)
     return replace(found.calibration, fitted_on=f'{fitted_on}; odds as before')
 
 
-def _followed(index: int, stream: SensorStream, settings: TrackerSettings, vehicle: Vehicle,
+def _followed(index: int, stream: SensorStream, tracker: Tracker, vehicle: Vehicle,
               bar: tqdm) -> list[Sample]:
-    tracker = Tracker(settings, vehicle.localizer.config.cell_m)
     samples = samples_of(index, vehicle.answers(stream, tracker))
-    bar.update()
+    bar.update(len(stream.shots))
     return samples

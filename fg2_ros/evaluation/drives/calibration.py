@@ -12,31 +12,30 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How much images may be believed, found on simulated drives with nothing wrong."""
+"""How much images may be believed, found on drives with nothing wrong and on wrong ones."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 import math
-from typing import Callable, Iterable, NamedTuple, Sequence
+from typing import NamedTuple
 
-from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
-from fg2_ros.evaluation.metrics import pose_error
-from fg2_ros.tracker.results import BeliefState, Rejection, TrackedPose
+from fg2_ros.evaluation.drives.odds import odds, Searcher, stretches_of
+from fg2_ros.evaluation.drives.samples import Sample
+from fg2_ros.evaluation.drives.stream import SensorStream
 from fg2_ros.tracker.settings import Calibration, PublicationSettings, TrackerSettings
+from fg2_ros.tracker.tracker import Tracker
 import numpy as np
-from scipy.optimize import minimize
 
-TEMPERS = (0.7, 1.0, 1.5, 2.0)
+Followed = Callable[[int, SensorStream, TrackerSettings, type[Tracker]], list[Sample]]
+TEMPERS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # each is a pass over all drives
 UNCALIBRATED = Calibration(temper=1.0, nothing_share=0.05)  # what is fitted begins with it
-# Errors that these samples make are those of the method, not those of a wrong lock.
-RIGHT_MASS, RIGHT_M, RIGHT_RAD = 0.95, 3.0, math.radians(10.0)
-WRONG_M, WRONG_RAD = 5.0, math.radians(20.0)
-LEAST_LENGTH_M = 10.0
+BOLD = 0.8  # average NEES before a bias: with less, spreads are much too large
 NO_BIAS = 1e-3  # a calibration's values are above zero
 UNTESTED = 30.0  # odds under which the search never begins again
+NEVER_M = 1e3  # of road before a pose is published: further than a search goes on
 LEAST_WRONG = 300  # samples: odds fitted to fewer, of a few streets, are too strict elsewhere
-MISTRUST = 0.02  # of weights of the odds: few drives are seen
 USUALLY_LESS = 0.15  # share of the right images whose resemblance is less than the usual one
 PILOT, LEAST_PILOTS = 4, 8  # one drive in so many tells how alike errors of neighbours are
 FARTHEST_PAIR_M = 15.0  # of images whose errors are compared
@@ -44,52 +43,41 @@ CORRELATIONS_M = (0.5, 50.0)  # between which the length is looked for
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
 
-@dataclass(frozen=True)
-class Sample:
+class Merit(NamedTuple):
     """
-    An image along a drive: errors are (east m, north m, yaw rad) of base_link.
+    What spreads are worth: in this order.
 
-    :param spread: (3, 3) covariance of the belief without any bias, and of the truth.
-    :param measured: error of the image's own measurement; None if it had none.
-    :param measured_spread: (3, 3) of it.
-    :param distance_m: driven so far.
-    :param features: (5,) of `fg2_ros.tracker.evidence.features`.
+    :param boldness: average NEES of the position before any bias is added, up to 0.8: with less
+        the errors are far smaller than is claimed, which no bias makes good.
+    :param score: mean logarithm of the density that is given to the truth.
     """
 
-    drive: int
-    distance_m: float
-    error: np.ndarray
-    spread: np.ndarray
-    measured: np.ndarray | None
-    measured_spread: np.ndarray | None
-    mass: float
-    features: np.ndarray
-    strength: float
-    length_m: float
+    boldness: float
+    score: float
 
-    @property
-    def is_sure(self) -> bool:
-        """Whether the belief is sure of a place, after some distance."""
-        return self.mass >= RIGHT_MASS and self.length_m >= LEAST_LENGTH_M
+    @classmethod
+    def of(cls, claims: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Merit:
+        """Return it of errors (3,), with their spreads and biases (3, 3)."""
+        if not claims:
+            return cls(0.0, 0.0)
+        errors, spreads, biases = (np.array(each) for each in zip(*claims))
+        nees = _squares(errors[:, :2], spreads[:, :2, :2]).mean() / 2
+        return cls(min(float(nees), BOLD), _score(errors, spreads + biases))
 
-    @property
-    def is_right(self) -> bool:
-        """Whether it is sure of the right place: its errors are those of the method."""
-        return self.is_sure and (
-            math.hypot(*self.error[:2]) < RIGHT_M and abs(self.error[2]) < RIGHT_RAD)
 
-    @property
-    def is_wrong(self) -> bool:
-        """Whether it is sure of a wrong place."""
-        return self.is_sure and (
-            math.hypot(*self.error[:2]) > WRONG_M or abs(self.error[2]) > WRONG_RAD)
+class Trial(NamedTuple):
+    """A calibration with some temper, and what it is worth for beliefs and for single images."""
+
+    calibration: Calibration
+    beliefs: Merit
+    images: Merit
 
 
 class Calibrated(NamedTuple):
     """
     What drives told.
 
-    :param wrong: images that agreed with a wrong place.
+    :param wrong: images whose belief was sure of a wrong place.
     """
 
     calibration: Calibration
@@ -110,54 +98,81 @@ def trial_settings(calibration: Calibration) -> TrackerSettings:
             measurement_bias_deg=NO_BIAS))
 
 
-def samples_of(drive: int, answers: Iterable[tuple[CameraFrame, TrackedPose | Rejection]]
-               ) -> list[Sample]:
-    """
-    Return what can be learnt of a drive.
-
-    :param answers: what the tracker said of the images, one after the other.
-    """
-    samples, driven_m, before = [], 0.0, None
-    for shot, answer in answers:
-        truth = shot.truth
-        if before is not None:
-            driven_m += math.hypot(truth.x - before.x, truth.y - before.y)
-        before = truth
-        if answer.belief is not None:
-            samples.append(_sample(drive, driven_m, shot, answer, answer.belief))
-    return samples
+def search_settings(calibration: Calibration) -> TrackerSettings:
+    """Return the settings of a tracker that goes on searching, whatever images say."""
+    return replace(trial_settings(calibration), publication=PublicationSettings(
+        min_distance_m=NEVER_M))
 
 
 def calibrated(drives: Sequence[SensorStream], wrong_drives: Sequence[SensorStream],
-               followed: Callable[[int, SensorStream, TrackerSettings], list[Sample]],
-               fitted_on: str, first: Calibration = UNCALIBRATED,
+               followed: Followed, fitted_on: str, first: Calibration = UNCALIBRATED,
                tempers: Sequence[float] = TEMPERS) -> Calibrated:
     """
     Return the calibration under which beliefs on drives are honest, and sharpest.
 
-    Its odds stay as they were if fewer than 300 images agree with a wrong place.
+    Its odds stay as they were if fewer than 300 images are sure of a wrong place.
 
     :param drives: with nothing wrong.
     :param wrong_drives: on which no belief can be right, to learn how wrong places look.
-    :param followed: lets a tracker of some settings follow a drive and returns its samples.
+    :param followed: lets a tracker of some settings and kind follow a drive, or a stretch of
+        one, and returns its samples.
     :param fitted_on: which drives these are, in words.
+    :param tempers: ascending.
     """
     def run(streams: Sequence[SensorStream], calibration: Calibration) -> list[Sample]:
-        return [sample for index, stream in enumerate(streams)
-                for sample in followed(index, stream, trial_settings(calibration))]
+        return [sample for index, stream in enumerate(streams) for sample in followed(
+            index, stream, trial_settings(calibration), Tracker)]
     samples = run(drives[::max(min(len(drives) // LEAST_PILOTS, PILOT), 1)], first)
     base = replace(first, correlation_m=correlation_m(samples),
                    nothing_share=nothing_share(samples), fitted_on=fitted_on)
-    fits = []
-    for temper in tempers:
+
+    def with_temper(temper: float) -> Trial:
         calibration = replace(base, temper=temper)
-        samples = run(drives, calibration)
-        fitted = fit(calibration, samples)
-        fits.append((log_score(fitted, samples), fitted, samples))
-    _, best, samples = max(fits, key=lambda each: each[0])
-    wrong = [sample for sample in run(wrong_drives, best) if sample.is_wrong]
-    found = Calibrated(best, len(wrong))
-    return found._replace(calibration=odds(best, samples, wrong)) if found.has_odds else found
+        return trial_of(calibration, run(drives, calibration))
+    best = climbed(tempers, with_temper)
+
+    def searched(streams: Sequence[SensorStream]) -> list[list[Sample]]:
+        stretches = [each for stream in streams for each in stretches_of(stream)]
+        return [followed(index, stretch, search_settings(best), Searcher)
+                for index, stretch in enumerate(stretches)]
+    wrong = searched(wrong_drives)
+    found = Calibrated(best, sum(sample.is_sure for stretch in wrong for sample in stretch))
+    return found._replace(
+        calibration=odds(best, searched(drives), wrong)) if found.has_odds else found
+
+
+def climbed(tempers: Sequence[float], tried: Callable[[float], Trial]) -> Calibration:
+    """
+    Return the calibration of the temper with the best beliefs, which is looked for from 1 uphill.
+
+    Single images have a temper of their own: the best for them of those that were tried.
+
+    :param tried: returns what a temper is worth, which takes minutes.
+    """
+    at = begin = min(range(len(tempers)), key=lambda index: abs(math.log(tempers[index])))
+    trials = {at: tried(tempers[at])}
+    for step in (1, -1):
+        while 0 <= at + step < len(tempers):
+            trials[at + step] = tried(tempers[at + step])
+            if trials[at + step].beliefs <= trials[at].beliefs:
+                break
+            at += step
+        if at != begin:
+            break
+    own = max(trials.values(), key=lambda trial: trial.images).calibration
+    return replace(
+        trials[at].calibration, measurement_temper=own.measurement_temper,
+        measurement_bias_m=own.measurement_bias_m, measurement_bias_deg=own.measurement_bias_deg)
+
+
+def trial_of(calibration: Calibration, samples: Sequence[Sample]) -> Trial:
+    """Return a calibration whose biases are fitted to samples, and what its temper is worth."""
+    found = fit(calibration, samples)
+    right = [sample for sample in samples if sample.is_right]
+    return Trial(found, Merit.of([
+        (each.error, each.spread, found.bias(each.strength)) for each in right]), Merit.of([
+            (each.measured, each.measured_spread, found.measurement_bias(each.strength))
+            for each in right if each.measured is not None and each.measured_spread is not None]))
 
 
 def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
@@ -190,17 +205,6 @@ def fit(calibration: Calibration, samples: Sequence[Sample]) -> Calibration:
         measurement_bias_deg=math.degrees(_bias(
             [error[2:] for error, _, _ in own],
             [spread[2:, 2:] for _, spread, _ in own], 1.0)))
-
-
-def log_score(calibration: Calibration, samples: Sequence[Sample]) -> float:
-    """Return the mean logarithm of the density that beliefs and single images gave the truth."""
-    right = [sample for sample in samples if sample.is_right]
-    own = [(sample.measured, sample.measured_spread + calibration.measurement_bias(
-        sample.strength)) for sample in right if sample.measured is not None]
-    return _score(
-        [sample.error for sample in right],
-        [sample.spread + calibration.bias(sample.strength) for sample in right]) + _score(
-        [error for error, _ in own], [covariance for _, covariance in own])
 
 
 def correlation_m(samples: Sequence[Sample]) -> float:
@@ -236,45 +240,6 @@ def nothing_share(samples: Sequence[Sample]) -> float:
     return float(np.clip(silent, *SHARES))
 
 
-def _sample(drive: int, distance_m: float, shot: CameraFrame, answer: TrackedPose | Rejection,
-            belief: BeliefState) -> Sample:
-    measurement = answer.measurement if isinstance(answer, TrackedPose) else None
-    truth, of_truth = shot.truth, shot.sigma.covariance
-    return Sample(
-        drive, distance_m, np.array(pose_error(belief.mean, truth)),
-        belief.covariance + of_truth,
-        None if measurement is None else np.array(pose_error(measurement.base, truth)),
-        None if measurement is None else measurement.covariance + of_truth, belief.mass,
-        np.array(belief.features),
-        belief.strength, belief.length_m)
-
-
-def odds(calibration: Calibration, samples: Sequence[Sample], wrong: Sequence[Sample]
-         ) -> Calibration:
-    """
-    Return a calibration whose odds tell right and wrong places apart best: by regression.
-
-    :param samples: of drives with nothing wrong.
-    :param wrong: samples that are sure of a wrong place.
-    """
-    right = [sample for sample in samples if sample.is_right]
-    features = calibration.compared(np.array([sample.features for sample in (*right, *wrong)]))
-    sign = np.repeat([1.0, -1.0], [len(right), len(wrong)])
-    # Right and wrong places are thought to be as many.
-    share = np.repeat([0.5 / len(right), 0.5 / len(wrong)], [len(right), len(wrong)])
-    scale = np.append(1.0, features[:, 1:].std(0) + 1e-2)
-
-    def surprise(weights: np.ndarray) -> float:
-        missed = np.logaddexp(0, -sign * (features @ (weights / scale)))
-        return float(share @ missed + MISTRUST / len(sign) * weights[1:] @ weights[1:])
-    more, less = (1e-3, None), (None, -1e-3)
-    begin, gain, shortfall, strength, lack = minimize(
-        surprise, [0.0, 1.0, -1.0, 1.0, -1.0],
-        bounds=[(None, None), more, less, more, less]).x / scale
-    return replace(calibration, odds_begin=begin, odds_gain=gain, odds_shortfall=-shortfall,
-                   odds_strength=strength, odds_lack=-lack)
-
-
 def _usual_resemblance(right: Sequence[Sample]) -> float:
     """Return the resemblance that most of the images have at the right place."""
     known = [sample.features[-1] for sample in right if math.isfinite(sample.features[-1])]
@@ -296,12 +261,9 @@ def _bias(errors: Sequence[np.ndarray], spreads: Sequence[np.ndarray],
     return math.sqrt(low * high)
 
 
-def _score(errors: Sequence[np.ndarray], covariances: Sequence[np.ndarray]) -> float:
-    if not errors:
-        return 0.0
-    stacked = np.array(covariances)
-    return float(np.mean(-0.5 * _squares(np.array(errors), stacked)
-                         - 0.5 * np.linalg.slogdet(stacked)[1]))
+def _score(errors: np.ndarray, covariances: np.ndarray) -> float:
+    return float(np.mean(-0.5 * _squares(errors, covariances)
+                         - 0.5 * np.linalg.slogdet(covariances)[1]))
 
 
 def _squares(errors: np.ndarray, covariances: np.ndarray) -> np.ndarray:

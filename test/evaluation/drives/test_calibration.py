@@ -14,12 +14,17 @@
 
 """A calibration from samples whose errors are known."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 import math
 
 from fg2_ros.evaluation.drives.calibration import (
-    calibrated, correlation_m, fit, log_score, nothing_share, odds, Sample, trial_settings)
+    calibrated, climbed, correlation_m, fit, Merit, nothing_share, search_settings, Trial,
+    trial_of, trial_settings)
+from fg2_ros.evaluation.drives.samples import Sample
+from fg2_ros.evaluation.drives.stream import CameraFrame
+from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker.settings import Calibration
+from fg2_ros.tracker.tracker import Tracker
 import numpy as np
 import pytest
 
@@ -62,45 +67,35 @@ def test_biases_are_found():
     assert fit(Calibration(), unknown).resemblance == Calibration().resemblance
 
 
-def features(rng, shortfall, strength, count, resemblance=9.0):
-    """Return (count, 5) of `fg2_ros.tracker.evidence.features` over different distances."""
-    weight = rng.uniform(0.4, 3.0, count)
-    return np.stack([np.ones(count), weight, weight * np.square(rng.normal(0, shortfall, count)),
-                     strength * np.exp(rng.normal(0, 0.2, count)),
-                     rng.normal(resemblance, 0.3, count)], 1)
+@dataclass(frozen=True)
+class Road:
+    """A drive as far as it is cut into stretches; its samples are known."""
+
+    shots: tuple
+    samples: tuple = ()
 
 
-def test_odds_tell_right_and_wrong_places_apart():
-    """Right ones fall short by little and match strongly; over short distances nobody is sure."""
-    rng = np.random.default_rng(4)
-    right, wrong = features(rng, 0.1, 25.0, 300), features(rng, 0.5, 12.0, 300, 8.5)
-    found = odds(Calibration(strength=25.0, resemblance=8.8),
-                 [sample(rng, features=each) for each in right],
-                 [sample(rng, error=WRONG, features=each) for each in wrong])
-    of_right, of_wrong = (found.compared(each) @ found.odds_weights for each in (right, wrong))
-    assert np.mean(of_right > 0) > 0.95 and np.mean(of_wrong < 0) > 0.95
-    assert found.odds_gain > 0 and found.odds_shortfall > 0 and found.odds_strength > 0
-    assert found.odds_lack > 0
+def road(samples):
+    """Return a drive of one stretch that has some samples."""
+    return Road(tuple(CameraFrame(0.0, Pose2(east, 0.0, 0.0), None) for east in (0.0, 25.0)),
+                tuple(samples))
 
 
 def test_odds_of_too_few_wrong_places_stay_as_they_were():
-    """And the caller is told; one more, and they are fitted."""
+    """And the caller is told; one more, and they are fitted to stretches."""
+    kinds = []
+
     def found(wrong):
-        drives = {'right': many(50), 'wrong': many(wrong, error=WRONG)}
-        return calibrated(['right'], ['wrong'], lambda index, drive, settings: drives[drive],
+        def followed(index, drive, settings, kind):
+            kinds.append((kind is Tracker, settings.publication.min_distance_m))
+            return list(drive.samples)
+        return calibrated([road(many(50))], [road(many(wrong, error=WRONG))], followed,
                           'a drive', Calibration(odds_begin=2.0), tempers=(1.0,))
     few, enough = found(299), found(300)
     assert (few.wrong, few.has_odds, few.calibration.odds_begin) == (299, False, 2.0)
     assert enough.has_odds and enough.calibration.odds_begin != 2.0
-
-
-def test_odds_of_places_that_look_alike_stay_near_even():
-    """Where nothing tells them apart, the odds claim nothing."""
-    rng = np.random.default_rng(5)
-    same = [sample(rng, features=each) for each in features(rng, 0.2, 20.0, 600)]
-    found = odds(Calibration(strength=20.0), same[:300],
-                 [replace(each, error=WRONG) for each in same[300:]])
-    assert max(abs(found.compared(each.features) @ found.odds_weights) for each in same) < 1.5
+    whole, searched = (True, 10.0), (False, 1000.0)
+    assert kinds == [whole, whole, searched, whole, whole, searched, searched]
 
 
 def test_wrong_places_teach_nothing():
@@ -150,15 +145,57 @@ def test_share_of_images_that_say_nothing():
 
 def test_the_temper_of_the_sharpest_honest_belief_wins():
     """Of several, each with its biases fitted."""
-    def followed(index, stream, settings):
+    def followed(index, stream, settings, kind):
         rng = np.random.default_rng(index)
-        off = abs(math.log(settings.calibration.temper / 1.5))
+        off = abs(math.log(settings.calibration.temper / 1.4))
         return [sample(rng, index, 2.0 * step, error=rng.normal(0, 1, 3) * (
             0.2 * (1 + off), 0.2 * (1 + off), 0.005)) for step in range(200)]
-    found = calibrated([None] * 5, [], followed, 'five drives').calibration
-    assert found.temper == 1.5
+    found = calibrated([Road(())] * 5, [], followed, 'five drives').calibration
+    assert found.temper == 1.4
     assert found.fitted_on == 'five drives'
     assert Calibration.of({'tracker': found.to_dict()}) == found
+
+
+def trial(temper, beliefs=Merit(0.8, 0.0), images=Merit(0.8, 0.0)):
+    """Return a trial whose bias of single images tells which one it is."""
+    return Trial(Calibration(temper=temper, measurement_temper=temper, measurement_bias_m=temper),
+                 beliefs, images)
+
+
+@pytest.mark.parametrize('best, asked', [
+    (1.0, [1.0, 1.5, 0.7]), (1.5, [1.0, 1.5, 2.0]), (2.0, [1.0, 1.5, 2.0]),
+    (0.7, [1.0, 1.5, 0.7])])
+def test_the_best_temper_is_climbed_to(best, asked):
+    """Each that is tried takes minutes, so no more are than show it to be the best."""
+    tried = []
+
+    def score(temper):
+        tried.append(temper)
+        return trial(temper, Merit(0.8, -abs(math.log(temper / best))))
+    assert climbed((0.7, 1.0, 1.5, 2.0), score).temper == best
+    assert tried == asked
+
+
+def test_single_images_have_a_temper_of_their_own():
+    """With the bias that belongs to it."""
+    found = climbed((0.7, 1.0, 1.5, 2.0), lambda temper: trial(
+        temper, Merit(0.8, temper), Merit(0.8, -temper)))
+    assert found.temper == 2.0
+    assert found.measurement_temper == found.measurement_bias_m == 1.0
+
+
+def test_beliefs_that_claim_much_too_little_are_no_choice():
+    """However well they score: no bias makes a spread smaller; a bold one has its bias fitted."""
+    def of_errors(scale):
+        return trial_of(Calibration(temper=1.0), [
+            replace(each, error=each.error * scale, measured=each.measured * scale)
+            for each in many(400)])
+    timid, bold, bolder = of_errors(0.1), of_errors(1.0), of_errors(2.0)
+    assert timid.beliefs.boldness < 0.2 and timid.images.boldness < 0.2
+    assert bold.beliefs.boldness == bolder.beliefs.boldness == 0.8
+    assert timid.beliefs.score > bold.beliefs.score > bolder.beliefs.score
+    assert timid.beliefs < bolder.beliefs < bold.beliefs
+    assert bold.calibration.bias_m > 0.1
 
 
 def test_a_trial_claims_no_more_than_the_spread():
@@ -166,4 +203,5 @@ def test_a_trial_claims_no_more_than_the_spread():
     trial = trial_settings(Calibration(temper=1.2)).calibration
     assert trial.bias_m < 0.01 and trial.measurement_bias_m < 0.01
     assert trial_settings(Calibration()).publication.pose_every_m == 0
-    assert math.isfinite(log_score(trial, many(50)))
+    searching = search_settings(Calibration(temper=1.2))
+    assert searching.calibration == trial and searching.publication.min_distance_m > 500

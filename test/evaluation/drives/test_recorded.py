@@ -28,8 +28,7 @@ from fg2_ros.commands import main
 from fg2_ros.commands.recorded import data_sets_of
 from fg2_ros.datasets.drives import SensorReadings
 from fg2_ros.evaluation.current_imagery import CurrentImagery
-from fg2_ros.evaluation.drives import calibrate, calibration, evaluate, recorded
-from fg2_ros.evaluation.drives.calibration import samples_of
+from fg2_ros.evaluation.drives import calibrate, calibration, evaluate, recorded, samples
 from fg2_ros.evaluation.drives.faults import FAULTS, faulty
 from fg2_ros.evaluation.drives.figures import position_nees, trust_metrics
 from fg2_ros.evaluation.drives.recorded import drive_runs, RecordedSources, Run, runs_of
@@ -194,7 +193,7 @@ def test_a_calibration_knows_that_the_truth_errs():
     belief = BeliefState(
         0, Pose2(0.0, 0.0, 0.0), Pose2(0.0, 0.0, 0.0), np.diag([0.01, 0.01, 1e-4]), 0.99, 0.9)
     shot = CameraFrame(0.0, Pose2(0.1, 0.0, 0.0), None, Sigma(0.3, 0.02))
-    sample, = samples_of(0, [(shot, Rejection(0, 'start', 'not yet', belief))])
+    sample, = samples.samples_of(0, [(shot, Rejection(0, 'start', 'not yet', belief))])
     np.testing.assert_allclose(np.diag(sample.spread), [0.1, 0.1, 5e-4])
     assert sample.error[0] == pytest.approx(-0.1)
 
@@ -416,7 +415,7 @@ def test_the_command_calibrates_on_recorded_drives(
     monkeypatch.setattr(calibrate, 'LEAST_IMAGES', 30)
     monkeypatch.setattr(calibrate, 'WRONG_RUNS', 1)
     monkeypatch.setattr(calibrate, 'calibrated', partial(calibration.calibrated, tempers=(1.0,)))
-    monkeypatch.setattr(calibration, 'LEAST_LENGTH_M', 2.0)
+    monkeypatch.setattr(samples, 'LEAST_LENGTH_M', 2.0)
     record(simulated, tmp_path / 'mine' / 'monday',
            lambda index: 'validation' if index % 13 else 'train')
     (tmp_path / 'w').write_bytes(b'weights')

@@ -24,7 +24,8 @@ from test.helpers.tiny_run import CONFIG
 
 import cv2
 from fg2_ros.datasets.drives import open_drives
-from fg2_ros.evaluation.drives import calibrate, calibration, recorded, rendered, sources
+from fg2_ros.evaluation.drives import (
+    calibrate, calibration, recorded, rendered, samples, sources)
 from fg2_ros.evaluation.drives.rendered import DriveSpec, RenderedDrive
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.localizer import Localizer
@@ -128,7 +129,7 @@ def few_images_will_do(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(calibrate, 'LEAST_IMAGES', 20)
     patch.setattr(calibrate, 'WRONG', ('prior_30m',))
     patch.setattr(calibrate, 'WRONG_RUNS', 1)
-    patch.setattr(calibration, 'LEAST_LENGTH_M', 2.0)
+    patch.setattr(samples, 'LEAST_LENGTH_M', 2.0)
     patch.setattr(calibration.calibrated, '__defaults__', (calibration.UNCALIBRATED, (1.0,)))
 
 
