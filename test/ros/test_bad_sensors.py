@@ -122,7 +122,7 @@ def test_transforms_an_hour_ahead_are_over_when_they_are_over(vehicle):
     require_pose(vehicle, at(2.0))
 
 
-def test_a_circle_of_transforms_is_named_and_left_out(vehicle):
+def test_a_loop_of_transforms_is_named_and_left_out(vehicle):
     vehicle.start(datum=DATUM)
     require_pose(vehicle, at(1.0))
     vehicle.tf.publish(TFMessage(transforms=[
