@@ -107,7 +107,10 @@ class FG2Node(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to publish and to take images."""
         super().on_activate(state)
-        return self._transition('activate', 'active', self._start, self._stop)
+        result = self._transition('activate', 'active', self._start, self._stop)
+        if result != _SUCCESS:
+            super().on_deactivate(state)
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish the image at hand; GNSS and odometry are still listened to."""
@@ -228,7 +231,8 @@ class FG2Node(LifecycleNode):
         if trained_in_simulation(metadata) and not self.parts.settings.simulated_camera:
             self.get_logger().warning(
                 'the weights were trained on simulation only: do not rely on their poses with a '
-                'real camera (set simulated_camera: true if the images are simulated)')
+                'real camera; they claim a sigma of at least 1.5 m (set simulated_camera: true if '
+                'the images are simulated)')
 
     # Diagnostics -------------------------------------------------------------------------------
 

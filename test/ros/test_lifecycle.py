@@ -99,6 +99,22 @@ def test_failing_configure_says_why_and_can_be_repeated(vehicle):
     vehicle.pose_at(at(1.0))
 
 
+def test_failing_activation_leaves_the_node_silent(vehicle, monkeypatch):
+    """An inactive node publishes nothing, whatever made it inactive."""
+    node = vehicle.start(active=False, datum=DATUM)
+    assert vehicle.change(node, 'configure')
+
+    def fail():
+        raise OSError('no thread can be started')
+    with monkeypatch.context() as patch:
+        patch.setattr(node.localization, 'start', fail)
+        assert not vehicle.change(node, 'activate')
+    vehicle.until_logged('cannot activate: no thread can be started')
+    assert not node.parts.outputs.pose.is_activated
+    assert vehicle.change(node, 'activate')
+    assert node.parts.outputs.pose.is_activated
+
+
 def test_two_nodes_in_their_namespaces(ros):
     """Neither hears what is the other's (N4)."""
     first, second = Vehicle(), Vehicle()

@@ -142,7 +142,7 @@ def utm_transform(datum: list, turn_rad: float = 0.0, reverse: bool = False) -> 
     map_from_utm = rotation_matrix(np.arctan2(ahead[0], ahead[1]) + turn_rad, (0, 0, 1))
     map_from_utm[:2, 3] = -map_from_utm[:2, :2] @ origin
     if reverse:
-        return static('utm', 'map', np.linalg.inv(map_from_utm))
+        return static('/utm', '/map', np.linalg.inv(map_from_utm))  # as ROS 1 names them
     return static('map', 'utm', map_from_utm)
 
 
