@@ -252,7 +252,7 @@ def standstill(stream: SensorStream, around: FaultSources) -> SensorStream:
                for count in range(1, int(STANDSTILL_S * settings.frame_rate_hz))]
     in_order = sorted([*shots, *waiting], key=_time_s)
     return replace(
-        stream, shots=tuple(in_order), gnss=gnss_readings(gnss),
+        stream, shots=tuple(in_order), fault_s=stopped_s, gnss=gnss_readings(gnss),
         odometry=odometry_readings(odometry), heading=heading_readings(imu))
 
 

@@ -231,6 +231,7 @@ def test_a_vehicle_stands_still_and_sees_one_image(sound, around):
     middle = sound.shots[12]
     waiting = [shot for shot in stood.shots if shot.image.index == 12]
     assert waiting[-1].time_s - waiting[0].time_s == pytest.approx(30.0, abs=0.3)
+    assert stood.fault_s == waiting[0].time_s
     assert {shot.truth for shot in waiting} == {middle.truth}
     moving = np.interp([shot.time_s + 0.1 for shot in waiting[1:-1]],
                        stood.odometry.time_s, np.abs(stood.odometry.speed_mps))
