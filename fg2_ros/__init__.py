@@ -22,9 +22,11 @@ from fg2_ros.version import __version__
 if TYPE_CHECKING:
     from fg2_ros.imagery import open_imagery
     from fg2_ros.localizer import Estimate, Localizer, Prior
+    from fg2_ros.tracker import Tracker
 
-__all__ = ['__version__', 'Estimate', 'Localizer', 'open_imagery', 'Prior']
-_HOMES = {'open_imagery': 'fg2_ros.imagery'}  # of the others: fg2_ros.localizer, which needs torch
+__all__ = ['__version__', 'Estimate', 'Localizer', 'open_imagery', 'Prior', 'Tracker']
+# Of the others: fg2_ros.localizer, which needs torch.
+_HOMES = {'open_imagery': 'fg2_ros.imagery', 'Tracker': 'fg2_ros.tracker'}
 
 
 def __getattr__(name: str) -> Any:

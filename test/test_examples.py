@@ -150,3 +150,22 @@ def test_the_code_of_the_readme(tmp_path, monkeypatch, scene, orthophoto, pose):
     assert estimate.accepted, estimate.rejection
     assert math.hypot(estimate.east_m, estimate.north_m) < 2.0
     assert abs(wrap_angle(estimate.yaw_rad - yaw)) < math.radians(3.0)
+
+
+def test_follow_drive(home):
+    """Nothing is said of the first metres; then poses come, and they are right."""
+    from fg2_ros.evaluation.drives.rendered import DriveSpec, RenderedDrive
+    printed = run_example(home, 'follow_drive.py', '--city-seed', 2100, '--images', 7)
+    lines = printed.splitlines()
+    assert len(lines) == 7 and 'nothing is published' in lines[0]
+    poses = re.findall(
+        rf'(?m)^ *{NUMBER} s: {NUMBER} m east \+-{NUMBER}, {NUMBER} m north \+-{NUMBER}, '
+        rf'yaw {NUMBER} degrees', printed)
+    frames = RenderedDrive(DriveSpec(2100, frames=7), home).drive.frames
+    truth = dict(zip((f'{time_s:.2f}' for time_s in frames.time_s), frames.poses()))
+    assert poses
+    for time_s, east_m, sigma_m, north_m, _, yaw_deg in poses:
+        base = truth[time_s]
+        assert math.dist(map(float, (east_m, north_m)), base[:2]) < 2.0
+        assert 0.05 < float(sigma_m) < 1.5
+        assert abs(wrap_angle(math.radians(float(yaw_deg)) - base.yaw)) < math.radians(4.0)

@@ -37,8 +37,6 @@ from fg2_ros.tracker.belief import Belief
 from fg2_ros.tracker.initial_search import grid_around
 from fg2_ros.tracker.results import Rejection
 from fg2_ros.tracker.search_plan import FINE_RAD, LEAST_REACH_CELLS, LEAST_REACH_RAD, plan_of
-from fg2_ros.tracker.settings import Calibration, TrackerSettings
-from fg2_ros.tracker.tracker import Tracker
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -69,8 +67,7 @@ def measure_tracking(network: FG2Network, metadata: dict[str, Any], seed: int) -
 def laps_of(localizer: Localizer, clock: StageClock, stream: SensorStream
             ) -> Iterator[dict[str, float]]:
     """Yield the milliseconds of each image of a drive that a tracker can look for."""
-    tracker = Tracker(TrackerSettings(calibration=Calibration.of(localizer.metadata)),
-                      localizer.config.cell_m)
+    tracker = localizer.new_tracker()
     for event in stream.events():
         if not isinstance(event.content, CameraFrame):
             feed(tracker, event)

@@ -40,7 +40,7 @@ from fg2_ros.network.weights import (
 from fg2_ros.settings import SHIPPED_WEIGHTS
 from fg2_ros.solver.acceptance import AcceptanceSettings, Candidate, rejection_of
 from fg2_ros.solver.dense import Honesty
-from fg2_ros.tracker import inputs
+from fg2_ros.tracker import inputs, Rejection, TrackedPose, Tracker, TrackerSettings
 from fg2_ros.tracker.settings import Calibration
 import numpy as np
 import torch
@@ -230,6 +230,37 @@ class Localizer:
         """
         given = self._checked(image, camera_k, seen)
         return self._observer.observe(given, self._frame, region, base_from_camera)
+
+    def new_tracker(self, settings: TrackerSettings = TrackerSettings()) -> Tracker:
+        """
+        Return a tracker that knows nothing yet, to carry poses along a drive.
+
+        :param settings: but for the calibration, which is the one in the metadata of the weights.
+        """
+        return Tracker(
+            replace(settings, calibration=Calibration.of(self.metadata)), self.config.cell_m)
+
+    def track(self, tracker: Tracker, stamp_ns: int, image: np.ndarray, base_from_camera: Pose2,
+              camera_k: np.ndarray | None = None, seen: np.ndarray | None = None
+              ) -> TrackedPose | Rejection:
+        """
+        Show an image to a tracker that has been told all about the time before, and ask it.
+
+        :param tracker: that `new_tracker` returned; one for each drive.
+        :param stamp_ns: when the image was taken.
+        :param image: as `estimate` takes it, and the rest likewise.
+        :param base_from_camera: where the camera is on the vehicle, in the plane; yaw that of the
+            image's centre column.
+        :return: where base_link is in the map; or why nobody knows, a sentence.
+        :raises ImageryError: if there is no aerial imagery; ImageryNotReady (one of them) while
+            it is being fetched.
+        :raises ValueError: if the image cannot be used, or there is no map_frame.
+        """
+        plan = tracker.search(stamp_ns, base_from_camera)
+        if isinstance(plan, Rejection):
+            return plan
+        return tracker.update(
+            stamp_ns, self.observe(image, plan, base_from_camera, camera_k, seen))
 
     def _is_unexpected(self, found: MatchResult, region: SearchRegion) -> bool:
         largest_rad = math.radians(self._settings.second_look_deg)

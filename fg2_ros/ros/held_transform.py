@@ -16,27 +16,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import math
+from typing import NamedTuple
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 
 BLENDED_M = 5.0  # further than poses that follow one another differ
 
 
-@dataclass(frozen=True)
-class _Correction:
-    """What map -> odom was and is to be, from a time on."""
+class _Correction(NamedTuple):
+    """By what map -> odom is changed, number by number, from a time on."""
 
-    before: Pose2
-    after: Pose2
     from_s: float
+    change: Pose2
+
+    def share_left(self, now_s: float, blend_s: float) -> float:
+        """Return how much of it is still to come."""
+        seconds = max(now_s - self.from_s, 0.0)
+        return 1 - seconds / blend_s if seconds < blend_s else 0.0
 
 
 class HeldTransform:
     """
     A planar transform that is corrected now and then, and asked for often.
 
+    Each correction is spread over the same time, whatever comes after it: one that began anew with
+    each pose would never be led to the end, and the transform would lag behind.
     Times are of any clock that does not go back; start anew if it does.
 
     :param blend_s: a correction is spread over this time.
@@ -46,7 +51,9 @@ class HeldTransform:
     def __init__(self, blend_s: float, timeout_s: float):
         """Hold nothing yet."""
         self._blend_s, self._timeout_s = blend_s, timeout_s
-        self._correction: _Correction | None = None
+        self._newest: Pose2 | None = None
+        self._newest_s = 0.0
+        self._corrections: list[_Correction] = []  # not yet led to the end
 
     def change(self, blend_s: float, timeout_s: float) -> None:
         """Blend and end otherwise from now on."""
@@ -58,8 +65,14 @@ class HeldTransform:
 
         :param jumped: whether the pose was lost before, so that it is taken at once.
         """
-        before = None if jumped else self.at(now_s)
-        self._correction = _Correction(before or after, after, now_s)
+        before = self._newest
+        if jumped or before is None or self.at(now_s) is None:
+            self._corrections = []
+        else:
+            self._corrections = [
+                *(each for each in self._corrections if each.share_left(now_s, self._blend_s)),
+                _Correction(now_s, _difference(before, after))]
+        self._newest, self._newest_s = after, now_s
 
     def is_far(self, now_s: float, parent_from_base: Pose2, child_from_base: Pose2) -> bool:
         """Return whether the held value places something metres from where it is to be."""
@@ -69,26 +82,27 @@ class HeldTransform:
 
     def at(self, now_s: float) -> Pose2 | None:
         """Return the value at a time; None if there was none, or none for too long."""
-        correction = self._correction
-        if correction is None or now_s - correction.from_s > self._timeout_s:
+        if self._newest is None or now_s - self._newest_s > self._timeout_s:
             return None
-        seconds = max(now_s - correction.from_s, 0.0)
-        if seconds >= self._blend_s:
-            return correction.after
-        return _between(correction.before, correction.after, seconds / self._blend_s)
+        x, y, yaw = self._newest
+        for correction in self._corrections:
+            share = correction.share_left(now_s, self._blend_s)
+            x -= share * correction.change.x
+            y -= share * correction.change.y
+            yaw -= share * correction.change.yaw
+        return Pose2(x, y, wrap_angle(yaw))
 
     @property
     def is_empty(self) -> bool:
         """Return whether there never was a value, or it was dropped."""
-        return self._correction is None
+        return self._newest is None
 
     def drop(self) -> None:
         """Hold nothing."""
-        self._correction = None
+        self._newest = None
+        self._corrections = []
 
 
-def _between(before: Pose2, after: Pose2, share: float) -> Pose2:
-    turn = wrap_angle(after.yaw - before.yaw)
-    return Pose2(
-        before.x + share * (after.x - before.x), before.y + share * (after.y - before.y),
-        wrap_angle(before.yaw + share * turn))
+def _difference(before: Pose2, after: Pose2) -> Pose2:
+    """Return by what the numbers of a pose differ, the angle the short way round."""
+    return Pose2(after.x - before.x, after.y - before.y, wrap_angle(after.yaw - before.yaw))

@@ -13,3 +13,10 @@
 # limitations under the License.
 
 """Where the vehicle is, carried along the drive: belief, motion, and what may be published."""
+
+from fg2_ros.tracker.inputs import Fix, Odometry
+from fg2_ros.tracker.results import Rejection, TrackedPose
+from fg2_ros.tracker.settings import TrackerSettings
+from fg2_ros.tracker.tracker import Tracker
+
+__all__ = ['Fix', 'Odometry', 'Rejection', 'TrackedPose', 'Tracker', 'TrackerSettings']

@@ -35,6 +35,9 @@ LOST_AGREEMENT = 0.01  # below it the place is wrong
 UNLIKE_IMAGERY = (
     'little of what the images show is found in the imagery: is the view hidden or dark, or the '
     'imagery clouded or old?')
+NO_ODOMETRY = (
+    'there is no odometry at the time of the image, and without it nobody knows over how much of '
+    'the road the images agree')
 SUPPORTING_SHARE = 0.85  # of an image's best log-likelihood: from it on it supports a pose
 
 
@@ -151,10 +154,12 @@ class PublicationTest:
             return 'agreement', (
                 f'{contradictions[0]}, and the images over {driven_m:.0f} m since then '
                 f'do not outweigh it{known}')
+        if is_short and self.searched and recent[-1].image.odometry is None:
+            return 'odometry', NO_ODOMETRY
         if is_short and self.searched:
             return 'start', (
-                f'only images over {driven_m:.0f} m so far, over {settings.min_distance_m:g} m '
-                'are needed')
+                f'only images over {math.floor(driven_m)} m so far, over '
+                f'{settings.min_distance_m:g} m are needed')
         if not state.agreement >= level:
             return 'agreement', (
                 f'the images of the last {driven_m:.0f} m agree with no '
@@ -172,6 +177,11 @@ class PublicationTest:
 def length_m(images: list[Recent]) -> float:
     """Return how far was driven since the first of the images."""
     return images[0].driven_m if images else 0.0
+
+
+def closed(sentence: str) -> str:
+    """Return a sentence with a capital letter and a full stop, for another to follow."""
+    return sentence[0].upper() + sentence[1:] + ('' if sentence.endswith('?') else '.')
 
 
 def _away(here: Pose2, there: Pose2) -> str:

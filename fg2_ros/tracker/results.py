@@ -94,8 +94,8 @@ class Rejection:
     """
     Why nothing is published for an image.
 
-    :param kind: under which it is counted: 'prior', 'order', 'start', 'mass', 'agreement',
-        'vague', 'imagery'.
+    :param kind: under which it is counted: 'prior', 'order', 'odometry', 'start', 'mass',
+        'agreement', 'vague', 'imagery'.
     :param sentence: for the user: what is not certain, and what may be wrong.
     :param belief: None where there is none.
     :param remarks: see `TrackedPose`.

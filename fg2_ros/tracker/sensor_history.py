@@ -122,13 +122,14 @@ class SensorHistory:
                    if np.hypot(*off_m) > CONTRADICTION_SIGMAS * sigma_m]
         found = []
         if 2 * len(against) > len(offsets):
-            found.append(f'GNSS is {np.median(against):.0f} m away')
+            found.append(f'GNSS is {np.median(against):.0f} m from the likeliest place')
         heading = self.heading(stamp_ns)
         if heading:
             off_rad = abs(wrap_angle(heading[0] - base.yaw))
             if off_rad > max(CONTRADICTION_SIGMAS * heading[1], math.radians(20.0)):
                 found.append(
-                    f'the heading that is given is {math.degrees(off_rad):.0f} degrees away')
+                    f'the heading that is given is {math.degrees(off_rad):.0f} degrees from the '
+                    'likeliest one')
         return found
 
     def _last_offsets(self, stamp_ns: int, base: Pose2) -> list[tuple[np.ndarray, float]]:

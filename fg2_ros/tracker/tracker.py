@@ -31,7 +31,8 @@ from fg2_ros.tracker.initial_search import grids_around, start_grids, WIDEST_CEL
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.measurement import measured
 from fg2_ros.tracker.motion import Link, Motion, OdometryChain
-from fg2_ros.tracker.publication import length_m, LOST_AGREEMENT, PublicationTest, UNLIKE_IMAGERY
+from fg2_ros.tracker.publication import (
+    closed, length_m, LOST_AGREEMENT, PublicationTest, UNLIKE_IMAGERY)
 from fg2_ros.tracker.remarks import Remarks
 from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 from fg2_ros.tracker.search_plan import focused, plan_of
@@ -248,7 +249,7 @@ class Tracker:
         kidnapped_ns = self._publication.contradicted_ns
         self._reset()
         self._kidnapped_ns = kidnapped_ns or 0
-        self._sigma_m, self._restart_reason = sigma_m, sentence[0].upper() + sentence[1:]
+        self._sigma_m, self._restart_reason = sigma_m, closed(sentence)
         self._failures = failures
         if found_once:
             self._mount_turn_rad = mount_turn_rad

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import PatchView
+from fg2_ros.localizer import Localizer
 from fg2_ros.tracker.inputs import Observation
 import numpy as np
 
@@ -31,6 +32,7 @@ class GroundReader:
     """
 
     config, map_frame = SimpleNamespace(cell_m=1.1), None
+    new_tracker, track = Localizer.new_tracker, Localizer.track
 
     def __init__(self, imagery, metadata):
         """Look at the ground."""
@@ -47,7 +49,7 @@ class GroundReader:
         red, green, _ = (patch.image.mean((0, 1)) - 128) / 48
         return Pose2(camera.x + red, camera.y + green, camera.yaw)
 
-    def observe(self, image, plan, base_from_camera, seen):
+    def observe(self, image, plan, base_from_camera, camera_k, seen):
         """Return likelihoods around the place."""
         x, y, yaw = self.camera(image)
         volumes = []

@@ -139,6 +139,20 @@ class TruthfulNetwork:
         return SimpleNamespace(scores=scores, probabilities=both, log_partition=None)
 
 
+class TwinsNetwork(TruthfulNetwork):
+    """Matches that fit a second place, east of the first, as well."""
+
+    def __init__(self, place, apart_m):
+        """Have the second one so far from the first."""
+        super().__init__(place)
+        self._other = torch.tensor([apart_m, 0.0])
+
+    def shares(self, aerial, ground):
+        """Return (1, A, G); see `TruthfulNetwork.shares`."""
+        other = SimpleNamespace(descriptors=ground.descriptors + self._other)
+        return 0.5 * (super().shares(aerial, ground) + super().shares(aerial, other))
+
+
 class VagueNetwork(TruthfulNetwork):
     """Matches that err and spread along north only."""
 

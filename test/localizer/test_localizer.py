@@ -17,7 +17,8 @@
 import dataclasses
 import math
 from test.helpers.truthful_network import (
-    CALIBRATED, FRAME, orthophoto, panorama_at, prior_at, TruthfulNetwork, VagueNetwork)
+    CALIBRATED, FRAME, orthophoto, panorama_at, prior_at, TruthfulNetwork, TwinsNetwork,
+    VagueNetwork)
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.imagery.patch import ImageryError
@@ -25,7 +26,7 @@ from fg2_ros.localizer import Localizer, LocalizerSettings
 from fg2_ros.localizer.estimate import Prior
 from fg2_ros.network.weights import usable_device, with_metadata
 from fg2_ros.settings import SHIPPED_WEIGHTS
-from fg2_ros.tracker.settings import Calibration
+from fg2_ros.tracker.settings import Calibration, PublicationSettings, TrackerSettings
 import numpy as np
 import pytest
 import torch
@@ -121,6 +122,27 @@ def test_the_first_mode_is_the_estimate():
     assert abs(wrap_angle(first.pose.yaw - 0.3)) < math.radians(3.0)
     assert first.mass > 0.9
     assert sum(mode.mass for mode in estimate.modes) <= 1.0 + 1e-5
+
+
+def test_an_ambiguous_image_has_several_modes():
+    """Both places are told, and that the image cannot decide between them."""
+    network = TwinsNetwork((-4.0, 1.0), apart_m=8.0)
+    estimate = Localizer(network, orthophoto(), FRAME).estimate(
+        panorama_at(0.3), prior_at(0.0, 1.0, 0.3, sigma_m=5.0))
+    first, second = estimate.modes[:2]
+    assert sorted([first.pose.x, second.pose.x]) == pytest.approx([-4.0, 4.0], abs=1.0)
+    assert (first.pose.y, second.pose.y) == pytest.approx((1.0, 1.0), abs=1.0)
+    assert 0.35 < second.mass <= first.mass < 0.65
+    assert math.hypot(estimate.east_m - first.pose.x, estimate.north_m - first.pose.y) < 1.0
+
+
+def test_a_tracker_believes_images_as_the_weights_were_calibrated():
+    """All else is as it is asked for."""
+    localizer = Localizer(TruthfulNetwork((1.0, 1.0)), orthophoto(), FRAME, metadata=CALIBRATED)
+    publication = PublicationSettings(min_distance_m=20.0)
+    tracker = localizer.new_tracker(TrackerSettings(publication=publication))
+    assert tracker.settings == TrackerSettings(
+        publication=publication, calibration=Calibration.of(CALIBRATED))
 
 
 def test_the_same_input_gives_the_same_estimate():

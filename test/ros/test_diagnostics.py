@@ -171,7 +171,7 @@ def test_contradictions_are_told_with_their_size(vehicle):
     send_wrong(vehicle, at(9.0), wrong, turned_deg=40.0)
     said = vehicle.until_diagnosed(
         lambda found: 'the heading that is given is' in found['last rejection'], 'it is told')
-    degrees = float(said['last rejection'].partition(' degrees away')[0].split()[-1])
+    degrees = float(said['last rejection'].partition(' degrees from')[0].split()[-1])
     assert degrees == pytest.approx(40.0, abs=2.0) and 'nan' not in said['last rejection']
 
 

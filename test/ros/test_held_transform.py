@@ -34,6 +34,24 @@ def test_a_correction_is_spread_and_turns_the_short_way(held):
     assert held.at(11.1) is None
 
 
+def test_corrections_that_follow_one_another_do_not_lag_and_make_no_steps(held):
+    """Ten a second of 10 cm each: none takes longer than the time that it is spread over."""
+    for tenth in range(1, 31):
+        held.correct(tenth / 10, Pose2(100.0 + tenth / 10, 0.0, 3.1), jumped=False)
+        path = [held.at(tenth / 10 + step / 100).x for step in range(11)]
+        assert all(0.0 <= after - before < 0.0101 for before, after in zip(path, path[1:]))
+    assert held.at(3.0).x == pytest.approx(103.0 - 0.1 * (1.0 + 0.8 + 0.6 + 0.4 + 0.2))
+    assert held.at(3.5).x == pytest.approx(103.0)
+
+
+def test_without_a_time_to_blend_corrections_are_taken_at_once():
+    """Of several at one time the last one counts."""
+    held = HeldTransform(blend_s=0.0, timeout_s=10.0)
+    for x in (0.0, 1.0, 2.0):
+        held.correct(1.0, Pose2(x, 0.0, 0.0), jumped=False)
+        assert held.at(1.0) == (x, 0.0, 0.0)
+
+
 def test_after_a_jump_a_correction_is_taken_at_once(held):
     held.correct(1.0, Pose2(101.0, 0.0, 3.0), jumped=True)
     assert held.at(1.0) == pytest.approx((101.0, 0.0, 3.0))

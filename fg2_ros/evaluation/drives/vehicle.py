@@ -28,10 +28,7 @@ from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.localizer.estimate import MapPrior
 from fg2_ros.localizer.localizer import Localizer
-from fg2_ros.tracker.inputs import Fix, Odometry
-from fg2_ros.tracker.results import Rejection, TrackedPose
-from fg2_ros.tracker.settings import Calibration, TrackerSettings
-from fg2_ros.tracker.tracker import Tracker
+from fg2_ros.tracker import Fix, Odometry, Rejection, TrackedPose, Tracker
 import numpy as np
 
 
@@ -62,8 +59,7 @@ class Vehicle:
 
     def new_tracker(self) -> Tracker:
         """Return a tracker that knows nothing but how far the weights may be believed."""
-        calibration = Calibration.of(self.localizer.metadata)
-        return Tracker(TrackerSettings(calibration=calibration), self.localizer.config.cell_m)
+        return self.localizer.new_tracker()
 
     def follow(self, stream: SensorStream, tracker: Tracker) -> Iterator[ImageResult]:
         """
@@ -105,15 +101,11 @@ class Vehicle:
 
     def _answer(self, stream: SensorStream, stamp_ns: int, view: View, tracker: Tracker
                 ) -> TrackedPose | Rejection:
-        plan = tracker.search(stamp_ns, stream.base_from_camera)
-        if isinstance(plan, Rejection):
-            return plan
         try:
-            observation = self.localizer.observe(
-                view.panorama, plan, stream.base_from_camera, seen=view.seen)
+            return self.localizer.track(
+                tracker, stamp_ns, view.panorama, stream.base_from_camera, seen=view.seen)
         except ImageryError as error:
             return Rejection(stamp_ns, 'imagery', str(error))
-        return tracker.update(stamp_ns, observation)
 
     def _single(self, stream: SensorStream, shot: CameraFrame, view: View) -> Claim | None:
         prior = single_prior(stream, shot.time_s)

@@ -30,6 +30,7 @@ from fg2_ros.evaluation.drives.vehicle import single_prior, Vehicle
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.imagery.patch import ImageryError
+from fg2_ros.localizer import Localizer
 from fg2_ros.tracker.inputs import Observation, SearchPlan
 from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 import numpy as np
@@ -98,7 +99,9 @@ class Looking:
         """Begin with nothing seen."""
         self.seen = []
 
-    def observe(self, image, plan, base_from_camera, seen):
+    track = Localizer.track
+
+    def observe(self, image, plan, base_from_camera, camera_k, seen):
         """Remember the image."""
         self.seen.append(image)
         if len(self.seen) % FRAMES == 6:

@@ -76,8 +76,10 @@ def test_vigor_has_all_figures_and_its_cities(evaluate, capsys):
     assert 'SanFrancisco' in capsys.readouterr().out
 
 
-def test_kitti_has_the_recalls_by_axis(evaluate):
-    figures = evaluate('kitti', '--batch-size', 3)
+@pytest.mark.parametrize('solver', ['procrustes', 'ransac', 'posterior'])
+def test_kitti_has_the_recalls_by_axis(evaluate, solver):
+    figures = evaluate('kitti', '--batch-size', 3, '--solver', solver)
+    assert (figures['solver'], figures['without_pose']) == (solver, 0)
     assert figures['frames'] == 4 and list(figures['groups']) == ['2011_09_26_drive_0002_sync']
     assert {f'{name}_recall_{limit}{unit}' for name, unit in (
         ('lateral', 'm'), ('longitudinal', 'm'), ('yaw', 'deg')) for limit in (1, 3, 5)} <= set(
