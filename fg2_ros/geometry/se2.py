@@ -70,8 +70,8 @@ def wrap_angle(angle_rad):
     return float(wrapped) if wrapped.ndim == 0 else wrapped
 
 
-def rotation2(angle_rad: float) -> np.ndarray:
-    """Return the (2, 2) matrix that rotates column vectors by ``angle_rad``."""
+def rotation2(angle_rad: float | np.ndarray) -> np.ndarray:
+    """Return the (2, 2) matrix that rotates column vectors by an angle; (2, 2, N) for (N,)."""
     c, s = np.cos(angle_rad), np.sin(angle_rad)
     return np.array([[c, -s], [s, c]])
 

@@ -32,7 +32,7 @@ class PatchSettings:
         'axes; its features are then computed once only.', unit='m', between=(0.0, 1000.0),
         read_only=True)
     kept: int = setting(
-        160, 'Patches whose features are remembered: a search looks at many places.',
+        240, 'Patches whose features are remembered: a search looks at many places.',
         between=(1, 10000), read_only=True)
     ring_m: float = setting(
         25.0, 'Imagery is fetched in the background this far around the patch, for turns and '

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
-from typing import Callable, NamedTuple, Sequence
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle
@@ -60,6 +60,11 @@ class Belief:
         """Return the uniform belief over some boxes."""
         return cls(tuple(
             PoseVolume(grid, np.zeros(grid.shape, np.float32)) for grid in grids)).normalised()
+
+    @property
+    def space(self) -> float:
+        """Return how much m^2 rad is considered."""
+        return sum(box.values.size * box.grid.cell_volume for box in self.boxes)
 
     def normalised(self) -> Belief:
         """Return the same with probabilities that sum to one."""
@@ -119,6 +124,11 @@ class Belief:
         covariance += np.diag([grid.step_m ** 2, grid.step_m ** 2, grid.step_rad ** 2]) / 12
         return Mode(peak, Pose2(peak.x + mean[0], peak.y + mean[1],
                                 wrap_angle(peak.yaw + mean[2])), covariance, mass)
+
+    def places(self) -> Iterator[Pose2]:
+        """Yield the likeliest pose of each box, beginning with the likeliest of all."""
+        for box in sorted(self.boxes, key=lambda box: float(box.values.max()), reverse=True):
+            yield box.peak()[0]
 
     def second(self, mode: Mode) -> tuple[Pose2, float]:
         """Return the likeliest pose outside of a mode, and the mass around it."""

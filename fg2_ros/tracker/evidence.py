@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
-from typing import NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2
@@ -33,6 +33,7 @@ CORRELATION_M = 8.0  # images this far apart agree with a wrong place independen
 FIRST_M = 4.0  # of road that the first image stands for
 FADING_M = 30.0  # driven, after which an image counts for 1/e
 MAX_SHORTFALL = 1.5  # further below its mean an image carries no more information
+AROUND = 1.5  # times the reach of a volume: poses so far from its middle are compared with it
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ImageLikelihood:
         NaN if that is not known.
     :param odometry: where it was taken; None if there was no odometry.
     :param mean: log-likelihood over all poses that were evaluated.
-    :param best: largest log-likelihood.
+    :param bests: largest log-likelihood of each volume.
     """
 
     stamp_ns: int
@@ -54,35 +55,53 @@ class ImageLikelihood:
     base_from_camera: Pose2
     odometry: Link | None
     mean: float
-    best: float
+    bests: tuple[float, ...]
 
     @classmethod
     def of(cls, stamp_ns: int, observation: Observation,
            odometry: Link | None) -> ImageLikelihood:
         """Return the likelihood of an observation."""
         values = np.concatenate([volume.values.ravel()[::7] for volume in observation.known])
-        best = max(float(volume.values.max()) for volume in observation.known)
+        bests = tuple(float(volume.values.max()) for volume in observation.known)
         resemblances = observation.resemblances or (math.nan,) * len(observation.volumes)
         return cls(stamp_ns, observation.known, tuple(
             each for each, volume in zip(resemblances, observation.volumes) if volume is not None),
-            observation.base_from_camera, odometry, float(values.mean()), best)
+            observation.base_from_camera, odometry, float(values.mean()), bests)
 
     def at(self, base: Pose2) -> float:
         """Return the log-likelihood at a pose of base_link; the mean outside of all volumes."""
         camera = base.compose(self.base_from_camera)
-        volume = self._around(camera)[0]
-        if volume is None:
+        holding = self._holding(camera)
+        if holding is None:
             return self.mean
+        volume = self.volumes[holding]
         index = volume.grid.index_of(*camera)
         return float(map_coordinates(volume.values, index[:, None], order=1)[0])
 
+    def best_around(self, base: Pose2) -> float:
+        """
+        Return the largest log-likelihood in the volumes around a pose of base_link.
+
+        One far away is a rival for the belief to weigh, but says nothing of this place.
+        """
+        around = self._around(base.compose(self.base_from_camera))
+        return max((self.bests[index] for index in around), default=max(self.bests))
+
     def resemblance_at(self, base: Pose2) -> float:
         """Return the resemblance around a pose of base_link; NaN if that is not known."""
-        return self._around(base.compose(self.base_from_camera))[1]
+        holding = self._holding(base.compose(self.base_from_camera))
+        return math.nan if holding is None else self.resemblances[holding]
 
-    def _around(self, camera: Pose2) -> tuple[PoseVolume | None, float]:
-        return next((each for each in zip(self.volumes, self.resemblances)
-                     if each[0].grid.contains(camera)), (None, math.nan))
+    def _holding(self, camera: Pose2) -> int | None:
+        return next((index for index in self._around(camera)
+                     if self.volumes[index].grid.contains(camera)), None)
+
+    def _around(self, camera: Pose2) -> Iterator[int]:
+        """Yield the indices of the volumes that are near a place."""
+        for index, volume in enumerate(self.volumes):
+            middle, reach_m = volume.grid.middle, AROUND * max(volume.grid.reach_m)
+            if abs(camera.x - middle.x) <= reach_m and abs(camera.y - middle.y) <= reach_m:
+                yield index
 
 
 def log_likelihood_ratios(
@@ -126,7 +145,7 @@ def log_odds(base: Pose2, images: Sequence[Recent], calibration: Calibration) ->
     Return the log-odds that images were taken at a pose and not at one that looks alike.
 
     Each image counts for the road since the one before. Its shortfall is how much less likely the
-    pose is than the image's own best one. At the right pose all images fall short by little;
+    pose is than the image's best one around. At the right pose all images fall short by little;
     elsewhere some fall short by much, few match as strongly, and much of what they show is not
     found in the imagery around. GNSS and headings are not used.
 
@@ -146,7 +165,8 @@ def features(base: Pose2, images: Sequence[Recent]) -> np.ndarray:
         return np.array([1.0, 0.0, 0.0, 0.0, math.nan])
     poses = [base.compose(step) for _, step, _ in images]
     here, best, alike = np.transpose([
-        (image.at(pose) - image.mean, image.best - image.mean, image.resemblance_at(pose))
+        (image.at(pose) - image.mean, image.best_around(pose) - image.mean,
+         image.resemblance_at(pose))
         for (image, _, _), pose in zip(images, poses)])
     weight = _weights(images)
     shortfall = np.clip(1 - here / np.maximum(best, 1e-6), 0.0, MAX_SHORTFALL)

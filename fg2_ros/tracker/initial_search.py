@@ -25,6 +25,7 @@ from fg2_ros.geometry.se2 import Pose2, wrap_angle
 import numpy as np
 
 WIDEST_CELLS = 15  # of a box each way: what one aerial patch can tell apart
+TILE_CELLS = 11  # at most, of boxes side by side: near its edge a patch lacks what is around there
 COARSE_RAD = math.radians(2.0)
 HEADING_REACH_RAD = math.radians(16.0)
 HEADINGS = 18  # of a search without a heading
@@ -54,11 +55,10 @@ def start_grids(place: SearchArea, other_headings: bool, cell_m: float) -> list[
     :param other_headings: also look at the headings 90, 180 and 270 degrees from the given one.
     :param cell_m: between neighbouring places.
     """
-    widest_m = WIDEST_CELLS * cell_m
-    reach_m = min(place.reach_m, widest_m)
-    across = 2 * widest_m + cell_m
-    extra = max(math.ceil((place.reach_m - widest_m) / across - 0.1), 0)
-    steps = np.arange(-extra, extra + 1) * across
+    tiles = math.ceil(place.reach_m / (TILE_CELLS * cell_m) - 1e-6)
+    reach_m = math.ceil(place.reach_m / tiles / cell_m - 1e-6) * cell_m
+    # Neighbouring boxes share a border, so that no place lies between them.
+    steps = (np.arange(tiles) - (tiles - 1) / 2) * 2 * reach_m
     grids = []
     for yaw_rad, reach_rad in _headings(place, other_headings):
         middle_m = place.position_m(yaw_rad)

@@ -20,14 +20,14 @@ import math
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.evidence import log_odds, Recent
+from fg2_ros.tracker.evidence import FADING_M, log_odds, Recent
 from fg2_ros.tracker.results import BeliefState
 from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.settings import MAX_LACK, TrackerSettings
 import numpy as np
 from scipy.special import expit
 
-USUAL_BOXES = 4  # of an initial search: the given heading and those at right angles to it
+USUALLY_SEARCHED = 1270.0  # m^2 rad: by an initial search at four headings, 11 m around GNSS
 USUAL_GNSS_SIGMAS = 2.25  # between GNSS and the right place
 CONTRADICTION_PENALTY = 3.0  # on the log-odds, for GNSS or a heading that contradicts the pose
 KEEP_AGREEMENT = 0.5  # down to which a pose that is published stays so
@@ -51,7 +51,7 @@ class PublicationTest:
     def __init__(self, settings: TrackerSettings, inputs: SensorHistory):
         """Start without a contradiction, and with nothing searched."""
         self.settings, self._inputs = settings, inputs
-        self.searched = 0  # boxes of the search, until a pose is published
+        self.searched = 0.0  # m^2 rad, until a pose is published
         self._contradictions: list[str] = []
         self.contradicted_ns: int | None = None  # since when, without a break
 
@@ -66,23 +66,40 @@ class PublicationTest:
         :param recent: the images of the last metres.
         :return: NaN without images.
         """
-        images = self._since_contradiction(recent)
-        if not images:
+        if not self._since_contradiction(recent):
             return math.nan
-        odds = log_odds(base, images, self.settings.calibration)
-        odds -= CONTRADICTION_PENALTY * len(self._contradictions)
+        odds = self._odds(base, recent) - CONTRADICTION_PENALTY * len(self._contradictions)
         if self.searched:
-            odds -= self.surprise(stamp_ns, base)
+            odds -= self.surprise(stamp_ns, base, length_m(recent))
         return float(expit(odds))
 
-    def surprise(self, stamp_ns: int, base: Pose2) -> float:
+    def refutes(self, belief: Belief, mode: Mode, recent: list[Recent], at_most: float) -> bool:
+        """
+        Return whether images speak against the mode of a belief and all that is left beside it.
+
+        How much was searched is no reason: one of many places is as likely to be right as a
+        single one.
+
+        :param at_most: probability of a refuted place.
+        """
+        odds = self._odds(mode.mean, recent) - CONTRADICTION_PENALTY * len(self._contradictions)
+        return bool(expit(odds) < at_most) and all(
+            expit(self._odds(place, recent)) < at_most for place in belief.places())
+
+    def _odds(self, base: Pose2, recent: list[Recent]) -> float:
+        return log_odds(
+            base, self._since_contradiction(recent), self.settings.calibration)
+
+    def surprise(self, stamp_ns: int, base: Pose2, driven_m: float) -> float:
         """
         Return the log-odds that a place needs in addition before it is first published.
 
-        The more places are searched, the likelier it is that one agrees by chance; and a place is
-        the less likely, the further it is from GNSS.
+        The more places are searched, and the longer, the likelier it is that one agrees by chance
+        for a while; and a place is the less likely, the further it is from GNSS.
         """
-        chances = math.log(max(self.searched / USUAL_BOXES, 1.0))
+        more = max(self.searched / USUALLY_SEARCHED - 1, 0.0)
+        beyond_m = max(driven_m - self.settings.publication.min_distance_m, 0.0)
+        chances = math.log1p(more * (1 + beyond_m / FADING_M))
         offset = self._inputs.offset_m(stamp_ns, base)
         if offset is None:
             return chances
@@ -124,7 +141,7 @@ class PublicationTest:
         """
         is_supported = all(
             image.at(base.compose(step)) - image.mean
-            >= SUPPORTING_SHARE * (image.best - image.mean)
+            >= SUPPORTING_SHARE * (image.best_around(base.compose(step)) - image.mean)
             for image, step, _ in newest)
         self._contradictions = self._inputs.contradictions(
             stamp_ns, base, by_majority=is_supported)

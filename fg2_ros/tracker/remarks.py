@@ -51,6 +51,10 @@ class Remarks:
         """Make a remark, in place of an earlier one on the same topic."""
         self._remarks[topic] = stamp_ns, sentence
 
+    def withdraw(self, topic: str) -> None:
+        """Forget the remark on a topic: it no longer holds."""
+        self._remarks.pop(topic, None)
+
     def at(self, stamp_ns: int) -> tuple[str, ...]:
         """Return the remarks at a stamp."""
         return tuple(sentence for from_ns, sentence in self._remarks.values()
@@ -62,12 +66,14 @@ class Remarks:
         return self._offset_m, None if self._turn is None else float(np.angle(self._turn))
 
     def compare(self, stamp_ns: int, base: Pose2, fix: tuple[np.ndarray, float] | None,
-                heading: tuple[float, float] | None) -> None:
+                heading: tuple[float, float] | None, is_first: bool) -> None:
         """
         Compare inputs with a pose that is published.
 
         :param fix: (2,) offset and sigma of GNSS in metres.
         :param heading: yaw and sigma in radians.
+        :param is_first: whether a search has found the pose: an offset is then worth a remark
+            even if GNSS claims no better.
         """
         share = -math.expm1(-abs(stamp_ns - self._compared_ns) / 1e9 / LASTING_S)
         self._compared_ns = stamp_ns
@@ -75,9 +81,9 @@ class Remarks:
             before = fix[0] if self._offset_m is None else self._offset_m
             self._offset_m = before + share * (fix[0] - before)
             off_m = float(np.hypot(*self._offset_m))
-            if off_m > max(SIGMAS * fix[1], MIN_OFFSET_M):
+            if off_m > max(0.0 if is_first else SIGMAS * fix[1], MIN_OFFSET_M):
                 self.add(stamp_ns, 'fix', f'GNSS is {off_m:.0f} m from where the images and '
-                         'odometry place the vehicle')
+                         f'odometry place the vehicle, and claims a sigma of {fix[1]:.0f} m')
         if heading is not None:
             turn = complex(np.exp(1j * (heading[0] - base.yaw)))
             turned = turn if self._turn is None else self._turn

@@ -141,10 +141,11 @@ class SensorHistory:
         """Return (headings, norths, easts) log-likelihoods of the nearest fix; 0 without one."""
         if not self.has_fix(stamp_ns):
             return np.zeros((1, 1, 1))
-        layers = [
-            self._log_fix_layer(stamp_ns, grid, grid.middle.yaw + turn)
-            for turn in grid.turns_rad]
-        return np.stack(layers)
+        item = self._fixes.nearest(stamp_ns)
+        antenna, sigma_m = self._antenna(item, stamp_ns, grid.middle.yaw + grid.turns_rad)
+        off_m = (antenna - item[1].position_m[:, None])[..., None, None]
+        east, north = off_m[0] + grid.easts_m, off_m[1] + grid.norths_m[:, None]
+        return self._log_mixture((north ** 2 + east ** 2) / sigma_m ** 2)
 
     def offset_m(self, stamp_ns: int, base: Pose2) -> tuple[np.ndarray, float] | None:
         """Return (2,) by how much the nearest fix differs from a pose, and its sigma."""
@@ -192,8 +193,13 @@ class SensorHistory:
         return places
 
     def _antenna(self, item: tuple[int, Fix], stamp_ns: int,
-                 yaw_rad: float) -> tuple[np.ndarray, float]:
-        """Return where a fix's antenna was as seen from base_link now, and the fix's sigma."""
+                 yaw_rad: float | np.ndarray) -> tuple[np.ndarray, float]:
+        """
+        Return where a fix's antenna was as seen from base_link now, and the fix's sigma.
+
+        :param yaw_rad: of base_link now, a number or (N,).
+        :return: (2,) or (2, N) metres to the east and north.
+        """
         from_ns, fix = item
         motion = self._odometry.between(stamp_ns, from_ns)
         away = motion.step if motion else Pose2(0.0, 0.0, 0.0)
@@ -201,14 +207,7 @@ class SensorHistory:
         if motion is None:
             sigma_m = math.hypot(sigma_m, UNKNOWN_MPS * abs(from_ns - stamp_ns) / 1e9)
         antenna = away.compose(Pose2.at(fix.lever_m, 0.0))
-        return rotation2(yaw_rad) @ antenna[:2], sigma_m
-
-    def _log_fix_layer(self, stamp_ns: int, grid: PoseGrid, yaw_rad: float) -> np.ndarray:
-        item = self._fixes.nearest(stamp_ns)
-        antenna, sigma_m = self._antenna(item, stamp_ns, yaw_rad)
-        east = grid.easts_m + antenna[0] - item[1].position_m[0]
-        north = grid.norths_m + antenna[1] - item[1].position_m[1]
-        return self._log_mixture((north[:, None] ** 2 + east ** 2) / sigma_m ** 2)
+        return np.einsum('ij...,j->i...', rotation2(yaw_rad), antenna[:2]), sigma_m
 
     def _log_mixture(self, squares: np.ndarray) -> np.ndarray:
         """Return the log-likelihood of a Gaussian mixed with a share of outliers."""

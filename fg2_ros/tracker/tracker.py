@@ -32,7 +32,7 @@ from fg2_ros.tracker.inputs import Fix, Observation, Odometry, SearchPlan
 from fg2_ros.tracker.measurement import measured
 from fg2_ros.tracker.motion import Link, Motion, OdometryChain
 from fg2_ros.tracker.publication import (
-    closed, length_m, LOST_AGREEMENT, PublicationTest, UNLIKE_IMAGERY)
+    closed, KEEP_AGREEMENT, length_m, LOST_AGREEMENT, PublicationTest, UNLIKE_IMAGERY)
 from fg2_ros.tracker.remarks import Remarks
 from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 from fg2_ros.tracker.search_plan import focused, plan_of
@@ -44,6 +44,9 @@ MIN_BOX_MASS = 1e-4  # a box with less is dropped
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
+NO_HEADING = 'no heading is given: images are compared with the imagery at all headings'
+STANDING = 'the vehicle stands: more images of one place make its pose no more certain'
+STANDING_M, STANDING_NS = 0.2, 2 * 10 ** 9  # at most, over this time
 MAX_MOTION_SIGMA_M = 1000.0  # a motion less certain than this ends a belief
 MIN_SPACING_M = 1.0  # nearer images are no further evidence: their errors are correlated
 MAX_IMAGES = 64  # kept as evidence
@@ -110,7 +113,7 @@ class Tracker:
             self._odometry.clear()
             self._inputs.clear()
             self._remarks.clear()
-            self._newest_ns, self._publication.searched = -1, 0
+            self._newest_ns, self._publication.searched = -1, 0.0
             self._reset()
 
     def relocalize(self, sigma_m: float | None = None) -> None:
@@ -121,7 +124,7 @@ class Tracker:
         """
         with self._lock:
             self._reset()
-            self._sigma_m, self._publication.searched = sigma_m, 0
+            self._sigma_m, self._publication.searched = sigma_m, 0.0
 
     def set_pose(self, stamp_ns: int, base: Pose2, covariance: np.ndarray) -> None:
         """
@@ -133,7 +136,7 @@ class Tracker:
         with self._lock:
             self._reset()
             self._state, self._begin_ns = _State(stamp_ns, belief), stamp_ns
-            self._publication.searched = 0
+            self._publication.searched = 0.0
 
     def add_fix(self, stamp_ns: int, fix: Fix) -> None:
         """Remember a GNSS fix."""
@@ -189,7 +192,7 @@ class Tracker:
                 raise ValueError('the last search was not for this image')
             belief = self._pending.belief
             if self._state is None:
-                self._publication.searched += len(belief.boxes)
+                self._publication.searched += belief.space
             observation = replace(observation, base_from_camera=self._pending.base_from_camera)
             self._pending = None
             likelihood = ImageLikelihood.of(stamp_ns, observation, self._odometry.at(stamp_ns))
@@ -261,6 +264,8 @@ class Tracker:
         if place is None:
             return None
         self._begin_ns = stamp_ns
+        if place.yaw_rad is None:
+            self._remarks.add(stamp_ns, 'no heading', NO_HEADING)
         other_headings = place.reach_m <= 2 * WIDEST_CELLS * self._cell_m
         return Belief.over(start_grids(place, other_headings, self._cell_m))
 
@@ -340,15 +345,16 @@ class Tracker:
     def _result(self, stamp_ns: int, belief: Belief, mode: Mode,
                 observation: Observation) -> TrackedPose | Rejection:
         recent = self._recent(stamp_ns)
+        self._remark_standing(stamp_ns)
         self._publication.compare_inputs(stamp_ns, mode.mean, recent[-1:])
         state = self._belief_state(stamp_ns, belief, mode)
         reason = self._publication.rejection_of(
             state, belief, mode, observation.valid_share, recent)
         if reason is not None:
-            reason = self._restart_if_lost(state, *reason)
+            reason = self._restart_if_lost(stamp_ns, belief, mode, recent, *reason)
             return Rejection(stamp_ns, *reason, state, self._remarks.at(stamp_ns))
-        self._published_ns, self._restart_reason, self._publication.searched = stamp_ns, '', 0
         self._compare_inputs(stamp_ns, state.mean)
+        self._published_ns, self._restart_reason, self._publication.searched = stamp_ns, '', 0.0
         if self._mount_turn_rad:
             self._remarks.add(stamp_ns, 'mount', MOUNT_TURNED)
         if self._publication.is_unlike_imagery(state):
@@ -380,8 +386,8 @@ class Tracker:
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
             self._publication.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
-            tuple(features(mode.mean, recent)), self._publication.surprise(stamp_ns, mode.mean),
-            density)
+            tuple(features(mode.mean, recent)),
+            self._publication.surprise(stamp_ns, mode.mean, length_m(recent)), density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""
@@ -394,24 +400,33 @@ class Tracker:
                 recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
 
-    def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
-        """Record by how much GNSS and the heading differ from a pose that is published."""
-        self._remarks.compare(
-            stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns))
+    def _remark_standing(self, stamp_ns: int) -> None:
+        """Remark that the vehicle stands, while it does."""
+        motion = self._odometry.between(stamp_ns - STANDING_NS, stamp_ns)
+        if motion is not None and math.hypot(*motion.step[:2]) < STANDING_M:
+            self._remarks.add(stamp_ns, 'standing', STANDING)
+        else:
+            self._remarks.withdraw('standing')
 
-    def _restart_if_lost(
-            self, state: BeliefState, kind: str, sentence: str) -> tuple[str, str]:
+    def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
+        """Update how much GNSS and the heading differ from a pose that is published."""
+        self._remarks.compare(
+            stamp_ns, base, self._inputs.offset_m(stamp_ns, base), self._inputs.heading(stamp_ns),
+            is_first=self._publication.searched > 0)
+
+    def _restart_if_lost(self, stamp_ns: int, belief: Belief, mode: Mode,
+                         recent: list[Recent], kind: str, sentence: str) -> tuple[str, str]:
         """
-        Give up a belief that images have not agreed with for long.
+        Give up a belief that images clearly disagree with, or have not agreed with for long.
 
         :return: kind and sentence of the rejection: while a search goes on, why it had to begin.
         """
         if kind == 'start' and self._restart_reason:
             return 'agreement', f'{self._restart_reason} A new search has begun: {sentence}'
         if kind == 'agreement':
-            stamp_ns, since_ns = state.stamp_ns, self._published_ns or self._begin_ns
-            driven_m = self._motion(since_ns, stamp_ns).driven_m
-            if driven_m > self.settings.publication.doubt_m or (
-                    driven_m > LOST_AFTER_M and state.agreement < LOST_AGREEMENT):
+            driven_m = self._motion(self._published_ns or self._begin_ns, stamp_ns).driven_m
+            is_long = driven_m > self.settings.publication.doubt_m
+            level = KEEP_AGREEMENT if is_long else LOST_AGREEMENT
+            if driven_m > LOST_AFTER_M and self._publication.refutes(belief, mode, recent, level):
                 self._restart_search(sentence)
         return kind, sentence

@@ -14,15 +14,18 @@
 
 """The odds that images are of a place and not of one that looks alike."""
 
+from dataclasses import replace
 import math
 
 from fg2_ros.geometry.pose_volume import PoseGrid, PoseVolume
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker import evidence
-from fg2_ros.tracker.evidence import log_odds, Recent
+from fg2_ros.tracker.belief import Belief
+from fg2_ros.tracker.evidence import features, log_odds, Recent
 from fg2_ros.tracker.inputs import Fix, Observation
 from fg2_ros.tracker.motion import OdometryChain
-from fg2_ros.tracker.publication import PublicationTest
+from fg2_ros.tracker.publication import (
+    KEEP_AGREEMENT, LOST_AGREEMENT, PublicationTest, USUALLY_SEARCHED)
 from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
 import numpy as np
@@ -110,26 +113,68 @@ def test_resemblance_is_that_of_the_volume_a_pose_is_in():
     assert math.isnan(likelihood.resemblance_at(Pose2(50.0, 0.0, 0.0)))
 
 
+def test_a_better_place_counts_only_if_it_is_around():
+    """One further away is a rival place, for the belief to weigh: this one may still be right."""
+    usual = road(20.0)
+
+    def with_rival(away_m):
+        return [each._replace(image=evidence.ImageLikelihood.of(0, Observation((
+            *each.image.volumes, replace(each.image.volumes[0].moved(Pose2(away_m, 0.0, 0.0)),
+                                         values=2 * each.image.volumes[0].values))), None))
+                for each in usual]
+    assert features(HERE, with_rival(100.0))[2] == features(HERE, usual)[2] == pytest.approx(0.0)
+    assert features(HERE, with_rival(20.0))[2] > 0.1
+
+
 def test_a_pose_that_no_image_looked_at_is_unlikely():
     """The images say no more of it than of any other."""
     assert log_odds(Pose2(500.0, 0.0, 0.0), road(20.0), CALIBRATION) < -20.0
     assert np.isfinite(log_odds(HERE, [], CALIBRATION))
 
 
-def agreement_of(searched, fix_m):
-    """Return what a judge says who has searched some boxes, with a fix so far away."""
+def judge(searched=0.0, fix_m=0.0):
+    """Return one who has searched so many m^2 rad, with a fix so far away."""
     inputs = SensorHistory(TrackerSettings().prior, OdometryChain(TrackerSettings().motion))
     inputs.add_fix(0, Fix(np.array([fix_m, 0.0]), 3.0))
     test = PublicationTest(TrackerSettings(calibration=CALIBRATION), inputs)
     test.searched = searched
     test.compare_inputs(0, HERE, [])
-    return test.agreement(0, HERE, road(12.0))
+    return test
+
+
+def agreement_of(searched, fix_m):
+    """Return what a judge says of a pose with which images of some metres agree."""
+    return judge(searched, fix_m).agreement(0, HERE, road(12.0))
 
 
 def test_more_must_agree_where_more_was_searched_and_far_from_gnss():
     """By chance one of many places agrees; and a fix far away is a witness against it."""
-    usual = agreement_of(4, 0.0)
-    assert usual == agreement_of(0, 0.0) == agreement_of(4, 5.0)
-    assert agreement_of(81, 0.0) < usual
-    assert agreement_of(4, 60.0) < agreement_of(4, 8.0) < usual
-    assert 0.0 <= agreement_of(81, 1000.0) < agreement_of(81, 0.0) < 1.0
+    usual = agreement_of(USUALLY_SEARCHED, 0.0)
+    assert usual == agreement_of(0.0, 0.0) == agreement_of(USUALLY_SEARCHED, 5.0)
+    many = 20 * USUALLY_SEARCHED
+    assert agreement_of(many, 0.0) < usual
+    assert agreement_of(USUALLY_SEARCHED, 60.0) < agreement_of(USUALLY_SEARCHED, 8.0) < usual
+    assert 0.0 <= agreement_of(many, 1000.0) < agreement_of(many, 0.0) < 1.0
+
+
+def believed(*places):
+    """Return a belief with a box around each place, where it is likeliest, and its mode."""
+    peak = -0.5 * np.add.outer(np.arange(-3, 4) ** 2, np.arange(-3, 4) ** 2).astype(np.float32)
+    belief = Belief(tuple(PoseVolume(
+        PoseGrid(place, 1.0, math.radians(2.0), (3, 7, 7)), np.stack([peak - 1, peak, peak - 1])
+    ) for place in places)).normalised()
+    return belief, belief.mode()
+
+
+def test_a_belief_is_refuted_only_if_nothing_is_left_of_it():
+    """Neither one of its places nor that many were searched is a reason to begin again."""
+    elsewhere = road(8.0, shortfall=0.8)  # where their other peak is
+    there = HERE._replace(x=9.0)
+    assert judge().agreement(0, HERE, elsewhere) < LOST_AGREEMENT
+    assert judge().refutes(*believed(HERE), elsewhere, LOST_AGREEMENT)
+    assert not judge().refutes(*believed(HERE, there), elsewhere, KEEP_AGREEMENT)
+    assert judge().refutes(*believed(HERE, HERE._replace(y=9.0)), elsewhere, LOST_AGREEMENT)
+    right = road(4.0)
+    searched = 1e6 * USUALLY_SEARCHED
+    assert judge(searched).agreement(0, HERE, right) < LOST_AGREEMENT
+    assert not judge(searched).refutes(*believed(HERE), right, LOST_AGREEMENT)

@@ -24,7 +24,7 @@ from fg2_ros.tracker.inputs import Fix, Observation, Odometry
 from fg2_ros.tracker.publication import UNLIKE_IMAGERY
 from fg2_ros.tracker.results import Rejection, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
-from fg2_ros.tracker.tracker import Tracker
+from fg2_ros.tracker.tracker import NO_HEADING, STANDING, Tracker
 import numpy as np
 import pytest
 
@@ -200,14 +200,18 @@ def test_no_heading_is_needed():
     results = world.drive(5.0)
     assert isinstance(results[-1], TrackedPose)
     assert world.error(results[-1])[0] < 0.2
+    assert NO_HEADING in results[0].remarks
 
 
 def test_a_vague_position_is_searched_on_a_lattice():
-    """With GNSS 45 m off and told so, the place is found among many patches."""
+    """With GNSS 45 m off and told so, the place is found among many patches; GNSS is remarked."""
     world = World(gnss_off_m=(-40.0, 21.0), gnss_sigma_m=25.0)
     results = world.drive(5.0)
     assert isinstance(results[-1], TrackedPose)
     assert world.error(results[-1])[0] < 0.2
+    remark, = published(results)[0].remarks
+    assert 'GNSS is 45 m' in remark and 'sigma of 25 m' in remark
+    assert not world.drive(6.0)[-1].remarks, 'it claims no better'
 
 
 def test_a_view_of_which_little_is_found_is_remarked():
@@ -301,6 +305,16 @@ def test_standing_still_adds_nothing():
     assert isinstance(after, TrackedPose)
     ratio = np.sqrt(np.diag(after.belief.covariance) / np.diag(before))
     assert (ratio > 0.9).all() and (ratio < 1.5).all()
+
+
+def test_standing_is_remarked_while_it_lasts():
+    """Beside the pose, soon after the vehicle has come to a stop, until it drives on."""
+    world = World()
+    assert not any(STANDING in result.remarks for result in world.drive(4.0))
+    world.speed_mps = 0.0
+    assert STANDING in world.drive(3.0)[-1].remarks
+    world.speed_mps = SPEED_MPS
+    assert not any(STANDING in result.remarks for result in world.drive(1.0))
 
 
 def test_standing_still_makes_no_certainty_of_an_ambiguity():
