@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import math
 
 from fg2_ros.evaluation.drives.calibration import (
-    calibrated, climbed, correlation_m, fit, Score, nothing_share, search_settings, Trial,
+    calibrated, climbed, correlation_m, fit, nothing_share, Score, search_settings, Trial,
     trial_of, trial_settings)
 from fg2_ros.evaluation.drives.samples import Sample
 from fg2_ros.evaluation.drives.stream import CameraFrame
