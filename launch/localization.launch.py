@@ -27,6 +27,8 @@ import yaml
 
 INPUTS = ('image', 'camera_info', 'fix', 'odom', 'imu')
 OVERRIDES = {  # parameter: what the argument of this name, with underscores, is for
+    'use_sim_time': 'Whether to take the time from /clock.',
+    'autostart': 'Whether to configure and activate at start.',
     'weights': 'Weights file.',
     'device': 'Where the network runs: auto, cpu, cuda or cuda:N.',
     'imagery.sources': 'Catalogue names, files or URLs of the imagery, separated by spaces.',
@@ -38,6 +40,8 @@ OVERRIDES = {  # parameter: what the argument of this name, with underscores, is
     'odom_frame': 'Frame of the odometry.',
     'base_frame': 'Frame of the vehicle.',
     'camera_frame': 'Frame of the camera.'}
+SWITCHES = ('use_sim_time', 'autostart', 'publish_tf', 'simulated_camera')
+SWITCHED = ('', 'true', 'false', 'True', 'False')
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -48,16 +52,11 @@ def generate_launch_description() -> LaunchDescription:
             'namespace', default_value='', description='Namespace of the node and its topics.'),
         DeclareLaunchArgument(
             'params_file', default_value=str(parameters), description='Parameters (the manual).'),
-        DeclareLaunchArgument(
-            'use_sim_time', default_value='false', choices=['true', 'false'],
-            description='Take the time from /clock.'),
         *(DeclareLaunchArgument(
             name.replace('.', '_'), default_value='',
+            choices=SWITCHED if name in SWITCHES else None,
             description=f'{text} Empty: as params_file says.')
           for name, text in OVERRIDES.items()),
-        DeclareLaunchArgument(
-            'autostart', default_value='true', choices=['true', 'false'],
-            description='Configure and activate at start.'),
         DeclareLaunchArgument(
             'respawn', default_value='false', choices=['true', 'false'],
             description='Start the node again, 2 s after it has ended.'),
@@ -74,8 +73,7 @@ def localization_node(context: LaunchContext) -> list:
     def argument(name: str) -> str:
         return LaunchConfiguration(name.replace('.', '_')).perform(context)
 
-    overrides = {name: argument(name) == 'true' for name in ('use_sim_time', 'autostart')}
-    overrides |= {name: value_of(name, argument(name)) for name in OVERRIDES if argument(name)}
+    overrides = {name: value_of(name, argument(name)) for name in OVERRIDES if argument(name)}
     return [LifecycleNode(
         package='fg2_ros', executable='fg2_node', name='fg2', namespace=argument('namespace'),
         parameters=[argument('params_file'), overrides],
@@ -90,6 +88,6 @@ def value_of(parameter: str, argument: str) -> Any:
         return shlex.split(argument)
     if parameter == 'datum':
         return [float(each) for each in yaml.safe_load(argument)]
-    if parameter in ('publish_tf', 'simulated_camera'):
+    if parameter in SWITCHES:
         return argument.lower() == 'true'
     return argument

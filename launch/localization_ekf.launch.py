@@ -76,7 +76,7 @@ def filters(context: LaunchContext) -> list:
         'base_link_frame': _frame(context, 'base_frame'),
         'world_frame': _frame(context, f'{name.rpartition("_")[2]}_frame')},
         LifecycleNode if has_states else Node) for name in names]
-    if has_states and _argument(context, 'autostart') == 'true':
+    if has_states and _argument(context, 'autostart').lower() != 'false':
         nodes = [action for node in nodes for action in (*activation(node), node)]
     if _argument(context, 'gnss') == 'true':
         nodes.append(_node(context, 'navsat_transform_node', 'navsat_transform', {
@@ -106,11 +106,12 @@ def activation(node: LifecycleNode) -> list:
 
 def _node(context: LaunchContext, executable: str, name: str, parameters: dict,
           kind: type[Node] = Node) -> Node:
+    if sim_time := _argument(context, 'use_sim_time'):
+        parameters = {**parameters, 'use_sim_time': sim_time.lower() == 'true'}
     return kind(
         package='robot_localization', executable=executable, name=name,
         namespace=_argument(context, 'namespace'), output='screen',
-        parameters=[_argument(context, 'ekf_params_file'), {
-            'use_sim_time': _argument(context, 'use_sim_time') == 'true', **parameters}],
+        parameters=[_argument(context, 'ekf_params_file'), parameters],
         remappings=[
             ('odometry/filtered', ODOMETRY[name]), ('gps/fix', _argument(context, 'fix_topic')),
             ('imu', _argument(context, 'imu_topic')), ('odom', _argument(context, 'odom_topic'))])

@@ -20,8 +20,9 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import EqualsSubstitution, LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -34,9 +35,11 @@ def generate_launch_description() -> LaunchDescription:
             'rviz_config', default_value=str(share / 'config' / 'fg2.rviz'),
             description='What RViz shows.'),
         DeclareLaunchArgument(
-            'use_sim_time', default_value='false', choices=['true', 'false'],
-            description='Take the time from /clock.'),
+            'use_sim_time', default_value='',
+            description='Whether to take the time from /clock. Empty: no.'),
         Node(package='rviz2', executable='rviz2', output='screen',
              arguments=['-d', LaunchConfiguration('rviz_config')],
-             parameters=[{'use_sim_time': LaunchConfiguration('use_sim_time')}],
+             parameters=[{'use_sim_time': ParameterValue(
+                 EqualsSubstitution(LaunchConfiguration('use_sim_time'), 'true'),
+                 value_type=bool)}],
              condition=IfCondition(LaunchConfiguration('rviz')))])

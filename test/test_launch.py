@@ -133,7 +133,17 @@ def test_without_arguments_the_parameters_file_decides(launch):
     node = launch('localization.launch.py')['fg2']
     assert node.parameters['publish_tf'] is True and node.parameters['device'] == 'auto'
     assert node.parameters['imagery.sources'] == []
+    assert node.parameters['autostart'] is True
     assert node.rules['image'] == 'image'
+
+
+def test_a_parameters_file_of_ones_own_decides(launch, tmp_path):
+    """A node that a lifecycle manager starts, by simulated time, needs no arguments."""
+    path = tmp_path / 'mine.yaml'
+    path.write_text(
+        '/**/fg2: {ros__parameters: {autostart: false, use_sim_time: true, publish_tf: false}}')
+    parameters = launch('localization.launch.py', f'params_file:={path}')['fg2'].parameters
+    assert parameters == {'autostart': False, 'use_sim_time': True, 'publish_tf': False}
 
 
 def test_arguments_override_the_parameters_file(launch):
@@ -166,6 +176,7 @@ def test_one_filter_owns_the_transform_of_the_map(launch):
     assert ekf.parameters['pose0'] == 'fg2/pose' and ekf.parameters['publish_tf'] is True
     assert ekf.parameters['world_frame'] == ekf.parameters['map_frame'] == 'world'
     assert ekf.parameters['odom_frame'] == 'odom'
+    assert 'use_sim_time' not in ekf.parameters
 
 
 def test_two_filters_and_gnss(launch):

@@ -24,7 +24,7 @@ from fg2_ros.bench.imagery import imagery_timings
 from fg2_ros.bench.settings import BenchSettings
 from fg2_ros.bench.slow_server import slow_server_drives
 from fg2_ros.bench.timing import Bench
-from fg2_ros.bench.tracking import measure_posterior, measure_tracking
+from fg2_ros.bench.tracking import measure_posterior, measure_search, measure_tracking
 from fg2_ros.network import FG2Config
 from fg2_ros.network.inference import compile_for_inference, optimise_for_inference
 from fg2_ros.network.weights import (
@@ -42,7 +42,7 @@ def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precis
     """
     Return what the settings ask for: times, rates and comparisons, ready for JSON.
 
-    :param tell: gets what is measured line by line, for people.
+    :param tell: called with each line of the results.
     :raises ValueError: if weights, device or precision cannot be used.
     """
     if settings.slow_servers:
@@ -101,14 +101,17 @@ def time_stages(settings: BenchSettings, weights: Path, device: torch.device, dt
 
 def time_tracking(settings: BenchSettings, weights: Path, device: torch.device,
                   dtype: torch.dtype, tell: Tell) -> dict[str, Any]:
-    """Return what an image costs along a drive, and its posterior alone, with a GPU's guess."""
+    """Return what an image costs along a drive and in a search, with estimates for a GPU."""
     network = optimise_for_inference(load_network(weights, device, dtype))
     times = measure_tracking(network, read_metadata(weights), settings.city_seed)
     tell('along a drive: ' + ', '.join(f'{name} {ms:.1f} ms' for name, ms in times.items()))
     cost = measure_posterior(network.config, device)
     tell(f'posterior alone {cost["posterior_ms"]:.1f} ms; its {cost["kernels"]} kernels would be '
          f'launched on a GPU in about {cost["gpu_ms"]:.1f} ms')
-    return {'drive_ms': times, 'posterior': cost}
+    search = measure_search(network, settings.city_seed)
+    tell(f'an image of a search over {search["grids"]} places {search["search_ms"]:.0f} ms; its '
+         f'{search["kernels"]} kernels would be launched in about {search["gpu_ms"]:.0f} ms')
+    return {'drive_ms': times, 'posterior': cost, 'search': search}
 
 
 def time_runs(once: Callable[[], dict[str, float]], warm_up: int, runs: int) -> dict[str, dict]:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What an image costs along a drive, beside the network: its posterior and the belief."""
+"""Timings of an image besides the network, along a drive and in a search."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fg2_ros.bench.comparison import elapsed_ms, now_s
 from fg2_ros.bench.synthetic import synthetic_scores
 from fg2_ros.bench.timing import StageClock
 from fg2_ros.evaluation.drives.rendered import DriveSpec, open_drive, stream_of
-from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream
+from fg2_ros.evaluation.drives.stream import CameraFrame, SensorStream, stamp_ns
 from fg2_ros.evaluation.drives.vehicle import feed
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.localizer import Localizer
@@ -35,6 +35,7 @@ from fg2_ros.solver.grid import BevGrid
 from fg2_ros.solver.posterior import DenseLikelihood, PoseWindow
 from fg2_ros.tracker.belief import Belief
 from fg2_ros.tracker.initial_search import grid_around
+from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.results import Rejection
 from fg2_ros.tracker.search_plan import FINE_RAD, LEAST_REACH_CELLS, LEAST_REACH_RAD, plan_of
 import numpy as np
@@ -42,6 +43,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 FRAMES, AT_START = 24, 8  # images of the drive; those of the search at its start do not count
+SEARCH_SIGMA_M = 50.0  # of GNSS where a vehicle is searched over a lattice of aerial patches
 LAUNCH_MS = 5e-3  # what a GPU's host needs for a kernel; so small ones take no longer
 
 
@@ -87,6 +89,37 @@ def laps_of(localizer: Localizer, clock: StageClock, stream: SensorStream
         in_network = sum(clock.laps_ms.values())
         yield {'network': in_network, 'posterior': observe * 1e3 - in_network,
                'belief': (search + update) * 1e3}
+
+
+def measure_search(network: FG2Network, seed: int) -> dict[str, float]:
+    """
+    Return what an image costs whose vehicle is searched around a vague position.
+
+    Features of the aerial patches are known already.  Beside ``search_ms`` and the ``grids`` that
+    are compared the ``kernels`` that a GPU would run, and what they take at LAUNCH_MS each,
+    ``gpu_ms``.
+
+    :param network: for panoramas, ready for inference, on its device.
+    :param seed: of the city.
+    """
+    with TemporaryDirectory() as folder:
+        stream = stream_of(open_drive(DriveSpec(seed, frames=1), Path(folder)))
+        localizer, shot = Localizer(network, stream.imagery, stream.map_frame), stream.shots[0]
+        tracker, now_ns = localizer.new_tracker(), stamp_ns(shot.time_s)
+        tracker.add_fix(now_ns, Fix(np.array(shot.truth[:2]), SEARCH_SIGMA_M))
+        tracker.add_heading(now_ns, shot.truth.yaw, 0.1)
+        plan, panorama = tracker.search(now_ns, stream.base_from_camera), shot.image.pixels()
+        assert not isinstance(plan, Rejection), 'there is a fix'
+
+        def search() -> None:
+            localizer.observe(panorama, plan, stream.base_from_camera)
+
+        search()
+        with KernelCounter() as counter:
+            search()
+        return {'grids': len(plan.grids),
+                'search_ms': elapsed_ms(search, next(network.parameters()).device),
+                'kernels': counter.kernels, 'gpu_ms': counter.kernels * LAUNCH_MS}
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A bag from its first message to the poses and figures that come of it."""
+"""A replay of one bag, from its first message to poses and figures."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def node_settings(settings: ReplaySettings) -> NodeSettings:
     """
     node = NodeSettings(
         weights=str(settings.weights), device=settings.device, precision=settings.precision,
-        base_frame=settings.base_frame,
+        simulated_camera=settings.simulated_camera, base_frame=settings.base_frame,
         camera_frame=settings.camera_frame, camera_axes=settings.camera_axes,
         camera=camera_settings(settings.camera),
         imagery=ImagerySettings(
@@ -154,7 +154,7 @@ def _replay(settings: ReplaySettings, recording: Recording, topics: Topics,
     count = -(-recording.count(topics.image) // settings.every)
     count = min(count, settings.limit or count)
     with closing(loading.load_localizer(node)) as loaded:
-        _tell_what_is_missing(topics, loaded)
+        _tell_what_is_missing(topics, loaded, settings.simulated_camera)
         pipeline = Pipeline(node, loaded, mounts, [image for image, _ in topics.cameras])
         replay = Replay(recording, topics, pipeline,
                         overlay_every=-(-count // OVERLAYS) if for_page else 0)
@@ -171,7 +171,8 @@ def _replay(settings: ReplaySettings, recording: Recording, topics: Topics,
     return ReplayResult(images, figures, end, drive)
 
 
-def _tell_what_is_missing(topics: Topics, loaded: loading.Loaded) -> None:
+def _tell_what_is_missing(topics: Topics, loaded: loading.Loaded,
+                          simulated_camera: bool) -> None:
     """
     Say what poses will stand on without some inputs.
 
@@ -185,9 +186,10 @@ def _tell_what_is_missing(topics: Topics, loaded: loading.Loaded) -> None:
                      'vehicles are slow')
     if not topics.imu:
         _log.warning('there is no IMU: the first images are compared with all headings')
-    if loading.trained_in_simulation(loaded.localizer.metadata):
+    if loading.trained_in_simulation(loaded.localizer.metadata) and not simulated_camera:
         _log.warning('the weights were trained on simulation only: do not rely on their poses '
-                     'with a real camera')
+                     'with a real camera; they claim a sigma of at least 1.5 m '
+                     '(--simulated-camera if the images are simulated)')
 
 
 def _localize_images(replay: Replay, settings: ReplaySettings, out: Path | None,

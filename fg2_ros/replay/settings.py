@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may change of a replay."""
+"""Settings of a replay."""
 
 from __future__ import annotations
 
@@ -84,5 +84,8 @@ class ReplaySettings(VehicleSettings, SourceSettings):
     precision: str = setting(
         'auto', 'auto: bf16 on a CPU with instructions for it, else fp32.',
         choices=('auto', 'fp32', 'fp16', 'bf16'))
+    simulated_camera: bool = setting(
+        False, 'The images are simulated ones: weights that saw nothing else are believed as they '
+        'were calibrated, while with a real camera they claim a sigma of at least 1.5 m.')
     every: int = setting(1, 'Only each Nth image.', between=(1, 10 ** 9))
     limit: int | None = setting(None, 'At most N images.', of=int, between=(1, 10 ** 9))

@@ -359,11 +359,12 @@ class Localization:
         self._health.pose_published(pose, time.monotonic() - arrival.monotonic_s)
 
     def _correct(self, stamp: Time, base: Pose2, odom_from_base: Pose2) -> None:
-        """Let map -> odom follow a pose; the first one serves lookups from its image on."""
+        """Let map -> odom follow a pose; where there was none, from the stamp of its image on."""
         outputs, now_ns = self.parts.outputs, self.inputs.now_ns()
+        begins = self._was_lost or outputs.held.is_empty
         jumped = self._was_lost or outputs.held.is_far(now_ns / 1e9, base, odom_from_base)
         outputs.held.correct(now_ns / 1e9, map_from_odom(base, odom_from_base), jumped)
-        if self._was_lost:
+        if begins:
             outputs.broadcast(now_ns, since=stamp)
 
     def _show(self, header: Header, image: CameraImage, pose: TrackedPose) -> None:

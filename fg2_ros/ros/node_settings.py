@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""All that a user may set of the node, with defaults: the parameters are declared from this."""
+"""The settings of the node with their defaults; its parameters are declared from them."""
 
 from __future__ import annotations
 
@@ -185,8 +185,9 @@ class NodeSettings:
         'then take a minute. Pays off on a GPU; where it is not possible the log says so, and '
         'the network runs as it is.', read_only=True)
     simulated_camera: bool = setting(
-        False, 'The images come from a simulation: do not warn that weights trained in simulation '
-        'are used.', read_only=True)
+        False, 'The images come from a simulation. Otherwise there is a warning of weights that '
+        'were trained in simulation only, and their poses claim a sigma of at least 1.5 m: their '
+        'calibration says nothing of a real camera.', read_only=True)
     map_frame: str = setting('map', 'Frame of the poses: east-north-up at the datum.',
                              parse=frame_of, read_only=True)
     odom_frame: str = setting('odom', 'Frame of the odometry (REP-105).', parse=frame_of,

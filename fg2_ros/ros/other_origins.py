@@ -61,7 +61,8 @@ class OtherOrigins:
 
     def _on_tf(self, message: TFMessage) -> None:
         for each in message.transforms:
-            parent, child = each.header.frame_id, each.child_frame_id
+            parent, child = (name.lstrip('/') for name in (  # of ROS 1
+                each.header.frame_id, each.child_frame_id))
             if parent == self._map_frame_id:
                 self._map_from[child] = _matrix(each.transform)
             elif child == self._map_frame_id:

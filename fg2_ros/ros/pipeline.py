@@ -29,7 +29,7 @@ from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.fix_guard import FixGuard, Position, require_position
 from fg2_ros.ros.headings import Headings, Yaw
 from fg2_ros.ros.image_sets import AnyImage, ImageSet
-from fg2_ros.ros.loading import Loaded
+from fg2_ros.ros.loading import Loaded, trained_in_simulation
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.vehicle_mounts import VehicleMounts
 from fg2_ros.ros.velocities import Velocities
@@ -318,7 +318,14 @@ def new_tracker(settings: NodeSettings, loaded: Loaded) -> Tracker:
 
 
 def tracker_settings(settings: NodeSettings, loaded: Loaded) -> TrackerSettings:
-    """Return the part of a node's settings that the tracker has, with the weights' calibration."""
+    """
+    Return the part of a node's settings that the tracker has, with the weights' calibration.
+
+    That of weights which saw nothing but simulation says nothing of a real camera.
+    """
+    metadata = loaded.localizer.metadata
+    calibration = Calibration.of(metadata)
+    if trained_in_simulation(metadata) and not settings.simulated_camera:
+        calibration = calibration.with_caution()
     return TrackerSettings(
-        settings.motion, settings.prior, settings.publication,
-        Calibration.of(loaded.localizer.metadata))
+        settings.motion, settings.prior, settings.publication, calibration)

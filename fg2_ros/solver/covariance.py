@@ -29,23 +29,21 @@ UNKNOWN_M = 1e3
 UNKNOWN_RAD = 1e2
 
 
-def pose_covariance(at: Curvature, ok: Tensor, scale: float = 1.0) -> Tensor:
+def pose_covariance(at: Curvature, ok: Tensor) -> Tensor:
     """
     Return the (B, 3, 3) covariance of (east m, north m, yaw rad) of the camera.
 
     A sandwich estimator, ``H^-1 G H^-1`` with the information H and the gradient's covariance G
     (White 1982): it stays right where the likelihood is a model only. G allows for neighbouring
-    cells that err together; ``scale`` takes up what is then still wrong and is found by
-    calibration. Floors of FLOOR_M and FLOOR_RAD are added, so the result is always symmetric
-    positive definite. East and north are those of the aerial patch.
+    cells that err together. Floors of FLOOR_M and FLOOR_RAD are added, so the result is always
+    symmetric positive definite. East and north are those of the aerial patch.
 
     :param at: the curvature at the estimated poses.
     :param ok: (B,) bool; where False, and where the likelihood has no curvature, everything is
         unknown (UNKNOWN_M, UNKNOWN_RAD).
-    :param scale: factor of the sandwich.
     """
     inverse, known = _inverse(at)
-    sandwich = scale * inverse @ at.scatter @ inverse
+    sandwich = inverse @ at.scatter @ inverse
     covariance = _in_map_axes(_in_map_axes(sandwich).mT)
     covariance = (covariance + covariance.mT) / 2 + _diagonal(covariance, FLOOR_M, FLOOR_RAD)
     unknown = _diagonal(covariance, UNKNOWN_M, UNKNOWN_RAD)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From matching scores to a pose with its covariance: the solver's one entrance."""
+"""From matching scores to a pose with its covariance."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ def solve_pose(
         scores: Tensor, probabilities: Tensor, grid: BevGrid,
         ransac_settings: RansacSettings = RansacSettings(),
         refinement_settings: RefinementSettings = RefinementSettings(),
-        gate: PoseGate | None = None, covariance_scale: float = 1.0,
-        generator: torch.Generator | None = None,
+        gate: PoseGate | None = None, generator: torch.Generator | None = None,
         log_partition: Tensor | None = None) -> Solution:
     """
     Return the poses on which matches agree, refined between the grid points.
@@ -71,7 +70,6 @@ def solve_pose(
     :param scores: (B, aerial cells, ground cells); -inf where a ground cell is not visible.
     :param probabilities: (B, aerial cells, ground cells), mutual.
     :param gate: where the poses may be; None for anywhere.
-    :param covariance_scale: see `pose_covariance`.
     :param generator: of the scores' device, for repeatable results.
     :param log_partition: (B, ground cells), the log-sum-exp of the scores, if it is known.
     """
@@ -79,7 +77,7 @@ def solve_pose(
     likelihood = PoseLikelihood(
         scores, probabilities, grid, refinement_settings, log_partition)
     alignment, curvature = refine(likelihood, found.alignment)
-    covariance = pose_covariance(curvature, alignment.ok, covariance_scale)
+    covariance = pose_covariance(curvature, alignment.ok)
     inlier = inliers_of(alignment, found.aerial, found.ground, found.weight, grid,
                         ransac_settings.inlier_threshold_m)
     drawn = (found.weight > 0).sum(-1).clamp_min(1)

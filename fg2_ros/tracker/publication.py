@@ -20,7 +20,7 @@ import math
 
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker.belief import Belief, Mode
-from fg2_ros.tracker.evidence import FADING_M, log_odds, Recent
+from fg2_ros.tracker.evidence import log_odds, Recent
 from fg2_ros.tracker.results import BeliefState
 from fg2_ros.tracker.sensor_history import SensorHistory
 from fg2_ros.tracker.settings import MAX_LACK, TrackerSettings
@@ -70,7 +70,7 @@ class PublicationTest:
             return math.nan
         odds = self._odds(base, recent) - CONTRADICTION_PENALTY * len(self._contradictions)
         if self.searched:
-            odds -= self.surprise(stamp_ns, base, length_m(recent))
+            odds -= self.surprise(stamp_ns, base)
         return float(expit(odds))
 
     def refutes(self, belief: Belief, mode: Mode, recent: list[Recent], at_most: float) -> bool:
@@ -90,16 +90,14 @@ class PublicationTest:
         return log_odds(
             base, self._since_contradiction(recent), self.settings.calibration)
 
-    def surprise(self, stamp_ns: int, base: Pose2, driven_m: float) -> float:
+    def surprise(self, stamp_ns: int, base: Pose2) -> float:
         """
         Return the log-odds that a place needs in addition before it is first published.
 
-        The more places are searched, and the longer, the likelier it is that one agrees by chance
-        for a while; and a place is the less likely, the further it is from GNSS.
+        The more places are searched, the likelier it is that one agrees by chance; and a place is
+        the less likely, the further it is from GNSS.
         """
-        more = max(self.searched / USUALLY_SEARCHED - 1, 0.0)
-        beyond_m = max(driven_m - self.settings.publication.min_distance_m, 0.0)
-        chances = math.log1p(more * (1 + beyond_m / FADING_M))
+        chances = math.log(max(self.searched / USUALLY_SEARCHED, 1.0))
         offset = self._inputs.offset_m(stamp_ns, base)
         if offset is None:
             return chances

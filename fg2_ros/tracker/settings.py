@@ -153,9 +153,10 @@ class Calibration:
 
     def with_caution(self) -> Calibration:
         """
-        Return one for weights that learnt more since: no drive has told how far they err now.
+        Return one for weights that learnt more since, or for a camera that they never saw.
 
-        The odds stay, as they hold for such weights, too; the rest are the cautious defaults.
+        No drive has told how far they err there. The odds stay, as they hold for such weights,
+        too; the rest are the cautious defaults.
         """
         return Calibration(**{name: getattr(self, name) for name in ODDS})
 
@@ -179,6 +180,8 @@ class Calibration:
 
     def share(self, strength: float) -> float:
         """Return how much of the position's bias is left where images match so strongly."""
+        if not self.fitted_on:
+            return 1.0  # nobody knows which strength is usual
         return min(self.strength / max(strength, 1e-6), 1.0) ** 2
 
     def bias(self, strength: float) -> np.ndarray:

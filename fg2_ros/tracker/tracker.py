@@ -386,8 +386,8 @@ class Tracker:
             stamp_ns, mode.peak, mode.mean,
             mode.covariance + self.settings.calibration.bias(preference), min(mode.mass, 1.0),
             self._publication.agreement(stamp_ns, mode.mean, recent), preference, length_m(recent),
-            tuple(features(mode.mean, recent)),
-            self._publication.surprise(stamp_ns, mode.mean, length_m(recent)), density)
+            tuple(features(mode.mean, recent)), self._publication.surprise(stamp_ns, mode.mean),
+            density)
 
     def _recent(self, stamp_ns: int) -> list[Recent]:
         """Return the images of the last metres."""

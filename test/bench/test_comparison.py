@@ -116,6 +116,8 @@ def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch)
     """The comparisons at full size take too long; they are tested below."""
     monkeypatch.setattr(bench, 'imagery_timings', lambda: {'warm patch': 1.0})
     monkeypatch.setattr(bench, 'measure_tracking', lambda *inputs: {'belief': 5.0})
+    searched = {'grids': 81, 'search_ms': 900.0, 'kernels': 8000, 'gpu_ms': 40.0}
+    monkeypatch.setattr(bench, 'measure_search', lambda *inputs: searched)
     monkeypatch.setattr(
         bench, 'compare_full_size',
         lambda config, device, precision, tell: {'compared': config.to_dict(), 'as': precision})
@@ -127,6 +129,7 @@ def test_bench_prints_and_writes_what_it_measured(tmp_path, capsys, monkeypatch)
     assert figures['stages']['total']['share_of_total'] == 1
     assert figures['frames_a_second']['same_patch'] > 0
     assert figures['imagery_ms'] == {'warm patch': 1.0} and figures['drive_ms'] == {'belief': 5.0}
+    assert figures['search'] == searched
     assert figures['posterior']['posterior_ms'] > 0
     assert FG2Config.from_dict(figures['compared']) == FG2Config.preset('vigor')
     assert figures['as'] == 'fp32'

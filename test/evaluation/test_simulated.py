@@ -138,6 +138,7 @@ def test_command_writes_all_figures(tmp_path, capsys):
 def test_bench_times_every_stage(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, 'FRAMES', 3)
     monkeypatch.setattr(tracking, 'AT_START', 1)
+    monkeypatch.setattr(tracking, 'SEARCH_SIGMA_M', 15.0)
     save_weights(FG2Network(FG2Config.preset('sim')), tmp_path / 'weights.safetensors', {})
     assert main([
         'bench', '--runs', '2', '--warm-up', '1', '--width', '256',
@@ -152,6 +153,9 @@ def test_bench_times_every_stage(tmp_path, monkeypatch):
     assert all(stages[name]['median_ms'] > 0 for name in parts)
     assert set(figures['drive_ms']) == {'network', 'posterior', 'belief'}
     assert min(figures['drive_ms'].values()) > 0
+    search, posterior = figures['search'], figures['posterior']
+    assert search['grids'] > 4 and search['search_ms'] > 0
+    assert search['kernels'] > search['grids'] * posterior['kernels'] / 4
 
 
 @pytest.mark.parametrize('seeds', ['7-3', 'x', '0-1000001', '-1'])

@@ -20,6 +20,9 @@ from fg2_ros.imagery.patch import PatchView
 from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.localizer import PatchSettings
 from fg2_ros.localizer.aerial import AerialMemory
+from fg2_ros.network import FG2Config
+from fg2_ros.tracker.initial_search import SearchArea, start_grids
+from fg2_ros.tracker.settings import PriorSettings
 import numpy as np
 import pytest
 
@@ -161,3 +164,11 @@ def test_the_surroundings_are_requested_then_the_patch(memory, imagery):
     assert patch == PatchView(FRAME, (3, 4), 28.0, 16)
     assert (surroundings.frame, surroundings.centre_m) == (FRAME, (3, 4))
     assert surroundings.size_m >= 28.0 + 2 * 25.0
+
+
+def test_all_patches_of_the_widest_search_are_kept():
+    """They are described once, not again for each image: the oldest must not give way."""
+    reach_m, cell_m = PriorSettings().largest_reach_m, FG2Config.preset('sim').cell_m
+    grids = start_grids(SearchArea(lambda yaw_rad: np.zeros(2), reach_m, 0.3), False, cell_m)
+    assert len(grids) > 100
+    assert len({grid.middle[:2] for grid in grids}) <= PatchSettings().kept

@@ -31,6 +31,7 @@ from fg2_ros.network import FG2Config
 from fg2_ros.replay import run
 from fg2_ros.ros import loading
 from fg2_ros.ros.loading import Loaded
+from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.simulation import bag_messages as msgs
 from fg2_ros.simulation.bag import read_bag, START_NS, write_drive
 from fg2_ros.simulation.bag_messages import TYPESTORE
@@ -402,8 +403,9 @@ def test_the_settings_are_those_of_a_node(bag, tmp_path, monkeypatch):
         raise ValueError('seen')
     monkeypatch.setattr(loading, 'load_localizer', load)
     main(['replay', str(bag), '--source', 'a.tif', '--source', 'b', '--cache', 'tiles', '--wait',
-          '7', '--camera-axes', 'optical'])
+          '7', '--camera-axes', 'optical', '--simulated-camera'])
     settings, = seen
+    assert settings.simulated_camera and not NodeSettings().simulated_camera
     assert settings.imagery.sources == ('a.tif', 'b') and settings.imagery.cache_path == 'tiles'
     assert settings.localizer.patch == replace(settings.localizer.patch, wait_s=7.0)
     assert settings.camera_axes == 'optical' and settings.base_frame == 'base_link'

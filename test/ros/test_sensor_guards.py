@@ -60,9 +60,11 @@ class Mounts:
 class Eyes:
     """Stands in for the network: sees the camera where it is told to be."""
 
+    trained_on = {'trained_on': 'recorded drives'}
+
     def __init__(self):
         """See nothing yet."""
-        self.metadata = {'tracker': CALIBRATION.to_dict()}
+        self.metadata = {'tracker': CALIBRATION.to_dict()} | self.trained_on
         self.config, self.map_frame = FG2Config.preset('sim'), None
         self.asked, self.camera = [], Pose2(0.0, 0.0, 0.0)
 
@@ -86,6 +88,22 @@ def new_pipeline(**settings):
     """Return a pipeline of a vehicle whose sensors sit at base_link."""
     loaded = SimpleNamespace(localizer=Eyes(), needs_intrinsics=False)
     return Pipeline(NodeSettings(**settings), loaded, Mounts())
+
+
+@pytest.mark.parametrize('trained_on, simulated_camera, is_believed', [
+    ('simulation', False, False), ('simulation', True, True), ('VIGOR', False, True)])
+def test_a_calibration_in_simulation_says_nothing_of_a_real_camera(
+        monkeypatch, trained_on, simulated_camera, is_believed):
+    """Poses then claim what weights without a calibration do; nothing else is another."""
+    monkeypatch.setattr(Eyes, 'trained_on', {'trained_on': trained_on})
+    pipeline = new_pipeline(simulated_camera=simulated_camera)
+    expected = CALIBRATION if is_believed else CALIBRATION.with_caution()
+    assert pipeline.tracker.settings.calibration == expected
+    pipeline.apply(NodeSettings(simulated_camera=simulated_camera))
+    assert pipeline.tracker.settings.calibration == expected
+    strong = 10 * CALIBRATION.strength
+    sigma_m = pipeline.tracker.settings.calibration.bias(strong)[0, 0] ** 0.5
+    assert (sigma_m < 0.5) if is_believed else sigma_m == pytest.approx(1.5)
 
 
 def header(time_s, frame):
@@ -170,7 +188,7 @@ def test_a_covariance_that_cannot_be_is_the_default(variances):
     message = fix(0.0)
     message.position_covariance[0], message.position_covariance[4] = variances
     pipeline.add_fix(message)
-    assert start(pipeline, 0.0)[1] == pytest.approx(16.5, abs=1.2)  # one box of several
+    assert start(pipeline, 0.0)[1] == pytest.approx(23 / 2, abs=1.2)  # two boxes each way
     assert len(pipeline.tracker.search(at_ns(0.0)).grids) > 18
 
 

@@ -31,6 +31,9 @@ def test_weights_without_one_are_trusted_less():
     assert Calibration.of({}) == Calibration()
     assert Calibration.of({}).bias_m >= 1.0
     assert not Calibration.of({}).fitted_on
+    for strength in (0.0, 20.0, 1000.0):  # also where images match strongly: nobody knows how well
+        east, north, _ = Calibration.of({}).bias(strength).diagonal() ** 0.5
+        assert min(east, north) == pytest.approx(1.5)
 
 
 def test_weights_that_learnt_more_keep_their_odds_alone():

@@ -12,14 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The accuracy on VIGOR or KITTI: from the files of the data set to figures."""
+"""Evaluation on VIGOR or KITTI: from the files of the data set to figures."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
 import logging
-from pathlib import Path
 from typing import Any, Sequence
 
 from fg2_ros.datasets.frames import CrossViewDataset, rolled
@@ -42,7 +41,6 @@ from tqdm import tqdm
 
 FIRST_RUN_FILE = 'first_run.json'
 SCALE_TOLERANCE = 0.1  # VIGOR's own images differ by as much
-COVARIANCE_SCALES = 1e-3, 1e5  # between which a factor of covariances makes sense
 CAMERAS = {'vigor': 'panorama', 'kitti': 'pinhole'}
 _logger = logging.getLogger(__name__)
 
@@ -166,19 +164,8 @@ def load_solver(settings: SolverSettings) -> CrossViewSolver:
     device = usable_device(settings.device)
     network = optimise_for_inference(load_network(
         settings.weights, device, usable_precision(settings.precision, device)))
-    metadata = usable_metadata(settings.weights)
     return CrossViewSolver(
-        network, settings.solver, settings.seed, _covariance_scale(settings.weights, metadata),
-        honesty_of(metadata))
-
-
-def _covariance_scale(weights: Path, metadata: dict[str, Any]) -> float:
-    scale = metadata.get('covariance_scale', 1.0)
-    low, high = COVARIANCE_SCALES
-    if not isinstance(scale, (int, float)) or not low <= scale <= high:
-        raise ValueError(f'{weights}: covariance_scale = {repr(scale)[:80]} makes no sense: it '
-                         f'lies between {low:g} and {high:g}')
-    return float(scale)
+        network, settings.solver, settings.seed, honesty_of(usable_metadata(settings.weights)))
 
 
 def _rolls(orientation: OrientationSettings, running: RunSettings, names: Sequence[str],

@@ -70,15 +70,14 @@ class CrossViewSolver:
 
     :param network: in evaluation mode, on its device.
     :param solver: 'procrustes', 'ransac' or 'posterior', see `SolverSettings`.
-    :param covariance_scale: see `fg2_ros.solver.covariance.pose_covariance`.
     :param honesty: what makes the covariances of the posterior honest.
     """
 
     def __init__(self, network: FG2Network, solver: str, seed: int = 0,
-                 covariance_scale: float = 1.0, honesty: Honesty = Honesty()):
+                 honesty: Honesty = Honesty()):
         self.config: FG2Config = network.config
         self._network, self._solver, self._seed = network, solver, seed
-        self._scale, self._honesty = covariance_scale, honesty
+        self._honesty = honesty
         weights = next(network.parameters())
         self._device, self._dtype = weights.device, weights.dtype
         self._grid = BevGrid.of(network.config, self._device)
@@ -127,7 +126,7 @@ class CrossViewSolver:
     def _consensus(self, matching: Matching) -> Solution:
         return solve_pose(
             matching.scores, matching.probabilities, self._grid, PUBLISHED_RANSAC, UNREFINED,
-            covariance_scale=self._scale, generator=self._generator)
+            generator=self._generator)
 
     def _procrustes(self, matching: Matching) -> Solution:
         pairs = draw_pairs(matching.probabilities, SAMPLES, generator=self._generator)
@@ -137,7 +136,7 @@ class CrossViewSolver:
         likelihood = PoseLikelihood(
             matching.scores, matching.probabilities, self._grid, UNREFINED)
         covariance = pose_covariance(
-            likelihood.curvature(alignment.camera, alignment.bearing), alignment.ok, self._scale)
+            likelihood.curvature(alignment.camera, alignment.bearing), alignment.ok)
         inlier = residuals_m(alignment, *points) < PUBLISHED_RANSAC.inlier_threshold_m
         inlier = inlier & (weight > 0) & alignment.ok[:, None]
         ratio = inlier.sum(-1) / (weight > 0).sum(-1).clamp_min(1)

@@ -30,7 +30,6 @@ from fg2_ros.tracker.settings import Calibration, METADATA_KEY
 from fg2_ros.training.drives.card import write_card
 from fg2_ros.training.drives.frames import identity_of, reach_m, RecordedFrames
 from fg2_ros.training.drives.settings import DrivesRun
-from fg2_ros.training.panorama.calibration import calibrated_scale
 from fg2_ros.training.panorama.progress import rendering_bar, show_progress
 from fg2_ros.training.panorama.samples import (
     FrameDataset, MixedDataset, RenderedFrames, SampleSettings)
@@ -72,9 +71,7 @@ def train_on_drives(run: DrivesRun, resume: bool = False, command: str = '',
         before = next((each for each in trainer.folder.records() if not each['step']), {})
         path = run.out / WEIGHTS_FILE
         facts = _facts(run, recorded.drives, command) | _calibration(run) | {
-            'validation_frames': len(unseen), 'validation_before': before, 'validation': best,
-            'covariance_scale': round(calibrated_scale(
-                trainer.average.to('cpu'), unseen, run.batch), 1)}
+            'validation_frames': len(unseen), 'validation_before': before, 'validation': best}
         save_weights(trainer.average, path, facts)
         write_card(path, facts, config)
         return path

@@ -23,7 +23,6 @@ from fg2_ros.datasets.simulated import cities, render_missing, RenderSettings
 from fg2_ros.network.config import FG2Config
 from fg2_ros.network.weights import load_network, read_metadata, save_weights
 from fg2_ros.published.convert import origin_of
-from fg2_ros.training.panorama.calibration import calibrated_scale
 from fg2_ros.training.panorama.progress import rendering_bar, show_progress
 from fg2_ros.training.panorama.samples import (
     FrameDataset, PairedDataset, RenderedFrames, SampleSettings)
@@ -67,9 +66,8 @@ def train_simulated(run: SimulatedRun, resume: bool = False, command: str = '',
                 'start': origin_of(run.start_from) if run.start_from else None})
     with tqdm(total=run.steps, initial=trainer.step, desc='training', dynamic_ncols=True) as bar:
         accuracy = trainer.run(lambda record: show_progress(bar, record))
-    scale = calibrated_scale(trainer.average, unseen, run.batch)
-    save_weights(trainer.average, run.out / WEIGHTS_FILE, _metadata(run, command) | {
-        'validation': accuracy, 'covariance_scale': round(scale, 1)})
+    save_weights(trainer.average, run.out / WEIGHTS_FILE,
+                 _metadata(run, command) | {'validation': accuracy})
     return run.out / WEIGHTS_FILE
 
 
