@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Files that appear complete or not at all, and are known by what is in them."""
+"""Atomic writes of files, their digests, and names that tell them apart."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Worker processes: how they begin, whoever starts them."""
+"""The start of worker processes."""
 
 import signal
 import sys

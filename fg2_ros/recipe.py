@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a folder is made with, kept in it: what was made with something else is not mixed in."""
+"""A recipe file in each output folder, so that results of other settings are not mixed in."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plain(settings: Any) -> dict[str, Any]:
     """
     Return the settings of a dataclass that decide the result, as JSON would give them back.
 
-    Addresses of imagery may hold keys, and are told apart by a digest.
+    Addresses of imagery may hold keys, so their digests are compared.
     """
     values = json.loads(json.dumps(asdict(settings), default=str))
     if 'source' in values:

@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Bags of ROS 1 and ROS 2, read as far as they are whole: after a power loss, without an index."""
+"""Bags of ROS 1 and ROS 2, also damaged ones: after a power loss, or without an index."""

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A bag of one or several files, whatever became of its recorder."""
+"""Reading a bag of one or several files, damaged or not."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What compressed pieces of bags hold, as far as they are there, and within bounds."""
+"""Decompression of chunks of bags: damaged ones as far as possible, and bounded in size."""
 
 from __future__ import annotations
 

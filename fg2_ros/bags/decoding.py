@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From the bytes of messages to messages, by the definitions that bags hold."""
+"""Deserializing messages by the definitions that a bag holds."""
 
 from __future__ import annotations
 

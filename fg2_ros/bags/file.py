@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the files of bags have in common, whatever their format."""
+"""What files of bags have in common, whatever their format."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""MCAP files, read by the official library, from record to record where the index is missing."""
+"""MCAP files, read by the official library; record by record where the index is missing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class McapFile:
     """
     An open MCAP file; see `BagFile`.
 
-    :param name: of the file for people.
+    :param name: of the file in messages.
     :raises ValueError: if the library is not installed.
     """
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What folders of several bags' results are called."""
+"""Names of the result folders of several bags."""
 
 from __future__ import annotations
 

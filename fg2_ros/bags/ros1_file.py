@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Bag files of ROS 1: by rosbags where they have an index, from record to record where not."""
+"""ROS 1 bag files, read by rosbags; record by record where the index is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def open_ros1(path: Path, name: Path) -> BagFile:
     """
     Return an open .bag or .bag.active file.
 
-    :param name: of the file for people.
+    :param name: of the file in messages.
     :raises ValueError: if it is of an old version, or encrypted.
     """
     from rosbags.rosbag1 import Reader

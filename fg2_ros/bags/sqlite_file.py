@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The SQLite files of rosbag2 (.db3), also where the recorder was not shut down."""
+"""SQLite files of rosbag2 (.db3), also of a recorder that was killed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SqliteFile:
     The file itself is never written to: where a journal lies beside it, a copy is brought to
     order and read.
 
-    :param name: of the file for people.
+    :param name: of the file in messages.
     """
 
     def __init__(self, path: Path, name: Path):

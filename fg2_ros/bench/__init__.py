@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How long things take: this package against itself and against a naive way."""
+"""Benchmarks: timings of this package, also against a naive implementation."""

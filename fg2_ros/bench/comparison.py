@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How much faster the package is than the naive way, both timed in one run."""
+"""Speed of the package relative to the naive implementation, both timed in one run."""
 
 from __future__ import annotations
 

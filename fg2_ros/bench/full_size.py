@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-One frame of the full-size network in a process of its own: how long, how much memory.
+Time and memory of one frame of the full-size network, in a process of its own.
 
 Started as a program by `fg2 bench --full`; the figures go to the standard output as JSON. The
 weights are random: neither time nor memory depend on them.

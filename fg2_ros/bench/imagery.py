@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Times of aerial patches as the localizer asks for them, from memory and from local files."""
+"""Timings of aerial patches as the localizer requests them, from memory and from files."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-The method as it is usually written down: one step after the other, for comparison only.
+The method as it is usually written, step by step, as a reference.
 
 `fg2 bench` times the package against it, and tests take its results as the truth. Attention to
 the ground image is called once for each height, self-attention between tokens is written out, and

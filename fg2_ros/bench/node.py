@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the node adds to the localizer: time for each image, for each callback, and memory."""
+"""Overhead of the node over the localizer: time per image and callback, memory."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from fg2_ros.tracker.inputs import Observation, SearchPlan
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity
 from rclpy.parameter import Parameter
 
@@ -95,7 +96,7 @@ def measure_node(images: int, tell: Tell = lambda line: None) -> dict[str, float
     which it has settled, and ``second_half_mb`` over the second half of all images.
 
     :param images: small ones, after the large ones that are timed.
-    :param tell: gets what is measured line by line, for people.
+    :param tell: called with each line of the results.
     :raises ValueError: if no poses come.
     """
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
@@ -170,10 +171,9 @@ class RunningNode:
 
     def __enter__(self) -> RunningNode:
         """Activate and spin it."""
-        self._node.trigger_configure()
-        localization = self._node._localization
-        if localization is None:
+        if self._node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
             raise ValueError('the node could not be configured')
+        localization = self._node.localization
         pipeline: Any = localization.parts.pipeline
         pipeline.track = self._beside_localizer(pipeline.track, self.tracker_ms)
         worked: Any = localization
@@ -186,7 +186,7 @@ class RunningNode:
         """Stop it and read its figures."""
         self._executor.shutdown()
         self._thread.join()
-        inputs, health = self._node._made.inputs, self._node._health
+        inputs, health = self._node.localization.inputs, self._node.health
         self.images, self.poses = inputs.arrivals['image'].count, health.accepted
         self.callbacks_ms = list(inputs.callbacks_ms)
         self._node.destroy_node()
@@ -211,7 +211,7 @@ class RunningNode:
 
     @property
     def _heard(self) -> int:
-        return self._node._made.inputs.arrivals['image'].count
+        return self._node.localization.inputs.arrivals['image'].count
 
     def _end_of(self, child: subprocess.Popen) -> int | None:
         """Return a child's code; None if it has not ended after a while."""

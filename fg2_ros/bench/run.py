@@ -42,7 +42,7 @@ def measure(settings: BenchSettings, weights: Path, device: str = 'auto', precis
     """
     Return what the settings ask for: times, rates and comparisons, ready for JSON.
 
-    :param tell: gets what is measured line by line, for people.
+    :param tell: called with each line of the results.
     :raises ValueError: if weights, device or precision cannot be used.
     """
     if settings.slow_servers:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may change of the measurement of a frame's stages."""
+"""Settings of the benchmark of the stages of a frame."""
 
 from __future__ import annotations
 

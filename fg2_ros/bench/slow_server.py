@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""How much of a drive has imagery where the server is slow and the vehicle is fast."""
+"""Coverage of a drive by imagery from a slow server."""
 
 from __future__ import annotations
 

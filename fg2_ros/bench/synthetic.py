@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Matching scores with a known pose in them, as a well-trained network would give them."""
+"""Synthetic matching scores with a known pose, as a well-trained network gives them."""
 
 from __future__ import annotations
 

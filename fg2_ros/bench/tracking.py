@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What an image costs along a drive, beside the network, and in a search."""
+"""Timings of an image besides the network, along a drive and in a search."""
 
 from __future__ import annotations
 

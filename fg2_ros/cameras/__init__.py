@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Cameras without ROS: level panoramas out of what cameras of any kind take."""
+"""Cameras of all kinds, without ROS: from their images to level panoramas."""

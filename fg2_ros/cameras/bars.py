@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Black bars around pictures."""
+"""Detection of black bars around pictures."""
 
 from __future__ import annotations
 

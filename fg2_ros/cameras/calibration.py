@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Calibrations of pinhole and fisheye cameras, as camera_info and YAML files have them."""
+"""Calibrations of pinhole and fisheye cameras, from camera_info and YAML files."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The cameras there are: each makes what the localizer takes of the images it has taken."""
+"""The supported cameras; each turns its images into what the localizer takes."""
 
 from __future__ import annotations
 

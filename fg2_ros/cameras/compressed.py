@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""JPEG and PNG images as RGB: their sizes are read first, so that none unpacks to gigabytes."""
+"""Decoding JPEG and PNG, after a check of the size against decompression bombs."""
 
 from __future__ import annotations
 

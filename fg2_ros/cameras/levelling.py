@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Panoramas of cameras with any mount on a vehicle with any tilt become level."""
+"""Levelling of panoramas: the camera's mount and the vehicle's tilt are undone."""
 
 from __future__ import annotations
 

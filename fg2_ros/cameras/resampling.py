@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Images out of images, by maps that are computed once."""
+"""Remapping of images by maps that are computed once."""
 
 from __future__ import annotations
 

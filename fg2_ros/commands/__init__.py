@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run a sub-command.
 
     :param argv: its name and arguments; those of the process if None.
-    :return: the exit code: 0 success, 1 a problem told in one sentence, 130 interrupted; wrong
+    :return: the exit code: 0 success, 1 a problem, told in one sentence, 130 interrupted; wrong
         options end the process with 2.
     """
     args = make_parser().parse_args(argv)
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def sentence_of(error: Exception) -> str:
-    """Return what a user is told of an error; of a missing package how to get it."""
+    """Return the message for an error; for a missing package, how to install it."""
     if isinstance(error, ModuleNotFoundError):
         package = str(error.name).partition('.')[0]
         return f'{package} is not installed: see "Installation" in the README'

@@ -23,7 +23,7 @@ import logging
 
 @contextmanager
 def stage_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar; give what it is told with: the stage, how much it is, and how much is done."""
+    """Show a progress bar; yield what updates it: the stage, the total, and what is done."""
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
     with logging_redirect_tqdm([logging.getLogger()]), tqdm(dynamic_ncols=True) as bar:

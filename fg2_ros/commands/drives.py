@@ -30,9 +30,9 @@ import sys
 from typing import Any, TYPE_CHECKING
 
 from fg2_ros.commands.bars import stage_bar
-from fg2_ros.commands.fleet_options import FleetOptions
 from fg2_ros.commands.options import add_options, NetworkOptions, Output
 from fg2_ros.commands.tables import columns
+from fg2_ros.commands.task_options import TaskOptions
 from fg2_ros.drives.settings import BuildSettings
 from fg2_ros.replay.settings import TopicNames
 from fg2_ros.settings import setting
@@ -69,12 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
     building = actions.add_parser('build', help='make a data set of bags')
-    add_options(building, build, BuildFiles, BuildSettings, TopicNames, FleetOptions, Output)
+    add_options(building, build, BuildFiles, BuildSettings, TopicNames, TaskOptions, Output)
     refining = actions.add_parser('refine', help='make smoothed poses better with the images')
     add_options(refining, refine, RefineFiles, NetworkOptions, Output)
 
 
-def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, fleet: FleetOptions,
+def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, tasks: TaskOptions,
           output: Output) -> int:
     """Make a drive of each bag, and the page."""
     from fg2_ros.bags.names import bag_names
@@ -86,7 +86,7 @@ def build(files: BuildFiles, settings: BuildSettings, topics: TopicNames, fleet:
     bags = {name: Path(bag) for name, bag in zip(
         bag_names(list(map(Path, files.bag))), files.bag)}
     try:
-        drives = _build_all(bags, files.out, settings, topics, fleet)
+        drives = _build_all(bags, files.out, settings, topics, tasks)
     except KeyboardInterrupt:
         print('fg2 drives build: interrupted; the same command goes on from here',
               file=sys.stderr)
@@ -126,19 +126,19 @@ def refine(files: RefineFiles, network: NetworkOptions, output: Output) -> int:
 
 
 def _build_all(bags: Mapping[str, Path], out: Path, settings: BuildSettings, topics: TopicNames,
-               fleet: FleetOptions) -> list[RecordedDrive]:
+               tasks: TaskOptions) -> list[RecordedDrive]:
     """Return the drives that could be made."""
-    if fleet.is_wanted_for(len(bags)):
-        return _build_many(bags, out, settings, topics, fleet)
+    if tasks.is_wanted_for(len(bags)):
+        return _build_many(bags, out, settings, topics, tasks)
     return [build_with_bar(bag, out / name, settings, topics) for name, bag in bags.items()]
 
 
 def _build_many(bags: Mapping[str, Path], out: Path, settings: BuildSettings, topics: TopicNames,
-                fleet: FleetOptions) -> list[RecordedDrive]:
-    """Return the drives that could be made; the others are told of."""
+                tasks: TaskOptions) -> list[RecordedDrive]:
+    """Return the drives that could be built; the others are reported."""
     from fg2_ros.datasets.drives import RecordedDrive
-    from fg2_ros.drives.many import build_one, BuildTask, made_before
-    outcomes = fleet.outcomes('drives build', build_one, made_before, {
+    from fg2_ros.drives.batch import build_one, BuildTask, made_before
+    outcomes = tasks.outcomes('drives build', build_one, made_before, {
         name: BuildTask(bag, out / name, settings, topics) for name, bag in bags.items()})
     return [RecordedDrive(out / name) for name, outcome in outcomes.items()
             if not outcome.failure]

@@ -30,9 +30,9 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
-from fg2_ros.commands.fleet_options import FleetOptions
 from fg2_ros.commands.options import add_options, Output
 from fg2_ros.commands.tables import columns, text_table
+from fg2_ros.commands.task_options import TaskOptions
 from fg2_ros.replay.settings import ReplaySettings, TopicNames
 from fg2_ros.settings import setting
 
@@ -65,17 +65,17 @@ class ReplayFiles:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_options(
-        parser, run, Bags, ReplaySettings, TopicNames, ReplayFiles, FleetOptions, Output)
+        parser, run, Bags, ReplaySettings, TopicNames, ReplayFiles, TaskOptions, Output)
 
 
 def run(what: Bags, settings: ReplaySettings, topics: TopicNames, files: ReplayFiles,
-        fleet: FleetOptions, output: Output) -> int:
+        tasks: TaskOptions, output: Output) -> int:
     """Replay the bags, write the poses and sum up."""
     bags = list(map(Path, what.bag))
     if not bags:
         raise ValueError('there is no bag: name one, or several')
-    if fleet.is_wanted_for(len(bags)):
-        return _replay_many(bags, settings, topics, files, fleet, output)
+    if tasks.is_wanted_for(len(bags)):
+        return _replay_many(bags, settings, topics, files, tasks, output)
     return _replay_one(bags[0], settings, topics, files, output)
 
 
@@ -96,15 +96,15 @@ def _replay_one(bag: Path, settings: ReplaySettings, topics: TopicNames, files: 
 
 
 def _replay_many(bags: Sequence[Path], settings: ReplaySettings, topics: TopicNames,
-                 files: ReplayFiles, fleet: FleetOptions, output: Output) -> int:
+                 files: ReplayFiles, tasks: TaskOptions, output: Output) -> int:
     """Replay bags in processes of their own."""
     from fg2_ros.bags.names import bag_names
-    from fg2_ros.replay.many import (
+    from fg2_ros.replay.batch import (
         figures_if_done, replay_one, ReplayTask, summary_rows, SUMMARY_FILE, write_summary)
     if files.out is None or files.report is not None:
         raise ValueError('several bags want a folder for what comes of them (--out), and go '
                          'without --report')
-    outcomes = fleet.outcomes('replay', replay_one, figures_if_done, {
+    outcomes = tasks.outcomes('replay', replay_one, figures_if_done, {
         name: ReplayTask(bag, files.out / name, settings, topics)
         for name, bag in zip(bag_names(bags), bags)})
     figures = {name: each.value for name, each in outcomes.items() if not each.failure}

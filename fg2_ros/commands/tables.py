@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Figures as tables for people."""
+"""Figures as text tables."""
 
 from __future__ import annotations
 

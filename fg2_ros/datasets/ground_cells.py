@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Aerial imagery as square cells of ground in a folder: what a recorded drive was built with."""
+"""Aerial imagery of a recorded drive, in a folder of square cells."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CellLayout:
 
     :param resolution_m: metres per pixel.
     :param cell_px: pixels along a cell's sides.
-    :param source: of the imagery, for people; ``vintage`` and ``attribution`` likewise.
+    :param source: of the imagery, as it is shown; ``vintage`` and ``attribution`` likewise.
     """
 
     resolution_m: float

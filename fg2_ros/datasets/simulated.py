@@ -175,7 +175,7 @@ def render_missing(
     """
     Render the cities that the folder lacks, in worker processes.
 
-    :param progress: wraps the stream of finished files, whose number it is told, for a bar.
+    :param progress: wraps the stream of finished files for a progress bar; also gets their number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [city for city in wanted if not city.file(folder).exists()]

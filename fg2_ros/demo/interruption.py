@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Ctrl-C and SIGTERM, noticed wherever they strike."""
+"""Handling of Ctrl-C and SIGTERM at any moment."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the vehicle is by its transforms, looked up as often as odometry comes."""
+"""The pose of the vehicle by TF, looked up at each odometry message."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Play a recorded drive in real time, as if its sensors were there: stamps are those of now.
+Play a recorded drive in real time, with current stamps.
 
 ``python -m fg2_ros.demo.player BAG`` waits for its listeners, plays, and ends.
 """

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Listen to a drive and to what the node makes of it."""
+"""Record a drive and the node's output."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 import cv2
-from fg2_ros.demo.children import Children
+from fg2_ros.demo.child_processes import Children
 from fg2_ros.demo.interruption import Interruption
 from fg2_ros.demo.recorder import Recorder
 from fg2_ros.demo.rendering import render_panoramas

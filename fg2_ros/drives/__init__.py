@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recorded drives become data sets: truth checked, clocks compared, ground and images kept."""
+"""Building data sets of recorded drives: truth and clocks are checked, imagery is fetched."""

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A bag becomes a drive of a data set: one bag, one folder, the same result anywhere."""
+"""Build a drive of a data set from a bag: one bag, one folder, reproducible."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from fg2_ros.drives.ground import build_ground, Ground, permitted_sources
 from fg2_ros.drives.images import BagImages, Unusable
 from fg2_ros.drives.keyframes import thinned
 from fg2_ros.drives.panoramas import file_name_of, turned, write_panorama
-from fg2_ros.drives.places import splits_of_places
 from fg2_ros.drives.readings import HEADING_KINDS, read_sensors
 from fg2_ros.drives.settings import BuildSettings
+from fg2_ros.drives.splits import splits_of_places
 from fg2_ros.drives.truth import read_drive_truth, remarks_of, smoothed_track, Truth, VAGUE
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.recipe import bag_recipe, require_same, write_recipe

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""By how much the clock of the truth is ahead of the camera's, and what tells it."""
+"""The offset between the clocks of the ground truth and of the camera."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CameraClock:
 
     :param ahead_s: what the truth's stamps are ahead of the camera's, as it is applied.
     :param sigma_s: of it; 0 where it is stated or switched off.
-    :param told_by: what tells it, for people.
+    :param told_by: what it was measured with, as it is shown.
     :param camera: what the panoramas tell; ``odometry``: what the odometry's clock does.
     """
 
@@ -53,7 +53,7 @@ class CameraClock:
     odometry: ClockOffset | None = None
 
     def __str__(self) -> str:
-        """Return what people are told of it."""
+        """Return the offset as it is shown."""
         if self.told_by in (UNTOLD, SWITCHED_OFF):
             return f'taken for that of the images, {self.told_by.removeprefix("nothing: ")}'
         return (f'{self.ahead_s * 1e3:+.0f} ms ahead of the images, sigma '
@@ -66,7 +66,7 @@ class CameraClock:
 
     @property
     def remarks(self) -> list[str]:
-        """Return what people must know of it."""
+        """Return warnings about it."""
         camera, odometry = self.camera, self.odometry
         if self.told_by == UNTOLD:
             return [

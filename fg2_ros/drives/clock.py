@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""By how much one clock is ahead of another, from two measurements of one motion."""
+"""The offset between two clocks, from two measurements of the same motion."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fg2_ros.drives.course import antenna_path
-from fg2_ros.replay.tracks import (
-    interpolated, lies_between, LONGEST_GAP_S, PoseTrack, SECOND_NS)
+from fg2_ros.replay.tracks import interpolated, lies_between, LONGEST_GAP_S, PoseTrack, SECOND_NS
 import numpy as np
 
 WIDEST_S, WIDE_STEP_S = 60.0, 0.1  # offsets among which one must fit far better than others
@@ -48,7 +47,7 @@ class ClockOffset:
 
     @property
     def is_known(self) -> bool:
-        """Whether the drive tells it."""
+        """Whether the drive determines it."""
         return self.sigma_s <= VAGUEST_S
 
     @property

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The heading of a vehicle by where its GNSS antenna went."""
+"""Course over ground: the heading of a vehicle from the track of its GNSS antenna."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The ground around places, as cells in a folder, through the imagery that users name."""
+"""Fetching the aerial imagery around places into a folder of cells."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fg2_ros.datasets.ground_cells import (
-    Cell, cell_file, CellLayout, GroundCells, write_cell)
+from fg2_ros.datasets.ground_cells import Cell, cell_file, CellLayout, GroundCells, write_cell
 from fg2_ros.drives.settings import GroundSettings
 from fg2_ros.geometry.frames import MapFrame
 from fg2_ros.imagery import AerialPatch, Imagery, ImageryError, ImageryNotReady, open_imagery

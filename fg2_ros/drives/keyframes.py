@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which images of a drive are kept."""
+"""The choice of the images of a drive that are kept."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""By how much a vehicle turned from one panorama to the next, by the panoramas alone."""
+"""The turn of the vehicle between two panoramas, from their pixels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def strip_of(panorama: np.ndarray) -> np.ndarray:
 
 def turn_between(before: np.ndarray, after: np.ndarray) -> float:
     """
-    Return by how much the camera turned, counter-clockwise, in rad; NaN if nothing tells it.
+    Return by how much the camera turned, counter-clockwise, in rad; NaN if it is not known.
 
     Rows are correlated by phase: what is near moves apart ahead and together behind, and spreads
     thinly, while what is far shifts as a whole.

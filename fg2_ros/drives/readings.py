@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the sensors of a bag say of the vehicle's motion, read before any image is."""
+"""Readings of a bag's sensors: the vehicle's motion, before any image is read."""
 
 from __future__ import annotations
 

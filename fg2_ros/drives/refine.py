@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Poses of smoothed drives, smoothed once more with what images say along the way."""
+"""Refining the poses of smoothed drives with the tracker's measurements along them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def refine_drive(drive: RecordedDrive, folder: Path, vehicle: Vehicle, weights: 
 
 
 def measured_poses(drive: RecordedDrive, vehicle: Vehicle, progress: Progress) -> Poses:
-    """Return what a filter would be told along a drive, by the odometry's clock."""
+    """Return the measurements for a filter along a drive, by the odometry's clock."""
     stamps, poses, sigmas = [], [], []
     ahead_ns, done = _ahead_ns(drive), 0
     for run in runs_of([drive.folder], EVERY_SPLIT):

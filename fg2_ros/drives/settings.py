@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may set of the making of data sets from recorded drives."""
+"""Settings of building data sets from recorded drives."""
 
 from __future__ import annotations
 

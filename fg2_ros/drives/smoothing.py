@@ -14,7 +14,7 @@
 
 
 """
-The poses along a whole drive that fit its fixes, its odometry and other poses best.
+Smoothing: the poses along a whole drive that fit fixes, odometry and other poses best.
 
 Fixes of an ordinary receiver are metres off, and by nearly the same for a while. Odometry knows
 the shape of the way and little else. Together they are better than either, and where something

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the vehicle really was, and whether that is to be believed."""
+"""The ground truth of a drive, and where it is reliable."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Truth:
     """
     The true poses of a drive, on a clock of their own.
 
-    :param heading: where it comes from, for people.
+    :param heading: where it comes from, as it is shown.
     :param sensors: whose odometry tells the way between two positions.
     :param odometry_clock: how far the truth's clock is ahead of the odometry's; None if nobody
         knows.
@@ -87,7 +87,7 @@ class Truth:
 
     @property
     def said_of_vagueness(self) -> str:
-        """Return how vague the truth is beside what is wanted of it, for people."""
+        """Return how accurate the truth is and should be, as a sentence."""
         sigma_deg = math.degrees(float(np.median(self.headings.sigma_rad)))
         return (f'; its sigma is {np.median(self.sigma_m):.2g} m and {sigma_deg:.2g} degrees in '
                 f'the median, {self.settings.max_sigma_m:g} m (--max-sigma-m) and '
@@ -165,7 +165,7 @@ def smoothed_track(fixes: PoseTrack, sensors: SensorReadings, settings: TruthSet
     Return the poses along a drive, by the odometry's clock, that fit fixes and odometry best.
 
     :param poses: what else is known, by the odometry's clock.
-    :raises ValueError: if there is no odometry, or nobody says how accurate the fixes are.
+    :raises ValueError: if there is no odometry, or the accuracy of the fixes is not known.
     """
     if np.isnan(fixes.sigma[:, 0]).any() and (
             settings.truth_sigma_m == TruthSettings.truth_sigma_m):

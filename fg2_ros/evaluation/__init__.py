@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How accurate localization is."""
+"""The accuracy of localization."""

@@ -15,7 +15,7 @@
 """
 The classical baseline: bird's-eye warp of the panorama, high-pass, normalised cross-correlation.
 
-It is told the true height of the camera and believes the world to be a plane. Whatever it solves
+It is given the true height of the camera and assumes a planar world. Whatever it solves
 needs no learning, so its error is reported beside the network's.
 """
 

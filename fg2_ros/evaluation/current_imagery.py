@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Imagery of whatever is evaluated at the moment, for one localizer in many places."""
+"""Imagery that can be exchanged, so that one localizer serves many places."""
 
 from __future__ import annotations
 

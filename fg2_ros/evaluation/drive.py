@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What was seen of a vehicle that localized itself along a known drive, and how good it was."""
+"""The record of a vehicle that localized itself along a known drive, and its errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DriveRecord:
     notes: dict[str, str] = field(default_factory=dict)  # what else is worth telling
 
     def __post_init__(self) -> None:
-        """Refuse estimates of no frame: their error would be anybody's guess."""
+        """Refuse estimates at no frame: their error is not known."""
         late = np.abs(self.truth_at(self.time_s)[0] - self.time_s)
         if np.any(late > SAME_STAMP_S):
             raise ValueError(

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may change of the evaluation in simulated cities."""
+"""Settings of the evaluation in simulated cities."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Shot(NamedTuple):
 
     :param panorama: (h, w, 3) uint8 RGB.
     :param truth: of the camera, in the city's map metres.
-    :param prior: what is told of it.
+    :param prior: what the localizer gets to know of it.
     :param baseline_error_m: of the baseline, or None.
     """
 
@@ -110,7 +110,7 @@ def wrong_prior(truth: Pose2, settings: SimulatedSettings, rng: np.random.Genera
 def baseline_error_m(
         panorama: np.ndarray, camera_height_m: float, truth: Pose2, prior: Pose2,
         imagery: RasterImagery, seed: int) -> float:
-    """Return the position error of the baseline, which is told the camera's true height."""
+    """Return the position error of the baseline, which gets the camera's true height."""
     settings = baseline.BaselineSettings()
     size_px = int(np.ceil(settings.aerial_size_m / settings.resolution_m)) + 2
     patch = imagery.patch(
@@ -145,7 +145,7 @@ def localize_cities(
     Localize every frame and compare it with the truth.
 
     :param localizer: takes its patches from ``imagery``.
-    :param on_frame: told every result.
+    :param on_frame: called with every result.
     """
     results = []
     for city in cities:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Aerial imagery as metric, north-up patches: servers of tiles, files, chains of both."""
+"""Aerial imagery as metric, north-up patches: tile servers, files, and fallback chains of both."""
 
 from fg2_ros.imagery.catalogue import open_imagery
 from fg2_ros.imagery.fallback import FallbackImagery

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The catalogue of imagery (config/sources.yaml), and the one way to open imagery by its name."""
+"""The catalogue of imagery (config/sources.yaml), and opening imagery by its name."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class CatalogueSource:
 
     @property
     def label(self) -> str:
-        """Return what messages call it: its name, or else its host or file."""
+        """Return its name in messages: that of the catalogue, or else its host or file."""
         return self.name or (host_of(self.url) if self.url else Path(_path_of(self.path)).name)
 
     @property
@@ -94,7 +94,7 @@ class CatalogueSource:
         return wants_key(self.url)
 
     def covers(self, latitude_deg: float, longitude_deg: float) -> bool:
-        """Return whether a place lies within its bounds; of a source without, nobody knows: no."""
+        """Return whether a place lies within its bounds; False if it has none."""
         if not self.bounds:
             return False
         west, south, east, north = self.bounds
@@ -332,7 +332,7 @@ def _without_keys(text: str) -> str:
 
 
 def _unlisted(kind: str, **values: Any) -> CatalogueSource:
-    """Return a source that is in no catalogue: whoever names it has to know its terms."""
+    """Return a source that is in no catalogue: its user has to know the terms."""
     return CatalogueSource(
         name='', kind=kind, attribution='', vintage='', offline_allowed=True,
         machine_interpretation_allowed=True, terms='not in the catalogue: yours to check',

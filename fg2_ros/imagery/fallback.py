@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Several sources of imagery as one: what the first lacks, the next gives."""
+"""Several sources of imagery as one: the next fills in where the first has none."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FallbackImagery:
 
     @property
     def name(self) -> str:
-        """Return what messages call the chain: its members' names."""
+        """Return the name of the chain in messages: its members' names."""
         return ', '.join(member.status().source for member in self.members)
 
     def patch(self, view: PatchView, wait_s: float = 0.0) -> AerialPatch:
@@ -88,7 +88,7 @@ class FallbackImagery:
 
     def _part_of(self, member: Imagery, view: PatchView, wait_s: float) -> tuple[
             AerialPatch | None, ImageryError | None]:
-        """Return what a source has of a patch, however little, and what it has to say to that."""
+        """Return what a source has of a patch, however little, and its error."""
         try:
             try:
                 part, problem = member.patch(view, wait_s), None
@@ -119,11 +119,11 @@ class FallbackImagery:
             member.close()
 
     def status(self) -> ImageryStatus:
-        """Return how the sources do together, and where the last patch came from."""
+        """Return the status of all sources, and where the last patch came from."""
         return combined([member.status() for member in self.members], self._last)
 
     def _note(self, patch: AerialPatch) -> None:
-        """Remember where a patch came from, and say so when that is not the first choice."""
+        """Remember the source of a patch, and log it when that is not the first choice."""
         first = self.members[0].status().source
         if patch.source not in (first, self._last.source if self._last else None):
             self._notices.warn(

@@ -51,7 +51,7 @@ class Motion:
         self._seen: deque[tuple[float, float, float]] = deque(maxlen=512)  # time s, east, north
 
     def see(self, frame: MapFrame, place_m: tuple[float, float]) -> None:
-        """Note where the vehicle is now; what contradicts it is forgotten."""
+        """Record the vehicle's current place; earlier places that contradict it are dropped."""
         now_s = self._clock()
         if frame != self._frame or self._jumped(now_s, place_m):
             self._seen.clear()
@@ -80,8 +80,8 @@ class Lookahead:
     """
     Ask for the patch that is needed now, then for what lies around it and ahead.
 
-    The patch of now goes first, then the nearest. All is asked for anew as the vehicle moves on,
-    and what nobody asks for again is given up: so a slow server is never behind by more than some
+    The current patch goes first, then the nearest. All is requested anew as the vehicle moves on,
+    and what is not requested again is given up: so a slow server is never behind by more than some
     seconds.
 
     :param imagery: asked in the background; local imagery has nothing to do.

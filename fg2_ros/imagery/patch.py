@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the rest of the package sees of aerial imagery: views, patches, sources and errors."""
+"""The interface of aerial imagery to the rest of the package: views, patches, errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ImageryGaps(ImageryError):
     More than half of a patch is missing.
 
     :param sentence: says so, of which source, and why.
-    :param patch: the rest, for whoever has another source for the gaps.
+    :param patch: the rest, to be completed from another source.
     """
 
     def __init__(self, sentence: str, patch: AerialPatch):
@@ -56,11 +56,11 @@ class ImageryGaps(ImageryError):
 @dataclass(frozen=True)
 class Label:
     """
-    What people are told of a source.
+    The label of a source, as it is shown to the user.
 
-    :param name: what messages call it.
+    :param name: in messages.
     :param vintage: when the pictures were taken.
-    :param attribution: whom they belong to.
+    :param attribution: the copyright line that has to be shown.
     """
 
     name: str
@@ -130,7 +130,7 @@ class AerialPatch:
     :param image: (H, H, 3) uint8 RGB; pixels without imagery are black.
     :param view: the square of ground that it shows, outer edge to outer edge.
     :param valid: (H, H) bool, False where there is no imagery; None means valid everywhere.
-    :param source: name of the source, or of several, for people.
+    :param source: name of the source, or of several, as it is shown.
     :param vintage: when the imagery was taken, in the source's words; '' if that is not known.
     :param attribution: whom to name where the imagery is shown.
     :param native_resolution_m: metres on the ground per pixel of the imagery that the patch was

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How sources of imagery and their caches do: what diagnostics show and others decide by."""
+"""The status of imagery and its caches, for diagnostics and for fallbacks."""
 
 from __future__ import annotations
 

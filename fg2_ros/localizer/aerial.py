@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The aerial side of localization: the patch around the vehicle and its features, kept in use."""
+"""The aerial side of localization: the patch around the vehicle and its features, cached."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class AerialMemory:
         return kept
 
     def forget(self) -> None:
-        """Forget all patches: the imagery is another."""
+        """Forget all patches: the imagery has changed."""
         self._kept.clear()
 
     def request(self, frame: MapFrame, centre_m: tuple[float, float]) -> None:
@@ -126,7 +126,7 @@ class AerialMemory:
         return DescribedPatch(patch, self._clock())
 
     def _use(self, used: DescribedPatch) -> None:
-        """Note that a patch was used last; the one not used for longest gives way."""
+        """Mark a patch as used; the least recently used one is dropped."""
         if used in self._kept:
             self._kept.remove(used)
         self._kept.append(used)

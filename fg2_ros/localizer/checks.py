@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Checks of what callers hand to the localizer; each problem is a sentence."""
+"""Checks of the localizer's arguments; each problem is a sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def require_image(image: np.ndarray, what: str) -> None:
     """
     Raise ValueError with a sentence unless an array is an image with something on it.
 
-    :param what: the sentence calls it.
+    :param what: its name in the sentence.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = getattr(image, 'dtype', type(image).__name__)
@@ -60,7 +60,7 @@ def require_panorama(panorama: np.ndarray) -> None:
 
 
 def require_mask(seen: np.ndarray | None) -> None:
-    """Raise ValueError with a sentence unless an array says of enough of a panorama it is seen."""
+    """Raise ValueError with a sentence unless a mask leaves enough of a panorama."""
     if seen is None:
         return
     if not isinstance(seen, np.ndarray) or seen.dtype != bool or seen.ndim != 2 or not seen.size:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What goes into the localizer and what comes out of it."""
+"""Inputs and results of the localizer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ import numpy as np
 @dataclass(frozen=True)
 class Prior:
     """
-    What is known of the camera before its image is looked at.
+    The prior of the camera's pose.
 
     :param latitude_deg: WGS 84.
     :param longitude_deg: WGS 84.
@@ -64,7 +64,7 @@ class Prior:
 @dataclass(frozen=True)
 class MapPrior:
     """
-    What is known of the camera before its image is looked at, in the localizer's map frame.
+    The prior of the camera's pose, in the localizer's map frame.
 
     :param pose: of the camera, with the yaw of the image's centre column; a yaw of NaN if there
         is no heading.
@@ -107,7 +107,7 @@ class Matches:
 
 @dataclass(frozen=True)
 class PoseMode:
-    """A place where the camera may be, in the map frame, and how probable it is."""
+    """A mode of the posterior: a pose in the map frame, and its probability."""
 
     pose: Pose2
     mass: float
@@ -124,7 +124,7 @@ class Estimate:
     :param yaw_rad: map yaw (0 east, counter-clockwise) of the image's centre column.
     :param covariance: (3, 3) float64 of (east m, north m, yaw rad); positive definite.
     :param modes: the likeliest places among those that were tried, the first of which is the
-        estimate's; their probabilities tell how ambiguous the image is.
+        estimate's; their probabilities show how ambiguous the image is.
     :param inlier_ratio: share of the matches that agree with the pose.
     :param match_count: matches drawn.
     :param patch: the aerial patch that was used.

@@ -135,7 +135,7 @@ class Localizer:
 
     @property
     def _frame(self) -> MapFrame:
-        """Return the map frame, which somebody has set or the first prior brought."""
+        """Return the map frame, as it was set, or around the first prior."""
         if self.map_frame is None:
             raise ValueError('a place in the map is of no use without a map_frame')
         return self.map_frame
@@ -223,7 +223,7 @@ class Localizer:
                 camera_k: np.ndarray | None = None,
                 seen: np.ndarray | None = None) -> inputs.Observation:
         """
-        Return what an image says of the poses in a region of the map; see `estimate`.
+        Return the log-likelihoods of poses in the map; see `estimate` for the image.
 
         :raises ImageryError: if there is no aerial imagery.
         :raises ValueError: if the image cannot be used, or there is no map_frame.
@@ -271,7 +271,7 @@ class Localizer:
 
     def _second_look(self, image: GivenImage, region: SearchRegion, first: MatchResult,
                      watch: Stopwatch) -> MatchResult:
-        """Return what is found with a pose in the middle; the first pose if that is nothing."""
+        """Return the result around a first pose; that pose if there is none."""
         try:
             second = self._matcher.find(
                 image, self._frame, replace(region, expected=first.pose), watch)
@@ -280,7 +280,7 @@ class Localizer:
         return second if second.ok else first
 
     def _first_run(self, panorama: GivenImage, prior: MapPrior) -> MatchResult:
-        """Look for a pose with any heading."""
+        """Search all headings."""
         assert self._heading_finder is not None, 'priors without a heading are refused before'
         start_rad = prior.pose.yaw if math.isfinite(prior.pose.yaw) else math.pi / 2
         region = SearchRegion(
@@ -289,7 +289,7 @@ class Localizer:
         return self._heading_finder.find(panorama, self._frame, region, Stopwatch())
 
     def _problem_of_first_run(self, first: MatchResult, prior: MapPrior) -> str:
-        """Return why no heading came of the first run, or ''; the second is asked for more."""
+        """Return why the first run found no heading; '' if it did."""
         limits = replace(
             self._settings.acceptance, min_inliers=0, min_inlier_ratio=0.0, max_sigma_m=math.inf)
         any_heading = replace(prior, pose=prior.pose._replace(yaw=0.0), yaw_sigma_rad=math.inf)
@@ -337,7 +337,7 @@ def usable_metadata(weights: str | Path) -> dict[str, Any]:
 
 def honesty_of(metadata: dict[str, Any]) -> Honesty:
     """
-    Return what makes the covariance of a single image honest, by the metadata of weights.
+    Return the calibration of a single image's covariance, from the metadata of weights.
 
     :raises ValueError: if they hold a calibration that makes no sense.
     """

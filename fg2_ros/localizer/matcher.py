@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One network at work: an image and a place in, where by its matches the camera stands out."""
+"""Matching an image with an aerial patch by the network, and solving for the pose."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LEAST_MASS = 1e-3  # of a mode that is worth telling
 @dataclass(frozen=True)
 class MatchResult:
     """
-    What one network found for one image.
+    The pose that one network found for one image.
 
     :param pose: of the camera in the map frame; its yaw is that of the image's centre column.
     :param covariance: (3, 3) float64 of (east m, north m, yaw rad).
@@ -75,7 +75,7 @@ class MatchResult:
 @dataclass(frozen=True)
 class SearchRegion:
     """
-    Where a pose is looked for.
+    The region in which a pose is searched.
 
     :param pose: of the camera in the map frame.
     :param radius_m: distance from it.
@@ -91,14 +91,14 @@ class SearchRegion:
 
     @property
     def middle(self) -> Pose2:
-        """Return what the network is to see in the middle and ahead."""
+        """Return the pose that the network's view is centred on."""
         return self.expected or self.pose
 
 
 @dataclass(frozen=True)
 class AerialView:
     """
-    What a network makes of an aerial patch.
+    The features of an aerial patch.
 
     :param up_yaw_rad: map yaw that is up in it.
     :param valid_share: how much of what the network saw shows imagery.
@@ -117,7 +117,7 @@ class AerialView:
 
 @dataclass(frozen=True)
 class GroundView:
-    """What a network makes of a camera's image."""
+    """The features of a camera's image."""
 
     view: PanoramaView | PinholeView
     descriptors: GroundDescriptors
@@ -161,11 +161,11 @@ class Matcher:
         return self._aerial.patch(frame, place_m).patch
 
     def forget(self) -> None:
-        """Forget all aerial patches: the imagery is another."""
+        """Forget all aerial patches: the imagery has changed."""
         self._aerial.forget()
 
     def view(self, image: GivenImage, yaw_rad: float) -> GroundView:
-        """Return what the network sees in an image that is thought to look to a map yaw."""
+        """Return the features of an image that is assumed to look to a map yaw."""
         size = self.config.ground_image_hw, self.config.image_resize
         if not self._is_pinhole:
             panorama = PanoramaView.of(image, *size, yaw_rad)
@@ -178,7 +178,7 @@ class Matcher:
         return GroundView(view, self._network.ground_descriptors(tokens, intrinsics))
 
     def _unmasked(self, ground: GroundDescriptors, seen: np.ndarray | None) -> GroundDescriptors:
-        """Return descriptors of which those that were made of nothing have no say."""
+        """Return descriptors of which those of masked areas count as not visible."""
         if seen is None:
             return ground
         visible = self._network.lifting.cells_seen(self.uploaded(seen), ground.height_index)
@@ -203,7 +203,7 @@ class Matcher:
                           self._valid_share(kept.patch, up_yaw_rad))
 
     def likelihood(self, aerial: AerialView, ground: GroundView) -> DenseLikelihood:
-        """Return the likelihood of poses by what the network makes of two views."""
+        """Return the likelihood of poses by the features of two views."""
         matching = self._network.match(aerial.descriptors, ground.descriptors)
         return DenseLikelihood(
             matching.scores, matching.probabilities, self._grid, self._settings.solver.posterior,
@@ -265,7 +265,7 @@ class Matcher:
         return tensor.to(self._device, non_blocking=True)
 
     def _gate(self, region: SearchRegion, grid: Pose2, heading_rad: float) -> PoseGate:
-        """Return where hypotheses are considered, in the aerial grid."""
+        """Return the gate for hypotheses, in the aerial grid."""
         right_up = np.subtract(region.pose[:2], grid[:2]) @ rotation2(grid.yaw)
         away_rad = abs(wrap_angle(region.pose.yaw - heading_rad))
         limits = self.uploaded(np.array(
@@ -312,7 +312,7 @@ class Stopwatch:
         self._laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """Add what happened since the last lap to what has this name."""
+        """Add the time since the last lap to a stage."""
         now = time.perf_counter()
         self._laps[name] = self._laps.get(name, 0.0) + (now - self._last) * 1e3
         self._last = now

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Images as a network wants them: resized as in its training, and turned."""
+"""Resizing images to the network's size as in training, and turning them."""
 
 from __future__ import annotations
 

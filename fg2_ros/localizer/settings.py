@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may change of the localizer."""
+"""Settings of the localizer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PatchSettings:
 
 @dataclass(frozen=True)
 class LocalizerSettings:
-    """What a user may change of the localizer; each field says what it does and its unit."""
+    """Settings of the localizer; each field has its unit and an explanation."""
 
     seed: int = setting(
         0, 'Of the random draws: an image and a prior always give the same estimate.',

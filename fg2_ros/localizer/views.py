@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-What a network sees of a camera's image, and where that is in the image as it was given.
+The network's view of an image, and the pixels that it came from.
 
 A panorama is rolled until its centre column looks north by the prior heading; below it lies the
 north-up aerial patch. A pinhole image stays as it is, and the patch is turned instead, so that up

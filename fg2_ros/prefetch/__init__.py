@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Filling a tile cache before a drive."""
+"""Filling a tile cache before a drive, and its coverage of a route."""

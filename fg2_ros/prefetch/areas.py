@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which tiles lie within a distance of a route, of any size, exactly."""
+"""The tiles within a distance of a route of any size, exactly."""
 
 from __future__ import annotations
 

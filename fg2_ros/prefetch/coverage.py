@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where a route has imagery in a tile file, and where it has none."""
+"""Coverage: where a route has imagery in a tile file, and where it has none."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a tile cache holds, and what a route gets of it, in figures and in words."""
+"""Figures of coverage: contents of a tile cache, and coverage of a route."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def area_figures(route: Route, index: MbtilesIndex, resolution_m: float,
 
 
 def describe_coverage(coverage: Coverage) -> str:
-    """Return the figures for people."""
+    """Return the figures as text."""
     figures, stretches = coverage.figures, coverage.stretches
     lines = [f'{"zoom":>4}{"tiles":>12}{"MB":>12}{"out of date":>14}']
     lines += [f'{each["zoom"]:>4}{each["tiles"]:>12,}{each["bytes"] / 1e6:>12,.1f}'

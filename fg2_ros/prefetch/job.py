@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The tiles of a route into a cache: planned, judged by their terms, downloaded, counted."""
+"""A prefetch job: tiles are planned, terms are checked, then tiles are downloaded."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def plan_prefetch(route: Route, settings: PrefetchSettings,
 
 def require_permission(source: CatalogueSource, offline_allowed: bool) -> None:
     """
-    Refuse a source whose tiles must not be kept, or of which nobody says that they may.
+    Refuse a source whose tiles must not be kept, or whose terms do not say so.
 
     :raises ValueError: with the terms.
     """

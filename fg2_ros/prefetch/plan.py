@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which tiles of a source a route needs, and which of them a cache misses."""
+"""Plans: the tiles of a source that a route needs, and those that a cache lacks."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Prefetch:
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # guards what follows
         self._tiles: Iterator[TileId] = iter(())
-        self._elsewhere: deque[TileId] = deque()  # that somebody else is fetching
+        self._elsewhere: deque[TileId] = deque()  # that another process is fetching
         self._failures = 0
         self._threads: list[threading.Thread] = []
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What GPX, GeoJSON and KML files say of places, as they say it: nothing is judged here."""
+"""Parsing GPX, GeoJSON and KML files, without a check of the values."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where a vehicle will drive: lines and areas of a GPX, GeoJSON, KML or bag file, or of a box."""
+"""Routes: lines and areas of a GPX, GeoJSON, KML or bag file, or of a bounding box."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may change of prefetching, and how fine imagery has to be."""
+"""Settings of prefetching, and the required resolution of imagery."""
 
 from __future__ import annotations
 

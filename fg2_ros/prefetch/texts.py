@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A prefetch in sentences: what would be downloaded under which terms, and what came of it."""
+"""Summaries of a prefetch for the user: what is to be downloaded, and what was."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def describe_result(result: PrefetchResult) -> str:
 
 
 def counted(count: int, thing: str) -> str:
-    """Return a number of things for people."""
+    """Return a count with its noun."""
     return f'{count:,} {thing}{"s" * (count != 1)}'
 
 
 def megabytes(size: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes with a unit."""
     return f'{size / 1e6:,.1f} MB'

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tracks as devices and programs write them, without what no vehicle can have driven."""
+"""Cleaning tracks of devices and programs: impossible places are removed."""
 
 from __future__ import annotations
 

@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the authors of FG2 and DINOv2 left: names, queries, checkpoints, figures."""
+"""Published work of the authors of FG2 and DINOv2: tensor names, checkpoints, figures."""

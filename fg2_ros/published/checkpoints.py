@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Loading checkpoints under the names that their authors gave the tensors."""
+"""Loading published checkpoints under their authors' tensor names."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Published checkpoints, head and backbone, into one file that the node takes."""
+"""Conversion of published checkpoints, head and backbone, into one weights file."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The figures that FG2's authors published, to stand beside those measured here."""
+"""The accuracy that FG2's authors published."""
 
 from __future__ import annotations
 

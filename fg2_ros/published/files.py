@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""State dicts in files of `torch.save`, read without running what such a file may hold."""
+"""Reading state dicts from files of `torch.save` without executing code from them."""
 
 from __future__ import annotations
 

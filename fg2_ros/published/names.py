@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The names which the authors' checkpoints give to the tensors of the network's head."""
+"""The authors' tensor names of the network's head."""
 
 from __future__ import annotations
 

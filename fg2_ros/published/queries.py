@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-The BEV queries which published checkpoints lack.
+The BEV queries that published checkpoints lack.
 
 A head trained on a GPU was saved without its queries: there they were a plain tensor that stayed
 at its random initial value. That value follows from seed 0 and from what the construction of the

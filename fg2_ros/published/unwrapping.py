@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The state dict in what trainers save: found, and its names without what was wrapped around."""
+"""Finding the state dict in trainers' checkpoints, and removing their prefixes."""
 
 from __future__ import annotations
 

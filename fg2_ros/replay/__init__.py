@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Localize the images of a recorded drive, with what the node does to them, but without DDS."""
+"""Localize the images of a recorded drive with the code of the node, but without DDS."""

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Messages of `rosbags` as those of ROS, which the node's own code takes."""
+"""Messages of `rosbags` as ROS messages."""
 
 from __future__ import annotations
 

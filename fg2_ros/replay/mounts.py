@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the sensors of a recorded drive sit on the vehicle."""
+"""Mounts of a recorded vehicle's sensors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StaticMounts:
             self._buffer.set_transform_static(each, 'bag')
 
     def are_known(self, base_frame: str) -> bool:
-        """Return whether the bag tells where anything is on the vehicle."""
+        """Return whether the bag has any mount."""
         above, frame = {base_frame}, base_frame
         while (parent := self._parents.get(frame)) is not None and parent not in above:
             above.add(parent)
@@ -74,7 +74,7 @@ class StaticMounts:
 
 def require_mounts(mounts: StaticMounts, bag: Path, vehicle: VehicleSettings) -> None:
     """
-    Refuse a bag that does not tell where the camera is, unless it is at the vehicle's frame.
+    Refuse a bag without the camera's mount, unless the camera is at the vehicle's frame.
 
     :raises ValueError: with a sentence.
     """

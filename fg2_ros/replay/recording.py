@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Bags of ROS 1 and ROS 2, and which of their topics are what."""
+"""Recordings: bags of ROS 1 and ROS 2, and the roles of their topics."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Put the messages of a recording through the node's pipeline, one after the other."""
+"""Replay the messages of a recording through the node's pipeline, one after the other."""
 
 from __future__ import annotations
 

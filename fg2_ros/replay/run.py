@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A bag from its first message to the poses and figures that come of it."""
+"""A replay of one bag, from its first message to poses and figures."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may change of a replay."""
+"""Settings of a replay."""
 
 from __future__ import annotations
 

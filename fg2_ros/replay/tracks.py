@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where something was along a recorded drive, as its ground truth or its GNSS says."""
+"""Tracks along a recorded drive, of its ground truth or its GNSS."""
 
 from __future__ import annotations
 

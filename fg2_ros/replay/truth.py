@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How far the poses of a replay are from the ground truth of the bag."""
+"""Errors of the poses of a replay against the ground truth of the bag."""
 
 from __future__ import annotations
 

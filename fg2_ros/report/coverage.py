@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Pictures of what a tile file holds, with a route on them: one HTML page, or one PNG."""
+"""Pictures of the tiles in a file, with a route on them: one HTML page, or one PNG."""
 
 from __future__ import annotations
 

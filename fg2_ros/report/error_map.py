@@ -49,6 +49,6 @@ def error_map(drive: DriveResult, ground: Ground) -> Markup:
 
 
 def title(image: ImageResult) -> str:
-    """Return what the pointer is told of an image."""
+    """Return the tooltip of an image."""
     said = f'{error_m(image):.2f} m off' if image.track else 'nothing published'
     return '; '.join((f'{image.time_s:.1f} s: {said}', *image.sentences))

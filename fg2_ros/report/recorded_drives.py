@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The page of a data set of recorded drives: where it lies, what it shows, what was left out."""
+"""The page of a data set of recorded drives: map, images, and what was left out."""
 
 from __future__ import annotations
 

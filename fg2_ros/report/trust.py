@@ -232,5 +232,5 @@ def by_second(origin: PublishedPoses, figure: Callable[[np.ndarray], float]
 
 
 def rounded(value: object) -> object:
-    """Return a figure with as many digits as anybody reads."""
+    """Return a figure with the digits that are significant."""
     return f'{value:.4g}' if isinstance(value, float) else value

@@ -114,11 +114,11 @@ class GuardedBuffer(Buffer):
         if self._parents.get(child) == parent or child not in above:
             return ''
         others = above[:above.index(child)]
-        circle = f'{" -> ".join([child, *reversed(others), child])} is a circle'
+        loop = f'{" -> ".join([child, *reversed(others), child])} is a loop'
         if is_static or any(map(self._is_fresh, [child, *others])):
-            return circle
+            return loop
         # The sender of the others has stopped, or they are static, which nobody can take back.
-        self._warn(f'the transforms close a circle: {circle}; {parent} -> {child} is believed')
+        self._warn(f'the transforms close a loop: {loop}; {parent} -> {child} is believed')
         self.clear()
         return ''
 

@@ -66,7 +66,7 @@ class FG2Node(LifecycleNode):
         refuse_impossible_transitions(self)
         self._load = load
         self._user_parameters = Parameters(self, NodeSettings())
-        self._health = Health(self.get_logger())
+        self.health = Health(self.get_logger())
         self._localization: Localization | None = None
         self._bond: Bond | None = None
         self._log_bridge: LogBridge | None = None
@@ -77,6 +77,17 @@ class FG2Node(LifecycleNode):
         self._diagnostics_timer = self.create_timer(  # ticks before there is a /clock, too
             1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_post_set_parameters_callback(self._apply_parameters)
+
+    @property
+    def localization(self) -> Localization:
+        """Return what follows the vehicle; only a configured node has it."""
+        assert self._localization is not None, 'the node is not configured'
+        return self._localization
+
+    @property
+    def parts(self) -> Parts:
+        """Return what the configured node is made of."""
+        return self.localization.parts
 
     # Transitions -------------------------------------------------------------------------------
 
@@ -137,24 +148,24 @@ class FG2Node(LifecycleNode):
             self.get_logger().error(
                 f'cannot {name}: {error}' if expected else
                 f'cannot {name}: {traceback.format_exc()}')
-            self._health.setup_error = f'cannot {name}: {error}'
+            self.health.setup_error = f'cannot {name}: {error}'
             undo()
             return _FAILURE
-        self._health.setup_error = ''
-        self._health.state = next_state
+        self.health.setup_error = ''
+        self.health.state = next_state
         self.get_logger().info(next_state)
         return _SUCCESS
 
     def _configure(self) -> None:
         self._log_bridge = LogBridge(self.get_logger())
         self._localization = Localization(
-            self, self._make_parts(self._read_parameters()), self._health)
+            self, self._make_parts(self._read_parameters()), self.health)
         self._localization.listen()
         self._warn_of_simulated_weights()
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
                           on_clock_change=False),
-            post_callback=lambda _: self._made.start_again('the ROS clock went back'))
+            post_callback=lambda _: self.localization.start_again('the ROS clock went back'))
         exclude_from_garbage_collection()
 
     def _make_parts(self, settings: NodeSettings) -> Parts:
@@ -171,10 +182,10 @@ class FG2Node(LifecycleNode):
         return parts
 
     def _warn_of_transform(self, sentence: str) -> None:
-        self._health.trouble('tf', sentence, once=True)
+        self.health.trouble('tf', sentence, once=True)
 
     def _start(self) -> None:
-        self._made.start()
+        self.localization.start()
         if (kind := bond_message()) is not None:
             self._bond = Bond(self, kind)
 
@@ -198,15 +209,6 @@ class FG2Node(LifecycleNode):
             self._jumps.unregister()
             self._jumps = None
 
-    @property
-    def _made(self) -> Localization:
-        assert self._localization is not None, 'only a configured node has one'
-        return self._localization
-
-    @property
-    def _parts(self) -> Parts:
-        return self._made.parts
-
     # Parameters --------------------------------------------------------------------------------
 
     def _read_parameters(self) -> NodeSettings:
@@ -224,9 +226,9 @@ class FG2Node(LifecycleNode):
             self.get_logger().info(f'parameter {parameter.name} is now {shown(parameter.value)}')
 
     def _warn_of_simulated_weights(self) -> None:
-        metadata = self._parts.loaded.localizer.metadata
-        self._health.notes['weights trained on'] = trained_on(metadata)
-        if trained_in_simulation(metadata) and not self._parts.settings.simulated_camera:
+        metadata = self.parts.loaded.localizer.metadata
+        self.health.notes['weights trained on'] = trained_on(metadata)
+        if trained_in_simulation(metadata) and not self.parts.settings.simulated_camera:
             self.get_logger().warning(
                 'the weights were trained on simulation only: do not rely on their poses with a '
                 'real camera; they claim a sigma of at least 1.5 m (set simulated_camera: true if '
@@ -238,7 +240,7 @@ class FG2Node(LifecycleNode):
         made = self._localization
         if made:
             made.notice_other_origins()
-        self._diagnostics.publish(self._health.report(
+        self._diagnostics.publish(self.health.report(
             self.get_fully_qualified_name(), self.get_clock().now().to_msg(),
             made.inputs.arrivals if made else {},
             made.input_diagnostics() if made else {},

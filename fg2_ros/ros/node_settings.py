@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""All that a user may set of the node, with defaults: the parameters are declared from this."""
+"""The settings of the node with their defaults; its parameters are declared from them."""
 
 from __future__ import annotations
 

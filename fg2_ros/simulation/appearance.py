@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-How the city looks on one day: season, light, colours, wear, who is parked where, and the camera.
+Appearance of the city on one day: season, light, colours, wear, parked cars, camera.
 
 The aerial image and the panoramas of one scene are taken on two days. The days share the city's
 geometry and meaning, not its pixels: every colour and texture is drawn anew for each.

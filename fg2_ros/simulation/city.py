@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-A procedural city: what stands where, before anybody looks at it.
+A procedural city: its plan, independent of its appearance.
 
 A warped street grid carries pavements, markings and crossings; its blocks are filled with houses
 and gardens, perimeter buildings, car parks, parks or squares. Everything follows from the seed;

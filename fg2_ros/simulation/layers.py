@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What stands where in a simulated city, as layers of a north-up map."""
+"""Semantic layers of a simulated city, as a north-up map."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Triangles of everything that stands in the city, with what shading needs of each."""
+"""Triangle meshes of the objects in the city."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ _VEHICLES = [(4.2, 1.75, 1.45, .5), (4.7, 1.85, 1.65, .62), (5.6, 2.0, 2.3, 1.0)
 
 
 def person(position: np.ndarray, rng: np.random.Generator) -> Mesh:
-    """Return somebody standing somewhere."""
+    """Return a standing person."""
     base = corners(position, (0.45, 0.3), rng.uniform(0, np.pi))
     return prism(base, 0.0, rng.uniform(1.5, 1.9), Surface.PERSON, Surface.PERSON)
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A city seen twice: from the air on one day and from the street on another."""
+"""Scenes: a city rendered from the air on one day and from the street on another."""
 
 from __future__ import annotations
 

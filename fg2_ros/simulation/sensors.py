@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a vehicle's sensors say about a trajectory: GNSS, wheel odometry, IMU."""
+"""Simulated sensors along a trajectory: GNSS, wheel odometry, IMU."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a city is made of: its ground, and the things that stand on it."""
+"""Shapes that a city is made of: ground, and objects on it."""
 
 from __future__ import annotations
 

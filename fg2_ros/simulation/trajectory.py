@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where a simulated vehicle is over time."""
+"""Trajectories of a simulated vehicle."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-What countries and cameras look like: the one that the shipped weights know, and one they do not.
+Worlds: the look of countries and cameras, one that the weights know and one they do not.
 
 The cities of a seed have the same plan in every world; colours, facades, roofs, the vehicle's
 camera and the aerial sensor differ.

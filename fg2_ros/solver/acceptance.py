@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Whether a pose may be believed; if not, why not."""
+"""Acceptance of a pose, or the reason of its rejection."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From matching scores to a pose with its covariance: the solver's one entrance."""
+"""From matching scores to a pose with its covariance."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from fg2_ros.tracker.settings import MotionSettings
 import numpy as np
 
 SPAN_NS = 60 * 10 ** 9
-LARGEST_M = 1e7  # beyond it doubles are too coarse, or something is broken
+MAX_M = 1e7  # beyond it doubles are too coarse, or something is broken
 FASTEST_MPS = 100.0
 FASTEST_RADPS = 10.0
 STANDING_MPS, STANDING_RADPS = 0.2, math.radians(2.0)
@@ -167,7 +167,7 @@ class OdometryChain:
 
 def _problem_of(odometry: Odometry) -> str:
     values = np.array([*odometry.pose, *odometry.twist], float)
-    if not np.isfinite(values).all() or np.abs(values[:2]).max() > LARGEST_M:
+    if not np.isfinite(values).all() or np.abs(values[:2]).max() > MAX_M:
         return 'odometry is not finite or absurdly far away: it is not used'
     vx, vy, turn = odometry.twist
     if math.hypot(vx, vy) > FASTEST_MPS or abs(turn) > FASTEST_RADPS:

@@ -21,7 +21,7 @@ import math
 from fg2_ros.geometry.pose_volume import PoseGrid
 from fg2_ros.geometry.se2 import Pose2, rotation2, wrap_angle
 from fg2_ros.tracker.history import History
-from fg2_ros.tracker.initial_search import SearchArea
+from fg2_ros.tracker.initial_search import HEADINGS, SearchArea
 from fg2_ros.tracker.inputs import Fix
 from fg2_ros.tracker.motion import OdometryChain
 from fg2_ros.tracker.settings import PriorSettings
@@ -169,28 +169,33 @@ class SensorHistory:
     def _position(self, stamp_ns: int, fix_ns: int, since_ns: int, yaw_rad: float) -> np.ndarray:
         """Return (2,) where the fixes around one place base_link at a stamp if it has a yaw."""
         # The median stays where it is when one fix of several is kilometres away.
-        return np.median(self._places(stamp_ns, fix_ns, since_ns, yaw_rad), axis=0)
+        return np.median(_places(*self._carried(stamp_ns, fix_ns, since_ns), yaw_rad), axis=0)
 
     def _spread_m(self, stamp_ns: int, fix_ns: int, since_ns: int) -> float:
-        """Return how far the fixes around one contradict each other, most of them at least."""
-        heading = self.heading(stamp_ns)
-        places = self._places(stamp_ns, fix_ns, since_ns, heading[0] if heading else 0.0)
-        away = np.array(places) - np.median(places, axis=0)
-        return float(np.median(np.hypot(*away.T))) / math.sqrt(2)
+        """
+        Return how far the fixes around one contradict each other, most of them at least.
 
-    def _places(self, stamp_ns: int, fix_ns: int, since_ns: int,
-                yaw_rad: float) -> list[np.ndarray]:
-        """Return where each fix around one places base_link at a stamp if it has a yaw."""
+        They are brought together by odometry, which scatters them if the heading is wrong: of
+        those that a search looks at, the best counts.
+        """
+        carried = self._carried(stamp_ns, fix_ns, since_ns)
+        heading = self.heading(stamp_ns)
+        first_rad, count = (heading[0], 4) if heading else (0.0, HEADINGS)
+        return min(_scatter_m(_places(*carried, first_rad + 2 * math.pi * turn / count))
+                   for turn in range(count))
+
+    def _carried(self, stamp_ns: int, fix_ns: int,
+                 since_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (N, 2) fixes around one, and their antennas as seen from base_link at a stamp."""
         first_ns = max(fix_ns - AVERAGED_NS, min(since_ns, fix_ns))
-        fixes = self._fixes.between(first_ns, fix_ns + AVERAGED_NS)
-        places = []
-        for from_ns, fix in fixes:
+        positions_m, antennas_m = [], []
+        for from_ns, fix in self._fixes.between(first_ns, fix_ns + AVERAGED_NS):
             motion = self._odometry.between(stamp_ns, from_ns)
             if motion is not None or from_ns == fix_ns:
                 away = motion.step if motion else Pose2(0.0, 0.0, 0.0)
-                antenna = away.compose(Pose2.at(fix.lever_m, 0.0))
-                places.append(fix.position_m - rotation2(yaw_rad) @ antenna[:2])
-        return places
+                positions_m.append(fix.position_m)
+                antennas_m.append(away.compose(Pose2.at(fix.lever_m, 0.0))[:2])
+        return np.array(positions_m), np.array(antennas_m)
 
     def _antenna(self, item: tuple[int, Fix], stamp_ns: int,
                  yaw_rad: float | np.ndarray) -> tuple[np.ndarray, float]:
@@ -213,3 +218,14 @@ class SensorHistory:
         """Return the log-likelihood of a Gaussian mixed with a share of outliers."""
         share = self.settings.outlier_share
         return np.log((1 - share) * np.exp(-0.5 * squares) + share)
+
+
+def _places(positions_m: np.ndarray, antennas_m: np.ndarray, yaw_rad: float) -> np.ndarray:
+    """Return (N, 2) where fixes place base_link if it has a yaw."""
+    return positions_m - antennas_m @ rotation2(yaw_rad).T
+
+
+def _scatter_m(places_m: np.ndarray) -> float:
+    """Return how far on each axis most of some places are from their median."""
+    away = places_m - np.median(places_m, axis=0)
+    return float(np.median(np.hypot(*away.T))) / math.sqrt(2)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The processes that train together, one a GPU, as `torchrun` starts them on one or more hosts."""
+"""Distributed training processes, one a GPU, as `torchrun` starts them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Batch normalisation over a batch that is divided among processes."""
+"""Synchronized batch normalization over several processes."""
 
 from __future__ import annotations
 

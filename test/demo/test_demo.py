@@ -24,7 +24,7 @@ import sys
 from test.helpers.paths import ROOT
 from test.helpers.processes import ended, lines_until, run_to_its_end
 
-from fg2_ros.demo.children import ChildError, Children
+from fg2_ros.demo.child_processes import ChildError, Children
 from fg2_ros.demo.rendering import render_panoramas
 from fg2_ros.simulation.cameras import CameraPose
 from fg2_ros.simulation.scenes import Scene
@@ -168,7 +168,7 @@ def test_a_child_that_is_done_is_no_failure(tmp_path):
 
 
 def test_stubborn_children_and_their_children_are_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr('fg2_ros.demo.children.GRACE_S', 0.2)
+    monkeypatch.setattr('fg2_ros.demo.child_processes.GRACE_S', 0.2)
     program = (
         'import signal, subprocess, sys\n'
         'signal.signal(signal.SIGINT, signal.SIG_IGN)\n'
@@ -187,7 +187,7 @@ def test_stubborn_children_and_their_children_are_ended(tmp_path, monkeypatch):
 def test_children_end_with_a_parent_that_is_killed(tmp_path):
     program = (
         'import os, sys, pathlib\n'
-        'from fg2_ros.demo.children import Children\n'
+        'from fg2_ros.demo.child_processes import Children\n'
         f'children = Children(pathlib.Path({str(tmp_path)!r}), os.environ)\n'
         'sleep = "import os, time; print(os.getpid(), flush=True); time.sleep(99)"\n'
         'children.start("child", [sys.executable, "-c", sleep], answers=True)\n'

@@ -25,10 +25,9 @@ from test.helpers.recorded_bag import (
 import cv2
 from fg2_ros.commands import main
 from fg2_ros.datasets.drives import DRIVE_FILE, RecordedDrive
+from fg2_ros.drives.batch import build_one, BuildTask, made_before
 from fg2_ros.drives.build import build_drive
-from fg2_ros.drives.many import build_one, BuildTask, made_before
 from fg2_ros.drives.settings import BuildSettings
-from fg2_ros.fleet.engines import open_engine
 from fg2_ros.geometry.panorama import pixel_from_direction
 from fg2_ros.geometry.se2 import wrap_angle
 from fg2_ros.imagery.patch import PatchView
@@ -37,6 +36,7 @@ from fg2_ros.simulation import bag_messages as msgs
 from fg2_ros.simulation.bag import read_bag, START_NS
 from fg2_ros.simulation.bag_messages import TYPESTORE
 from fg2_ros.simulation.cameras import PinholeCamera
+from fg2_ros.tasks.executors import open_executor
 import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -357,9 +357,9 @@ def test_a_ring_of_cameras_becomes_the_panoramas_of_a_drive(bag, settings, drive
 
 
 @pytest.mark.parametrize('cluster', ['', 'dask_address'])
-def test_a_fleet_makes_the_same_bit_by_bit(cluster, bag, built, settings, request, tmp_path):
+def test_tasks_make_the_same_bit_by_bit(cluster, bag, built, settings, request, tmp_path):
     folder = tmp_path / 'blocks'
-    engine = open_engine(request.getfixturevalue(cluster) if cluster else '', 1)
+    engine = open_executor(request.getfixturevalue(cluster) if cluster else '', 1)
     task = BuildTask(bag, folder, settings, RTK)
     assert made_before(task) is None
     with closing(engine):

@@ -287,7 +287,7 @@ def use_photo(path: Path) -> None:
     """Read what an image says of itself, and make a level panorama of it."""
     from fg2_ros.cameras.settings import CameraSettings
     from fg2_ros.drives.tables.panoramas import level_panorama
-    from fg2_ros.drives.tables.photo_facts import read_photo_facts
+    from fg2_ros.drives.tables.photo_metadata import read_photo_facts
     from fg2_ros.drives.tables.photos import PosedPhoto
     facts = read_photo_facts(path)
     level_panorama(PosedPhoto(

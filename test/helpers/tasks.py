@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tasks of a fleet, at the top of a module, as engines want them."""
+"""Tasks at the top of a module, so that they can be pickled."""
 
 from __future__ import annotations
 

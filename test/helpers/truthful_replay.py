@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Replays in processes of a fleet, with a stand-in for the network that knows where it is."""
+"""Replays as tasks, with a stand-in for the network that knows where it is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from typing import Any
 
 from fg2_ros.imagery import RasterImagery
 from fg2_ros.replay import run
-from fg2_ros.replay.many import replay_one, ReplayTask
+from fg2_ros.replay.batch import replay_one, ReplayTask
 from fg2_ros.ros import loading
 from fg2_ros.ros.loading import Loaded
 from fg2_ros.simulation.bag import write_drive

@@ -186,8 +186,8 @@ class Vehicle:
             QuaternionStamped: self.node.create_publisher(
                 QuaternionStamped, 'heading', RELIABLE)}
         self._clock = self.node.create_publisher(Clock, '/clock', LATCHED)
-        self._tf = self.node.create_publisher(TFMessage, '/tf', RELIABLE)
-        self._tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
+        self.tf = self.node.create_publisher(TFMessage, '/tf', RELIABLE)
+        self.tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
         self.hear(PoseWithCovarianceStamped, 'fg2/pose')
         self.hear(DiagnosticArray, '/diagnostics')
         self.hear(Log, '/rosout')
@@ -234,10 +234,10 @@ class Vehicle:
         self.until(lambda: all(
             self.node.count_subscribers(publisher.topic_name) > 0
             and publisher.get_subscription_count() > 0
-            for publisher in (*self._publishers.values(), self._tf_static)), 'the node hears')
+            for publisher in (*self._publishers.values(), self.tf_static)), 'the node hears')
         self.until(lambda: all(
             publisher.get_subscription_count() > 0
-            for publisher in (node._parts.outputs.pose, node._diagnostics)), 'the node is heard')
+            for publisher in (node.parts.outputs.pose, node._diagnostics)), 'the node is heard')
 
     def change(self, node: FG2Node, label: str) -> bool:
         """Request a transition, if it is one that can be made; return whether it succeeded."""
@@ -336,11 +336,11 @@ class Vehicle:
 
     def send_transforms(self, transforms: list[TransformStamped]) -> None:
         """Publish static transforms."""
-        self._tf_static.publish(TFMessage(transforms=transforms))
+        self.tf_static.publish(TFMessage(transforms=transforms))
 
     def send_odometry_tf(self, stamp: Time, pose: Pose2 = ODOMETRY) -> None:
         """Publish odom -> base_link just before, at, and just after a stamp."""
-        self._tf.publish(TFMessage(transforms=[
+        self.tf.publish(TFMessage(transforms=[
             transform('odom', 'base_link', later(stamp, offset), pose)
             for offset in (-0.05, 0.0, 0.05)]))
 
@@ -361,19 +361,19 @@ class Vehicle:
     def is_ready(self, stamp: Time) -> bool:
         """Return whether the nodes under test have heard everything but the image."""
         return self.has_prior(stamp) and all(
-            _answers(node._parts.transforms.odometry_at, 'odom', 'base_link', stamp, 0.0)
+            _answers(node.parts.transforms.odometry_at, 'odom', 'base_link', stamp, 0.0)
             for node in self.under_test)
 
     def has_prior(self, stamp: Time) -> bool:
         """Return whether the nodes under test know the camera's mount and a prior."""
         stamp_ns = stamp.sec * 10 ** 9 + stamp.nanosec
         return self.has_mount() and all(
-            isinstance(node._parts.pipeline.tracker.search(stamp_ns), SearchPlan)
+            isinstance(node.parts.pipeline.tracker.search(stamp_ns), SearchPlan)
             for node in self.under_test)
 
     def has_mount(self) -> bool:
         """Return whether the nodes under test know where the camera is."""
-        return all(_answers(node._parts.transforms.mount, 'base_link', 'camera')
+        return all(_answers(node.parts.transforms.mount, 'base_link', 'camera')
                    for node in self.under_test)
 
 

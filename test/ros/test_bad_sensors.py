@@ -70,7 +70,7 @@ def test_the_datum_moves_until_there_was_a_pose_and_then_stays(vehicle):
     for second in (10.0, 11.0, 12.0, 13.0):
         vehicle.send(fix(at(second), Pose2(3000.0, 4000.0, 0.0)))
     vehicle.send(imu(at(13.5)))
-    vehicle.until(lambda: node._localization.parts.pipeline._fixes._believed.stamp_ns
+    vehicle.until(lambda: node.localization.parts.pipeline._fixes._believed.stamp_ns
                   > at(12.5).sec * 10 ** 9, 'the fixes are believed')
     assert len(vehicle.heard['fg2/datum']) == 2
 
@@ -122,10 +122,10 @@ def test_transforms_an_hour_ahead_are_over_when_they_are_over(vehicle):
     require_pose(vehicle, at(2.0))
 
 
-def test_a_circle_of_transforms_is_named_and_left_out(vehicle):
+def test_a_loop_of_transforms_is_named_and_left_out(vehicle):
     vehicle.start(datum=DATUM)
     require_pose(vehicle, at(1.0))
-    vehicle._tf.publish(TFMessage(transforms=[
+    vehicle.tf.publish(TFMessage(transforms=[
         transform('base_link', 'odom', at(1.05), ODOMETRY)]))
     vehicle.until_logged('the transform base_link -> odom is not used')
     require_pose(vehicle, at(1.1))
@@ -136,7 +136,7 @@ def test_a_mount_that_is_no_rotation_is_named_until_it_is_corrected(vehicle, rot
     vehicle.start(datum=DATUM)
     broken = transform('base_link', 'camera', Time(), MOUNT)
     broken.transform.rotation.z, broken.transform.rotation.w = rotation
-    vehicle._tf_static.publish(TFMessage(transforms=[broken]))
+    vehicle.tf_static.publish(TFMessage(transforms=[broken]))
     vehicle.until_logged('the transform base_link -> camera is not used')
     vehicle.send(image(at(1.0)))
     vehicle.until_logged('no transform base_link -> camera: the transform')
@@ -145,7 +145,7 @@ def test_a_mount_that_is_no_rotation_is_named_until_it_is_corrected(vehicle, rot
 
 def test_frames_may_begin_with_a_slash(vehicle):
     vehicle.start(datum=DATUM)
-    vehicle._tf_static.publish(TFMessage(transforms=[
+    vehicle.tf_static.publish(TFMessage(transforms=[
         transform('/base_link', '/camera', Time(), MOUNT),
         transform('/base_link', '/gps', Time(), Pose2(0.0, 0.0, 0.0))]))
     vehicle.send_odometry_tf(at(1.0))

@@ -128,7 +128,7 @@ def test_a_ring_of_cameras_is_one_panorama(vehicle):
     for index, (images, infos) in enumerate(publishers):
         image_, info = face(index, at(1.0))
         infos.publish(info)
-        cameras = node._parts.pipeline.cameras
+        cameras = node.parts.pipeline.cameras
         vehicle.until(lambda: cameras.intrinsics[index]._newest is not None, 'it is calibrated')
         if index == 2:
             data = cv2.imencode('.png', np.frombuffer(image_.data, np.uint8).reshape(40, 40, 3))[1]
@@ -148,7 +148,7 @@ def test_a_ring_of_cameras_is_one_panorama(vehicle):
 
 def _is_known(node, frame):
     try:
-        node._parts.transforms.mount('base_link', frame)
+        node.parts.transforms.mount('base_link', frame)
     except ValueError:
         return False
     return True

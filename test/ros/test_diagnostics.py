@@ -130,7 +130,7 @@ def test_inputs_are_told_with_rate_and_age(vehicle):
     node = vehicle.start(datum=DATUM)
     found = vehicle.until_diagnosed(lambda found: 'prior' in found, 'it is told', 'inputs')
     assert (found['prior'], found['odom -> base_link age [s]']) == ('none', 'inf')
-    topics = list(node._localization.inputs.arrivals)
+    topics = list(node.localization.inputs.arrivals)
     assert {'fix', 'odom', 'imu', 'heading', 'initialpose'} <= set(topics)
     assert all(found[f'{topic} age [s]'] == 'inf' for topic in topics)
     vehicle.send(fix(at(1.0)))

@@ -111,7 +111,7 @@ def test_those_who_look_see_path_ellipse_matches_and_imagery(vehicle):
     topics = {'path': Path, 'markers': MarkerArray, 'aerial': OccupancyGrid}
     for topic, kind in topics.items():
         vehicle.hear(kind, f'fg2/{topic}')
-    outputs = vehicle.start(datum=DATUM)._parts.outputs
+    outputs = vehicle.start(datum=DATUM).parts.outputs
     for topic in topics:
         publisher = getattr(outputs, topic)
         vehicle.until(lambda: publisher.get_subscription_count() > 0, f'{topic} is heard')
@@ -161,11 +161,11 @@ def test_a_new_beginning_takes_path_and_markers_away(vehicle):
     vehicle.hear(Path, 'fg2/path')
     vehicle.hear(MarkerArray, 'fg2/markers')
     node = vehicle.start(datum=DATUM)
-    for publisher in (node._parts.outputs.path, node._parts.outputs.markers):
+    for publisher in (node.parts.outputs.path, node.parts.outputs.markers):
         vehicle.until(lambda: publisher.get_subscription_count() > 0, 'it is heard')
     vehicle.send_all(at(1.0))
     vehicle.until(lambda: any(each.poses for each in vehicle.heard['fg2/path']), 'a path comes')
-    node._localization.reset()
+    node.localization.reset()
     vehicle.until(lambda: not vehicle.heard['fg2/path'][-1].poses, 'it is gone')
     vehicle.until(lambda: vehicle.heard['fg2/markers'][-1].markers[0].action == Marker.DELETEALL,
                   'so are the markers')

@@ -142,7 +142,7 @@ def test_heading_of_a_receiver(vehicle, axes, sent_rad):
     """As REP-103 has it, or clockwise from north."""
     node = vehicle.start(datum=DATUM, sensors__heading_axes=axes)
     vehicle.send(heading(at(1.0), sent_rad))
-    arrivals = node._localization.inputs.arrivals['heading']
+    arrivals = node.localization.inputs.arrivals['heading']
     vehicle.until(lambda: arrivals.count, 'the heading has arrived')
     assert looked_at(vehicle, at(1.0)) == pytest.approx(TRUTH.yaw, abs=1e-9)
     vehicle.until_diagnosed(lambda found: found['heading from'] == 'heading', 'it is used',
@@ -162,9 +162,9 @@ def test_heading_of_a_pose(vehicle):
     vehicle.until_logged('a heading with a variance of 1e+06 says nothing')
     message.pose.covariance[35] = math.radians(7.0) ** 2
     sender.publish(message)
-    headings = node._parts.pipeline.headings
+    headings = node.parts.pipeline.headings
     vehicle.until(lambda: headings.summary == 'heading_pose', 'it is used')
-    yaw_rad, sigma_rad = node._parts.pipeline.tracker._inputs.heading(stamp_ns(at(1.0)))
+    yaw_rad, sigma_rad = node.parts.pipeline.tracker._inputs.heading(stamp_ns(at(1.0)))
     assert (yaw_rad, sigma_rad) == pytest.approx((TRUTH.yaw, math.radians(7.0)))
 
 
@@ -179,19 +179,19 @@ def test_two_receivers_with_mounts_on_tf(vehicle, slash):
     node = vehicle.start(datum=DATUM, base_frame=f'{slash}base_link')
     sender = vehicle.node.create_publisher(NavSatFix, 'fix_second', 10)
     vehicle.until(lambda: sender.get_subscription_count() > 0, 'it is heard')
-    vehicle._tf_static.publish(TFMessage(transforms=[
+    vehicle.tf_static.publish(TFMessage(transforms=[
         mount(name, lever_m) for name, lever_m in ANTENNAS.items()]))
     vehicle.until(lambda: knows(node, 'aft'), 'the mounts have arrived')
     for name, send in (('fore', vehicle.send), ('aft', sender.publish)):
         message = fix(at(1.0), TRUTH.compose(Pose2(*ANTENNAS[name], 0.0)), sigma_m=0.02)
         message.header.frame_id = slash + name
         send(message)
-    headings = node._parts.pipeline.headings
+    headings = node.parts.pipeline.headings
     vehicle.until(lambda: headings.summary == 'fix_second', 'the antennas are used')
     vehicle.send(imu(at(1.0), TRUTH.yaw + 1.0))
-    arrivals = node._localization.inputs.arrivals['imu']
+    arrivals = node.localization.inputs.arrivals['imu']
     vehicle.until(lambda: arrivals.count, 'the IMU has arrived')
-    yaw_rad, _ = node._parts.pipeline.tracker._inputs.heading(stamp_ns(at(1.0)))
+    yaw_rad, _ = node.parts.pipeline.tracker._inputs.heading(stamp_ns(at(1.0)))
     assert yaw_rad == pytest.approx(TRUTH.yaw, abs=1e-3)
 
 
@@ -206,7 +206,7 @@ def mount(name: str, lever_m):
 def knows(node, frame: str) -> bool:
     """Return whether the node knows a mount."""
     try:
-        node._parts.transforms.mount('base_link', frame)
+        node.parts.transforms.mount('base_link', frame)
     except ValueError:
         return False
     return True

@@ -115,7 +115,7 @@ def test_sources_are_tried_in_their_order(vehicle, start, write, tiles):
     with dead:
         node = start(catalogue=mine, sources=['mine'], url=dead.url_template,
                      contact='ops@example.org')
-        imagery = node._parts.loaded.imagery
+        imagery = node.parts.loaded.imagery
         patch = vehicle.until(lambda: attempt(imagery), 'a patch comes of the second source')
         assert (patch.source, patch.vintage) == ('mine', 'May 2021')
         found = vehicle.until_diagnosed(
@@ -158,11 +158,11 @@ def test_where_a_server_has_no_imagery_there_is_no_pose_and_it_is_named(
     node = vehicle.start(load_looking, datum=list(FRAME.datum), imagery__cache_path='',
                          imagery__url=tiles.url_template)
     sentence = f'no pose: 127.0.0.1:{tiles.port} {said}'
-    rejected = node._health.rejected
+    rejected = node.health.rejected
     for images in range(1, 9):
         vehicle.send_all(at(float(images)))
         vehicle.until(lambda: rejected['imagery'] == images, 'the image is rejected')
-        vehicle.until(lambda: not node._parts.loaded.imagery.status().pending, 'all is answered')
+        vehicle.until(lambda: not node.parts.loaded.imagery.status().pending, 'all is answered')
     found = vehicle.until_diagnosed(
         lambda found: sentence in found['message'], 'the source is named', 'imagery')
     assert found['level'] == b'\1' and found['offline'] == 'False'

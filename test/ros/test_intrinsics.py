@@ -87,7 +87,7 @@ def test_the_node_gives_the_localizer_the_intrinsics(vehicle):
     publisher.publish(calibration(p=[0.0] * 12, k=[0.0] * 9))
     vehicle.until_logged('not that of a calibrated camera')
     publisher.publish(calibration(width=128, height=64))
-    intrinsics = node._parts.pipeline.cameras.intrinsics[0]
+    intrinsics = node.parts.pipeline.cameras.intrinsics[0]
     vehicle.until(lambda: intrinsics._newest is not None, 'the calibration has arrived')
     vehicle.send_all(at(2.0))
     vehicle.pose_at(at(2.0))

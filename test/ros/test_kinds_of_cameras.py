@@ -177,7 +177,7 @@ def test_a_pinhole_camera_with_distortion_is_rectified(vehicle, onlooker):
     infos.publish(CameraInfo(
         width=160, height=120, k=matrix.ravel(), d=distortion, distortion_model='plumb_bob',
         r=np.eye(3).ravel(), p=np.hstack([matrix, np.zeros((3, 1))]).ravel()))
-    intrinsics = node._parts.pipeline.cameras.intrinsics[0]
+    intrinsics = node.parts.pipeline.cameras.intrinsics[0]
     vehicle.until(lambda: intrinsics._newest is not None, 'the calibration has arrived')
     get_ready(vehicle)
     raw = cv2.resize(SPHERE, (160, 120), interpolation=cv2.INTER_AREA)

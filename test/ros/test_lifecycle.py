@@ -107,12 +107,12 @@ def test_failing_activation_leaves_the_node_silent(vehicle, monkeypatch):
     def fail():
         raise OSError('no thread can be started')
     with monkeypatch.context() as patch:
-        patch.setattr(node._localization, 'start', fail)
+        patch.setattr(node.localization, 'start', fail)
         assert not vehicle.change(node, 'activate')
     vehicle.until_logged('cannot activate: no thread can be started')
-    assert not node._parts.outputs.pose.is_activated
+    assert not node.parts.outputs.pose.is_activated
     assert vehicle.change(node, 'activate')
-    assert node._parts.outputs.pose.is_activated
+    assert node.parts.outputs.pose.is_activated
 
 
 def test_two_nodes_in_their_namespaces(ros):
@@ -134,7 +134,7 @@ def test_two_nodes_in_their_namespaces(ros):
 def test_whole_numbers_are_fine_doubles(vehicle):
     """An integer where a double is wanted is taken (N3)."""
     node = vehicle.start(datum=[47, 8], motion__drift_m=4)
-    assert node._parts.settings.motion.drift_m == 4.0 and node._parts.settings.datum == (47.0, 8.0)
+    assert node.parts.settings.motion.drift_m == 4.0 and node.parts.settings.datum == (47.0, 8.0)
 
 
 @pytest.mark.parametrize('name, value, words', [

@@ -38,7 +38,7 @@ def started(vehicle: Vehicle, **parameters):
     """Return an active node whose fixes are heard."""
     vehicle.hear(NavSatFix, 'fg2/fix')
     node = vehicle.start(**parameters)
-    vehicle.until(lambda: node._parts.outputs.fix.get_subscription_count() > 0, 'the fix is heard')
+    vehicle.until(lambda: node.parts.outputs.fix.get_subscription_count() > 0, 'the fix is heard')
     return node
 
 
@@ -115,7 +115,7 @@ def test_fix_is_one_that_navsat_transform_node_uses(vehicle, altitude_m, varianc
     started(vehicle, datum=DATUM)
     antenna = transform('base_link', 'antenna', at(0.0), Pose2(0.0, 0.0, 0.0))
     antenna.transform.translation.z = 1.5
-    vehicle._tf_static.publish(TFMessage(transforms=[antenna]))
+    vehicle.tf_static.publish(TFMessage(transforms=[antenna]))
     vehicle.send_mount()
     vehicle.until(vehicle.has_mount, 'the mounts are known')
     received = fix(at(1.0))
@@ -179,7 +179,7 @@ NORTH_OF_IT = [DATUM[0] + 3 * METRE_NORTH_DEG, DATUM[1]]
 def test_another_origin_on_tf_is_reported(vehicle, sent, sentence):
     """In the diagnostics, with what to do (F5)."""
     vehicle.start(datum=DATUM)
-    vehicle._tf_static.publish(TFMessage(transforms=[sent]))
+    vehicle.tf_static.publish(TFMessage(transforms=[sent]))
     found = vehicle.until_diagnosed(
         lambda found: sentence in found['message'], 'the other origin is diagnosed')
     assert 'give all nodes the same datum' in found['message']
@@ -201,8 +201,8 @@ def test_the_same_origin_is_no_trouble(vehicle):
     node = vehicle.start(datum=DATUM)
     elsewhere = utm_transform(NORTH_OF_IT)
     elsewhere.header.frame_id = 'odom'
-    vehicle._tf_static.publish(TFMessage(transforms=[
+    vehicle.tf_static.publish(TFMessage(transforms=[
         utm_transform(DATUM), earth_transform(DATUM), elsewhere]))
-    others = node._localization.other_origins
+    others = node.localization.other_origins
     vehicle.until(lambda: len(others._map_from) == 2 and others._datum, 'all is heard')
-    assert others.complaint(node._parts.pipeline.map_frame) == ''
+    assert others.complaint(node.parts.pipeline.map_frame) == ''

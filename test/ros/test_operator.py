@@ -124,7 +124,7 @@ def test_relocalize_searches_around_gnss_again(vehicle):
     assert vehicle.set_parameter(node, 'relocalize_sigma_m', 5.0).successful
     answer = ask(vehicle, node, 'relocalize')
     assert answer.success and 'within 5 m (one sigma) of GNSS' in answer.message
-    assert node._parts.outputs.held.is_empty
+    assert node.parts.outputs.held.is_empty
     grids = next_look(vehicle, at(1.15))
     assert len(grids) == 4 and min(grids[0].reach_m) >= 15.0
 
@@ -159,7 +159,7 @@ def test_paused_node_takes_no_images(vehicle):
     """Diagnostics say that it is meant so, and it goes on when asked."""
     node = vehicle.start(datum=DATUM)
     assert ask(vehicle, node, 'pause', SetBool.Request(data=True)).success
-    images = node._localization.inputs.arrivals['image']
+    images = node.localization.inputs.arrivals['image']
     vehicle.send_all(at(1.0))
     vehicle.until(lambda: images.count == 1, 'the image has arrived')
     vehicle.until_diagnosed(
@@ -194,7 +194,7 @@ def test_set_datum_moves_the_origin(vehicle):
         set_datum(vehicle, node, latitude_deg)
     vehicle.until_logged('the datum has changed: starting again')
     vehicle.until_logged('set_datum: parameter datum: latitude 91.0 is not between')
-    assert node._parts.pipeline.map_frame.datum == (46.0, 8.0)
+    assert node.parts.pipeline.map_frame.datum == (46.0, 8.0)
     assert list(node.get_parameter('datum').value) == [46.0, 8.0]
 
 

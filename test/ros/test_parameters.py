@@ -56,12 +56,12 @@ def test_every_parameter_acts_at_once_or_is_refused(vehicle):
         answer = vehicle.set_parameter(node, name, wanted)
         assert answer.successful != declared.metadata['read_only'], name
         if answer.successful:
-            now = settings_of(node._parts.settings)[name][1]
+            now = settings_of(node.parts.settings)[name][1]
             assert now == (tuple(wanted) if isinstance(now, tuple) else wanted)
             acting.append(name)
         else:
             assert f'read-only parameter: {name}' in answer.reason
-    settings, tracker = node._parts.settings, node._parts.pipeline.tracker
+    settings, tracker = node.parts.settings, node.parts.pipeline.tracker
     assert tracker.settings == TrackerSettings(
         settings.motion, settings.prior, settings.publication, tracker.settings.calibration)
     assert len(acting) > 30
@@ -76,10 +76,10 @@ def test_every_parameter_acts_at_once_or_is_refused(vehicle):
 def test_bad_values_are_refused_with_the_reason(vehicle, name, value, words):
     """And what was, stays (N3)."""
     node = vehicle.start(datum=DATUM)
-    before = node._parts.settings
+    before = node.parts.settings
     answer = vehicle.set_parameter(node, name, value)
     assert not answer.successful and words in answer.reason
-    assert node._parts.settings == before
+    assert node.parts.settings == before
 
 
 def test_qos_of_every_topic_can_be_overridden(vehicle):
@@ -98,10 +98,10 @@ def test_qos_of_every_topic_can_be_overridden(vehicle):
     assert heard['/tf'].reliability == ReliabilityPolicy.BEST_EFFORT
     assert heard['/tf_static'].depth == 55
     sent = {each.topic_name: each.qos_profile.depth for each in node.publishers}
-    assert node._parts.outputs.pose.qos_profile.depth == 7
+    assert node.parts.outputs.pose.qos_profile.depth == 7
     assert (sent['/tf'], sent['/diagnostics']) == (44, 2)
     declared = {name.partition('.')[2] for name in node._parameters if name.startswith(prefix)}
-    for each in (*node._localization.inputs.arrivals, 'fg2/pose', 'fg2/odometry', 'fg2/fix',
+    for each in (*node.localization.inputs.arrivals, 'fg2/pose', 'fg2/odometry', 'fg2/fix',
                  'fg2/matches', 'fg2/datum'):
         kind = 'publisher' if each.startswith('fg2/') else 'subscription'
         assert f'{vehicle.namespace}/{each}.{kind}.depth' in declared
@@ -126,7 +126,7 @@ def test_what_is_dumped_can_be_loaded(vehicle, tmp_path):
         name: list(value) if isinstance(value, array) else value
         for name, value in values.items()}}}))
     other = vehicle.start(active=False, arguments=('--params-file', str(dump)))
-    assert other._user_parameters.read() == node._parts.settings
+    assert other._user_parameters.read() == node.parts.settings
     assert not other._user_parameters.unknown()
 
 
@@ -174,7 +174,7 @@ def test_matches_are_drawn_at_the_new_rate(vehicle):
     """They need not wait until the old one allows the next."""
     vehicle.hear(Image, 'fg2/matches')
     node = vehicle.start(datum=DATUM, matches_rate_hz=0.1)
-    matches = node._parts.outputs.matches
+    matches = node.parts.outputs.matches
     vehicle.until(lambda: matches.get_subscription_count() > 0, 'the overlay is heard')
     vehicle.send_all(at(1.0))
     vehicle.until(lambda: len(vehicle.heard['fg2/matches']) == 1, 'a picture comes')
@@ -187,7 +187,7 @@ def test_datum_can_be_moved(vehicle):
     """The map begins anew there, and everybody is told."""
     vehicle.hear(NavSatFix, 'fg2/datum')
     node = vehicle.start(datum=DATUM)
-    datum = node._parts.outputs.datum
+    datum = node.parts.outputs.datum
     vehicle.until(lambda: datum.get_subscription_count() > 0, 'the datum is heard')
     vehicle.send_all(at(1.0))
     before = vehicle.pose_at(at(1.0)).pose.pose.position
@@ -209,7 +209,7 @@ def test_datum_can_be_left_to_the_next_fix(vehicle):
     assert vehicle.set_parameter(node, 'datum', []).successful
     vehicle.send_all(at(1.0))
     vehicle.until_logged('longitude 8.540')
-    assert node._parts.pipeline.map_frame.datum == FRAME.geodetic_from_map(*TRUTH[:2])
+    assert node.parts.pipeline.map_frame.datum == FRAME.geodetic_from_map(*TRUTH[:2])
 
 
 def parameters_from(file: Path) -> dict[str, object]:

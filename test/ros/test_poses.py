@@ -53,7 +53,7 @@ def test_transform_completes_the_estimate(vehicle):
     """map_from_odom composed with odom_from_base is where base_link is, to 1e-9 (F1)."""
     vehicle.hear(Odometry, 'fg2/odometry')
     node = vehicle.start(datum=DATUM)
-    vehicle.until(lambda: node._parts.outputs.odometry.get_subscription_count() > 0, 'it is heard')
+    vehicle.until(lambda: node.parts.outputs.odometry.get_subscription_count() > 0, 'it is heard')
     vehicle.send_all(at(1.25))
     message = vehicle.until(lambda: vehicle.heard['fg2/odometry'], 'base_link is told')[0]
     assert message.header.stamp == at(1.25) and message.header.frame_id == 'map'
@@ -110,7 +110,7 @@ def drive(vehicle, begin_s: float, metres: float, off_m: float) -> Pose2:
     vehicle.send_odometry_tf(stamp, ODOMETRY.compose(step))
     vehicle.send(fix(stamp, truth))
     vehicle.send(imu(stamp))
-    inputs = vehicle.under_test[0]._localization.inputs
+    inputs = vehicle.under_test[0].localization.inputs
     vehicle.until(lambda: inputs.now_ns() == stamp_ns(stamp) and vehicle.is_ready(stamp),
                   'odometry and the prior have arrived')
     vehicle.send(image(stamp))
@@ -176,7 +176,7 @@ def test_fix_is_where_the_pose_is(vehicle):
     """~/fix names the pose's place on Earth."""
     vehicle.hear(NavSatFix, 'fg2/fix')
     node = vehicle.start(datum=DATUM)
-    vehicle.until(lambda: node._parts.outputs.fix.get_subscription_count() > 0, 'the fix is heard')
+    vehicle.until(lambda: node.parts.outputs.fix.get_subscription_count() > 0, 'the fix is heard')
     vehicle.send_all(at(1.0))
     message = vehicle.until(lambda: vehicle.heard['fg2/fix'], 'a fix comes')[0]
     assert message.header.stamp == at(1.0) and message.header.frame_id == 'base_link'
@@ -275,7 +275,7 @@ def test_newest_image_wins(vehicle):
     vehicle.localizer.proceed.clear()
     vehicle.send_all(at(1.0))
     assert vehicle.localizer.entered.wait(PATIENCE_S)
-    arrivals = vehicle.under_test[0]._localization.inputs.arrivals['image']
+    arrivals = vehicle.under_test[0].localization.inputs.arrivals['image']
     for count, seconds in enumerate((1.1, 1.2, 1.3), start=2):
         vehicle.send_odometry_tf(at(seconds))
         vehicle.send(image(at(seconds)))
@@ -290,7 +290,7 @@ def test_newest_image_wins(vehicle):
 def test_overlay_is_drawn_for_those_who_look(vehicle):
     """~/matches shows panorama and patch side by side."""
     vehicle.hear(Image, 'fg2/matches')
-    overlays = vehicle.start(datum=DATUM)._parts.outputs.matches
+    overlays = vehicle.start(datum=DATUM).parts.outputs.matches
     vehicle.until(lambda: overlays.get_subscription_count() > 0, 'the overlay is heard')
     vehicle.send_all(at(1.0))
     message = vehicle.until(lambda: vehicle.heard['fg2/matches'], 'an overlay comes')[0]
@@ -300,7 +300,7 @@ def test_overlay_is_drawn_for_those_who_look(vehicle):
 
 def test_overlays_are_drawn_now_and_then(vehicle):
     vehicle.hear(Image, 'fg2/matches')
-    overlays = vehicle.start(datum=DATUM, matches_rate_hz=0.1)._parts.outputs.matches
+    overlays = vehicle.start(datum=DATUM, matches_rate_hz=0.1).parts.outputs.matches
     vehicle.until(lambda: overlays.get_subscription_count() > 0, 'the overlay is heard')
     begin = time.monotonic()
     for time_s in (1.0, 1.1, 1.2):

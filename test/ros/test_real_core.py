@@ -71,7 +71,7 @@ def drive_until_estimated(vehicle: Vehicle, seconds: float) -> None:
     """Send images until the localizer has an opinion, accepted or not."""
     stamps = count(seconds, 0.5)
     vehicle.send_all(at(next(stamps)))
-    health = vehicle.under_test[0]._health
+    health = vehicle.under_test[0].health
     answered = []
 
     def estimated():
@@ -119,7 +119,7 @@ def drive_until_localized(vehicle: Vehicle, seconds: float):
     """Send panoramas of the truth until a pose comes of one; return it."""
     stamps = count(seconds, 0.1)
     vehicle.send_all(at(next(stamps)))
-    health = vehicle.under_test[0]._health
+    health = vehicle.under_test[0].health
     answered = []
 
     def localized():
@@ -159,7 +159,7 @@ def test_memory_stays_flat_over_a_long_drive(vehicle, readable_tiles):
     node = vehicle.start(load_truthful, datum=list(FRAME.datum), device='cpu',
                          imagery__url=readable_tiles.url_template, imagery__cache_path='')
     drive_until_localized(vehicle, 1.0)
-    health, megabytes = node._health, []
+    health, megabytes = node.health, []
     message = image_from_rgb(panorama_at(CAMERA.yaw), image(at(0)).header)
     for number in range(2000):
         stamp = at(1000.0 + number / 10)

@@ -35,8 +35,8 @@ STATIC = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 def with_own_tf() -> Vehicle:
     """Return a vehicle whose transforms are in its namespace."""
     vehicle = Vehicle()
-    vehicle._tf = vehicle.node.create_publisher(TFMessage, 'tf', RELIABLE)
-    vehicle._tf_static = vehicle.node.create_publisher(TFMessage, 'tf_static', STATIC)
+    vehicle.tf = vehicle.node.create_publisher(TFMessage, 'tf', RELIABLE)
+    vehicle.tf_static = vehicle.node.create_publisher(TFMessage, 'tf_static', STATIC)
     vehicle.hear(TFMessage, 'tf')
     return vehicle
 
@@ -72,7 +72,7 @@ def test_two_cameras_on_a_vehicle(vehicle):
     sender = vehicle.node.create_publisher(Image, 'rear/image', RELIABLE)
     assert vehicle.change(rear, 'configure') and vehicle.change(rear, 'activate')
     vehicle.until(lambda: sender.get_subscription_count() > 0
-                  and rear._parts.outputs.pose.get_subscription_count() > 0, 'they have met')
+                  and rear.parts.outputs.pose.get_subscription_count() > 0, 'they have met')
     vehicle.send_all(at(1.0))
     vehicle.pose_at(at(1.0))
     sender.publish(image(at(1.05)))
@@ -121,7 +121,7 @@ def test_two_nodes_share_a_cache(vehicle, tmp_path):
         for number, node in enumerate(vehicle.under_test):
             sender = vehicle.node.create_publisher(Image, f'image_{number}', RELIABLE)
             vehicle.until(lambda: sender.get_subscription_count()
-                          and node._parts.outputs.pose.get_subscription_count(), 'they have met')
+                          and node.parts.outputs.pose.get_subscription_count(), 'they have met')
             vehicle.send_mount()
             vehicle.send_odometry_tf(at(number))
             vehicle.send_prior(at(number))
@@ -129,5 +129,5 @@ def test_two_nodes_share_a_cache(vehicle, tmp_path):
             sender.publish(image(at(number)))
             vehicle.until(lambda: vehicle.heard[f'fg2_{number}/pose'], 'a pose comes')
             tiles.faults = Faults(status=503)
-    first, second = (node._parts.loaded.imagery.status() for node in vehicle.under_test)
+    first, second = (node.parts.loaded.imagery.status() for node in vehicle.under_test)
     assert first.downloads and second.disk_hits and not second.downloads

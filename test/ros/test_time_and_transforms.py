@@ -87,18 +87,18 @@ def test_mounts_outlive_a_jump(buffer):
 @pytest.mark.parametrize('edge, is_static', [
     (('base_link', 'odom'), False), (('camera', 'base_link'), False),
     (('camera', 'odom'), True), (('base_link', 'odom'), True)])
-def test_a_transform_that_closes_a_circle_is_left_out_and_named(buffer, said, edge, is_static):
+def test_a_transform_that_closes_a_loop_is_left_out_and_named(buffer, said, edge, is_static):
     drive(buffer, 1.0, 2.0)
     buffer.set_transform_static(transform('base_link', 'camera', x_m=1.0), 'test')
     add = buffer.set_transform_static if is_static else buffer.set_transform
     add(transform(*edge, 2.0), 'test')
-    assert f'{edge[0]} -> {edge[1]} is not used' in said[0] and 'is a circle' in said[0]
+    assert f'{edge[0]} -> {edge[1]} is not used' in said[0] and 'is a loop' in said[0]
     drive(buffer, 2.1, 3.0)
     assert x_of(buffer, 'odom', 'camera', 2.95) == pytest.approx(3.95)
     assert mount_in(buffer, 'base_link', 'camera')[0][0] == 1.0
 
 
-def test_the_right_transform_comes_after_the_one_that_closed_the_circle(buffer, monkeypatch):
+def test_the_right_transform_comes_after_the_one_that_closed_the_loop(buffer, monkeypatch):
     """It is taken as soon as nobody sends the other any more."""
     now_s = [100.0]
     monkeypatch.setattr(guarded_buffer.time, 'monotonic', lambda: now_s[0])
@@ -111,7 +111,7 @@ def test_the_right_transform_comes_after_the_one_that_closed_the_circle(buffer, 
     assert x_of(buffer, 'odom', 'base_link', 2.55) == pytest.approx(2.55)
 
 
-def test_a_static_transform_that_closed_the_circle_first_does_not_win(buffer, said):
+def test_a_static_transform_that_closed_the_loop_first_does_not_win(buffer, said):
     """It cannot be taken back by whoever sent it; the odometry is heard."""
     buffer.set_transform_static(transform('base_link', 'camera', x_m=1.0), 'test')
     buffer.set_transform_static(transform('base_link', 'odom'), 'test')

@@ -18,6 +18,10 @@ import math
 
 from fg2_ros.geometry.se2 import Pose2
 from fg2_ros.tracker.initial_search import SearchArea, start_grids, TILE_CELLS
+from fg2_ros.tracker.inputs import Fix, Odometry
+from fg2_ros.tracker.motion import OdometryChain
+from fg2_ros.tracker.sensor_history import SensorHistory
+from fg2_ros.tracker.settings import MotionSettings, PriorSettings
 import numpy as np
 import pytest
 
@@ -53,3 +57,19 @@ def test_without_a_heading_all_are_covered():
     grids = grids_over(5.0, yaw_rad=None)
     for yaw_rad in np.linspace(-math.pi, math.pi, 200):
         assert any(grid.contains(Pose2(0.0, 0.0, yaw_rad)) for grid in grids)
+
+
+@pytest.mark.parametrize('yaw_off_rad', [None, 0.0, math.pi])
+def test_a_wrong_or_missing_heading_makes_the_search_no_wider(yaw_off_rad):
+    """Fixes of a vehicle that drives are brought together by odometry under the best heading."""
+    odometry = OdometryChain(MotionSettings())
+    history = SensorHistory(PriorSettings(), odometry)
+    for tick in range(41):
+        stamp_ns, gone_m = tick * 10 ** 8, 0.8 * tick
+        odometry.add(stamp_ns, Odometry(Pose2(gone_m, 0.0, 0.0), Pose2(8.0, 0.0, 0.0)))
+        history.add_fix(stamp_ns, Fix(np.array([0.0, gone_m]), 3.0))  # to the north
+    if yaw_off_rad is not None:
+        history.add_heading(stamp_ns, math.pi / 2 + yaw_off_rad, 0.05)
+    area = history.start(stamp_ns)
+    assert area.reach_m == pytest.approx(3 * 3.0 + 2.0)
+    assert area.position_m(math.pi / 2) == pytest.approx([0.0, gone_m], abs=1e-6)

@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Images with a table of their poses, or with poses in themselves, become drives of a data set."""
+"""Building drives from images with a table of their poses, or with poses in their metadata."""

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the columns of tables mean, under all the names that exporters give them."""
+"""The meaning of a table's columns, under all names that exporters give them."""
 
 from __future__ import annotations
 

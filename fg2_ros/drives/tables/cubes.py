@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Panoramas that come as the faces of a cube, a folder of images for each."""
+"""Cube maps: panoramas as six or four images in a folder."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Images with a table of their poses, or with poses in themselves, become drives."""
+"""Build drives from images with a table of their poses, or with poses in their metadata."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from fg2_ros.datasets.drives import (
 from fg2_ros.drives.ground import build_ground, Ground, permitted_sources
 from fg2_ros.drives.keyframes import thinned
 from fg2_ros.drives.panoramas import write_panorama
-from fg2_ros.drives.places import splits_of_places
+from fg2_ros.drives.splits import splits_of_places
 from fg2_ros.drives.tables.columns import BadRow
 from fg2_ros.drives.tables.panoramas import level_panorama
 from fg2_ros.drives.tables.photos import LeftOut, PosedPhoto, read_photos

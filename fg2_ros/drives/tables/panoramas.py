@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Level panoramas out of images with poses, whatever these are: whole, cropped, tilted, cubes."""
+"""Level panoramas from images with poses: whole, cropped, tilted, or cube maps."""
 
 from __future__ import annotations
 

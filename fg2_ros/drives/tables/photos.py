@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Images with their poses: what a table and the images themselves say, put together and judged."""
+"""Images with their poses, from the table and from the images themselves, checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from fg2_ros.drives.tables.columns import BadRow, Columns, Stated
 from fg2_ros.drives.tables.cubes import is_cube
-from fg2_ros.drives.tables.photo_facts import MAGNETIC, PhotoFacts, read_photo_facts
+from fg2_ros.drives.tables.photo_metadata import MAGNETIC, PhotoFacts, read_photo_facts
 from fg2_ros.drives.tables.rows import read_rows, SUFFIXES
 from fg2_ros.drives.tables.settings import TableSettings
 from fg2_ros.geometry.frames import is_nowhere, require_geodetic
@@ -38,7 +38,7 @@ class PosedPhoto:
     """
     An image with the pose of the camera that took it.
 
-    :param where: the line of the table, or the file, for people.
+    :param where: the line of the table, or the file, for messages.
     :param path: of the image, or the folder of a cube's faces.
     :param sequence: of the images that were taken on one way.
     :param heading_deg: of the centre column, clockwise from true north.

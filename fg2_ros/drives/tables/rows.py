@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tables as they are written: CSV, GeoJSON, JSON and JSON lines; nothing is judged here."""
+"""Reading tables as they are, without a check of the values: CSV, GeoJSON, JSON, JSON lines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Row:
     """
     A line of a table.
 
-    :param where: file and line, for people.
+    :param where: file and line, for messages.
     :param values: by column, in lower case with ``_`` for everything else than letters and
         digits; what is nested has the names of all levels: ``geometry_coordinates_0``.
     """

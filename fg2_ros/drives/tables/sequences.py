@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Images with poses, cut into drives; whether their headings agree with the way they went."""
+"""Sequences: images with poses are cut into drives, and headings compared with the course."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user may set of the import of images with poses."""
+"""Settings of the import of images with poses."""
 
 from __future__ import annotations
 

@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Simulated drives, what can go wrong on them, and how far the poses can be trusted then."""
+"""Evaluation and calibration of the tracker along simulated and recorded drives, with faults."""

@@ -132,9 +132,15 @@ def _vehicle(weights: Path, folder: Path, device: str, precision: str) -> Vehicl
 
 def _wrong_in_cities(drives: Sequence[RenderedDrive],
                      streams: Sequence[SensorStream]) -> list[SensorStream]:
-    """Return drives with fixes of another place, with images of another street, mirrored ones."""
+    """
+    Return each drive with fixes of another place, and with images that do not belong to it.
+
+    In half of the cities these are of another street, in the others they are mirrored.
+    """
+    fixes, *images = WRONG
     return [FAULTS[fault](stream, RenderedSources(drive, drive))
-            for drive, stream in zip(drives, streams) for fault in WRONG]
+            for drive, stream in zip(drives, streams)
+            for fault in (fixes, images[drive.spec.seed % len(images)])]
 
 
 def _wrong_in_recordings(runs: Sequence[Run]) -> list[SensorStream]:

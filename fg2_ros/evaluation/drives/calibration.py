@@ -31,7 +31,7 @@ import numpy as np
 Followed = Callable[[int, SensorStream, TrackerSettings, type[Tracker]], list[Sample]]
 TEMPERS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # each is a pass over all drives
 UNCALIBRATED = Calibration(temper=1.0, nothing_share=0.05)  # what is fitted begins with it
-BOLD = 0.8  # average NEES before a bias: with less, spreads are much too large
+LEAST_NEES = 0.8  # average NEES before a bias: with less, spreads are much too large
 NO_BIAS = 1e-3  # a calibration's values are above zero
 UNTESTED = 30.0  # odds under which the search never begins again
 NEVER_M = 1e3  # of road before a pose is published: further than a search goes on
@@ -43,34 +43,34 @@ CORRELATIONS_M = (0.5, 50.0)  # between which the length is looked for
 SHARES = (0.02, 0.3)  # between which the share of images that say nothing is believed
 
 
-class Merit(NamedTuple):
+class Score(NamedTuple):
     """
-    What spreads are worth: in this order.
+    How good covariances are; the first value decides, then the second.
 
-    :param boldness: average NEES of the position before any bias is added, up to 0.8: with less
+    :param nees: average NEES of the position before any bias is added, up to 0.8: with less
         the errors are far smaller than is claimed, which no bias makes good.
-    :param score: mean logarithm of the density that is given to the truth.
+    :param log_score: mean logarithm of the density that is given to the truth.
     """
 
-    boldness: float
-    score: float
+    nees: float
+    log_score: float
 
     @classmethod
-    def of(cls, claims: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Merit:
+    def of(cls, claims: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Score:
         """Return it of errors (3,), with their spreads and biases (3, 3)."""
         if not claims:
             return cls(0.0, 0.0)
         errors, spreads, biases = (np.array(each) for each in zip(*claims))
         nees = _squares(errors[:, :2], spreads[:, :2, :2]).mean() / 2
-        return cls(min(float(nees), BOLD), _score(errors, spreads + biases))
+        return cls(min(float(nees), LEAST_NEES), _score(errors, spreads + biases))
 
 
 class Trial(NamedTuple):
-    """A calibration with some temper, and what it is worth for beliefs and for single images."""
+    """A calibration with some temper, and how good its beliefs and single images are."""
 
     calibration: Calibration
-    beliefs: Merit
-    images: Merit
+    beliefs: Score
+    images: Score
 
 
 class Calibrated(NamedTuple):
@@ -147,7 +147,7 @@ def climbed(tempers: Sequence[float], tried: Callable[[float], Trial]) -> Calibr
 
     Single images have a temper of their own: the best for them of those that were tried.
 
-    :param tried: returns what a temper is worth, which takes minutes.
+    :param tried: returns what comes of a temper, which takes minutes.
     """
     at = begin = min(range(len(tempers)), key=lambda index: abs(math.log(tempers[index])))
     trials = {at: tried(tempers[at])}
@@ -166,11 +166,11 @@ def climbed(tempers: Sequence[float], tried: Callable[[float], Trial]) -> Calibr
 
 
 def trial_of(calibration: Calibration, samples: Sequence[Sample]) -> Trial:
-    """Return a calibration whose biases are fitted to samples, and what its temper is worth."""
+    """Return a calibration whose biases are fitted to samples, and how good it is."""
     found = fit(calibration, samples)
     right = [sample for sample in samples if sample.is_right]
-    return Trial(found, Merit.of([
-        (each.error, each.spread, found.bias(each.strength)) for each in right]), Merit.of([
+    return Trial(found, Score.of([
+        (each.error, each.spread, found.bias(each.strength)) for each in right]), Score.of([
             (each.measured, each.measured_spread, found.measurement_bias(each.strength))
             for each in right if each.measured is not None and each.measured_spread is not None]))
 

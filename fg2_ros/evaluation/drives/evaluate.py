@@ -44,9 +44,9 @@ OPEN_DRIVES = 8  # at most at a time, for pictures
 @dataclass(frozen=True)
 class Evaluation:
     """
-    What came of drives with one network.
+    The results of drives with one network.
 
-    :param name: of its weights, for people.
+    :param name: of its weights, as it is shown.
     :param figures: ready for JSON.
     :param moments: beliefs to be shown, if they are wanted; likewise the images that were placed
         worst, and the ground of drives by their names.

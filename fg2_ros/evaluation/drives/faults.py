@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What can go wrong on a drive: functions from a sound stream to a faulty one."""
+"""Faults of a drive: functions from a fault-free stream to a faulty one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from fg2_ros.evaluation.drives import spoilt_images
+from fg2_ros.evaluation.drives import degraded_images
 from fg2_ros.evaluation.drives.readings import HeadingReadings, OdometryReadings
 from fg2_ros.evaluation.drives.rendered import (
     city_imagery, gnss_readings, heading_readings, odometry_readings, RenderedDrive)
@@ -132,29 +132,29 @@ def drive_elsewhere(stream: SensorStream, rendered: RenderedDrive) -> Drive:
 
 def mirrored(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose panoramas have left and right exchanged."""
-    return stream.with_images(spoilt_images.mirrored, spoilt_images.mirrored)
+    return stream.with_images(degraded_images.mirrored, degraded_images.mirrored)
 
 
 def occluded(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream with 70 % of the view hidden, always on the same side of the vehicle."""
     return stream.with_images(partial(
-        spoilt_images.occluded, share=0.7, first=float(around.rng.uniform())))
+        degraded_images.occluded, share=0.7, first=float(around.rng.uniform())))
 
 
 def dark(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose panoramas are all but black."""
-    return stream.with_images(spoilt_images.darkened)
+    return stream.with_images(degraded_images.darkened)
 
 
 def mount_180(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose camera looks backwards, which the vehicle's description denies."""
-    return stream.with_images(spoilt_images.turned_back, spoilt_images.turned_back)
+    return stream.with_images(degraded_images.turned_back, degraded_images.turned_back)
 
 
 def stale(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose aerial image shows another city's buildings."""
     drive, other = _simulated(around).drive, _simulated(around).other
-    return replace(stream, imagery=city_imagery(drive, spoilt_images.rebuilt(
+    return replace(stream, imagery=city_imagery(drive, degraded_images.rebuilt(
         drive.orthophoto(), other.orthophoto(), drive.city, other.city)))
 
 
@@ -162,7 +162,7 @@ def clouds(stream: SensorStream, around: FaultSources) -> SensorStream:
     """Return a stream whose aerial image is covered by clouds, half of it."""
     drive = _simulated(around).drive
     return replace(stream, imagery=city_imagery(
-        drive, spoilt_images.clouded(drive.orthophoto(), drive.spec.seed)))
+        drive, degraded_images.clouded(drive.orthophoto(), drive.spec.seed)))
 
 
 def displaced(stream: SensorStream, around: FaultSources, offset_m: float,
@@ -252,7 +252,7 @@ def standstill(stream: SensorStream, around: FaultSources) -> SensorStream:
                for count in range(1, int(STANDSTILL_S * settings.frame_rate_hz))]
     in_order = sorted([*shots, *waiting], key=_time_s)
     return replace(
-        stream, shots=tuple(in_order), gnss=gnss_readings(gnss),
+        stream, shots=tuple(in_order), fault_s=stopped_s, gnss=gnss_readings(gnss),
         odometry=odometry_readings(odometry), heading=heading_readings(imu))
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a vehicle's filter makes of ~/pose, beside what it makes of GNSS."""
+"""A vehicle's filter that is fed with ~/pose, compared with one that is fed with GNSS."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What sensors said along a drive, simulated or recorded: columns over seconds."""
+"""Sensor readings along a drive, simulated or recorded: columns over seconds."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recorded drives as streams: runs of images of a split, with what sensors said around them."""
+"""Recorded drives as streams: runs of images of a split, with the sensor readings around them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Simulated drives with their images, rendered once and kept in a folder."""
+"""Simulated drives, rendered once into a folder."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def render_missing(specs: Sequence[DriveSpec], cache: Path, workers: int = 1,
     """
     Render the drives that a folder lacks, several at a time.
 
-    :param on_drive: told of each drive that is complete.
+    :param on_drive: called with each drive that is complete.
     """
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(workers, context, initializer=begin_worker) as pool:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What came of a drive, image by image, and its way to a line of JSON and back."""
+"""The result of a drive, image by image, and its JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ import numpy as np
 @dataclass(frozen=True)
 class Claim:
     """
-    A pose of base_link that somebody stood by.
+    A pose of base_link with the covariance that is claimed for it.
 
     :param covariance: (3, 3) of (east m, north m, yaw rad).
     """
@@ -37,7 +37,7 @@ class Claim:
 
     def against(self, truth: Pose2, sigma: Sigma = Sigma()) -> FrameResult:
         """
-        Return how good it was.
+        Return its error.
 
         :param sigma: how well the truth is known.
         """
@@ -48,7 +48,7 @@ class Claim:
 @dataclass(frozen=True)
 class ImageResult:
     """
-    What came of one image.
+    The result of one image.
 
     :param time_s: since the first image of the drive.
     :param truth: of base_link; ``sigma`` says how well it is known.
@@ -57,7 +57,7 @@ class ImageResult:
     :param single: what this image alone would have published.
     :param agreement: of the last images with the belief; NaN if there is none.
     :param rejection: kind of the reason why nothing was published; '' if something was.
-    :param sentences: the reason, and what was remarked.
+    :param sentences: the reason, and the tracker's remarks.
     """
 
     time_s: float
@@ -72,7 +72,7 @@ class ImageResult:
     sigma: Sigma = Sigma()
 
     def errors_of(self, claim: Claim) -> FrameResult:
-        """Return how good a claim was."""
+        """Return the error of a claim."""
         return claim.against(self.truth, self.sigma)
 
 
@@ -92,7 +92,7 @@ class FilterResult:
 @dataclass(frozen=True)
 class DriveResult:
     """
-    What came of one drive.
+    The result of one drive.
 
     :param name: the seed of a simulated drive, the name of a recorded one.
     :param fault_s: when something happened that was to be got over, since the first image.

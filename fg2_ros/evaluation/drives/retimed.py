@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Drives that go otherwise than they were rendered: with a stop, in another order."""
+"""Simulated drives with other timing than they were rendered with: a stop, another order."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the drives of an evaluation come from: simulated cities, or recorded data sets."""
+"""The drives of an evaluation: simulated cities, or recorded data sets."""
 
 from __future__ import annotations
 

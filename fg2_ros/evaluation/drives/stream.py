@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a vehicle's sensors say along a drive, as events in the order of time."""
+"""A vehicle's sensor data along a drive, as events in the order of time."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Heading(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that a vehicle is told: a `Fix`, `Odometry`, `Heading` or `CameraFrame`."""
+    """A message to a vehicle: a `Fix`, `Odometry`, `Heading` or `CameraFrame`."""
 
     stamp_ns: int
     content: Fix | Odometry | Heading | CameraFrame

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The tracker along a drive: the same calls as the node makes, and the truth beside."""
+"""The tracker along a drive, with the same calls as in the node, compared with the truth."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ import numpy as np
 
 
 class View(NamedTuple):
-    """A panorama, (h, w, 3) uint8 RGB, and which parts of it are a picture; None for all."""
+    """A panorama, (h, w, 3) uint8 RGB, and which parts of it were imaged; None for all."""
 
     panorama: np.ndarray
     seen: np.ndarray | None
@@ -47,7 +47,7 @@ class View(NamedTuple):
 @dataclass(frozen=True)
 class Vehicle:
     """
-    What follows drives, one after the other.
+    A localizer and a tracker along drives, one after the other.
 
     :param localizer: takes its patches from ``imagery``.
     :param has_single: whether images are localized alone, too, for comparison.
@@ -58,12 +58,12 @@ class Vehicle:
     has_single: bool = True
 
     def new_tracker(self) -> Tracker:
-        """Return a tracker that knows nothing but how far the weights may be believed."""
+        """Return a tracker with the calibration of the weights."""
         return self.localizer.new_tracker()
 
     def follow(self, stream: SensorStream, tracker: Tracker) -> Iterator[ImageResult]:
         """
-        Yield what comes of each image of a drive.
+        Yield the result of each image of a drive.
 
         :param tracker: knows nothing yet.
         """
@@ -72,18 +72,18 @@ class Vehicle:
 
     def answers(self, stream: SensorStream, tracker: Tracker
                 ) -> Iterator[tuple[CameraFrame, TrackedPose | Rejection]]:
-        """Yield each image of a drive and what a tracker says of it."""
+        """Yield each image of a drive and the tracker's result."""
         for stamp_ns, shot in self._shots(stream, tracker):
             yield shot, self._answer(stream, stamp_ns, View.of(shot.image), tracker)
 
     def drive(self, name: int | str, stream: SensorStream) -> DriveResult:
-        """Return what comes of a whole drive."""
+        """Return the result of a whole drive."""
         images = tuple(self.follow(stream, self.new_tracker()))
         fault_s = None if stream.fault_s is None else stream.fault_s - stream.shots[0].time_s
         return DriveResult(name, images, fault_s, filter_result(stream, images))
 
     def _shots(self, stream: SensorStream, tracker: Tracker) -> Iterator[tuple[int, CameraFrame]]:
-        """Go to a drive, and yield its images; a tracker is told of what comes between them."""
+        """Go to a drive, and yield its images; a tracker gets the sensor data between them."""
         self.imagery.source = stream.imagery
         self.localizer.map_frame = stream.map_frame
         for event in stream.events():
@@ -123,7 +123,7 @@ class Vehicle:
 
 
 def feed(tracker: Tracker, event: Event) -> None:
-    """Tell a tracker what a sensor says."""
+    """Feed a tracker with a sensor's message."""
     if isinstance(event.content, Fix):
         tracker.add_fix(event.stamp_ns, event.content)
     elif isinstance(event.content, Odometry):
@@ -148,7 +148,7 @@ def image_result(shot: CameraFrame, answer: TrackedPose | Rejection) -> ImageRes
 
 
 def single_prior(stream: SensorStream, time_s: float) -> MapPrior | None:
-    """Return what the nearest fix and heading say of the camera; None if either is missing."""
+    """Return the prior by the nearest fix and heading; None if either is missing."""
     fixes = stream.gnss.kept(np.isfinite(stream.gnss.position_m[:, 0]))
     if stream.heading is None or not len(fixes):
         return None

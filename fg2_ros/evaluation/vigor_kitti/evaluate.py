@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The accuracy on VIGOR or KITTI: from the files of the data set to figures."""
+"""Evaluation on VIGOR or KITTI: from the files of the data set to figures."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-How panoramas are turned before the network sees them: not at all, at random, or by a first run.
+Rotation of the panoramas before they are localized: none, random, or after a first run.
 
 Unknown orientation takes two runs: the first one, on panoramas rolled at random, predicts the yaw
 only; for the second one the true roll less the predicted one is left. A frame whose orientation

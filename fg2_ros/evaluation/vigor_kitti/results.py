@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What came of the frames of a cross-view data set, and the figures over them."""
+"""Results of the frames of a cross-view data set, and their summary."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""An evaluation over a cross-view data set: frames are loaded, localized and written down."""
+"""An evaluation over a cross-view data set: frames are loaded, localized and recorded."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def evaluate(
     Localize every frame that the store has no result of.
 
     :param rolls_deg: see `FrameLoading`.
-    :param on_frames: told how many frames were done, those of an earlier run first.
+    :param on_frames: called with how many frames were done, those of an earlier run first.
     :raises ValueError: if not one frame is usable.
     """
     wanted = settings.indices(len(dataset))

@@ -28,8 +28,8 @@ import zlib
 
 from fg2_ros.imagery.cache import file, leases
 from fg2_ros.imagery.cache.file import CacheError
-from fg2_ros.imagery.cache.room import delete_tile, Room
 from fg2_ros.imagery.cache.schema import describe, identify, prepare, SELECT_TILE
+from fg2_ros.imagery.cache.size_limit import delete_tile, Room
 from fg2_ros.imagery.log_throttle import LogThrottle
 from fg2_ros.imagery.status import CacheStatus
 from fg2_ros.imagery.tiles.address import TileId
@@ -48,7 +48,7 @@ _T = TypeVar('_T')
 @dataclass(frozen=True)
 class CachedTile:
     """
-    A tile as it lies in the cache.
+    A tile in the cache.
 
     :param data: the encoded image.
     :param etag: the server's ETag, or ''.
@@ -65,10 +65,10 @@ class CachedTile:
 @dataclass(frozen=True)
 class CachedAbsence:
     """
-    The server's word that it has nothing there.
+    The answer of a server that it has no tile there.
 
-    :param what: how it said so: 'answered 404'.
-    :param expires: Unix time until which that is believed.
+    :param what: the answer, such as 'answered 404'.
+    :param expires: Unix time until which that holds.
     """
 
     what: str
@@ -129,7 +129,7 @@ class TileCache:
         return CachedTile(data, etag or '', expires or 0.0, modified or '')
 
     def get_absence(self, tile: TileId) -> CachedAbsence | None:
-        """Return the server's word that it has nothing there, if it is still to be believed."""
+        """Return the answer that the server has no tile there, unless it has expired."""
         row = self._attempt('read', lambda database: database.execute(
             f'SELECT what, expires FROM fg2_absent WHERE {IS_TILE} AND expires > ?',
             (*row_of(tile), time.time())).fetchone())
@@ -137,7 +137,7 @@ class TileCache:
 
     def put(self, tile: TileId, data: bytes, etag: str, expires: float,
             modified: str = '') -> None:
-        """Keep a tile that was seen to decode, and make room for it."""
+        """Store a tile that is known to decode, and evict others if there is no room."""
         if not self._room.holds(len(data)):
             self._notices.warn(f'the tile cache {self.path} is too small for tiles of this size')
             return
@@ -158,7 +158,7 @@ class TileCache:
         self._write(write)
 
     def put_absence(self, tile: TileId, absence: CachedAbsence) -> None:
-        """Remember that the server has nothing there; a tile from before stays."""
+        """Record that the server has no tile there; an earlier tile is kept."""
         def write(database: sqlite3.Connection) -> None:
             self._room.make(database, 0)
             database.execute('INSERT OR REPLACE INTO fg2_absent VALUES (?, ?, ?, ?, ?)',
@@ -171,7 +171,7 @@ class TileCache:
 
     def lease(self, tile: TileId, lasts_s: float) -> bool:
         """
-        Return whether a tile is ours to fetch: nobody else who fills this file is at it.
+        Lease a tile and return whether it is ours to fetch: no other process is fetching it.
 
         It is until it is given back or so much time has passed. Where the file cannot be written,
         everything is ours.
@@ -182,16 +182,16 @@ class TileCache:
         return all(taken)
 
     def give_back(self, tile: TileId) -> None:
-        """Let others fetch a tile again, if they still need to."""
+        """Release the lease of a tile."""
         self._write(lambda database: leases.give_back(database, row_of(tile)))
 
     def refresh(self, tile: TileId, expires: float) -> None:
-        """Note that the server says a tile is still current."""
+        """Record that a tile is still current."""
         self._write(lambda database: database.execute(
             f'UPDATE fg2_tiles SET expires = ? WHERE {IS_TILE}', (expires, *row_of(tile))))
 
     def touch(self, tiles: Iterable[TileId]) -> None:
-        """Count tiles as used now, without reading them: they are not the next to go."""
+        """Mark tiles as used now, without reading them, so that they are not evicted next."""
         for tile in tiles:
             self._note_use(tile)
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The SQLite file of a tile cache: whose it is, how it opens, where a damaged one goes."""
+"""The SQLite file of a tile cache: ownership, opening, and recovery from damage."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def set_aside(path: Path) -> Path:
     """
     Rename a damaged cache, with what SQLite keeps beside it, and return its new path.
 
-    :raises CacheError: if it may be somebody else's, or cannot be renamed.
+    :raises CacheError: if it may not be a cache of ours, or cannot be renamed.
     """
     try:
         if not _looks_like_ours(path):

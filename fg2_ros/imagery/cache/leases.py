@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Who is just fetching which tile, so that several that fill one cache ask for each tile once."""
+"""Leases on tiles, so that several processes on one cache fetch each tile once."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ TABLE = """
 
 
 def new_owner() -> str:
-    """Return a name for somebody who fetches tiles: machine, process and something unique."""
+    """Return a unique name for a process that fetches tiles."""
     return f'{socket.gethostname()} {os.getpid()} {uuid4().hex}'
 
 
 def take(database: sqlite3.Connection, row: tuple[int, int, int], owner: str,
          lasts_s: float) -> bool:
     """
-    Take a tile over unless somebody else has it, and return whether it is taken.
+    Lease a tile unless another owner has it, and return whether it is ours.
 
     :param owner: from `new_owner`; who has the tile already keeps it for longer.
     :param lasts_s: how long it is kept unless it is given back; who is gone keeps nothing.
@@ -55,12 +55,12 @@ def take(database: sqlite3.Connection, row: tuple[int, int, int], owner: str,
 
 
 def give_back(database: sqlite3.Connection, row: tuple[int, int, int]) -> None:
-    """Let others have a tile."""
+    """Release the lease of a tile."""
     database.execute(f'DELETE FROM fg2_leases WHERE {IS_TILE}', row)
 
 
 def _lives(owner: str) -> bool:
-    """Return whether an owner may be there; of other machines nobody knows."""
+    """Return whether an owner may still exist; one on another machine may."""
     host, process, _ = (owner.split() + ['', '', ''])[:3]
     if host != socket.gethostname() or not process.isdigit():
         return True

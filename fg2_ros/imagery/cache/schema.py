@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a tile cache's tables hold: MBTiles 1.3, and our own beside them."""
+"""The schema of a tile cache: MBTiles 1.3, with own tables beside it."""
 
 from __future__ import annotations
 

@@ -11,4 +11,4 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Asking servers what they have, for the catalogue."""
+"""Discovery of the layers of servers, for the catalogue."""

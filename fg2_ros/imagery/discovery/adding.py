@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""From the address of a service to an entry of a catalogue."""
+"""From the address of a service to an entry of the catalogue."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fg2_ros.imagery.catalogue import KEY_VARIABLE, load_catalogue
-from fg2_ros.imagery.discovery.capabilities import (
-    capabilities_addresses, wms_layers, wmts_layers)
+from fg2_ros.imagery.discovery.capabilities import capabilities_addresses, wms_layers, wmts_layers
 from fg2_ros.imagery.discovery.documents import fetched, parsed_json, parsed_xml, secrets_in
 from fg2_ros.imagery.discovery.json_services import (
     arcgis_address, arcgis_layers, is_arcgis, tilejson_layers)
@@ -57,7 +56,7 @@ def layers_at(url: str, http: HttpSettings | None = None) -> list[Layer]:
     Return the layers that the service at an address says it has.
 
     :param url: of a TileJSON, a WMTS or a WMS (of its capabilities or not), an ArcGIS map or image
-        service, or a template of tiles, of which nobody is asked.
+        service, or a template of tiles, for which no server is asked.
     :raises ValueError: with a sentence, if nothing of the kind is there.
     """
     if re.search(r'[{].*[}]', url):

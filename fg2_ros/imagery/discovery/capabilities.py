@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What WMTS and WMS servers say in their capabilities that they have."""
+"""Capabilities of WMTS and WMS servers."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Documents in which servers describe themselves: fetched and read with bounds."""
+"""Fetching and parsing the documents in which servers describe themselves, bounded in size."""
 
 from __future__ import annotations
 

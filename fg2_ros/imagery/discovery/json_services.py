@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What TileJSON documents and ArcGIS servers say that they have."""
+"""TileJSON documents and ArcGIS services."""
 
 from __future__ import annotations
 

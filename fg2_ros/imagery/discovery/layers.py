@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A layer that a server says it has, as far as the catalogue needs to know it."""
+"""A layer of a server, as far as the catalogue needs to know it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from urllib.parse import parse_qsl, quote, urlsplit
 @dataclass(frozen=True)
 class Layer:
     """
-    What a server says of one of its layers.
+    A layer as its server describes it.
 
-    :param name: by which it is asked for; '' if the server has only one.
-    :param title: for people.
+    :param name: in requests; '' if the server has only one.
+    :param title: as it is shown.
     :param kind: as in the catalogue.
     :param url: the template of its tiles, or pictures.
     :param bounds: west, south, east, north in degrees; empty if it does not say.

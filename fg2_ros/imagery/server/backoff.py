@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Patience with servers: pauses after failures."""
+"""Back-off: pauses after failures of a server."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Connections to tile servers: few a host in the whole process, through proxies, breakable."""
+"""Connections to tile servers: limited per host, through proxies, interruptible."""
 
 from __future__ import annotations
 

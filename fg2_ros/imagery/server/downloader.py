@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One tile over HTTP: what the answers of tile servers mean."""
+"""Downloading one tile: the meaning of tile servers' answers."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Getting tiles into memory, from the disk cache or the server, in background threads."""
+"""Fetching tiles into memory, from the disk cache or the server, in background threads."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""HTTP, bounded in time and size, polite, and without secrets in its messages."""
+"""An HTTP client, bounded in time and size, that keeps secrets out of its messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from fg2_ros.imagery.server import connections
 from fg2_ros.imagery.server.connections import Attempt
-from fg2_ros.imagery.server.unpacking import unpacked
+from fg2_ros.imagery.server.content_encoding import unpacked
 from fg2_ros.imagery.tiles.decoding import TileProblem
 from fg2_ros.settings import MAINTAINERS
 from fg2_ros.version import __version__

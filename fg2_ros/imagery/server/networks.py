@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which addresses are of the public Internet, and which of this machine or its neighbourhood."""
+"""Public, private and local network addresses."""
 
 from __future__ import annotations
 

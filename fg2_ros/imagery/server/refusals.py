@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Telling a tile that a server lacks from a server that lets us have none."""
+"""Telling a tile that a server lacks from a refusal of the server."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A tile as its server has it now: fetched, checked, and kept with what is known of its age."""
+"""A tile fetched from its server, checked, and kept with its age."""
 
 from __future__ import annotations
 

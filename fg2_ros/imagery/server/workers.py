@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Background threads that work through tiles, the most urgent first."""
+"""Background threads that process tiles, the most urgent first."""
 
 from __future__ import annotations
 

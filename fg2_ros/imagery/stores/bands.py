@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the bands of an orthophoto mean: colours, brightness, opacity; needs ``rasterio``."""
+"""The bands of an orthophoto: colours, brightness, opacity; needs ``rasterio``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import re
 
 import cv2
 from fg2_ros.imagery.patch import FileProblem
-from fg2_ros.imagery.stores.emptiness import Emptiness, find_emptiness, Sample
+from fg2_ros.imagery.stores.nodata import find_nodata, Nodata, Sample
 import numpy as np
 from rasterio import DatasetReader
 from rasterio.enums import ColorInterp, MaskFlags
@@ -61,7 +61,7 @@ class Bands:
     :param white: the value shown as 255.
     :param palette: (256, 4) uint8 RGBA of the values, if they are numbers of colours.
     :param masked: whether the dataset says where it has no imagery.
-    :param emptiness: what means that there is none, although the dataset does not say so.
+    :param nodata: value of pixels without data that the dataset does not declare.
     """
 
     indexes: tuple[int, ...]
@@ -69,7 +69,7 @@ class Bands:
     white: float
     palette: np.ndarray | None
     masked: bool
-    emptiness: Emptiness | None = None
+    nodata: Nodata | None = None
 
     def read(self, dataset: DatasetReader,
              window: Window) -> tuple[np.ndarray, np.ndarray | None]:
@@ -87,7 +87,7 @@ class Bands:
 
     def _empty(self, values: np.ndarray) -> np.ndarray | None:
         """Return (H, W) bool where values mean nothing, None if all mean something."""
-        empty = None if self.emptiness is None else self.emptiness.mask(values)
+        empty = None if self.nodata is None else self.nodata.mask(values)
         if values.dtype.kind == 'f' and not (finite := np.isfinite(values).all(axis=0)).all():
             empty = ~finite if empty is None else empty | ~finite
         return empty
@@ -129,11 +129,11 @@ def bands_of(dataset: DatasetReader, overview: DatasetReader,
     indexes = options.bands or _colours(meanings, dataset.descriptions)
     samples = _samples(overview, indexes, masked)
     if options.nodata is None:
-        emptiness = find_emptiness(samples)
+        nodata = find_nodata(samples)
     else:
-        emptiness = Emptiness(options.nodata, everywhere=True)
-    black, white = options.shown_range or _range(samples, emptiness)
-    return Bands(indexes, black, white, None, masked, emptiness)
+        nodata = Nodata(options.nodata, everywhere=True)
+    black, white = options.shown_range or _range(samples, nodata)
+    return Bands(indexes, black, white, None, masked, nodata)
 
 
 def _opaque(opacity: np.ndarray) -> np.ndarray:
@@ -158,13 +158,13 @@ def _is_opacity(overview: DatasetReader, index: int) -> bool:
     return float(np.mean((values > 0) & (values < values.max(initial=0)))) < 0.5
 
 
-def _range(samples: list[Sample], emptiness: Emptiness | None) -> tuple[float, float]:
+def _range(samples: list[Sample], nodata: Nodata | None) -> tuple[float, float]:
     """Return the values shown as black and white."""
     kind = samples[0].values.dtype
     if kind == np.uint8:
         return 0.0, 255.0
     values = np.concatenate(
-        [sample.values[:, _shown_part(sample, emptiness)] for sample in samples], axis=1)
+        [sample.values[:, _shown_part(sample, nodata)] for sample in samples], axis=1)
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 255.0 if kind.kind == 'f' else float(np.iinfo(kind).max)
@@ -174,8 +174,8 @@ def _range(samples: list[Sample], emptiness: Emptiness | None) -> tuple[float, f
     return float(black), float(max(white, black + 1e-6 * max(1.0, abs(black))))
 
 
-def _shown_part(sample: Sample, emptiness: Emptiness | None) -> np.ndarray:
-    empty = None if emptiness is None else emptiness.mask(sample.values)
+def _shown_part(sample: Sample, nodata: Nodata | None) -> np.ndarray:
+    empty = None if nodata is None else nodata.mask(sample.values)
     return sample.valid if empty is None else sample.valid & ~empty
 
 

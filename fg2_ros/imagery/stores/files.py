@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What sources in local files have in common: files that may be replaced while they are in use."""
+"""What local files of imagery have in common: they may be replaced while in use."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class LocalReads:
     @contextmanager
     def one(self) -> Iterator[None]:
         """
-        Let nobody else read meanwhile, and note what fails.
+        Keep other threads from reading meanwhile, and record failures.
 
         :raises ImageryError: if the source is closed.
         """
@@ -109,7 +109,7 @@ class LocalReads:
 
     @contextmanager
     def last(self) -> Iterator[None]:
-        """Close the source: nobody reads any more."""
+        """Close the source, which must not be read any more."""
         with self._lock:
             self._closed = True
             yield
@@ -124,7 +124,7 @@ class LocalReads:
         self._last_error = sentence
 
     def status(self, memory_tiles: int = 0) -> ImageryStatus:
-        """Return how the source does, at once, also while somebody reads."""
+        """Return the status, without waiting for reads in progress."""
         return ImageryStatus(
             self._name, hits=self.hits, misses=self.misses, errors=self._errors,
             memory_tiles=memory_tiles, offline=self._failing, last_error=self._last_error)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The formats of orthophotos that are opened at all, told from how a file begins."""
+"""The accepted formats of orthophotos, by a file's first bytes."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class LocalTiles:
     Tiles of a file or folder in memory; a `TileStore`.
 
     :param file: the encoded tiles; closed with the store.
-    :param label: what people are told of it.
+    :param label: shown to the user.
     :param memory_bytes: bound of the decoded tiles in memory.
     """
 

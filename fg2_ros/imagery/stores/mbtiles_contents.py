@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is in an MBTiles file, found out from its tiles: what is written of them is often stale."""
+"""The contents of an MBTiles file by its tiles, as its metadata is often wrong."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What an MBTiles file holds, without reading the tiles themselves: a cache or anybody else's."""
+"""The index of an MBTiles file, of a cache or of any other, without reading tile data."""
 
 from __future__ import annotations
 

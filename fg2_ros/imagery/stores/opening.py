@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Local files as imagery: which kind a file is of, from what is in it."""
+"""Opening local files as imagery; their kind is found from their contents."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def open_remote(url: str, label: Label, http: HttpSettings | None = None,
     Return a cloud-optimised GeoTIFF on a web server as imagery; nothing is fetched yet.
 
     :param url: its address, see `is_remote`.
-    :param label: what people are told of it.
+    :param label: shown to the user.
     :param http: time-outs and who we say we are.
     :param options: those of `bands.RasterOptions`.
     :raises ImageryError: if rasterio is not installed.

@@ -75,7 +75,7 @@ class Orthophoto:
 
     @property
     def bounds(self) -> tuple[float, ...] | None:
-        """Return west, south, east, north in degrees; None if they cannot be told."""
+        """Return west, south, east, north in degrees; None if they are not known."""
         return self._projection.bounds
 
     @property
@@ -86,12 +86,12 @@ class Orthophoto:
     @property
     def notice(self) -> str:
         """Return what is odd about its values, a sentence; '' if nothing is."""
-        emptiness = self.bands.emptiness
-        if emptiness is None or self._is_declared:
+        nodata = self.bands.nodata
+        if nodata is None or self._is_declared:
             return ''
-        return (f'{self._file.path} has the value {emptiness.value:g} where it has no imagery and'
+        return (f'{self._file.path} has the value {nodata.value:g} where it has no imagery and'
                 ' does not declare it: it is taken so; "gdal_edit.py -a_nodata'
-                f' {emptiness.value:g}", or nodata in the catalogue, declares it')
+                f' {nodata.value:g}", or nodata in the catalogue, declares it')
 
     def close(self) -> None:
         """Close the file."""

@@ -39,7 +39,7 @@ class OrthophotoImagery:
     Only the parts that a patch shows are read.
 
     :param path: a file, a zip archive or a folder of them.
-    :param label: what people are told of it; the file's copyright, if no attribution is given.
+    :param label: shown to the user; the file's copyright, if no attribution is given.
     :param options: what the user knows of it and the file does not say.
     :raises FileProblem: if nothing in it can be used.
     """

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From places on Earth to an orthophoto's coordinates: by pyproj, whatever GDAL's PROJ has."""
+"""From places on Earth to an orthophoto's coordinates, by pyproj."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Projection:
     :param dataset: the file at full resolution.
     :param path: what messages call it.
     :param crs: its coordinate system if it is not what the file says, '' if it is.
-    :raises FileProblem: if nobody says where it lies.
+    :raises FileProblem: if it is not georeferenced.
     """
 
     def __init__(self, dataset: rasterio.DatasetReader, path: Path, crs: str = ''):
@@ -87,7 +87,7 @@ class Projection:
         return x, y
 
     def _bounds(self, dataset: rasterio.DatasetReader) -> tuple[float, ...] | None:
-        """Return west, south, east, north in degrees; None if they cannot be told."""
+        """Return west, south, east, north in degrees; None if they are not known."""
         x, y = applied(dataset.transform, np.array([0, 1, 0, 1]) * dataset.width,
                        np.array([0, 0, 1, 1]) * dataset.height)
         try:

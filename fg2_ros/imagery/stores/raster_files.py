@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Which files are orthophotos, found out from what is in them, and how each is opened.
+Orthophoto files: found by their contents, and opened safely.
 
 GDAL knows a hundred formats, and some of them name other files, servers or code to run. So each
 file is opened by the driver of its own format and no other, and what names files is looked into.
@@ -34,7 +34,7 @@ import zlib
 
 from fg2_ros.imagery.patch import FileProblem
 from fg2_ros.imagery.stores.formats import driver_of, PICTURE_DRIVERS, START_BYTES, start_of
-from fg2_ros.imagery.stores.ranged import RangedFile
+from fg2_ros.imagery.stores.http_ranges import RangedFile
 from fg2_ros.imagery.stores.vrt import source_files_of
 from fg2_ros.imagery.tiles.mbtiles import connect_read_only, tables_of, within
 

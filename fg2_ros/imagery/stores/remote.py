@@ -35,7 +35,7 @@ from fg2_ros.imagery.status import ImageryStatus
 from fg2_ros.imagery.stores.bands import RasterOptions
 from fg2_ros.imagery.stores.cutting import Cutout
 from fg2_ros.imagery.stores.files import LocalReads
-from fg2_ros.imagery.stores.ranged import RangedFile
+from fg2_ros.imagery.stores.http_ranges import RangedFile
 from fg2_ros.imagery.stores.raster_files import RasterFile
 from fg2_ros.imagery.stores.sheets import Sheets
 
@@ -51,7 +51,7 @@ class RemoteOrthophotoImagery:
     left alone for a while. The file need not be reachable when this is made.
 
     :param url: the address, http or https.
-    :param label: what people are told of it; the file's copyright, if no attribution is given.
+    :param label: shown to the user; the file's copyright, if no attribution is given.
     :param options: what the user knows of the file and it does not say.
     :param http: time-outs and who we say we are.
     """

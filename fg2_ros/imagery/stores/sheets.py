@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Many orthophotos as one, as surveys deliver them: sheet by sheet, each in its own file."""
+"""Many orthophotos as one, as surveys deliver them: each sheet in its own file."""
 
 from __future__ import annotations
 

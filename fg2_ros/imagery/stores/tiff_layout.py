@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where in a TIFF file its tiles lie, so that they can be fetched without the rest."""
+"""The layout of a TIFF file: where its tiles lie, so that they can be fetched alone."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def pictures_of(read: Callable[[int, int], bytes]) -> list[TiffPicture]:
 
 def _fields(read: Callable[[int, int], bytes], offset: int, order: str,
             is_big: bool) -> tuple[dict[int, np.ndarray], int]:
-    """Return the fields of a picture by their numbers, and where the next picture is told."""
+    """Return the fields of an image directory by their tags, and the offset of the next one."""
     count_format, entry_format = ('Q', 'HHQ8s') if is_big else ('H', 'HHI4s')
     width = struct.calcsize(f'{order}{count_format}')
     count, = struct.unpack(f'{order}{count_format}', read(offset, width))

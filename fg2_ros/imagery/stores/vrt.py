@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""VRT files of GDAL: which files they show, and whether that is all they do."""
+"""VRT files of GDAL: which files they refer to, and whether they do anything else."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where tiles come from: URL templates, tile addresses, and keeping API keys to ourselves."""
+"""Tile addresses, URL templates, and keeping API keys out of messages."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class TileSource:
         self._check_numbers()
 
     def url(self, tile: TileId) -> str:
-        """Return the address of a tile, API key included: never show it to anybody."""
+        """Return the address of a tile, API key included: it must not be shown or logged."""
         return self.url_template.format_map({
             'z': tile.zoom, 'x': tile.x, 'y': tile.y, '-y': flipped_row(tile.zoom, tile.y),
             'q': _quadkey(tile), 'bbox': _mercator_box(tile), 'width': self.tile_px,

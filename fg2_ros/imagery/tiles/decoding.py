@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Turning what a server or a cache calls a tile into pixels, trusting nothing."""
+"""Decoding tiles from servers and caches, none of which is trusted."""
 
 from __future__ import annotations
 

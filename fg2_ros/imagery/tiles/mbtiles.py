@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The MBTiles format: how a file is opened to be read, where a tile lies, what is said of it."""
+"""The MBTiles format: opening files, tile coordinates, metadata."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Decoded tiles in memory, within a bound."""
+"""A bounded memory of decoded tiles."""
 
 from __future__ import annotations
 

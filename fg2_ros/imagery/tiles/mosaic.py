@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which tiles of a Web Mercator pyramid a patch needs, and the patch made of them."""
+"""The tiles of a Web Mercator pyramid that a patch needs, and their mosaic."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Aerial patches from a tile pyramid: which tiles they need and how they are put together."""
+"""Aerial patches from a tile pyramid: choice of zoom, tiles and mosaic."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What aerial patches are made of: the tiles of a pyramid, decoded, wherever they lie."""
+"""The interface of tile stores: decoded tiles of a pyramid, wherever they are kept."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TileStore(Protocol):
 
     @property
     def label(self) -> Label:
-        """Return what people are told of it."""
+        """Return the label that is shown to the user."""
 
     @property
     def patch_bytes(self) -> int:

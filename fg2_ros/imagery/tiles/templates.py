@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""URL templates as other programs write them, in the words of this package."""
+"""Other programs' URL templates in the syntax of this package."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The model card beside trained weights: what they are made of and how good they were."""
+"""The model card of trained weights: data, command and accuracy."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Keyframes of recorded drives as frames to train on."""
+"""Keyframes of recorded drives as training frames."""
 
 from __future__ import annotations
 

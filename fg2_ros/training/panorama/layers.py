@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-What stands where in a simulated city, as a second thing for both views to learn.
+Semantic layers of a simulated city as an auxiliary training target.
 
 Matching alone starts slowly: until both sides have features for streets, kerbs and walls there is
 little to match. The simulator knows these, so for training two linear layers read them from the

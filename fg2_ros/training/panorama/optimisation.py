@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How fast a network learns, step by step, and which of its numbers decay."""
+"""The learning rate schedule and weight decay."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Bars on the terminal while frames are rendered and a network learns."""
+"""Progress bars of rendering and training."""
 
 from __future__ import annotations
 

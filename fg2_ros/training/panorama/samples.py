@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Training samples: frames with a random prior, a turned world and another look."""
+"""Training samples: frames with a random prior, rotation and augmentation."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import cv2
-from fg2_ros.datasets.simulated import (
-    Frame, read_frame, read_places, RenderedCity, Surroundings)
+from fg2_ros.datasets.simulated import Frame, read_frame, read_places, RenderedCity, Surroundings
 from fg2_ros.geometry.panorama import north_aligned
 from fg2_ros.geometry.se2 import (
     grid_axis_m, map_from_grid, Pose2, rotation2, solution_from_map_pose)

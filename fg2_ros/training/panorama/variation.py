@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What days, cameras and country make of the same view: drawn anew for each training sample."""
+"""Augmentation: season, light, camera and clutter, drawn anew for each training sample."""
 
 from __future__ import annotations
 

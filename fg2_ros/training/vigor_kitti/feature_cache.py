@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Features of a frozen backbone on disk: images that do not change need to be seen once."""
+"""A disk cache of the features of a frozen backbone."""
 
 from __future__ import annotations
 

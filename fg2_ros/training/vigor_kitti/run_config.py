@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""All that a run on VIGOR or KITTI can be told."""
+"""Settings of a training run on VIGOR or KITTI."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Training samples of cross-view data sets, in an order that a resumed run can take up."""
+"""Training samples of cross-view data sets, in a resumable order."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import math
 from test.helpers.photos import gps, panorama, write_photo, xmp
 
 from fg2_ros.drives.tables.columns import BadRow, Columns, stamp_ns_of
-from fg2_ros.drives.tables.photo_facts import read_photo_facts
+from fg2_ros.drives.tables.photo_metadata import read_photo_facts
 from fg2_ros.drives.tables.rows import read_rows
 from PIL import ExifTags
 import pytest

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import math
 
 from fg2_ros.evaluation.drives.calibration import (
-    calibrated, climbed, correlation_m, fit, Merit, nothing_share, search_settings, Trial,
+    calibrated, climbed, correlation_m, fit, nothing_share, Score, search_settings, Trial,
     trial_of, trial_settings)
 from fg2_ros.evaluation.drives.samples import Sample
 from fg2_ros.evaluation.drives.stream import CameraFrame
@@ -156,7 +156,7 @@ def test_the_temper_of_the_sharpest_honest_belief_wins():
     assert Calibration.of({'tracker': found.to_dict()}) == found
 
 
-def trial(temper, beliefs=Merit(0.8, 0.0), images=Merit(0.8, 0.0)):
+def trial(temper, beliefs=Score(0.8, 0.0), images=Score(0.8, 0.0)):
     """Return a trial whose bias of single images tells which one it is."""
     return Trial(Calibration(temper=temper, measurement_temper=temper, measurement_bias_m=temper),
                  beliefs, images)
@@ -171,7 +171,7 @@ def test_the_best_temper_is_climbed_to(best, asked):
 
     def score(temper):
         tried.append(temper)
-        return trial(temper, Merit(0.8, -abs(math.log(temper / best))))
+        return trial(temper, Score(0.8, -abs(math.log(temper / best))))
     assert climbed((0.7, 1.0, 1.5, 2.0), score).temper == best
     assert tried == asked
 
@@ -179,7 +179,7 @@ def test_the_best_temper_is_climbed_to(best, asked):
 def test_single_images_have_a_temper_of_their_own():
     """With the bias that belongs to it."""
     found = climbed((0.7, 1.0, 1.5, 2.0), lambda temper: trial(
-        temper, Merit(0.8, temper), Merit(0.8, -temper)))
+        temper, Score(0.8, temper), Score(0.8, -temper)))
     assert found.temper == 2.0
     assert found.measurement_temper == found.measurement_bias_m == 1.0
 
@@ -191,9 +191,9 @@ def test_beliefs_that_claim_much_too_little_are_no_choice():
             replace(each, error=each.error * scale, measured=each.measured * scale)
             for each in many(400)])
     timid, bold, bolder = of_errors(0.1), of_errors(1.0), of_errors(2.0)
-    assert timid.beliefs.boldness < 0.2 and timid.images.boldness < 0.2
-    assert bold.beliefs.boldness == bolder.beliefs.boldness == 0.8
-    assert timid.beliefs.score > bold.beliefs.score > bolder.beliefs.score
+    assert timid.beliefs.nees < 0.2 and timid.images.nees < 0.2
+    assert bold.beliefs.nees == bolder.beliefs.nees == 0.8
+    assert timid.beliefs.log_score > bold.beliefs.log_score > bolder.beliefs.log_score
     assert timid.beliefs < bolder.beliefs < bold.beliefs
     assert bold.calibration.bias_m > 0.1
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 import re
 from test.helpers.paths import ROOT
 
-from fg2_ros.evaluation.drives import settings, spoilt_images
+from fg2_ros.evaluation.drives import degraded_images, settings
 from fg2_ros.evaluation.drives.faults import displaced, FAULTS, RenderedSources
 from fg2_ros.evaluation.drives.rendered import DriveSpec, RenderedDrive, stream_of
 from fg2_ros.evaluation.drives.retimed import with_stop
@@ -127,7 +127,7 @@ def test_spoilt_panoramas(sound, around):
     assert np.array_equal(pictures(FAULTS['mirrored'](sound, around))[2], plain[:, ::-1])
     assert np.argmax(pictures(FAULTS['mount_180'](sound, around))[2][0, :, 0]) == 16
     hidden = (pictures(FAULTS['occluded'](sound, around))[2]
-              == spoilt_images.HIDDEN_RGB).all(axis=(0, 2))
+              == degraded_images.HIDDEN_RGB).all(axis=(0, 2))
     assert hidden.mean() == pytest.approx(0.7, abs=0.02)
     assert np.count_nonzero(np.diff(np.append(hidden, hidden[0]).astype(int))) == 2
     night = pictures(FAULTS['dark'](sound, around))[2]
@@ -141,7 +141,7 @@ def test_the_aerial_image_is_stale_or_clouded(sound, around):
     assert 0.05 < changed.mean() < 0.6
     assert (stale[changed] == around.other.orthophoto()[0, 0]).all()
     above = seen_from_above(FAULTS['clouds'](sound, around))
-    white = (above == spoilt_images.CLOUD_RGB).all(axis=-1)
+    white = (above == degraded_images.CLOUD_RGB).all(axis=-1)
     assert 0.3 < white.mean() < 0.5
 
 
@@ -231,6 +231,7 @@ def test_a_vehicle_stands_still_and_sees_one_image(sound, around):
     middle = sound.shots[12]
     waiting = [shot for shot in stood.shots if shot.image.index == 12]
     assert waiting[-1].time_s - waiting[0].time_s == pytest.approx(30.0, abs=0.3)
+    assert stood.fault_s == waiting[0].time_s
     assert {shot.truth for shot in waiting} == {middle.truth}
     moving = np.interp([shot.time_s + 0.1 for shot in waiting[1:-1]],
                        stood.odometry.time_s, np.abs(stood.odometry.speed_mps))

@@ -133,7 +133,7 @@ def test_the_size_is_bounded_and_the_least_recently_used_go(operations):
 
 
 def test_a_cache_that_was_larger_shrinks_to_its_new_bound(folder, monkeypatch):
-    monkeypatch.setattr('fg2_ros.imagery.cache.room._SHRINKING_S', 60.0)
+    monkeypatch.setattr('fg2_ros.imagery.cache.size_limit._SHRINKING_S', 60.0)
     path = folder / 'c.mbtiles'
     large = TileCache(path, 8_000_000, SOURCE)
     for x in range(200):

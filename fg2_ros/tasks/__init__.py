@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tasks on several processors or machines, each in a process of its own."""
+"""Tasks on several processors or machines, each in an isolated process."""

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The making of drives as tasks of a fleet."""
+"""Building many drives, each as a task."""
 
 from __future__ import annotations
 

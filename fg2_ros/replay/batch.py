@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Replays of many bags: a folder for each, what is done is not done again, one table of all."""
+"""Replay many bags: a folder each, finished ones are skipped, and a summary of all."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What images say of themselves: EXIF's GPS, and GPano's pose (XMP)."""
+"""Poses in the metadata of images: GPS in EXIF, GPano in XMP."""
 
 from __future__ import annotations
 

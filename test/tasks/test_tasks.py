@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A fleet does the same as one process, wherever it is; a task that fails leaves the others."""
+"""Tasks give the same results wherever they run; one that fails leaves the others."""
 
 import os
 from pathlib import Path
@@ -23,8 +23,8 @@ from test.helpers import tasks
 from test.helpers.processes import ended, join_all, lines_until, running
 import threading
 
-from fg2_ros.fleet.alone import run_alone
-from fg2_ros.fleet.engines import open_engine, Processes
+from fg2_ros.tasks.executors import open_executor, Processes
+from fg2_ros.tasks.isolated import run_isolated
 import pytest
 
 PATIENCE_S = 60.0
@@ -51,15 +51,15 @@ def ray_address():
     patch.undo()
 
 
-def all_outcomes(engine, folder: Path, names=GOOD):
+def all_outcomes(executor, folder: Path, names=GOOD):
     """Return what becomes of the tasks of some files, by name."""
     folder.mkdir()
     paths = [folder / name for name in names]
     try:
         return {paths[index].name: outcome
-                for index, outcome in engine.outcomes(tasks.as_named, paths)}
+                for index, outcome in executor.outcomes(tasks.as_named, paths)}
     finally:
-        engine.close()
+        executor.close()
 
 
 def contents(folder: Path):
@@ -70,7 +70,7 @@ def expected(folder: Path):
     """Return what a process makes of the tasks."""
     folder.mkdir()
     for name in GOOD:
-        assert run_alone(tasks.sums, folder / name).value == Path(name).stem
+        assert run_isolated(tasks.sums, folder / name).value == Path(name).stem
     return contents(folder)
 
 
@@ -86,7 +86,8 @@ def test_processes_do_the_same(tmp_path):
 
 
 def test_dask_does_the_same(dask_address, tmp_path):
-    outcomes = all_outcomes(open_engine(dask_address, 1), tmp_path / 'dask', (*GOOD, 'broken.txt'))
+    outcomes = all_outcomes(
+        open_executor(dask_address, 1), tmp_path / 'dask', (*GOOD, 'broken.txt'))
     assert contents(tmp_path / 'dask') == expected(tmp_path / 'alone')
     assert outcomes['two.txt'].value == 'two'
     assert outcomes['broken.txt'].failure == 'broken.txt is broken'
@@ -94,7 +95,7 @@ def test_dask_does_the_same(dask_address, tmp_path):
 
 def test_ray_does_the_same(ray_address, tmp_path):
     outcomes = all_outcomes(
-        open_engine(ray_address, 1), tmp_path / 'ray', (*GOOD, 'broken.txt'))
+        open_executor(ray_address, 1), tmp_path / 'ray', (*GOOD, 'broken.txt'))
     assert outcomes['one.txt'].failure == ''
     assert contents(tmp_path / 'ray') == expected(tmp_path / 'alone')
     assert outcomes['two.txt'].value == 'two'
@@ -104,12 +105,12 @@ def test_ray_does_the_same(ray_address, tmp_path):
 def test_tasks_that_run_end_with_their_engine(tmp_path):
     path = tmp_path / 'running'
     os.mkfifo(path)  # whose reading waits until the task runs
-    engine = Processes(1)
+    executor = Processes(1)
     asking = threading.Thread(
-        target=lambda: list(engine.outcomes(tasks.waits_for_ever, [path])))
+        target=lambda: list(executor.outcomes(tasks.waits_for_ever, [path])))
     asking.start()
     pid = int(path.read_text())
-    engine.close()
+    executor.close()
     join_all(asking)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -127,7 +128,7 @@ def test_a_task_ends_with_whoever_started_it(tmp_path):
 
     outcomes = []
     asking = threading.Thread(target=lambda: outcomes.append(
-        run_alone(tasks.waits_for_ever, path, started=remember)))
+        run_isolated(tasks.waits_for_ever, path, started=remember)))
     asking.start()
     assert started.wait(PATIENCE_S)
     path.read_text()
@@ -137,21 +138,21 @@ def test_a_task_ends_with_whoever_started_it(tmp_path):
 
 
 def test_other_versions_are_refused(tmp_path):
-    outcome = run_alone(tasks.sums, tmp_path / 'one.txt', version='0.0.1')
+    outcome = run_isolated(tasks.sums, tmp_path / 'one.txt', version='0.0.1')
     assert 'not 0.0.1: install the same everywhere' in outcome.failure
     assert not list(tmp_path.iterdir())
 
 
 def test_an_address_of_neither_is_refused():
     with pytest.raises(ValueError, match='neither a Ray cluster'):
-        open_engine('http://somewhere', 1)
+        open_executor('http://somewhere', 1)
 
 
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch, free_address):
     pytest.importorskip('distributed')
-    monkeypatch.setattr('fg2_ros.fleet.engines.CONNECT_S', 0.5)
+    monkeypatch.setattr('fg2_ros.tasks.executors.CONNECT_S', 0.5)
     with pytest.raises(ValueError, match=f'there is no scheduler of Dask at {free_address}'):
-        open_engine(free_address, 1)
+        open_executor(free_address, 1)
 
 
 @pytest.fixture

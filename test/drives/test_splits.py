@@ -18,8 +18,8 @@ from collections import Counter
 from dataclasses import replace
 
 from fg2_ros.drives.keyframes import NEAR, STANDING, thinned
-from fg2_ros.drives.places import split_of, splits_of_places
 from fg2_ros.drives.settings import clock_of, PlaceSettings, shares_of
+from fg2_ros.drives.splits import split_of, splits_of_places
 from fg2_ros.geometry.frames import MapFrame
 import numpy as np
 import pytest

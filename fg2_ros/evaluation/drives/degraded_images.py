@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Panoramas and aerial images as they should not be: (h, w, 3) uint8 RGB in, the same out."""
+"""Degraded panoramas and aerial images: (h, w, 3) uint8 RGB in, the same out."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Values by which an orthophoto means that it has nothing, without saying so."""
+"""Nodata values of orthophotos that do not declare them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sample:
     A part of an orthophoto.
 
     :param values: (B, h, w) of the bands that are shown.
-    :param valid: (h, w) bool, False where the file says that it has nothing.
+    :param valid: (h, w) bool, False where the file declares that it has no data.
     :param edges: which sides are the file's edge: some of 'top', 'bottom', 'left' and 'right'.
     """
 
@@ -44,13 +44,13 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Emptiness:
+class Nodata:
     """
-    What stands for nothing.
+    A value that means "no data".
 
     :param value: of all bands.
-    :param everywhere: whether it means nothing wherever it stands; else only where it reaches
-        inwards from the edge of what is read.
+    :param everywhere: whether it means so in all pixels; else only in those connected with the
+        edge of what is read.
     """
 
     value: float
@@ -58,7 +58,7 @@ class Emptiness:
 
     def mask(self, values: np.ndarray) -> np.ndarray | None:
         """
-        Return where there is nothing, a pixel more on all sides; None if there is something.
+        Return where there is no data, dilated by a pixel; None if there is data everywhere.
 
         :param values: (B, h, w) of the bands that are shown.
         :return: (h, w) bool.
@@ -69,9 +69,9 @@ class Emptiness:
         return cv2.dilate(empty, _FRINGE).astype(bool) if empty.any() else None
 
 
-def find_emptiness(samples: Sequence[Sample]) -> Emptiness | None:
+def find_nodata(samples: Sequence[Sample]) -> Nodata | None:
     """
-    Return the value by which an orthophoto means that it has nothing, None if there is none.
+    Return the undeclared nodata value of an orthophoto; None if it has none.
 
     It is the least or the greatest one, the same in all bands. Either it stands far apart from all
     others, as -9999 does, or it reaches from the file's edge inwards, as the black or white does
@@ -88,10 +88,10 @@ def find_emptiness(samples: Sequence[Sample]) -> Emptiness | None:
         if not same.any() or not others.size or not np.ptp(others):
             continue
         if values.dtype != np.uint8 and _stands_apart(float(value), same.sum(), others):
-            return Emptiness(float(value), everywhere=True)
+            return Nodata(float(value), everywhere=True)
         usual = values.dtype != np.uint8 or value in (0, 255)
         if usual and any(_reaches_inwards(sample, float(value)) for sample in samples):
-            return Emptiness(float(value), everywhere=False)
+            return Nodata(float(value), everywhere=False)
     return None
 
 

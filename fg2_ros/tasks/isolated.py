@@ -13,10 +13,10 @@
 # limitations under the License.
 
 """
-A task in a process of its own, which does the same wherever it runs.
+A task in an isolated process, with results that do not depend on where it runs.
 
-The process has one thread for numbers and nothing left over from other tasks; its end is nobody
-else's. It lives as long as whoever started it: when the pipe to it closes, it ends.
+The process computes with one thread and starts fresh; a crash ends this task only. When the pipe
+from its parent closes, it ends.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _ENVIRONMENT = {
 @dataclass(frozen=True)
 class Outcome:
     """
-    What became of a task.
+    The outcome of a task.
 
     :param value: what it returned; None if it failed.
-    :param failure: why it did, a sentence; '' if it did not.
-    :param notes: what it warned of.
+    :param failure: why it failed, a sentence; '' if it did not.
+    :param notes: its warnings.
     :param host: the machine it ran on.
     """
 
@@ -57,15 +57,15 @@ class Outcome:
     host: str = ''
 
 
-def run_alone(function: Callable[[Any], Any], task: Any, version: str = __version__,
-              folder: str = '.', started: Started = lambda process: None) -> Outcome:
+def run_isolated(function: Callable[[Any], Any], task: Any, version: str = __version__,
+                 folder: str = '.', started: Started = lambda process: None) -> Outcome:
     """
-    Run a function in a process of its own.
+    Run a function in an isolated process.
 
     :param function: at the top of a module that can be imported; what it returns can be pickled.
-    :param version: of this package, there where the task comes from.
-    :param folder: from which relative paths lead on, as where the task comes from.
-    :param started: is told of the process, which ends when its pipe is closed.
+    :param version: of this package on the machine that submits the task.
+    :param folder: working directory, as on that machine.
+    :param started: called with the process, which ends when its pipe is closed.
     """
     host = platform.node()
     if version != __version__:
@@ -75,7 +75,7 @@ def run_alone(function: Callable[[Any], Any], task: Any, version: str = __versio
         return Outcome(host=host, failure=f'{host} has no folder {folder}: all machines must see '
                                           'the files under the same paths')
     environment = os.environ | _ENVIRONMENT | {'PYTHONPATH': os.pathsep.join(sys.path)}
-    command = [sys.executable, '-m', 'fg2_ros.fleet.child']
+    command = [sys.executable, '-m', 'fg2_ros.tasks.child']
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           env=environment, cwd=folder, start_new_session=True) as process:
         started(process)

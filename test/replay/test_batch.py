@@ -22,8 +22,8 @@ from test.helpers.truthful_replay import replay_truthfully, SEEDS, write_bag
 
 from fg2_ros.commands import main
 from fg2_ros.recipe import RECIPE_FILE
-from fg2_ros.replay import many
-from fg2_ros.replay.many import FIGURES_FILE, SUMMARY_FILE
+from fg2_ros.replay import batch
+from fg2_ros.replay.batch import FIGURES_FILE, SUMMARY_FILE
 import pytest
 
 
@@ -41,7 +41,7 @@ def bags(tmp_path_factory):
 def replay(bags):
     """Return a function that replays bags into a folder; it returns the exit code."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(many, 'replay_one', replay_truthfully)
+        patch.setattr(batch, 'replay_one', replay_truthfully)
 
         def run(out: Path, *options: str, names=tuple(SEEDS)) -> int:
             return main(['replay', *(str(bags / name) for name in names), '--source', 'osm',

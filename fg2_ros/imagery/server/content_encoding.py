@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Unpacking what a server packed for the way, bounded."""
+"""Decoding the Content-Encoding of HTTP answers, bounded in size."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Options of the commands that share bags out to processes or machines."""
+"""Options of the commands that distribute bags over processes or machines."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from fg2_ros.fleet.alone import Outcome
 from fg2_ros.settings import setting
+from fg2_ros.tasks.isolated import Outcome
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FleetOptions:
-    """Where bags are worked on."""
+class TaskOptions:
+    """Where bags are processed."""
 
     workers: int = setting(
         1, 'Processes of this machine, each for one bag at a time.', between=(1, 1024))
@@ -48,13 +48,13 @@ class FleetOptions:
     def outcomes(self, command: str, function: Callable[[Any], Any],
                  done: Callable[[Any], Any], tasks: Mapping[str, Any]) -> dict[str, Outcome]:
         """
-        Run a function on tasks, show the progress, and tell which ones fail.
+        Run a function on tasks, show the progress, and report which ones fail.
 
-        :param command: for people.
+        :param command: its name in messages.
         :param function: at the top of a module.
-        :param done: returns what came of a task that was done before, or None if it was not.
-        :param tasks: by names for people; each writes into its ``folder``.
-        :return: what became of each, by its name, in the order of the tasks.
+        :param done: returns the outcome of a task that was done before, or None if it was not.
+        :param tasks: by their names in messages; each writes into its ``folder``.
+        :return: their outcomes by name, in the order of the tasks.
         :raises ValueError: if there is no such cluster.
         """
         found = {name: outcome for name, task in tasks.items()
@@ -69,15 +69,15 @@ class FleetOptions:
     def _run(self, command: str, function: Callable[[Any], Any], tasks: Mapping[str, Any],
              found: dict[str, Outcome]) -> None:
         """Run a function on tasks that are not done, and add what becomes of them."""
-        from fg2_ros.fleet.engines import open_engine
+        from fg2_ros.tasks.executors import open_executor
         from tqdm import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
         names, total = list(tasks), len(tasks) + len(found)
-        with closing(open_engine(self.on, self.workers)) as engine, logging_redirect_tqdm(
+        with closing(open_executor(self.on, self.workers)) as executor, logging_redirect_tqdm(
                 [logging.getLogger()]), tqdm(
                     total=total, initial=len(found), desc=command, unit='bag',
                     dynamic_ncols=True) as bar:
-            for index, outcome in engine.outcomes(function, list(tasks.values())):
+            for index, outcome in executor.outcomes(function, list(tasks.values())):
                 name = names[index]
                 found[name] = _if_it_is_here(outcome, tasks[name].folder)
                 for note in outcome.notes:
@@ -95,7 +95,7 @@ def _before(done: Callable[[Any], Any], task: Any) -> Outcome | None:
 
 
 def _if_it_is_here(outcome: Outcome, folder: Path) -> Outcome:
-    """Return what became of a task, which failed if nobody here can see what it made."""
+    """Return the outcome of a task, which failed if its files cannot be seen from here."""
     if outcome.failure or folder.is_dir():
         return outcome
     return Outcome(failure=f'{outcome.host} has done it, but {folder} is not there on this '

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How large a cache file may be, SQLite's log included, and what goes when it is too large."""
+"""The size limit of a cache file, SQLite's log included, and eviction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EVICTED_AT_ONCE, _SHRUNK_AT_ONCE = 1 / 64, 1 / 4
 
 class Room:
     """
-    The bound of a file.
+    The size limit of a file.
 
     :param path: the file.
     :param max_bytes: bound of what it takes on the disk.
@@ -66,7 +66,7 @@ class Room:
     def make(self, database: sqlite3.Connection, size: int,
              share: float = _EVICTED_AT_ONCE) -> None:
         """
-        Drop what was not used for longest so that so many bytes more fit.
+        Evict the least recently used tiles so that this many more bytes fit.
 
         A file that is far above its bound gets there in steps: SQLite's log has to hold each.
 

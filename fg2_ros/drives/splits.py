@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which split a place is of: that of its block of ground, which is the same for every drive."""
+"""Splits into training, validation and test by place, the same for every drive."""
 
 from __future__ import annotations
 

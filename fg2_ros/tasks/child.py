@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The process of a task that runs alone: it comes through one pipe, what became of it leaves."""
+"""The main program of an isolated task: reads it from standard input, writes its outcome."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ import sys
 import threading
 from typing import BinaryIO
 
-from fg2_ros.fleet.alone import Outcome
 from fg2_ros.processes import begin_worker
+from fg2_ros.tasks.isolated import Outcome
 
 
 class _Notes(logging.Handler):
-    """Keeps what is warned of."""
+    """Collects warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -62,9 +62,9 @@ def _end_with(pipe: BinaryIO) -> None:
 
 
 def main() -> None:
-    """Do the task that comes through the standard input; answer on the standard output."""
+    """Run the task that comes through the standard input; write its outcome to the output."""
     with os.fdopen(os.dup(1), 'wb') as answers:
-        os.dup2(2, 1)  # whatever prints does not answer
+        os.dup2(2, 1)  # so that nothing a task prints gets into the outcome
         begin_worker()
         pickle.dump(_attempt(sys.stdin.buffer), answers)
         answers.flush()

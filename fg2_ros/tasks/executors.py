@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where tasks run: on this machine, or on a cluster of Ray or Dask that is there already."""
+"""Executors of tasks: processes of this machine, or an existing cluster of Ray or Dask."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import subprocess
 import threading
 from typing import Any, Protocol
 
-from fg2_ros.fleet.alone import Outcome, run_alone
+from fg2_ros.tasks.isolated import Outcome, run_isolated
 from fg2_ros.version import __version__
 
 Function = Callable[[Any], Any]
@@ -31,15 +31,15 @@ CONNECT_S = 20.0  # longest wait for a cluster
 RAY, DASK = 'ray', ('tcp', 'tls', 'ws', 'wss', 'ucx')  # schemes of addresses
 
 
-class Engine(Protocol):
-    """Runs a function on tasks, each with `run_alone`."""
+class Executor(Protocol):
+    """Runs a function on tasks, each with `run_isolated`."""
 
     def outcomes(self, function: Function, tasks: Sequence[Any]
                  ) -> Iterator[tuple[int, Outcome]]:
         """
-        Yield the index of each task with what became of it, in the order in which they end.
+        Yield the index and the outcome of each task, in the order in which they end.
 
-        Whoever closes the iterator early calls off what has not begun.
+        Closing the iterator early cancels tasks that have not begun.
 
         :param function: at the top of a module; tasks and what it returns can be pickled.
         """
@@ -48,9 +48,9 @@ class Engine(Protocol):
         """Leave the cluster, or end the processes."""
 
 
-def open_engine(on: str, workers: int) -> Engine:
+def open_executor(on: str, workers: int) -> Executor:
     """
-    Return what runs tasks.
+    Return the executor at an address.
 
     :param on: address of a Ray cluster (``ray://host:10001``) or of a scheduler of Dask
         (``tcp://host:8786``); '' for processes of this machine.
@@ -68,7 +68,7 @@ def open_engine(on: str, workers: int) -> Engine:
                      '(tcp://host:8786)')
 
 
-class Processes(Engine):
+class Processes(Executor):
     """
     Processes of this machine.
 
@@ -84,8 +84,8 @@ class Processes(Engine):
 
     def outcomes(self, function: Function, tasks: Sequence[Any]
                  ) -> Iterator[tuple[int, Outcome]]:
-        """Yield what becomes of the tasks; see `Engine.outcomes`."""
-        futures = {self._pool.submit(run_alone, function, task, started=self._remember): index
+        """Yield the outcomes; see `Executor.outcomes`."""
+        futures = {self._pool.submit(run_isolated, function, task, started=self._remember): index
                    for index, task in enumerate(tasks)}
         try:
             for future in as_completed(futures):
@@ -109,7 +109,7 @@ class Processes(Engine):
                 process.kill()
 
 
-class DaskCluster(Engine):
+class DaskCluster(Executor):
     """
     The workers of a scheduler of Dask; tasks that run when it is left come to their end.
 
@@ -127,11 +127,11 @@ class DaskCluster(Engine):
 
     def outcomes(self, function: Function, tasks: Sequence[Any]
                  ) -> Iterator[tuple[int, Outcome]]:
-        """Yield what becomes of the tasks; see `Engine.outcomes`."""
+        """Yield the outcomes; see `Executor.outcomes`."""
         import distributed
         futures = {
             self._client.submit(
-                run_alone, function, task, __version__, os.getcwd(), pure=False): index
+                run_isolated, function, task, __version__, os.getcwd(), pure=False): index
             for index, task in enumerate(tasks)}
         try:
             for future in distributed.as_completed(futures):
@@ -144,7 +144,7 @@ class DaskCluster(Engine):
         self._client.close()
 
 
-class RayCluster(Engine):
+class RayCluster(Executor):
     """
     The nodes of a Ray cluster, one processor for a task; those that run when it is left are ended.
 
@@ -161,10 +161,10 @@ class RayCluster(Engine):
 
     def outcomes(self, function: Function, tasks: Sequence[Any]
                  ) -> Iterator[tuple[int, Outcome]]:
-        """Yield what becomes of the tasks; see `Engine.outcomes`."""
+        """Yield the outcomes; see `Executor.outcomes`."""
         import ray
         with self._client:
-            remote = ray.remote(num_cpus=1, max_retries=0)(run_alone)
+            remote = ray.remote(num_cpus=1, max_retries=0)(run_isolated)
             futures = {remote.remote(function, task, __version__, os.getcwd()): index
                        for index, task in enumerate(tasks)}
             try:
@@ -181,7 +181,7 @@ class RayCluster(Engine):
 
 
 def _result(get: Callable[[], Outcome]) -> Outcome:
-    """Return what came of a task; what a cluster raises instead is of this task only."""
+    """Return the outcome of a task; an error of the cluster counts as a failure of the task."""
     try:
         return get()
     except Exception as error:

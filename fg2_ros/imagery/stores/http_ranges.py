@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""GeoTIFFs on a web server of which only the parts that are needed are fetched."""
+"""GeoTIFFs on a web server, read by HTTP range requests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RangedFile:
     """
     A GeoTIFF on a server, and a file on disk into which the parts of it that are needed come.
 
-    :param url: its address; never shown to anybody, as it may hold a key.
+    :param url: its address; never shown, as it may hold a key.
     :param shown: what messages call it.
     :param settings: time-outs and who we say we are.
     """

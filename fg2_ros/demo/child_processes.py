@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Child processes that never outlive their parent and whose end is never overlooked."""
+"""Child processes that end with their parent, and whose failures are noticed."""
 
 from __future__ import annotations
 
