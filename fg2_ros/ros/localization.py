@@ -40,6 +40,7 @@ from fg2_ros.ros.outputs import LATCHED_QOS, Outputs
 from fg2_ros.ros.pipeline import CameraImage, OUTDATED, Pipeline
 from fg2_ros.ros.transforms import map_from_odom, NoTransform, OdometryPose, Transforms
 from fg2_ros.ros.worker import Worker
+from fg2_ros.tracker.remarks import NOTES
 from fg2_ros.tracker.results import TrackedPose
 from geometry_msgs.msg import PoseWithCovarianceStamped, QuaternionStamped
 from nav_msgs.msg import Odometry
@@ -338,8 +339,11 @@ class Localization:
         image = self.parts.pipeline.camera_image(arrival.image)
         pose = self.parts.pipeline.track(image)
         self._publish(arrival, pose)
+        self._health.note(
+            'drive', '; '.join(remark for remark in pose.remarks if remark in NOTES))
         for remark in pose.remarks:
-            self._health.trouble('inputs', remark)
+            if remark not in NOTES:
+                self._health.trouble('inputs', remark)
         if self.parts.outputs.are_pictures_due:
             self._show(arrival.image.header, image, pose)
 

@@ -25,6 +25,9 @@ SHOWN_NS = 5 * 10 ** 9  # a remark is repeated for this long
 LASTING_S = 2.0  # offsets are averaged over about this time
 SIGMAS = 4.0
 MIN_OFFSET_M, MIN_OFFSET_RAD = 10.0, math.radians(15.0)
+NO_HEADING = 'no heading is given: images are compared with the imagery at all headings'
+STANDING = 'the vehicle stands: more images of one place make its pose no more certain'
+NOTES = NO_HEADING, STANDING  # nothing is wrong, and nobody has to act
 
 
 class Remarks:

@@ -33,7 +33,7 @@ from fg2_ros.tracker.measurement import measured
 from fg2_ros.tracker.motion import Link, Motion, OdometryChain
 from fg2_ros.tracker.publication import (
     closed, KEEP_AGREEMENT, length_m, LOST_AGREEMENT, PublicationTest, UNLIKE_IMAGERY)
-from fg2_ros.tracker.remarks import Remarks
+from fg2_ros.tracker.remarks import NO_HEADING, Remarks, STANDING
 from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 from fg2_ros.tracker.search_plan import focused, plan_of
 from fg2_ros.tracker.sensor_history import SensorHistory
@@ -44,8 +44,6 @@ MIN_BOX_MASS = 1e-4  # a box with less is dropped
 MOUNT_TURNED = (
     'the images fit only if the camera looks 180 degrees away from where its transform says: '
     'correct its mount')
-NO_HEADING = 'no heading is given: images are compared with the imagery at all headings'
-STANDING = 'the vehicle stands: more images of one place make its pose no more certain'
 STANDING_M, STANDING_NS = 0.2, 2 * 10 ** 9  # at most, over this time
 MAX_MOTION_SIGMA_M = 1000.0  # a motion less certain than this ends a belief
 MIN_SPACING_M = 1.0  # nearer images are no further evidence: their errors are correlated
@@ -266,6 +264,8 @@ class Tracker:
         self._begin_ns = stamp_ns
         if place.yaw_rad is None:
             self._remarks.add(stamp_ns, 'no heading', NO_HEADING)
+        else:
+            self._remarks.withdraw('no heading')
         other_headings = place.reach_m <= 2 * WIDEST_CELLS * self._cell_m
         return Belief.over(start_grids(place, other_headings, self._cell_m))
 

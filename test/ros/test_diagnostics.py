@@ -24,6 +24,7 @@ from fg2_ros.imagery.status import ImageryStatus, PatchOrigin
 from fg2_ros.ros import arrivals, diagnostics
 from fg2_ros.ros.arrivals import Arrivals
 from fg2_ros.ros.diagnostics import Health, Rejected
+from fg2_ros.tracker.remarks import STANDING
 import pytest
 import rclpy.logging
 
@@ -183,3 +184,14 @@ def send_wrong(vehicle, stamp, place, turned_deg: float) -> None:
         vehicle.send(message)
     vehicle.until(lambda: vehicle.is_ready(stamp), 'the inputs have arrived')
     vehicle.send(image(stamp))
+
+
+def test_that_the_vehicle_stands_is_a_note_and_no_trouble(vehicle):
+    """Poses are published, nothing is warned of, and no sentence is in the summary."""
+    node = vehicle.start(datum=DATUM)
+    for seconds in range(1, 5):
+        vehicle.send_all(at(seconds))
+        vehicle.pose_at(at(seconds))
+    found = vehicle.until_diagnosed(lambda found: STANDING in found.get('drive', ''), 'it is told')
+    assert STANDING not in found['message']
+    assert 'inputs' not in node._health._troubles

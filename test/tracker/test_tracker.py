@@ -22,9 +22,10 @@ from fg2_ros.geometry.pose_volume import PoseVolume
 from fg2_ros.geometry.se2 import Pose2, wrap_angle
 from fg2_ros.tracker.inputs import Fix, Observation, Odometry
 from fg2_ros.tracker.publication import UNLIKE_IMAGERY
+from fg2_ros.tracker.remarks import NO_HEADING, STANDING
 from fg2_ros.tracker.results import Rejection, TrackedPose
 from fg2_ros.tracker.settings import Calibration, TrackerSettings
-from fg2_ros.tracker.tracker import NO_HEADING, STANDING, Tracker
+from fg2_ros.tracker.tracker import Tracker
 import numpy as np
 import pytest
 

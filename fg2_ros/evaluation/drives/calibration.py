@@ -29,7 +29,7 @@ from fg2_ros.tracker.tracker import Tracker
 import numpy as np
 
 Followed = Callable[[int, SensorStream, TrackerSettings, type[Tracker]], list[Sample]]
-TEMPERS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # each is a pass over all drives
+TEMPERS = (0.5, 0.63, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)  # each is a pass over all drives
 UNCALIBRATED = Calibration(temper=1.0, nothing_share=0.05)  # what is fitted begins with it
 LEAST_NEES = 0.8  # average NEES before a bias: with less, spreads are much too large
 NO_BIAS = 1e-3  # a calibration's values are above zero

@@ -32,7 +32,8 @@ from scipy.special import logit
 
 STRETCH_M = 20.0  # of road, each with a search of its own
 PASSING_SHARE = 0.01  # of the stretches at wrong places, on which one may be published
-MISTRUST = 0.02  # of weights of the odds: few drives are seen
+USUAL_ODDS = np.array([2.6, -38.0, 3.7, -7.0])  # weights that served several networks
+MISTRUST = 5.0  # stretches that differ from these by a factor of e: few streets are seen
 
 
 class Searcher(Tracker):
@@ -64,18 +65,19 @@ def odds(calibration: Calibration, right: Sequence[Sequence[Sample]],
     """
     Return a calibration whose odds tell right and wrong places apart.
 
-    What counts by how much is found by regression, right and wrong places being as many. The
-    odds to begin with are the largest under which a place would be published, at the level that
+    What counts by how much is found by regression, right and wrong places being as many, and not
+    far from what is usual unless many stretches say so: where all places are told apart easily,
+    weights would grow without end. The odds to begin with are the largest under which a place would be published, at the level that
     is usual, on no more than one in a hundred of the stretches at wrong places; but not larger
     than those of the regression, under which they are a probability.
 
     :param right: samples of each stretch on which nothing is wrong.
     :param wrong: of each on which no place is right, even if it is near the truth by chance.
     """
-    weights = _regression(
-        calibration, [sample for stretch in right for sample in stretch if sample.is_right],
-        [sample for stretch in wrong for sample in stretch if sample.is_sure])
-    begin, gain, shortfall, strength, lack = weights.tolist()
+    begin, gain, shortfall, strength, lack = _regression(
+        calibration,
+        [[sample for sample in stretch if sample.is_right] for stretch in right],
+        [[sample for sample in stretch if sample.is_sure] for stretch in wrong]).tolist()
     found = replace(
         calibration, odds_begin=0.0, odds_gain=gain, odds_shortfall=-shortfall,
         odds_strength=strength, odds_lack=-lack)
@@ -88,23 +90,24 @@ def log_odds_of(calibration: Calibration, sample: Sample) -> float:
         sample.features)) - sample.surprise
 
 
-def _regression(calibration: Calibration, right: Sequence[Sample],
-                wrong: Sequence[Sample]) -> np.ndarray:
+def _regression(calibration: Calibration, right: Sequence[Sequence[Sample]],
+                wrong: Sequence[Sequence[Sample]]) -> np.ndarray:
     """Return the (5,) weights of features under which right and wrong are the likeliest."""
-    samples = (*right, *wrong)
+    samples = [sample for stretch in (*right, *wrong) for sample in stretch]
     features = calibration.compared(np.array([sample.features for sample in samples]))
     surprise = np.array([sample.surprise for sample in samples])
-    sign = np.repeat([1.0, -1.0], [len(right), len(wrong)])
-    share = np.repeat([0.5 / len(right), 0.5 / len(wrong)], [len(right), len(wrong)])
-    scale = np.append(1.0, features[:, 1:].std(0) + 1e-2)
+    counts = [sum(map(len, each)) for each in (right, wrong)]
+    sign = np.repeat([1.0, -1.0], counts)
+    share = np.repeat(np.divide(0.5, counts), counts)
+    mistrust = MISTRUST / sum(map(bool, (*right, *wrong)))
 
-    def missed(weights: np.ndarray) -> float:
-        odds = features @ (weights / scale) - surprise
-        return float(share @ np.logaddexp(0, -sign * odds)
-                     + MISTRUST / len(sign) * weights[1:] @ weights[1:])
-    more, less = (1e-3, None), (None, -1e-3)
-    return minimize(missed, [0.0, 1.0, -1.0, 1.0, -1.0],
-                    bounds=[(None, None), more, less, more, less]).x / scale
+    def weights(free: np.ndarray) -> np.ndarray:
+        return np.append(free[0], USUAL_ODDS * np.exp(free[1:]))
+
+    def missed(free: np.ndarray) -> float:
+        odds = features @ weights(free) - surprise
+        return float(share @ np.logaddexp(0, -sign * odds) + mistrust * free[1:] @ free[1:])
+    return weights(minimize(missed, np.zeros(5)).x)
 
 
 def _strictest_needed(calibration: Calibration, wrong: Sequence[Sequence[Sample]]) -> float:
