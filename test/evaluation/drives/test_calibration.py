@@ -147,11 +147,11 @@ def test_the_temper_of_the_sharpest_honest_belief_wins():
     """Of several, each with its biases fitted."""
     def followed(index, stream, settings, kind):
         rng = np.random.default_rng(index)
-        off = abs(math.log(settings.calibration.temper / 1.4))
+        off = abs(math.log(settings.calibration.temper / 1.6))
         return [sample(rng, index, 2.0 * step, error=rng.normal(0, 1, 3) * (
             0.2 * (1 + off), 0.2 * (1 + off), 0.005)) for step in range(200)]
     found = calibrated([Road(())] * 5, [], followed, 'five drives').calibration
-    assert found.temper == 1.4
+    assert found.temper == 1.6
     assert found.fitted_on == 'five drives'
     assert Calibration.of({'tracker': found.to_dict()}) == found
 
