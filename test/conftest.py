@@ -168,6 +168,16 @@ def is_held(lock: Path) -> bool:
     return False
 
 
+@pytest.fixture
+def one_thread():
+    """Let torch use one thread for a test: for small tensors several cost more than they help."""
+    import torch
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope='session')
 def dask_address():
     """Return the address of a cluster of Dask with two workers, which all tests share."""

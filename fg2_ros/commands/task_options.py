@@ -86,7 +86,7 @@ class TaskOptions:
 
 
 def _before(done: Callable[[Any], Any], task: Any) -> Outcome | None:
-    """Return what became of a task before; None if it is to be done."""
+    """Return the outcome of a task that was done before; None if it is to be done."""
     try:
         value = done(task)
     except (OSError, ValueError) as error:

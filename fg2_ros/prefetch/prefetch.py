@@ -194,7 +194,7 @@ class Prefetch:
             self._stopping.wait(_LOOK_AGAIN_S)
 
     def _of_others(self, tile: TileId) -> TileOutcome | None:
-        """Return what became of a tile that others have fetched since it was planned."""
+        """Return the outcome of a tile that another process has fetched meanwhile."""
         known = self._cache.get(tile)
         if known is not None and known.expires > time.time():
             return TileOutcome(tile, 'current')

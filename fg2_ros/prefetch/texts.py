@@ -53,7 +53,7 @@ def describe_job(job: PrefetchJob) -> str:
 
 
 def describe_result(result: PrefetchResult) -> str:
-    """Return what became of the tiles."""
+    """Return the outcome for the tiles."""
     plans, summary = result.plans, result.summary
     rest = sum(plan.to_fetch for plan in plans) - summary.tried
     lines = [

@@ -84,7 +84,7 @@ class ReplayedImage:
 
 class Replay:
     """
-    A recording, a pipeline, and what became of the messages.
+    A recording and the pipeline that takes its messages, with counts of them.
 
     Messages come in the order of their recording, and an image is localized before the next
     message is read: a later one cannot help it, as little as it can help a node.

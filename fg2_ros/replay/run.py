@@ -67,7 +67,7 @@ class ReplayResult:
     """
     What came of a replay.
 
-    :param images: what became of each of them.
+    :param images: the result of each.
     :param figures: ready for JSON.
     :param end: why it ended early, or ''.
     :param drive: for a page, if one is wanted and there is a truth.
@@ -194,7 +194,7 @@ def _tell_what_is_missing(topics: Topics, loaded: loading.Loaded,
 
 def _localize_images(replay: Replay, settings: ReplaySettings, out: Path | None,
                      tell: Callable[[int], None]) -> tuple[list[ReplayedImage], str]:
-    """Localize; return what became of the images, and why it ended early or ''."""
+    """Localize; return the results of the images, and why it ended early or ''."""
     images: list[ReplayedImage] = []
     accepted = 0
     with closing(PoseTable(out / CSV_FILE)) if out else nullcontext() as table:
@@ -211,7 +211,7 @@ def _localize_images(replay: Replay, settings: ReplaySettings, out: Path | None,
 
 
 def _figures(images: Sequence[ReplayedImage], replay: Replay) -> dict[str, Any]:
-    """Return what became of the images, in figures."""
+    """Return the figures of the images."""
     return {
         'images': len(images), 'accepted': sum(each.accepted for each in images),
         'latency_p50_ms': round(float(np.median([

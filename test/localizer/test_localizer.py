@@ -29,16 +29,8 @@ from fg2_ros.settings import SHIPPED_WEIGHTS
 from fg2_ros.tracker.settings import Calibration, PublicationSettings, TrackerSettings
 import numpy as np
 import pytest
-import torch
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Let torch use one thread for a test."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 @pytest.mark.parametrize('place, yaw, offset, yaw_error', [

@@ -27,20 +27,12 @@ from fg2_ros.localizer.matcher import Matcher
 from fg2_ros.tracker.inputs import SearchPlan
 import numpy as np
 import pytest
-import torch
 
 CAMERA_K = np.array([[64.0, 0, 80], [0, 64.0, 20], [0, 0, 1]])
 STEP_RAD = math.radians(2.0)
 NOWHERE = Pose2(0.0, 0.0, 0.0)
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Let torch use one thread for a test."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def grid_at(east_m, north_m, yaw_rad, cell_m=CONFIG.cell_m, parts=2, reach=6, headings=4):

@@ -12,16 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Small tensors on a busy machine: threads that wait for each other cost more than they help."""
+"""The tests of the solver compute with one thread."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Let torch use one thread for a test."""
-    import torch
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def one_thread_for_all(one_thread):
+    """Let torch use one thread."""

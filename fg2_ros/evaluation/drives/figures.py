@@ -38,7 +38,7 @@ def trust_metrics(drives: Sequence[DriveResult]) -> dict:
 
     Errors, coverage and sigma are those of the belief's published poses; ``wrong_published``
     counts an image if either of its two published poses is wrong. Times are medians over the
-    drives; None where it never came about in half of them.
+    drives; None where it did not happen in half of them.
 
     :raises ValueError: if there are no drives.
     """

@@ -36,14 +36,8 @@ import torch
 
 ROUNDING = {'rtol': 1e-4, 'atol': 3e-6}  # of Adam's steps, which small gradients double
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Compute as the script does: the number of threads changes the rounding."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+# The script has one, too, and their number changes the rounding.
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def started(*arguments, **environment):
