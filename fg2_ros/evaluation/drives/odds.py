@@ -65,11 +65,12 @@ def odds(calibration: Calibration, right: Sequence[Sequence[Sample]],
     """
     Return a calibration whose odds tell right and wrong places apart.
 
-    What counts by how much is found by regression, right and wrong places being as many, and not
-    far from what is usual unless many stretches say so: where all places are told apart easily,
-    weights would grow without end. The odds to begin with are the largest under which a place would be published, at the level that
-    is usual, on no more than one in a hundred of the stretches at wrong places; but not larger
-    than those of the regression, under which they are a probability.
+    The weights are found by logistic regression in which right and wrong places count alike, with
+    a prior at the usual weights: where all places are told apart easily they would grow without
+    end.
+    The initial odds are the largest under which a place would be published, at the usual level, on
+    at most one in a hundred of the stretches at wrong places; but not larger than those of the
+    regression, with which the odds are those of a probability.
 
     :param right: samples of each stretch on which nothing is wrong.
     :param wrong: of each on which no place is right, even if it is near the truth by chance.
