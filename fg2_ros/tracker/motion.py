@@ -30,6 +30,7 @@ MAX_M = 1e7  # beyond it doubles are too coarse, or something is broken
 FASTEST_MPS = 100.0
 FASTEST_RADPS = 10.0
 STANDING_MPS, STANDING_RADPS = 0.2, math.radians(2.0)
+STAYED_M, STAYED_NS = 0.2, 2 * 10 ** 9  # at most so far in this time
 LONGEST_GAP_S = 1.0  # that a velocity bridges
 
 
@@ -109,6 +110,11 @@ class OdometryChain:
         """Return the motion between two stamps; None where odometry does not cover them."""
         start, end = self.at(from_ns), self.at(to_ns)
         return None if start is None or end is None else self.motion(start, end)
+
+    def stands(self, stamp_ns: int) -> bool:
+        """Return whether the vehicle is known to have stayed where it is for some time."""
+        motion = self.between(stamp_ns - STAYED_NS, stamp_ns)
+        return motion is not None and math.hypot(motion.step.x, motion.step.y) < STAYED_M
 
     def motion(self, start: Link, end: Link) -> Motion:
         """Return the motion between two links, also of those no longer remembered."""

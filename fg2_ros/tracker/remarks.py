@@ -25,6 +25,9 @@ SHOWN_NS = 5 * 10 ** 9  # a remark is repeated for this long
 LASTING_S = 2.0  # offsets are averaged over about this time
 SIGMAS = 4.0
 MIN_OFFSET_M, MIN_OFFSET_RAD = 10.0, math.radians(15.0)
+MOUNT_TURNED = (
+    'the images fit only if the camera looks 180 degrees away from where its transform says: '
+    'correct its mount')
 NO_HEADING = 'no heading is given: images are compared with the imagery at all headings'
 STANDING = 'the vehicle stands: more images of one place make its pose no more certain'
 NOTES = NO_HEADING, STANDING  # nothing is wrong, and nobody has to act
@@ -54,9 +57,12 @@ class Remarks:
         """Make a remark, in place of an earlier one on the same topic."""
         self._remarks[topic] = stamp_ns, sentence
 
-    def withdraw(self, topic: str) -> None:
-        """Forget the remark on a topic: it no longer holds."""
-        self._remarks.pop(topic, None)
+    def hold(self, stamp_ns: int, topic: str, sentence: str, is_so: bool) -> None:
+        """Make a remark if it holds now, and withdraw it if it no longer does."""
+        if is_so:
+            self.add(stamp_ns, topic, sentence)
+        else:
+            self._remarks.pop(topic, None)
 
     def at(self, stamp_ns: int) -> tuple[str, ...]:
         """Return the remarks at a stamp."""

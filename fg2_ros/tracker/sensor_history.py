@@ -137,6 +137,16 @@ class SensorHistory:
         return [self._offset(item, stamp_ns, base)
                 for item in self._fixes.between(stamp_ns - NEAR_NS, stamp_ns)]
 
+    def log_likelihood(self, stamp_ns: int, grid: PoseGrid) -> np.ndarray:
+        """Return (headings, norths, easts) log-likelihoods of the nearest fix and the heading."""
+        return self.log_fix(stamp_ns, grid) + self.log_heading(stamp_ns, grid)
+
+    def log_news(self, before_ns: int, stamp_ns: int, grid: PoseGrid) -> np.ndarray:
+        """Return the part of `log_likelihood` that is new since a stamp: their errors last."""
+        fix, heading = (-math.expm1(-(stamp_ns - before_ns) / 1e9 / wander_s) for wander_s in (
+            self.settings.fix_wander_s, self.settings.heading_wander_s))
+        return fix * self.log_fix(stamp_ns, grid) + heading * self.log_heading(stamp_ns, grid)
+
     def log_fix(self, stamp_ns: int, grid: PoseGrid) -> np.ndarray:
         """Return (headings, norths, easts) log-likelihoods of the nearest fix; 0 without one."""
         if not self.has_fix(stamp_ns):

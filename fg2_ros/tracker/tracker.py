@@ -33,7 +33,7 @@ from fg2_ros.tracker.measurement import measured
 from fg2_ros.tracker.motion import Link, Motion, OdometryChain
 from fg2_ros.tracker.publication import (
     closed, KEEP_AGREEMENT, length_m, LOST_AGREEMENT, PublicationTest, UNLIKE_IMAGERY)
-from fg2_ros.tracker.remarks import NO_HEADING, Remarks, STANDING
+from fg2_ros.tracker.remarks import MOUNT_TURNED, NO_HEADING, Remarks, STANDING
 from fg2_ros.tracker.results import BeliefState, Measurement, Rejection, TrackedPose
 from fg2_ros.tracker.search_plan import focused, plan_of
 from fg2_ros.tracker.sensor_history import SensorHistory
@@ -41,10 +41,6 @@ from fg2_ros.tracker.settings import TrackerSettings
 import numpy as np
 
 MIN_BOX_MASS = 1e-4  # a box with less is dropped
-MOUNT_TURNED = (
-    'the images fit only if the camera looks 180 degrees away from where its transform says: '
-    'correct its mount')
-STANDING_M, STANDING_NS = 0.2, 2 * 10 ** 9  # at most, over this time
 MAX_MOTION_SIGMA_M = 1000.0  # a motion less certain than this ends a belief
 MIN_SPACING_M = 1.0  # nearer images are no further evidence: their errors are correlated
 MAX_IMAGES = 64  # kept as evidence
@@ -262,10 +258,7 @@ class Tracker:
         if place is None:
             return None
         self._begin_ns = stamp_ns
-        if place.yaw_rad is None:
-            self._remarks.add(stamp_ns, 'no heading', NO_HEADING)
-        else:
-            self._remarks.withdraw('no heading')
+        self._remarks.hold(stamp_ns, 'no heading', NO_HEADING, place.yaw_rad is None)
         other_headings = place.reach_m <= 2 * WIDEST_CELLS * self._cell_m
         return Belief.over(start_grids(place, other_headings, self._cell_m))
 
@@ -315,22 +308,16 @@ class Tracker:
         return math.tanh(driven_m / (2 * self.settings.calibration.correlation_m))
 
     def _slow_inputs(self, stamp_ns: int, grids: list[PoseGrid]) -> list[np.ndarray]:
-        """Return the log-likelihoods of GNSS and headings, weighted by the time since the last."""
-        settings = self.settings.prior
+        """Return the log-likelihoods of what is new in GNSS and headings since the last image."""
         before_ns, self._inputs_used_ns = self._inputs_used_ns, stamp_ns
         if before_ns is None:
             return [np.zeros((1, 1, 1))] * len(grids)
-        seconds = (stamp_ns - before_ns) / 1e9
-        fix, heading = (-math.expm1(-seconds / wander_s) for wander_s in (
-            settings.fix_wander_s, settings.heading_wander_s))
-        return [fix * self._inputs.log_fix(stamp_ns, grid)
-                + heading * self._inputs.log_heading(stamp_ns, grid) for grid in grids]
+        return [self._inputs.log_news(before_ns, stamp_ns, grid) for grid in grids]
 
     def _with_inputs(self, stamp_ns: int, belief: Belief) -> Belief:
         """Return a belief with the current fix and heading, which the state does not keep."""
         return belief.times([
-            self._inputs.log_fix(stamp_ns, box.grid) + self._inputs.log_heading(
-                stamp_ns, box.grid) for box in belief.boxes])
+            self._inputs.log_likelihood(stamp_ns, box.grid) for box in belief.boxes])
 
     # Results -----------------------------------------------------------------------------------
 
@@ -345,7 +332,7 @@ class Tracker:
     def _result(self, stamp_ns: int, belief: Belief, mode: Mode,
                 observation: Observation) -> TrackedPose | Rejection:
         recent = self._recent(stamp_ns)
-        self._remark_standing(stamp_ns)
+        self._remarks.hold(stamp_ns, 'standing', STANDING, self._odometry.stands(stamp_ns))
         self._publication.compare_inputs(stamp_ns, mode.mean, recent[-1:])
         state = self._belief_state(stamp_ns, belief, mode)
         reason = self._publication.rejection_of(
@@ -399,14 +386,6 @@ class Tracker:
                 motion = self._odometry.motion(here, image.odometry)
                 recent.append(Recent(image, motion.step, motion.driven_m))
         return recent
-
-    def _remark_standing(self, stamp_ns: int) -> None:
-        """Remark that the vehicle stands, while it does."""
-        motion = self._odometry.between(stamp_ns - STANDING_NS, stamp_ns)
-        if motion is not None and math.hypot(*motion.step[:2]) < STANDING_M:
-            self._remarks.add(stamp_ns, 'standing', STANDING)
-        else:
-            self._remarks.withdraw('standing')
 
     def _compare_inputs(self, stamp_ns: int, base: Pose2) -> None:
         """Update how much GNSS and the heading differ from a pose that is published."""

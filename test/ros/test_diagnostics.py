@@ -194,4 +194,4 @@ def test_that_the_vehicle_stands_is_a_note_and_no_trouble(vehicle):
         vehicle.pose_at(at(seconds))
     found = vehicle.until_diagnosed(lambda found: STANDING in found.get('drive', ''), 'it is told')
     assert STANDING not in found['message']
-    assert 'inputs' not in node._health._troubles
+    assert 'inputs' not in node.health._troubles

@@ -32,7 +32,8 @@ from scipy.special import logit
 
 STRETCH_M = 20.0  # of road, each with a search of its own
 PASSING_SHARE = 0.01  # of the stretches at wrong places, on which one may be published
-USUAL_ODDS = np.array([2.6, -38.0, 3.7, -7.0])  # weights that served several networks
+# Weights that served several networks: of the road, shortfall, strength and lack.
+USUAL_ODDS = np.array([2.6, -38.0, 3.7, -7.0])
 MISTRUST = 5.0  # stretches that differ from these by a factor of e: few streets are seen
 
 
@@ -65,12 +66,12 @@ def odds(calibration: Calibration, right: Sequence[Sequence[Sample]],
     """
     Return a calibration whose odds tell right and wrong places apart.
 
-    The weights are found by logistic regression in which right and wrong places count alike, with
-    a prior at the usual weights: where all places are told apart easily they would grow without
-    end.
-    The initial odds are the largest under which a place would be published, at the usual level, on
-    at most one in a hundred of the stretches at wrong places; but not larger than those of the
-    regression, with which the odds are those of a probability.
+    What counts by how much is found by regression, right and wrong places being as many, and not
+    far from what is usual unless many stretches say so: where all places are told apart easily,
+    weights would grow without end. The odds to begin with are the largest under which a place
+    would be published, at the level that is usual, on no more than one in a hundred of the
+    stretches at wrong places; but not larger than those of the regression, under which they are
+    a probability.
 
     :param right: samples of each stretch on which nothing is wrong.
     :param wrong: of each on which no place is right, even if it is near the truth by chance.
