@@ -126,7 +126,9 @@ def test_relocalize_searches_around_gnss_again(vehicle):
     assert answer.success and 'within 5 m (one sigma) of GNSS' in answer.message
     assert node.parts.outputs.held.is_empty
     grids = next_look(vehicle, at(1.15))
-    assert len(grids) == 4 and min(grids[0].reach_m) >= 15.0
+    assert len({grid.middle.yaw for grid in grids}) == 4
+    easts_m = [grid.middle.x for grid in grids if grid.middle.yaw == grids[0].middle.yaw]
+    assert max(easts_m) - min(easts_m) + 2 * min(grids[0].reach_m) >= 2 * 15.0
 
 
 def test_reset_forgets_the_inputs(vehicle):
