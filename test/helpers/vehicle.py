@@ -377,6 +377,13 @@ class Vehicle:
                    for node in self.under_test)
 
 
+def searched_east_m(plan: SearchPlan) -> tuple[float, float]:
+    """Return the westernmost and easternmost place that is searched at a plan's first heading."""
+    ends = [grid.middle.x + sign * grid.reach_m[0] for grid in plan.grids for sign in (-1, 1)
+            if grid.middle.yaw == plan.grids[0].middle.yaw]
+    return min(ends), max(ends)
+
+
 def _answers(question, *about) -> bool:
     """Return whether a question can be answered by now."""
     try:

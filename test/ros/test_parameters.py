@@ -17,7 +17,7 @@
 from array import array
 from pathlib import Path
 from test.helpers.paths import ROOT
-from test.helpers.vehicle import at, FRAME, later, MOUNT, TRUTH
+from test.helpers.vehicle import at, FRAME, later, MOUNT, searched_east_m, TRUTH
 
 from fg2_ros.ros.node import FG2Node
 from fg2_ros.ros.node_settings import NodeSettings
@@ -151,10 +151,11 @@ def test_sensors_and_prior_change_where_the_next_image_is_looked_for(vehicle):
     assert vehicle.set_parameter(node, 'prior.reach_sigmas', 6.0).successful
     vehicle.send_all(at(1.0))
     vehicle.pose_at(at(1.0))
-    first = vehicle.localizer.plans[0].grids[0]
+    plan = vehicle.localizer.plans[0]
     expected = TRUTH.yaw + MOUNT.yaw + np.pi / 2
-    assert first.middle.yaw == pytest.approx(expected, abs=1e-6)
-    assert min(first.reach_m) > 6 * 2.0
+    assert plan.grids[0].middle.yaw == pytest.approx(expected, abs=1e-6)
+    west_m, east_m = searched_east_m(plan)
+    assert east_m - west_m > 2 * 6 * 2.0
 
 
 def test_transform_follows_its_parameters(vehicle):
