@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Descriptors of images, kept in a folder: who follows a drive again need not wait for them."""
+"""A cache of image descriptors in a folder, for drives that are followed again."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
+from fg2_ros.files import replacing
 from fg2_ros.network.fg2 import FG2Network
 from fg2_ros.network.matching import GroundDescriptors
 from safetensors.torch import load_file, save_file
@@ -82,10 +82,8 @@ class _Store:
         """Keep tensors and return them as they are found again."""
         halved = {name: (each.half() if each.is_floating_point() else each).contiguous()
                   for name, each in made.items()}
-        path = self._path(kind, given)
-        partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-        save_file(halved, partial)
-        partial.replace(path)
+        with replacing(self._path(kind, given)) as partial:
+            save_file(halved, partial)
         return halved
 
     def _path(self, kind: str, given: tuple[Tensor, ...]) -> Path:

@@ -27,6 +27,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from fg2_ros.files import replacing
 from fg2_ros.network import FG2Config, FG2Network
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
@@ -52,12 +53,10 @@ def save_tensors(
         tensors: Mapping[str, Tensor], config: FG2Config, path: str | Path,
         metadata: dict) -> None:
     """Write the tensors of a network of a configuration; see `save_weights`."""
-    path = Path(path)
-    partial = path.with_name(path.name + '.partial')
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {
-        'config': json.dumps(config.to_dict()), 'metadata': json.dumps(metadata)})
-    partial.chmod(0o644)  # safetensors makes it unreadable to others
-    partial.replace(path)
+    with replacing(Path(path)) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {
+            'config': json.dumps(config.to_dict()), 'metadata': json.dumps(metadata)})
+        partial.chmod(0o644)  # safetensors makes it unreadable to others
 
 
 def with_metadata(path: str | Path, out: str | Path, added: dict) -> None:
