@@ -186,7 +186,7 @@ def _tell_what_is_missing(topics: Topics, loaded: loading.Loaded,
                      'vehicles are slow')
     if not topics.imu:
         _log.warning('there is no IMU: the first images are compared with all headings')
-    if loading.trained_in_simulation(loaded.localizer.metadata) and not simulated_camera:
+    if loading.are_out_of_domain(loaded.localizer.metadata, simulated_camera):
         _log.warning('the weights were trained on simulation only: do not rely on their poses '
                      'with a real camera; they claim a sigma of at least 1.5 m '
                      '(--simulated-camera if the images are simulated)')

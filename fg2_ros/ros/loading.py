@@ -99,13 +99,17 @@ def load_imagery(wanted: ImagerySettings) -> Imagery:
         min_zoom=wanted.min_zoom, max_zoom=wanted.max_zoom)
 
 
-def trained_in_simulation(metadata: dict[str, Any]) -> bool:
-    """Return whether weights say of themselves that they saw nothing but simulation."""
-    return metadata.get('trained_on') == 'simulation'
+def are_out_of_domain(metadata: dict[str, Any], simulated_camera: bool) -> bool:
+    """Return whether weights that were trained in simulation only get images of a real camera."""
+    return _trained_in_simulation(metadata) and not simulated_camera
 
 
 def trained_on(metadata: dict[str, Any]) -> str:
     """Return what weights say that they were trained on, in words."""
-    if trained_in_simulation(metadata):
+    if _trained_in_simulation(metadata):
         return 'simulation only'
     return str(metadata.get('trained_on', 'they do not say'))
+
+
+def _trained_in_simulation(metadata: dict[str, Any]) -> bool:
+    return metadata.get('trained_on') == 'simulation'

@@ -29,7 +29,7 @@ from fg2_ros.imagery.patch import ImageryError
 from fg2_ros.ros.bond import Bond, bond_message
 from fg2_ros.ros.diagnostics import Health
 from fg2_ros.ros.image_inputs import resolved_topics
-from fg2_ros.ros.loading import load_localizer, Loaded, trained_in_simulation, trained_on
+from fg2_ros.ros.loading import are_out_of_domain, load_localizer, Loaded, trained_on
 from fg2_ros.ros.localization import Localization, Parts
 from fg2_ros.ros.log_bridge import LogBridge
 from fg2_ros.ros.node_settings import NodeSettings
@@ -228,7 +228,7 @@ class FG2Node(LifecycleNode):
     def _warn_of_simulated_weights(self) -> None:
         metadata = self.parts.loaded.localizer.metadata
         self.health.notes['weights trained on'] = trained_on(metadata)
-        if trained_in_simulation(metadata) and not self.parts.settings.simulated_camera:
+        if are_out_of_domain(metadata, self.parts.settings.simulated_camera):
             self.get_logger().warning(
                 'the weights were trained on simulation only: do not rely on their poses with a '
                 'real camera; they claim a sigma of at least 1.5 m (set simulated_camera: true if '

@@ -29,7 +29,7 @@ from fg2_ros.ros.diagnostics import Rejected
 from fg2_ros.ros.fix_guard import FixGuard, Position, require_position
 from fg2_ros.ros.headings import Headings, Yaw
 from fg2_ros.ros.image_sets import AnyImage, ImageSet
-from fg2_ros.ros.loading import Loaded, trained_in_simulation
+from fg2_ros.ros.loading import are_out_of_domain, Loaded
 from fg2_ros.ros.node_settings import NodeSettings
 from fg2_ros.ros.vehicle_mounts import VehicleMounts
 from fg2_ros.ros.velocities import Velocities
@@ -325,7 +325,7 @@ def tracker_settings(settings: NodeSettings, loaded: Loaded) -> TrackerSettings:
     """
     metadata = loaded.localizer.metadata
     calibration = Calibration.of(metadata)
-    if trained_in_simulation(metadata) and not settings.simulated_camera:
+    if are_out_of_domain(metadata, settings.simulated_camera):
         calibration = calibration.with_caution()
     return TrackerSettings(
         settings.motion, settings.prior, settings.publication, calibration)
