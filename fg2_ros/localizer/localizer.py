@@ -244,14 +244,14 @@ class Localizer:
               camera_k: np.ndarray | None = None, seen: np.ndarray | None = None
               ) -> TrackedPose | Rejection:
         """
-        Show an image to a tracker that has been told all about the time before, and ask it.
+        Update a tracker with an image; the messages before it must have been added.
 
         :param tracker: that `new_tracker` returned; one for each drive.
         :param stamp_ns: when the image was taken.
         :param image: as `estimate` takes it, and the rest likewise.
         :param base_from_camera: where the camera is on the vehicle, in the plane; yaw that of the
             image's centre column.
-        :return: where base_link is in the map; or why nobody knows, a sentence.
+        :return: the pose of base_link in the map, or a rejection with its reason.
         :raises ImageryError: if there is no aerial imagery; ImageryNotReady (one of them) while
             it is being fetched.
         :raises ValueError: if the image cannot be used, or there is no map_frame.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""map -> odom between two poses: held, and led to the newest correction without steps."""
+"""map -> odom between two poses: held, with corrections blended in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BLENDED_M = 5.0  # further than poses that follow one another differ
 
 
 class _Correction(NamedTuple):
-    """By what map -> odom is changed, number by number, from a time on."""
+    """A change of x, y and yaw that is blended in from a time on."""
 
     from_s: float
     change: Pose2
@@ -40,8 +40,8 @@ class HeldTransform:
     """
     A planar transform that is corrected now and then, and asked for often.
 
-    Each correction is spread over the same time, whatever comes after it: one that began anew with
-    each pose would never be led to the end, and the transform would lag behind.
+    Each correction is spread over the same time, whatever comes after it: one that was
+    restarted by each pose would never be completed, and the transform would lag behind.
     Times are of any clock that does not go back; start anew if it does.
 
     :param blend_s: a correction is spread over this time.
@@ -53,7 +53,7 @@ class HeldTransform:
         self._blend_s, self._timeout_s = blend_s, timeout_s
         self._newest: Pose2 | None = None
         self._newest_s = 0.0
-        self._corrections: list[_Correction] = []  # not yet led to the end
+        self._corrections: list[_Correction] = []  # not blended in completely yet
 
     def change(self, blend_s: float, timeout_s: float) -> None:
         """Blend and end otherwise from now on."""

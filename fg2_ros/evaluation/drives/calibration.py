@@ -75,7 +75,7 @@ class Trial(NamedTuple):
 
 class Calibrated(NamedTuple):
     """
-    What drives told.
+    The result of a calibration.
 
     :param wrong: images whose belief was sure of a wrong place.
     """

@@ -34,7 +34,7 @@ STRETCH_M = 20.0  # of road, each with a search of its own
 PASSING_SHARE = 0.01  # of the stretches at wrong places, on which one may be published
 # Weights that served several networks: of the road, shortfall, strength and lack.
 USUAL_ODDS = np.array([2.6, -38.0, 3.7, -7.0])
-MISTRUST = 5.0  # stretches that differ from these by a factor of e: few streets are seen
+REGULARISATION = 5.0  # stretches that outweigh a difference by a factor of e from these
 
 
 class Searcher(Tracker):
@@ -83,7 +83,7 @@ def odds(calibration: Calibration, right: Sequence[Sequence[Sample]],
     found = replace(
         calibration, odds_begin=0.0, odds_gain=gain, odds_shortfall=-shortfall,
         odds_strength=strength, odds_lack=-lack)
-    return replace(found, odds_begin=min(begin, _strictest_needed(found, wrong)))
+    return replace(found, odds_begin=min(begin, _largest_begin(found, wrong)))
 
 
 def log_odds_of(calibration: Calibration, sample: Sample) -> float:
@@ -101,18 +101,18 @@ def _regression(calibration: Calibration, right: Sequence[Sequence[Sample]],
     counts = [sum(map(len, each)) for each in (right, wrong)]
     sign = np.repeat([1.0, -1.0], counts)
     share = np.repeat(np.divide(0.5, counts), counts)
-    mistrust = MISTRUST / sum(map(bool, (*right, *wrong)))
+    regularisation = REGULARISATION / sum(map(bool, (*right, *wrong)))
 
     def weights(free: np.ndarray) -> np.ndarray:
         return np.append(free[0], USUAL_ODDS * np.exp(free[1:]))
 
-    def missed(free: np.ndarray) -> float:
+    def loss(free: np.ndarray) -> float:
         odds = features @ weights(free) - surprise
-        return float(share @ np.logaddexp(0, -sign * odds) + mistrust * free[1:] @ free[1:])
-    return weights(minimize(missed, np.zeros(5)).x)
+        return float(share @ np.logaddexp(0, -sign * odds) + regularisation * free[1:] @ free[1:])
+    return weights(minimize(loss, np.zeros(5)).x)
 
 
-def _strictest_needed(calibration: Calibration, wrong: Sequence[Sequence[Sample]]) -> float:
+def _largest_begin(calibration: Calibration, wrong: Sequence[Sequence[Sample]]) -> float:
     """Return the largest odds to begin with under which so few wrong stretches pass."""
     highest = sorted((max((log_odds_of(calibration, sample) for sample in stretch
                            if sample.is_sure), default=-math.inf)

@@ -44,8 +44,8 @@ class FilterSettings:
     rejection_sigmas: float = np.inf
 
 
-class Motion(ExtendedKalmanFilter):
-    """FilterPy's filter with steps that are added to the state, whatever its Jacobian is."""
+class _SteppedFilter(ExtendedKalmanFilter):
+    """FilterPy's filter with a nonlinear motion: its step is the control input."""
 
     x: np.ndarray
 
@@ -60,7 +60,7 @@ class PlanarFilter:
     def __init__(self, settings: FilterSettings = FilterSettings()):
         """Know nothing."""
         self._settings = settings
-        self._filter = Motion(dim_x=3, dim_z=3)
+        self._filter = _SteppedFilter(dim_x=3, dim_z=3)
         self.has_started = False
 
     @property

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is learnt of images along drives: how far off a belief is, and how much it claims."""
+"""Samples that a calibration is fitted to: errors along drives, and the covariances claimed."""
 
 from __future__ import annotations
 
