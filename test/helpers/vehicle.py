@@ -323,6 +323,17 @@ class Vehicle:
         """Publish a sensor's message."""
         self._publishers[type(message)].publish(message)
 
+    def deliver(self, *messages) -> None:
+        """Publish messages, and wait until every node under test has heard as many."""
+        def heard() -> list[int]:
+            return [sum(each.count for each in node.localization.inputs.arrivals.values())
+                    for node in self.under_test]
+        before = heard()
+        for message in messages:
+            self.send(message)
+        self.until(lambda: all(now - then >= len(messages)
+                               for now, then in zip(heard(), before)), 'they are heard')
+
     def send_clock(self, seconds: float) -> None:
         """Publish the time of a made-up day until the nodes under test have it."""
         self._clock.publish(Clock(clock=at(seconds)))
@@ -346,9 +357,7 @@ class Vehicle:
 
     def send_prior(self, stamp: Time) -> None:
         """Publish what a good prior needs."""
-        self.send(fix(stamp))
-        self.send(imu(stamp))
-        self.send(odometry(stamp))
+        self.deliver(fix(stamp), imu(stamp), odometry(stamp))
 
     def send_all(self, stamp: Time) -> None:
         """Publish everything that a pose needs, the image last."""

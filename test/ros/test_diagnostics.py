@@ -179,9 +179,8 @@ def test_contradictions_are_told_with_their_size(vehicle):
 def send_wrong(vehicle, stamp, place, turned_deg: float) -> None:
     """Send an image, with GNSS of another place and an IMU that is turned."""
     vehicle.send_odometry_tf(stamp)
-    for message in (fix(stamp, place), odometry(stamp),
-                    imu(stamp, TRUTH.yaw + math.radians(turned_deg))):
-        vehicle.send(message)
+    vehicle.deliver(fix(stamp, place), odometry(stamp),
+                    imu(stamp, TRUTH.yaw + math.radians(turned_deg)))
     vehicle.until(lambda: vehicle.is_ready(stamp), 'the inputs have arrived')
     vehicle.send(image(stamp))
 
